@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Medical imaging for GNU Health: exams, orders, requests and results."""
+from trytond.pool import Pool
+
+from . import catalog, configuration, order, request, result, result_report
+
+__all__ = ['register']
+
+
+def register():
+    Pool.register(
+        catalog.TestType,
+        catalog.Test,
+        configuration.Sequences,
+        configuration.RequestSequence,
+        configuration.ResultSequence,
+        request.Request,
+        request.CancelRequestStart,
+        order.OrderStart,
+        order.OrderTest,
+        result.Result,
+        result.AmendResultStart,
+        result.ReportTemplate,
+        result.ReportTemplateExam,
+        module='health_imaging', type_='model')
+    Pool.register(
+        order.Order,
+        request.CancelRequest,
+        request.GenerateResult,
+        result.AmendResult,
+        module='health_imaging', type_='wizard')
+    Pool.register(
+        result_report.ImagingReport,
+        module='health_imaging', type_='report')

@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The errors that health_imaging raises, one class per cause."""
+from trytond.exceptions import UserError, UserWarning
+from trytond.model.exceptions import AccessError, ValidationError
+
+
+class InvalidModalityWarning(UserWarning):
+    pass
+
+
+class MissingSequenceError(UserError):
+    pass
+
+
+class InactiveExamError(ValidationError):
+    pass
+
+
+class NothingSelectedError(UserError):
+    pass
+
+
+class NotDraftError(AccessError):
+    pass
+
+
+class StateError(AccessError):
+    pass
+
+
+class ResultExistsError(UserError):
+    pass
+
+
+class RequestNotReadyError(UserError):
+    pass
+
+
+class ResultMismatchError(ValidationError):
+    pass
+
+
+class FinalResultError(AccessError):
+    pass
+
+
+class InterpretationMissingError(UserError):
+    pass
+
+
+class NoHealthProfessionalError(UserError):
+    pass
+
+
+class MissingOfficeError(UserError):
+    pass

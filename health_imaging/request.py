@@ -1,0 +1,418 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imaging requests: one line of an order, from draft to done."""
+import datetime as dt
+from collections import Counter
+
+from sql import Literal
+from sql.conditionals import Case
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If, PYSONEncoder
+from trytond.transaction import Transaction
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
+
+from .common import GuardedWorkflow, check_rights
+from .configuration import next_numbers
+from .exceptions import (
+    InactiveExamError, NotDraftError, NothingSelectedError,
+    RequestNotReadyError)
+from .professional import own_health_professional
+
+_CLINICAL = {
+    'patient', 'date', 'requested_test', 'doctor', 'context', 'urgent',
+    'request', 'request_line'}
+_draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
+
+
+class Request(GuardedWorkflow, ModelSQL, ModelView):
+    "Imaging Request"
+    __name__ = 'gnuhealth.imaging.test.request'
+
+    request = fields.Char("Order", readonly=True,
+        help="The number of the order, shared by the exams ordered together.")
+    request_line = fields.Char("Number", readonly=True,
+        help="The number of this request: the order, how many requests it "
+        "has, and which of them this is. It is the accession number.")
+    date = fields.DateTime("Date", required=True, states=_draft_only,
+        help="When the exam is to be done.")
+    patient = fields.Many2One(
+        'gnuhealth.patient', "Patient", required=True, states=_draft_only)
+    requested_test = fields.Many2One(
+        'gnuhealth.imaging.test', "Exam", required=True, states=_draft_only)
+    modality = fields.Function(fields.Char("Modality"),
+        'get_modality', searcher='search_modality')
+    doctor = fields.Many2One(
+        'gnuhealth.healthprofessional', "Requested by", required=True,
+        states=_draft_only,
+        help="The health professional who asks for the exam.")
+    context = fields.Many2One(
+        'gnuhealth.pathology', "Context", states=_draft_only,
+        help="The condition that the exam is to confirm, follow or rule out.")
+    urgent = fields.Boolean("Urgent", states=_draft_only)
+    comment = fields.Text("Comments")
+    state = fields.Selection([
+            ('draft', "Draft"),
+            ('requested', "Requested"),
+            ('done', "Done"),
+            ('canceled', "Canceled"),
+            ], "State", readonly=True, sort=False)
+    requested_by = fields.Many2One(
+        'res.user', "Sent by", readonly=True,
+        states={'invisible': ~Eval('requested_by')})
+    requested_at = fields.DateTime("Sent at", readonly=True,
+        states={'invisible': ~Eval('requested_at')})
+    done_at = fields.DateTime("Done at", readonly=True,
+        states={'invisible': ~Eval('done_at')})
+    canceled_by = fields.Many2One('res.user', "Canceled by", readonly=True,
+        states={'invisible': ~Eval('canceled_by')})
+    canceled_at = fields.DateTime("Canceled at", readonly=True,
+        states={'invisible': ~Eval('canceled_at')})
+    cancel_reason = fields.Text("Reason for Cancellation", readonly=True,
+        states={'invisible': ~Eval('cancel_reason')})
+    results = fields.One2Many(
+        'gnuhealth.imaging.test.result', 'request', "Result", readonly=True,
+        states={'invisible': ~Eval('results', [])})
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('request_line_unique', Unique(table, table.request_line),
+                'health_imaging.msg_request_line_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.request, Index.Equality())),
+                Index(table, (table.request_line, Index.Similarity())),
+                Index(table,
+                    (table.state, Index.Equality()),
+                    (table.date, Index.Range(order='DESC')),
+                    where=table.state.in_(['draft', 'requested'])),
+                })
+        cls._order = [
+            ('urgent', 'DESC'), ('date', 'DESC'), ('id', 'DESC')]
+        cls._transitions |= {
+            ('draft', 'requested'),
+            ('requested', 'done'),
+            ('draft', 'canceled'),
+            ('requested', 'canceled'),
+            ('canceled', 'draft'),
+            }
+        cls._buttons.update({
+                'requested': {
+                    'invisible': Eval('state') != 'draft',
+                    'depends': ['state'],
+                    },
+                'generate_results': {
+                    'invisible': Eval('state') != 'requested',
+                    'depends': ['state'],
+                    },
+                'cancel': {
+                    'invisible': ~Eval('state').in_(['draft', 'requested']),
+                    'depends': ['state'],
+                    },
+                'draft': {
+                    'invisible': Eval('state') != 'canceled',
+                    'depends': ['state'],
+                    },
+                })
+
+    @staticmethod
+    def order_urgent(tables):
+        table, _ = tables[None]
+        return [Case((table.urgent, Literal(1)), else_=Literal(0))]
+
+    @staticmethod
+    def default_state():
+        return 'draft'
+
+    @staticmethod
+    def default_urgent():
+        return False
+
+    @staticmethod
+    def default_date():
+        return dt.datetime.now().replace(microsecond=0)
+
+    @staticmethod
+    def default_doctor():
+        return own_health_professional()
+
+    @classmethod
+    def get_modality(cls, requests, name):
+        return {r.id: r.requested_test.test_type.code for r in requests}
+
+    @classmethod
+    def search_modality(cls, name, clause):
+        return [('requested_test.test_type.code', *clause[1:])]
+
+    def get_rec_name(self, name):
+        number = self.request_line or self.request or f'#{self.id}'
+        return ' '.join([
+                number, self.requested_test.rec_name, '-',
+                self.patient.rec_name])
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
+        return [operator,
+            ('request_line', *clause[1:]),
+            ('request', *clause[1:]),
+            ('patient.party.rec_name', *clause[1:]),
+            ('patient.puid', *clause[1:]),
+            ('requested_test.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('urgent', False)
+                    & Eval('state').in_(['draft', 'requested']),
+                    'danger',
+                    If(Eval('state') == 'canceled', 'muted', ''))),
+            ('/tree/field[@name="urgent"]', 'visual',
+                If(Bool(Eval('urgent')), 'danger', '')),
+            ]
+
+    @classmethod
+    def create(cls, vlist):
+        vlist = [v.copy() for v in vlist]
+        cls._check_exams(v.get('requested_test') for v in vlist)
+        cls._set_numbers(vlist)
+        return super().create(vlist)
+
+    @classmethod
+    def _check_exams(cls, exams):
+        Exam = Pool().get('gnuhealth.imaging.test')
+        for exam in Exam.browse([e for e in set(exams) if e]):
+            if not exam.active:
+                raise InactiveExamError(gettext(
+                        'health_imaging.msg_exam_inactive',
+                        exam=exam.rec_name))
+
+    @classmethod
+    def _set_numbers(cls, vlist):
+        """Give a number to the requests that come without.
+
+        A request without an order is an order of its own.
+        """
+        lonely = [v for v in vlist if not v.get('request')]
+        complete = [v for v in lonely if v.get('requested_test')]
+        numbers = next_numbers('imaging_req_seq', len(complete)) \
+            if complete else []
+        for values, number in zip(complete, numbers):
+            values['request'] = number
+        sizes = Counter(v['request'] for v in vlist
+            if v.get('request') and not v.get('request_line'))
+        ranks = Counter()
+        for values in vlist:
+            order = values.get('request')
+            if order and not values.get('request_line'):
+                ranks[order] += 1
+                values['request_line'] = cls.line_number(
+                    order, sizes[order], ranks[order])
+
+    @staticmethod
+    def line_number(order, size, rank):
+        """Return the number of the rank-th of size requests of an order."""
+        return f'{order}-{size:02}-{rank:02}'
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        for requests, values in zip(actions, actions):
+            cls._check_clinical(requests, values)
+            if 'requested_test' in values:
+                cls._check_exams([values['requested_test']])
+        super().write(*args)
+
+    @classmethod
+    def _check_clinical(cls, requests, values):
+        names = _CLINICAL & values.keys()
+        if not names:
+            return
+        for request in requests:
+            if request.state == 'draft':
+                continue
+            for name in names:
+                if cls._differs(request, name, values[name]):
+                    raise NotDraftError(gettext(
+                            'health_imaging.msg_request_not_draft',
+                            request=request.rec_name,
+                            **cls.__names__(name)))
+
+    @staticmethod
+    def _differs(record, name, value):
+        current = getattr(record, name)
+        current = getattr(current, 'id', current)
+        return (current or None) != (getattr(value, 'id', value) or None)
+
+    @classmethod
+    def delete(cls, requests):
+        for request in requests:
+            if request.state in {'requested', 'done'}:
+                raise NotDraftError(gettext(
+                        'health_imaging.msg_request_delete',
+                        request=request.rec_name))
+        super().delete(requests)
+
+    @classmethod
+    def copy(cls, requests, default=None):
+        default = {} if default is None else default.copy()
+        for name in [
+                'request', 'request_line', 'requested_by', 'requested_at',
+                'done_at', 'canceled_by', 'canceled_at', 'cancel_reason',
+                'results']:
+            default.setdefault(name, None)
+        return super().copy(requests, default=default)
+
+    @classmethod
+    def _stamps(cls, state):
+        now = dt.datetime.now().replace(microsecond=0)
+        user = Transaction().user or None
+        return {
+            'draft': {
+                'requested_by': None, 'requested_at': None,
+                'canceled_by': None, 'canceled_at': None,
+                'cancel_reason': None},
+            'requested': {'requested_by': user, 'requested_at': now},
+            'done': {'done_at': now},
+            'canceled': {'canceled_by': user, 'canceled_at': now},
+            }[state]
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('requested')
+    def requested(cls, requests):
+        cls._check_exams(r.requested_test.id for r in requests)
+
+    @classmethod
+    @ModelView.button_action('health_imaging.act_imaging_test_result_view')
+    def generate_results(cls, requests):
+        results = cls.make_results(requests)
+        return {
+            'pyson_domain': PYSONEncoder().encode(
+                [('id', 'in', [r.id for r in results])]),
+            }
+
+    @classmethod
+    def make_results(cls, requests):
+        """Make the result of each request, which is then done.
+
+        :raises RequestNotReadyError: unless all requests are in the state
+            requested, a result is made once only
+        """
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        cls.lock(requests)
+        for request in requests:
+            request.check_ready()
+        return Result.create([r._result_values() for r in requests])
+
+    def check_ready(self):
+        """Raise RequestNotReadyError unless a result can be made."""
+        if self.state == 'done':
+            message = 'health_imaging.msg_request_has_result'
+        elif self.state != 'requested':
+            message = 'health_imaging.msg_request_not_requested'
+        else:
+            return
+        raise RequestNotReadyError(gettext(message, request=self.rec_name))
+
+    def _result_values(self):
+        """Return the values of the result of this request."""
+        return {
+            'request': self.id,
+            'patient': self.patient.id,
+            'requested_test': self.requested_test.id,
+            'order': self.request,
+            'request_date': self.date,
+            'doctor': own_health_professional() or self.doctor.id,
+            }
+
+    @classmethod
+    @Workflow.transition('done')
+    def do(cls, requests):
+        """Mark requests as done, for the code that makes their results."""
+
+    @classmethod
+    @ModelView.button_action('health_imaging.wizard_cancel_request')
+    def cancel(cls, requests):
+        pass
+
+    @classmethod
+    @Workflow.transition('canceled')
+    def cancel_for(cls, requests, reason):
+        """Cancel requests and keep the reason."""
+        cls.write(requests, {'cancel_reason': reason})
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('draft')
+    def draft(cls, requests):
+        pass
+
+
+class CancelRequestStart(ModelView):
+    "Cancel Imaging Requests"
+    __name__ = 'gnuhealth.imaging.test.request.cancel.start'
+
+    reason = fields.Text("Reason", required=True,
+        help="Why the exam is not done, kept with the request.")
+
+
+class CancelRequest(Wizard):
+    "Cancel Imaging Requests"
+    __name__ = 'gnuhealth.imaging.test.request.cancel'
+
+    start = StateView('gnuhealth.imaging.test.request.cancel.start',
+        'health_imaging.imaging_test_request_cancel_start_view_form', [
+            Button("Keep", 'end', 'tryton-cancel'),
+            Button("Cancel Requests", 'cancel', 'tryton-ok', default=True),
+            ])
+    cancel = StateTransition()
+
+    def transition_cancel(self):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        requests = selected_requests(self)
+        Request.lock(requests)
+        for request in requests:
+            if (request.state, 'canceled') not in Request._transitions:
+                raise RequestNotReadyError(gettext(
+                        'health_imaging.msg_request_not_cancelable',
+                        request=request.rec_name))
+        Request.cancel_for(requests, self.start.reason)
+        return 'end'
+
+
+class GenerateResult(Wizard):
+    "Generate Imaging Results"
+    __name__ = 'wizard.generate.result'
+
+    start_state = 'open_'
+    open_ = StateAction('health_imaging.act_imaging_test_result_view')
+
+    def do_open_(self, action):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        check_rights('gnuhealth.imaging.test.result', 'create')
+        results = Request.make_results(selected_requests(self))
+        data = {'res_id': [r.id for r in results]}
+        action['views'].reverse()
+        return action, data
+
+
+def selected_requests(wizard):
+    """Return the requests that a wizard was started on.
+
+    :raises NothingSelectedError: when there are none
+    """
+    check_rights('gnuhealth.imaging.test.request', 'write')
+    requests = list(wizard.records or []) if wizard.model else []
+    if not requests or wizard.model.__name__ != Request.__name__:
+        raise NothingSelectedError(gettext(
+                'health_imaging.msg_nothing_selected'))
+    return requests

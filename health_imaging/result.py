@@ -1,0 +1,411 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imaging results: the interpretation and its images, the signature, and the
+prepared texts to write it with."""
+import datetime as dt
+
+from sql import Literal, Null
+from sql.functions import Trim
+
+from trytond.i18n import gettext
+from trytond.model import (
+    DeactivableMixin, Index, ModelSQL, ModelView, Unique, Workflow, fields,
+    sequence_ordered)
+from trytond.pool import Pool
+from trytond.pyson import Eval, If
+from trytond.transaction import Transaction
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from .common import GuardedWorkflow, age, check_rights, local_datetime
+from .configuration import next_numbers
+from .exceptions import (
+    FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
+    NothingSelectedError, ResultExistsError, ResultMismatchError)
+from .professional import own_health_professional
+
+_final_readonly = {'readonly': Eval('state') == 'final'}
+_CONTENT = {
+    'patient', 'date', 'requested_test', 'request', 'order', 'request_date',
+    'doctor', 'comment', 'images', 'number'}
+
+
+class Result(GuardedWorkflow, ModelSQL, ModelView):
+    "Imaging Result"
+    __name__ = 'gnuhealth.imaging.test.result'
+
+    number = fields.Char("Number", readonly=True)
+    date = fields.DateTime("Date", required=True, states=_final_readonly,
+        help="When the exam was done.")
+    order = fields.Char("Order", readonly=True)
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Request", ondelete='RESTRICT',
+        states={'readonly': Eval('id', 0) > 0},
+        help="Leave it empty for a patient who came without an order.")
+    request_date = fields.DateTime("Request Date", readonly=True)
+    patient = fields.Many2One('gnuhealth.patient', "Patient",
+        states={
+            'required': True,
+            'readonly': (Eval('state') == 'final') | (Eval('request', -1) > 0),
+            })
+    computed_age = fields.Function(
+        fields.Char("Age", help="The age on the day of the exam."),
+        'on_change_with_computed_age')
+    requested_test = fields.Many2One(
+        'gnuhealth.imaging.test', "Exam", required=True,
+        states={
+            'readonly': (Eval('state') == 'final') | (Eval('request', -1) > 0),
+            })
+    doctor = fields.Many2One(
+        'gnuhealth.healthprofessional', "Evaluated by", required=True,
+        states=_final_readonly)
+    report_style = fields.Selection([
+            ('default', "Images with captions"),
+            ('no_images', "No images"),
+            ('no_image_comments', "Images without captions"),
+            ], "Report Style", sort=False)
+    images = fields.One2Many(
+        'ir.attachment', 'resource', "Images", states=_final_readonly)
+    comment = fields.Text("Interpretation", states=_final_readonly)
+    template = fields.Function(fields.Many2One(
+            'gnuhealth.imaging.report.template', "Insert Text",
+            domain=['OR',
+                ('exams', '=', None),
+                ('exams', '=', Eval('requested_test', -1)),
+                ],
+            states={'invisible': Eval('state') == 'final'},
+            help="A prepared text to add to the interpretation."),
+        'get_template', setter='set_template')
+    state = fields.Selection([
+            ('draft', "Preliminary"),
+            ('final', "Final"),
+            ], "State", readonly=True, required=True, sort=False)
+    revision = fields.Integer("Revision", readonly=True)
+    signed_by = fields.Many2One(
+        'gnuhealth.healthprofessional', "Signed by", readonly=True)
+    signed_at = fields.DateTime("Signed at", readonly=True)
+    amend_reason = fields.Text("Reason for Amendment", readonly=True,
+        states={'invisible': ~Eval('amend_reason')})
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('request_unique', Unique(table, table.request),
+                'health_imaging.msg_result_request_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.patient, Index.Equality())),
+                Index(table, (table.date, Index.Range(order='DESC'))),
+                })
+        cls._order = [('date', 'DESC'), ('id', 'DESC')]
+        cls._transitions |= {('draft', 'final'), ('final', 'draft')}
+        cls._buttons.update({
+                'finalize': {
+                    'invisible': Eval('state') != 'draft',
+                    'depends': ['state'],
+                    },
+                'amend': {
+                    'invisible': Eval('state') != 'final',
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def __register__(cls, module):
+        table_h = cls.__table_handler__(module)
+        had_state = table_h.column_exist('state')
+        super().__register__(module)
+        if not had_state:
+            cls._migrate_states()
+
+    @classmethod
+    def _migrate_states(cls):
+        """Results made before states existed are final when they are read.
+
+        Who signed them is not known, so no stamp is made up.
+        """
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        table = cls.__table__()
+        request = Request.__table__()
+        cursor = Transaction().connection.cursor()
+        done = request.select(request.id, where=request.state == 'done')
+        read = (table.comment != Null) & (Trim(table.comment) != '')
+        cursor.execute(*table.update(
+                [table.state, table.revision], ['draft', 0],
+                where=Literal(True)))
+        cursor.execute(*table.update(
+                [table.state], ['final'],
+                where=table.request.in_(done) & read))
+
+    @staticmethod
+    def default_date():
+        return dt.datetime.now().replace(microsecond=0)
+
+    @staticmethod
+    def default_report_style():
+        return 'default'
+
+    @staticmethod
+    def default_state():
+        return 'draft'
+
+    @staticmethod
+    def default_revision():
+        return 0
+
+    @staticmethod
+    def default_doctor():
+        return own_health_professional()
+
+    @fields.depends(
+        'request', 'doctor', '_parent_request.patient',
+        '_parent_request.requested_test', '_parent_request.request',
+        '_parent_request.date', '_parent_request.doctor')
+    def on_change_request(self):
+        request = self.request
+        if not request:
+            return
+        self.patient = request.patient
+        self.requested_test = request.requested_test
+        self.order = request.request
+        self.request_date = request.date
+        if not self.doctor:
+            self.doctor = request.doctor
+
+    @fields.depends('patient', 'date', '_parent_patient.dob')
+    def on_change_with_computed_age(self, name=None):
+        if not self.patient or not self.date:
+            return ''
+        return age(self.patient.dob, local_datetime(self.date))
+
+    def get_template(self, name):
+        return None
+
+    @classmethod
+    def set_template(cls, results, name, value):
+        pass
+
+    @fields.depends('template', 'comment', '_parent_template.text')
+    def on_change_template(self):
+        if self.template:
+            self.comment = '\n\n'.join(
+                filter(None, [self.comment, self.template.text]))
+            self.template = None
+
+    def get_rec_name(self, name):
+        return ' '.join(filter(None, [
+                    self.number, self.requested_test.rec_name, '-',
+                    self.patient.rec_name if self.patient else None]))
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
+        return [operator,
+            ('number', *clause[1:]),
+            ('order', *clause[1:]),
+            ('patient.party.rec_name', *clause[1:]),
+            ('patient.puid', *clause[1:]),
+            ('requested_test.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(Eval('state') == 'draft', 'warning', '')),
+            ]
+
+    @classmethod
+    def create(cls, vlist):
+        vlist = [v.copy() for v in vlist]
+        requests = cls._take_requests(vlist)
+        missing = [v for v in vlist if not v.get('number')]
+        numbers = next_numbers('imaging_test_sequence', len(missing)) \
+            if missing else []
+        for values, number in zip(missing, numbers):
+            values['number'] = number
+        results = super().create(vlist)
+        if requests:
+            type(requests[0]).do(requests)
+        return results
+
+    @classmethod
+    def _take_requests(cls, vlist):
+        """Return the requests of new results, each ready for its result."""
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        ids = [v['request'] for v in vlist if v.get('request')]
+        if len(ids) != len(set(ids)):
+            raise ResultExistsError(gettext(
+                    'health_imaging.msg_result_request_unique'))
+        requests = Request.browse(ids)
+        Request.lock(requests)
+        for request in requests:
+            request.check_ready()
+        defaults = {r.id: r._result_values() for r in requests}
+        for values in vlist:
+            for name, value in defaults.get(values.get('request'), {}).items():
+                values.setdefault(name, value)
+        return requests
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        for results, values in zip(actions, actions):
+            if _CONTENT & values.keys():
+                for result in results:
+                    if result.state == 'final':
+                        raise FinalResultError(gettext(
+                                'health_imaging.msg_result_final',
+                                result=result.rec_name))
+        super().write(*args)
+
+    @classmethod
+    def delete(cls, results):
+        for result in results:
+            if result.state == 'final':
+                raise FinalResultError(gettext(
+                        'health_imaging.msg_result_final',
+                        result=result.rec_name))
+        super().delete(results)
+
+    @classmethod
+    def copy(cls, results, default=None):
+        default = {} if default is None else default.copy()
+        for name in [
+                'number', 'request', 'order', 'request_date', 'images',
+                'signed_by', 'signed_at', 'amend_reason']:
+            default.setdefault(name, None)
+        default.setdefault('revision', 0)
+        return super().copy(results, default=default)
+
+    @classmethod
+    def validate_fields(cls, results, field_names):
+        super().validate_fields(results, field_names)
+        if field_names and not field_names & {
+                'request', 'patient', 'requested_test'}:
+            return
+        for result in results:
+            result.check_request()
+
+    def check_request(self):
+        """Raise ResultMismatchError unless patient and exam are those of the
+        request."""
+        request = self.request
+        if request and (request.patient != self.patient
+                or request.requested_test != self.requested_test):
+            raise ResultMismatchError(gettext(
+                    'health_imaging.msg_result_mismatch',
+                    result=self.rec_name, request=request.rec_name))
+
+    @classmethod
+    @ModelView.button
+    def finalize(cls, results):
+        """Sign results: they are read-only from then on.
+
+        :raises InterpretationMissingError: when there is nothing to sign
+        :raises NoHealthProfessionalError: when the user may not sign
+        """
+        professional = own_health_professional()
+        if not professional:
+            raise NoHealthProfessionalError(gettext(
+                    'health_imaging.msg_sign_no_professional'))
+        for result in results:
+            if not (result.comment or '').strip():
+                raise InterpretationMissingError(gettext(
+                        'health_imaging.msg_interpretation_missing',
+                        result=result.rec_name))
+        cls._sign(results, professional)
+
+    @classmethod
+    @Workflow.transition('final')
+    def _sign(cls, results, professional):
+        cls.write(results, {
+                'signed_by': professional,
+                'signed_at': dt.datetime.now().replace(microsecond=0),
+                })
+
+    @classmethod
+    @ModelView.button_action('health_imaging.wizard_amend_result')
+    def amend(cls, results):
+        pass
+
+    @classmethod
+    @Workflow.transition('draft')
+    def reopen(cls, results, reason):
+        """Open final results again, the printed former revision is kept."""
+        Attachment = Pool().get('ir.attachment')
+        ReportResult = Pool().get(
+            'patient.imaging_report_results', type='report')
+        attachments = []
+        for result in results:
+            extension, content, _, _ = ReportResult.execute([result.id], {})
+            attachments.append({
+                    'name': f'{result.number}-{result.revision or 0}'
+                    f'.{extension}',
+                    'type': 'data',
+                    'data': content,
+                    'resource': str(result),
+                    })
+        Attachment.create(attachments)
+        for result in results:
+            cls.write([result], {
+                    'revision': (result.revision or 0) + 1,
+                    'amend_reason': reason,
+                    'signed_by': None,
+                    'signed_at': None,
+                    })
+
+
+class AmendResultStart(ModelView):
+    "Amend Imaging Result"
+    __name__ = 'gnuhealth.imaging.test.result.amend.start'
+
+    reason = fields.Text("Reason", required=True,
+        help="Why the report changes, kept with the result.")
+
+
+class AmendResult(Wizard):
+    "Amend Imaging Result"
+    __name__ = 'gnuhealth.imaging.test.result.amend'
+
+    start = StateView('gnuhealth.imaging.test.result.amend.start',
+        'health_imaging.imaging_test_result_amend_start_view_form', [
+            Button("Keep", 'end', 'tryton-cancel'),
+            Button("Amend", 'amend', 'tryton-ok', default=True),
+            ])
+    amend = StateTransition()
+
+    def transition_amend(self):
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        check_rights(Result.__name__, 'write')
+        results = list(self.records or []) if self.model else []
+        if not results or self.model != Result:
+            raise NothingSelectedError(gettext(
+                    'health_imaging.msg_nothing_selected'))
+        Result.lock(results)
+        Result.reopen(results, self.start.reason)
+        return 'end'
+
+
+class ReportTemplate(
+        sequence_ordered(), DeactivableMixin, ModelSQL, ModelView):
+    "Imaging Report Text"
+    __name__ = 'gnuhealth.imaging.report.template'
+
+    name = fields.Char("Name", required=True)
+    exams = fields.Many2Many(
+        'gnuhealth.imaging.report.template-exam', 'template', 'exam',
+        "Exams", help="Leave it empty to offer the text for every exam.")
+    text = fields.Text("Text", required=True,
+        help="Technique, findings and impression, as the report needs them.")
+
+
+class ReportTemplateExam(ModelSQL):
+    "Imaging Report Text - Exam"
+    __name__ = 'gnuhealth.imaging.report.template-exam'
+
+    template = fields.Many2One(
+        'gnuhealth.imaging.report.template', "Text", required=True,
+        ondelete='CASCADE')
+    exam = fields.Many2One(
+        'gnuhealth.imaging.test', "Exam", required=True, ondelete='CASCADE')
