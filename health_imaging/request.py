@@ -33,10 +33,11 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
     __name__ = 'gnuhealth.imaging.test.request'
 
     request = fields.Char("Order", readonly=True,
-        help="The number of the order, shared by the exams ordered together.")
+        help="The number of the order, shared by the exams ordered together. "
+        "It is the accession number.")
     request_line = fields.Char("Number", readonly=True,
         help="The number of this request: the order, how many requests it "
-        "has, and which of them this is. It is the accession number.")
+        "has, and which of them this is.")
     date = fields.DateTime("Date", required=True, states=_draft_only,
         help="When the exam is to be done.")
     patient = fields.Many2One(

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wizard "Add Orthanc Server"."""
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.common import check_rights
+from trytond.pool import Pool
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from . import client as orthanc
+from .exceptions import ServerURLError
+from .server import error_text, normal_url, probe
+
+
+class AddServerStart(ModelView):
+    "Add Orthanc Server"
+    __name__ = 'gnuhealth.imaging_orthanc.orthanc_add_init_data'
+
+    label = fields.Char("Label", required=True,
+        help="The name of the server for people.")
+    domain = fields.Char("URL", required=True,
+        help="The address at which GNU Health reaches Orthanc, such as "
+        "http://192.0.2.10:8042")
+    proxy_domain = fields.Char("Public URL",
+        help="The address at which the browsers of the users reach Orthanc, "
+        "when it is another one.")
+    user = fields.Char("User", required=True)
+    password = fields.Char("Password", required=True, strip=False)
+
+
+class AddServerDone(ModelView):
+    "Orthanc Server Added"
+    __name__ = 'gnuhealth.imaging_orthanc.add_server.done'
+
+    label = fields.Char("Server", readonly=True)
+    version = fields.Char("Version", readonly=True)
+    number_of_studies = fields.Integer("Studies", readonly=True)
+    viewers = fields.Char("Viewers", readonly=True)
+
+
+class AddServerFailed(ModelView):
+    "Orthanc Server not Added"
+    __name__ = 'gnuhealth.imaging_orthanc.add_server.failed'
+
+    reason = fields.Text("Reason", readonly=True)
+
+
+class AddServer(Wizard):
+    "Add Orthanc Server"
+    __name__ = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
+
+    start = StateView('gnuhealth.imaging_orthanc.orthanc_add_init_data',
+        'health_orthanc.view_orthanc_add_init_data', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Begin", 'connect', 'tryton-ok', default=True),
+            ])
+    connect = StateTransition()
+    done = StateView('gnuhealth.imaging_orthanc.add_server.done',
+        'health_orthanc.add_server_done_view_form', [
+            Button("Close", 'end', 'tryton-ok', default=True),
+            ])
+    failed = StateView('gnuhealth.imaging_orthanc.add_server.failed',
+        'health_orthanc.add_server_failed_view_form', [
+            Button("Close", 'end', 'tryton-cancel'),
+            Button("Back", 'start', 'tryton-back', default=True),
+            ])
+
+    def transition_connect(self):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        check_rights(Server.__name__, 'create')
+        start = self.start
+        try:
+            url = normal_url(start.domain)
+            public = start.proxy_domain and normal_url(start.proxy_domain)
+        except ServerURLError as error:
+            return self._failed(error.message)
+        same = self._same(Server, url)
+        if same:
+            return self._failed(gettext(
+                    'health_orthanc.msg_server_exists', server=same.label))
+        client = orthanc.OrthancClient(
+            url, start.user, start.password,
+            connect_timeout=Server.default_connect_timeout(),
+            read_timeout=Server.default_read_timeout())
+        with client:
+            values, error = probe(client)
+            studies = None if error else client.statistics()['CountStudies']
+        if error:
+            return self._failed(error_text(error, url))
+        server, = Server.create([{
+                    'label': start.label, 'domain': url,
+                    'proxy_domain': public, 'user': start.user,
+                    'password': start.password, **values,
+                    }])
+        Server.do_sync([server])
+        self.done.label = server.label
+        self.done.version = server.version
+        self.done.number_of_studies = studies
+        self.done.viewers = ', '.join(server.viewers or [])
+        return 'done'
+
+    def _same(self, Server, url):
+        """Return the server that has the URL or the label already."""
+        found = Server.search([
+                ['OR',
+                    ('domain', '=', url),
+                    ('label', '=', self.start.label),
+                    ],
+                ('active', 'in', [True, False]),
+                ], limit=1)
+        return found[0] if found else None
+
+    def _failed(self, reason):
+        self.failed.reason = reason
+        return 'failed'
+
+    def default_done(self, field_names):
+        return {name: getattr(self.done, name, None)
+            for name in ['label', 'version', 'number_of_studies', 'viewers']}
+
+    def default_failed(self, field_names):
+        return {'reason': getattr(self.failed, 'reason', None)}

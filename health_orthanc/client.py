@@ -1,0 +1,659 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one may ask an Orthanc server for, with typed answers and errors.
+
+Orthanc describes its calls at
+https://orthanc.uclouvain.be/book/users/rest.html
+"""
+import base64
+import io
+import itertools
+import json
+import logging
+import math
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from .client_errors import (
+    AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
+    ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
+    MethodNotAllowed, NoFrame, NoPicture, NotFound, NotOrthanc, OrthancError,
+    ReadTimeout, Redirected, ServerError, StorageFull, Timeout, TLSError,
+    TooSlow, Unauthorized, Unreachable, UnsupportedMedia, UploadTooLarge)
+from .client_http import CHUNK, Session, normalize_url
+
+__all__ = [
+    'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
+    'ConnectTimeout', 'ConnectionLost', 'ConnectionRefused', 'Forbidden',
+    'HostNotFound', 'InvalidURL', 'LEVELS', 'MethodNotAllowed', 'NoFrame',
+    'NoPicture', 'NotFound', 'NotOrthanc', 'OrthancClient', 'OrthancError',
+    'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull', 'Stored',
+    'TLSError', 'Timeout', 'TooSlow', 'Tree', 'Unauthorized', 'Unreachable',
+    'UnsupportedMedia', 'UploadTooLarge', 'VIEWERS', 'normalize_url']
+
+logger = logging.getLogger(__name__)
+
+PREVIEW_TIMEOUT = 10
+MAX_PREVIEW_BYTES = 20 * 2 ** 20
+#: Orthanc 1.10.1 dies when it is asked for very large pictures.
+MAX_PREVIEW_SIDE = 4096
+#: What an upload may take longer for each MiB, in seconds.
+UPLOAD_SECONDS_PER_MIB = 4
+
+CHANGES_BLOCK = 4000
+CHANGES_BLOCKS = 1000
+INSTANCES_BLOCK = 5000
+
+LEVELS = {
+    'patients': 'Patient',
+    'studies': 'Study',
+    'series': 'Series',
+    'instances': 'Instance',
+    }
+_VIEWER_PLUGINS = {
+    'explorer2': 'orthanc-explorer-2',
+    'ohif': 'ohif',
+    'stone': 'stone-webviewer',
+    }
+#: The codes of the viewers.
+VIEWERS = ['explorer', *_VIEWER_PLUGINS]
+#: What a stored PDF takes from its study and must not be told.
+_INHERITED_TAGS = {
+    'patientid', 'patientname', 'patientbirthdate', 'patientsex',
+    'studyinstanceuid', '0010,0020', '0010,0010', '0010,0030', '0010,0040',
+    '0020,000d',
+    }
+_ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
+
+
+class Changes(NamedTuple):
+    """A block of the change log.
+
+    :ivar changes: dicts with ChangeType, ID, ResourceType, Seq and Date
+    :ivar last: where to go on; smaller than ``since`` when the database of
+        the server was reset
+    :ivar done: False when there is more
+    """
+    changes: list
+    last: int
+    done: bool
+
+
+class Tree(NamedTuple):
+    "Studies with all that is in them, each a list of Orthanc's dicts."
+    studies: list
+    series: list
+    instances: list
+
+
+class Stored(NamedTuple):
+    """What became of one uploaded instance.
+
+    :ivar status: stored, already (it was there before) or refused
+    :ivar reason: for a refused one: empty, not_dicom, no_identifiers,
+        filtered or failed
+    :ivar details: what the server said about it, '' when nothing
+    """
+    status: str
+    instance: str = None
+    series: str = None
+    study: str = None
+    patient: str = None
+    reason: str = None
+    details: str = ''
+
+
+class OrthancClient(Session):
+    """One Orthanc server and what one may ask it for.
+
+    Reading calls are repeated when the connection broke, writing calls never.
+    Each call may raise any OrthancError; only those that have a meaning of
+    their own are named with it.  The parameters are those of Session.
+    """
+    _has_bulk = True
+
+    # Server
+
+    def system(self):
+        """Return what the server says about itself, dict.
+
+        :raises NotOrthanc: something else answers
+        """
+        value = status = None
+        try:
+            value = self._get('/system')
+        except (BadRequest, NotFound, MethodNotAllowed, BadAnswer) as error:
+            status = error.status
+        if not _is_system(value):
+            raise NotOrthanc(call='GET /system', status=status)
+        return value
+
+    def statistics(self):
+        "Return the counts and sizes of what the server stores, dict."
+        value = self._get('/statistics', dict)
+        for name in ['Patients', 'Studies', 'Series', 'Instances']:
+            if not _is_count(value.get(f'Count{name}')):
+                raise BadAnswer(call='GET /statistics')
+        return value
+
+    def plugins(self):
+        "Return the names of the plugins, list of str."
+        return self._texts('/plugins')
+
+    def viewers(self):
+        """Return the codes of the viewers that the server offers, list.
+
+        They are explorer (always there), explorer2, ohif and stone. OHIF
+        counts also when it is served as a folder.
+        """
+        plugins = set(self.plugins())
+        found = {
+            code for code, name in _VIEWER_PLUGINS.items() if name in plugins}
+        if 'ohif' not in found and 'serve-folders' in plugins:
+            if self._has_page('/ohif/viewer'):
+                found.add('ohif')
+        return sorted(found | {'explorer'})
+
+    def _has_page(self, path):
+        try:
+            answer = self.request('GET', path)
+        except (BadAnswer, Forbidden, NotFound, Redirected):
+            return False
+        return answer.headers.get('Content-Type', '').startswith('text/html')
+
+    def default_encoding(self):
+        "Return the character set in which C-FIND is answered, such as Utf8."
+        answer = self.request('GET', '/tools/default-encoding')
+        text = answer.body[:100].decode('ascii', 'replace').strip()
+        if not re.match(r'[A-Za-z0-9]+\Z', text):
+            raise BadAnswer(call='GET /tools/default-encoding')
+        return text
+
+    # Change log
+
+    def changes(self, since, limit=CHANGES_BLOCK):
+        """Return the changes after a position of the log, Changes.
+
+        :param since: int, not negative
+        :param limit: how many at most, at least 1
+        """
+        since, limit = max(int(since), 0), max(int(limit), 1)
+        return self._changes(f'/changes?since={since}&limit={limit}')
+
+    def last_change(self):
+        "Return the position of the newest change, int; 0 when there is none."
+        return self._changes('/changes?last').last
+
+    def _changes(self, path):
+        value = self._get(path, dict)
+        changes = value.get('Changes')
+        last, done = value.get('Last'), value.get('Done')
+        if not (_is_list_of(dict, changes) and _is_count(last)
+                and isinstance(done, bool)):
+            raise BadAnswer(call=f'GET {path}')
+        return Changes(changes, last, done)
+
+    def all_changes(
+            self, since, block=CHANGES_BLOCK, max_blocks=CHANGES_BLOCKS):
+        """Yield the Changes after a position until there are no more.
+
+        It ends too after max_blocks, with ``done`` False in the last one, and
+        when ``last`` is smaller than ``since``: that server was reset.
+
+        :raises BadAnswer: there shall be more, but the log does not advance
+        """
+        for _ in range(max_blocks):
+            changes = self.changes(since, block)
+            if changes.last == since and not changes.done:
+                raise BadAnswer("The change log does not advance.")
+            yield changes
+            if changes.done or changes.last < since:
+                break
+            since = changes.last
+
+    # Resources
+
+    def ids(self, level):
+        """Return the ids of all patients, studies, series or instances.
+
+        :param level: patients, studies, series or instances
+        """
+        return self._texts(f'/{_collection(level)}')
+
+    def bulk(self, level, ids, metadata=False, source=None):
+        """Return the resources of one level that belong to the ids, list of
+        dicts without duplicates.  Unknown ids are left out.
+
+        The caller cuts its ids into blocks.  A server that does not offer
+        ``/tools/bulk-content`` is asked for each resource alone from then on.
+
+        :param level: the level of the answer
+        :param ids: Orthanc ids; going up and down the hierarchy is possible
+        :param metadata: whether the dicts get a Metadata dict
+        :param source: the level of the ids, default the same; all ids must be
+            of it
+        """
+        level, ids = _collection(level), _valid_ids(ids)
+        source = _collection(source or level)
+        if not ids:
+            return []
+        if self._has_bulk:
+            try:
+                return self._bulk(level, ids, metadata)
+            except (Forbidden, NotFound, MethodNotAllowed) as error:
+                logger.info(
+                    "%s refuses bulk-content (%s)", self.url, error.status)
+                self._has_bulk = False
+        return self._one_by_one(level, ids, metadata, source)
+
+    def _bulk(self, level, ids, metadata):
+        path = '/tools/bulk-content'
+        value = self._post(path, {
+                'Resources': ids,
+                'Level': LEVELS[level],
+                'Metadata': bool(metadata),
+                })
+        if not _is_list_of(dict, value):
+            raise BadAnswer(call=f'POST {path}')
+        return value
+
+    def _one_by_one(self, level, ids, metadata, source):
+        found = {}
+        for id_ in ids:
+            for resource in self._relatives(level, id_, source):
+                for valid in _valid_ids([resource.get('ID')]):
+                    found.setdefault(valid, resource)
+        if metadata:
+            for id_, resource in found.items():
+                resource['Metadata'] = self._metadata(level, id_)
+        return list(found.values())
+
+    def _relatives(self, level, id_, source):
+        path, kind = f'/{source}/{id_}', dict
+        if level != source:
+            levels = list(LEVELS)
+            down = levels.index(level) > levels.index(source)
+            path += f'/{level if down else LEVELS[level].lower()}'
+            kind = list if down else dict
+        try:
+            value = self._get(path, kind)
+        except NotFound as error:
+            if not error.own:
+                raise
+            return []
+        value = value if kind is list else [value]
+        if not _is_list_of(dict, value):
+            raise BadAnswer(call=f'GET {path}')
+        return value
+
+    def _metadata(self, level, id_):
+        try:
+            return self._get(f'/{level}/{id_}/metadata?expand', dict)
+        except NotFound as error:
+            if not error.own:
+                raise
+            return {}
+
+    def study_tree(self, ids, source='studies', metadata=False):
+        """Return all studies that the ids belong to with their series and
+        instances, Tree.
+
+        It costs three calls, and one more for each 5000 instances.
+
+        :param ids: Orthanc ids of the level source
+        """
+        studies = self.bulk('studies', ids, metadata, source)
+        series = self.bulk(
+            'series', [s.get('ID') for s in studies], metadata, 'studies')
+        instances = list(itertools.chain.from_iterable(
+                self.instance_blocks(series, metadata=metadata)))
+        return Tree(studies, series, instances)
+
+    def instance_blocks(self, series, block=INSTANCES_BLOCK, metadata=False):
+        """Yield lists of the instances in series, so that memory is bounded.
+
+        :param series: the dicts of the series, as bulk returns them
+        :param block: the longest list
+        """
+        ids = _valid_ids(itertools.chain.from_iterable(
+                s['Instances'] for s in series
+                if isinstance(s.get('Instances'), list)))
+        for start in range(0, len(ids), block):
+            yield self.bulk('instances', ids[start:start + block], metadata)
+
+    def find(self, level, query, expand=False, limit=None):
+        """Return what matches a query: ids, with expand dicts.
+
+        Orthanc ignores case and takes ``*``, ``?`` and a backslash in a value
+        as operators, and a server may cut long lists: compare again.
+
+        :param level: patients, studies, series or instances
+        :param query: values by DICOM keyword, dict of str
+        :param limit: how many at most, None: the server's limit
+        """
+        body = {
+            'Level': LEVELS[_collection(level)],
+            'Query': query,
+            'Expand': bool(expand),
+            }
+        if limit:
+            body['Limit'] = limit
+        value = self._post('/tools/find', body)
+        if not _is_list_of(dict if expand else str, value):
+            raise BadAnswer(call='POST /tools/find')
+        return value
+
+    def tags(self, instance):
+        """Return the DICOM attributes of an instance by keyword, dict.
+
+        Long values are left out by the server.
+        """
+        return self._get(
+            f'/instances/{_quoted(instance)}/simplified-tags', dict)
+
+    # Pictures
+
+    def preview(self, instance, frame=None, window=None, size=None):
+        """Return a picture of an instance: bytes, and image/png or image/jpeg.
+
+        :param instance: the Orthanc id
+        :param frame: the number of the frame, from 0
+        :param window: (center, width) in the units of the pixels, None: what
+            the server thinks best
+        :param size: (width, height) in which it shall fit, in pixels, at most
+            4096 each
+        :raises NoPicture: the server cannot decode it, or it has no pixels
+        :raises NoFrame: it has no such frame
+        """
+        path = _picture_path(instance, frame, window, size)
+        seconds = min(PREVIEW_TIMEOUT, self.total_timeout)
+        with self._clock.running(seconds, min(seconds, self.read_timeout)):
+            try:
+                answer = self.request(
+                    'GET', path, max_bytes=MAX_PREVIEW_BYTES,
+                    headers={'Accept': 'image/png, image/jpeg;q=0.9'})
+            except UnsupportedMedia as error:
+                missing = False
+                failure = NoPicture(call=error.call, status=error.status)
+            except NotFound as error:
+                missing = True
+                failure = NoFrame(call=error.call, status=error.status)
+            else:
+                return answer.body, _picture_type(answer, path)
+            if missing:
+                self._get(f'/instances/{_quoted(instance)}', dict)
+        raise failure
+
+    # Writing
+
+    def upload(self, data):
+        """Store a DICOM file, or a ZIP of such files, and return what became
+        of each instance, list of Stored.
+
+        Files of a ZIP that are no DICOM do not appear in the list.
+
+        :param data: bytes, or a binary file that is read from its position
+            to its end; it is not held in memory
+        """
+        with _as_upload(data) as upload:
+            if not len(upload):
+                return [Stored('refused', reason='empty')]
+            total = self.upload_timeout + (
+                UPLOAD_SECONDS_PER_MIB * len(upload) / 2 ** 20)
+            with self._clock.running(total, self.upload_timeout):
+                return self._upload(upload)
+
+    def _upload(self, upload):
+        try:
+            answer = self.request(
+                'POST', '/instances', body=upload, repeat=False,
+                headers={'Content-Type': 'application/octet-stream'})
+        except (BadRequest, NotFound) as error:
+            failure = error
+            if error.details:
+                return [_refused(error)]
+        except ConnectionLost as error:
+            failure = error
+        else:
+            return _stored(answer)
+        # A server that refuses early may close before its answer was read.
+        self.system()
+        raise failure
+
+    def delete(self, level, id_):
+        """Delete a patient, study, series or instance on the server.
+
+        Returns True, and only after Orthanc itself confirmed it.
+
+        :raises NotFound: it is not there, which a second look confirmed
+        :raises OrthancError: anything else; whether it was deleted is not
+            known then
+        """
+        path = f'/{_collection(level)}/{_quoted(id_)}'
+        try:
+            answer = self.request('DELETE', path, repeat=False)
+        except NotFound as error:
+            failure = error
+        else:
+            value = _parsed(answer, f'DELETE {path}', dict)
+            if 'RemainingAncestor' not in value:
+                raise BadAnswer(call=f'DELETE {path}')
+            return True
+        self._confirm_missing(path)
+        raise failure
+
+    def _confirm_missing(self, path):
+        self.system()
+        missing = False
+        try:
+            self._get(path)
+        except NotFound as error:
+            missing = error.own
+        if not missing:
+            raise BadAnswer(
+                "The server is not of one mind whether it has this.",
+                call=f'GET {path}')
+
+    def store_pdf(self, study, pdf, tags):
+        """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1).
+
+        Returns the Orthanc id of the new instance, str.
+
+        :param study: the Orthanc id; patient and study are taken from it
+        :param pdf: the document, bytes
+        :param tags: values by DICOM keyword, such as SeriesDescription,
+            DocumentTitle; none of the patient or study
+        :raises NotFound: there is no such study
+        :raises ValueError: it is no PDF, or a tag is the study's own
+        """
+        if not pdf.startswith(b'%PDF-'):
+            raise ValueError("This is no PDF document.")
+        # Orthanc 1.10.1 would store it under another patient.
+        if any(tag.lower() in _INHERITED_TAGS for tag in tags):
+            raise ValueError("Patient and study cannot be given.")
+        return self._create_pdf(study, pdf, tags)
+
+    def _create_pdf(self, study, pdf, tags):
+        path, content = '/tools/create-dicom', base64.b64encode(pdf).decode()
+        try:
+            value = self._post(path, {
+                    'Parent': study,
+                    'Tags': tags,
+                    'Content': f'data:application/pdf;base64,{content}',
+                    }, repeat=False)
+        except BadRequest as error:
+            failure = error
+            value = None
+        if value is None:
+            self._get(f'/studies/{_quoted(study)}', dict)
+            raise failure
+        if (not isinstance(value, dict)
+                or not isinstance(value.get('ID'), str)
+                or value.get('ParentStudy', study) != study):
+            raise BadAnswer(call=f'POST {path}')
+        return value['ID']
+
+    # HTTP
+
+    def _get(self, path, kind=None):
+        return _parsed(self.request('GET', path), f'GET {path}', kind)
+
+    def _texts(self, path):
+        value = self._get(path, list)
+        if not _is_list_of(str, value):
+            raise BadAnswer(call=f'GET {path}')
+        return value
+
+    def _post(self, path, value, repeat=True):
+        answer = self.request(
+            'POST', path, body=json.dumps(value).encode(), repeat=repeat,
+            headers={'Content-Type': 'application/json'})
+        return _parsed(answer, f'POST {path}')
+
+
+def _parsed(answer, call, kind=None):
+    "Return the JSON of an answer, BadAnswer when it is not of the kind."
+    try:
+        value = answer.json()
+    except ValueError:
+        wrong = True
+    else:
+        wrong = kind and not isinstance(value, kind)
+    if wrong:
+        raise BadAnswer(call=call, status=answer.status)
+    return value
+
+
+def _is_count(value):
+    return type(value) is int and 0 <= value < 2 ** 63
+
+
+def _is_list_of(kind, value):
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _is_system(value):
+    return (isinstance(value, dict)
+        and isinstance(value.get('Version'), str)
+        and isinstance(value.get('Name'), str)
+        and _is_count(value.get('ApiVersion')))
+
+
+def _collection(level):
+    "Return the name of a level in addresses, also for a name such as Study."
+    for collection, name in LEVELS.items():
+        if level in {collection, name}:
+            return collection
+    raise ValueError(f"There is no level {level!r}.")
+
+
+def _valid_ids(ids):
+    "Return what can be Orthanc ids without duplicates, list."
+    return list(dict.fromkeys(
+            id_ for id_ in ids
+            if isinstance(id_, str) and _ORTHANC_ID.match(id_)))
+
+
+def _quoted(id_):
+    "Return an Orthanc id for an address, ValueError when it cannot be one."
+    if not _valid_ids([id_]):
+        raise ValueError("This is no id of Orthanc.")
+    return id_
+
+
+def _picture_path(instance, frame, window, size):
+    path = f'/instances/{_quoted(instance)}/frames/{max(int(frame or 0), 0)}'
+    query = {}
+    if window:
+        center, width = map(float, window)
+        if math.isfinite(center) and math.isfinite(width):
+            query['window-center'] = f'{center:g}'
+            query['window-width'] = f'{max(width, 1):g}'
+    if size:
+        for name, side in zip(['width', 'height'], size):
+            query[name] = min(max(int(side), 1), MAX_PREVIEW_SIDE)
+    if not query:
+        return f'{path}/preview'
+    return f'{path}/rendered?{urlencode(query)}'
+
+
+def _picture_type(answer, path):
+    "Return the type of a complete PNG or JPEG, BadAnswer for all else."
+    body = answer.body
+    if (body.startswith(b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR')
+            and b'IEND' in body[-12:]):
+        return 'image/png'
+    if (body.startswith(b'\xff\xd8\xff')
+            and body.rstrip(b'\0').endswith(b'\xff\xd9')):
+        return 'image/jpeg'
+    raise BadAnswer(
+        "The answer is no complete picture.", call=f'GET {path}',
+        status=answer.status)
+
+
+class _Upload:
+    "A file as the body of a request: only its length and its bytes."
+
+    def __init__(self, file, size):
+        self._file = file
+        self._left = size
+
+    def __len__(self):
+        return self._left
+
+    def __iter__(self):
+        return iter(lambda: self.read(CHUNK), b'')
+
+    def read(self, size):
+        data = self._file.read(min(size, self._left))
+        if self._left and not data:
+            raise ValueError("The file became shorter.")
+        self._left -= len(data)
+        return data
+
+
+@contextmanager
+def _as_upload(data):
+    "Give an _Upload for bytes or a binary file, also for one without seek."
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        data = io.BytesIO(data)
+    with tempfile.TemporaryFile() as copy:
+        if not data.seekable():
+            shutil.copyfileobj(data, copy, CHUNK)
+            copy.seek(0)
+            data = copy
+        start = data.tell()
+        size = data.seek(0, io.SEEK_END) - start
+        data.seek(start)
+        yield _Upload(data, size)
+
+
+def _stored(answer):
+    "Return the list of Stored for the answer to an upload."
+    value = _parsed(answer, 'POST /instances', (dict, list))
+    items = value if isinstance(value, list) else [value]
+    return [_stored_instance(item) for item in items]
+
+
+def _stored_instance(item):
+    status = item.get('Status') if isinstance(item, dict) else None
+    if not isinstance(status, str):
+        raise BadAnswer(call='POST /instances')
+    ids = [
+        item.get(name) for name in [
+            'ID', 'ParentSeries', 'ParentStudy', 'ParentPatient']]
+    known = {'Success': 'stored', 'AlreadyStored': 'already'}
+    if status in known and _valid_ids(ids[:1]):
+        return Stored(known[status], *ids)
+    reason = 'filtered' if status == 'FilteredOut' else 'failed'
+    return Stored('refused', reason=reason, details=status[:100])
+
+
+def _refused(error):
+    "Return the Stored for a file that Orthanc did not take."
+    reason = 'not_dicom' if error.status == 400 else 'no_identifiers'
+    return Stored('refused', reason=reason, details=error.details)

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The errors that health_orthanc raises, one class per cause."""
+from trytond.exceptions import UserError
+from trytond.model.exceptions import AccessError, ValidationError
+
+
+class ServerURLError(ValidationError):
+    pass
+
+
+class ServerError(UserError):
+    pass
+
+
+class ServerInUseError(AccessError):
+    pass
+
+
+class SyncBusyError(UserError):
+    pass
+
+
+class StudyMismatchError(ValidationError):
+    pass
+
+
+class NoResultError(UserError):
+    pass
+
+
+class NoPictureError(UserError):
+    pass
+
+
+class FinalResultError(AccessError):
+    pass
+
+
+class SecretKeyError(UserError):
+    pass
+
+
+class NothingSelectedError(UserError):
+    pass

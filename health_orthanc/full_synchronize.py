@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wizard "Full Synchronize": compares everything on servers."""
+from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.common import check_rights
+from trytond.pool import Pool
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
+
+
+class FullSynchronizeStart(ModelView):
+    "Full Synchronize"
+    __name__ = 'gnuhealth.imaging_orthanc.full_synchronize.start'
+
+    servers = fields.Many2Many(
+        'gnuhealth.orthanc.config', None, None, "Servers", required=True,
+        help="The servers to compare with what is known here.")
+
+    @staticmethod
+    def default_servers():
+        Server = Pool().get('gnuhealth.orthanc.config')
+        return [s.id for s in Server.search([])]
+
+
+class FullSynchronize(Wizard):
+    "Full Synchronize"
+    __name__ = 'gnuhealth.imaging_orthanc.full_synchronize'
+
+    start = StateView('gnuhealth.imaging_orthanc.full_synchronize.start',
+        'health_orthanc.full_synchronize_start_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Synchronize", 'synchronize', 'tryton-ok', default=True),
+            ])
+    synchronize = StateTransition()
+    runs = StateAction('health_orthanc.act_sync_run_form')
+
+    def transition_synchronize(self):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        check_rights('gnuhealth.imaging_orthanc.study', 'write')
+        for server in self.start.servers:
+            Server.__queue__.sync_server(
+                server, full=True, started_by='wizard')
+        return 'runs'

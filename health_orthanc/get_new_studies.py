@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wizard "Get New Studies": fetches what is new on all servers."""
+from trytond.model import ModelView
+from trytond.modules.health_imaging.common import check_rights
+from trytond.pool import Pool
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
+
+
+class GetNewStudiesStart(ModelView):
+    "Get New Studies"
+    __name__ = 'gnuhealth.imaging_orthanc.get_new_studies.start'
+
+
+class GetNewStudies(Wizard):
+    "Get New Studies"
+    __name__ = 'gnuhealth.imaging_orthanc.get_new_studies'
+
+    start = StateView('gnuhealth.imaging_orthanc.get_new_studies.start',
+        'health_orthanc.get_new_studies_start_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Get New Studies", 'update', 'tryton-ok', default=True),
+            ])
+    update = StateTransition()
+    runs = StateAction('health_orthanc.act_sync_run_form')
+
+    def transition_update(self):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        check_rights('gnuhealth.imaging_orthanc.study', 'write')
+        for server in Server.search([]):
+            Server.__queue__.sync_server(server, started_by='wizard')
+        return 'runs'

@@ -1,0 +1,806 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides to which patient and which request a study belongs, and says why.
+
+The caller asks ``keys`` what to look up, reads the requests and patients of a
+whole block of studies at once, puts them into an ``Index`` and calls
+``decide`` for each study.  Nothing here knows a database.
+"""
+import datetime as dt
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
+
+from .matching_names import (
+    AGREE, CLOSE, DIFFERS, MISSING, RANK, SAME, UNREADABLE, UNSURE,
+    compare_names, own_names, study_names)
+
+LINKED, REVIEW, UNLINKED = 'linked', 'review', 'unlinked'
+MERGE_ID, ACCESSION, PATIENT_ID = 'merge_id', 'accession', 'patient_id'
+
+# The arc of UUIDs, and the root of the orders made by GNU Health 5.0.
+UID_ROOTS = ('2.25.', '1.2.836.0.1.3240043.7.198.')
+# Shorter ones could be the beginning of a longer one.
+UID_MIN_LENGTH = 20
+# VR SH holds 16 characters and LO 64: what ends there may have been cut.
+CUT_LENGTHS = {16, 64}
+
+OPEN_STATES = {'draft', 'requested'}
+# Days that a study may lie before and after the date of the request whose
+# accession number it carries.  Beyond, the number was used again.
+DAYS_BEFORE, DAYS_AFTER = 92, 366
+# Years that an estimated date of birth may be wrong.
+ESTIMATE_YEARS = 5
+# Days after birth in which images may carry the name "baby of".
+NEWBORN_DAYS = 366
+
+# Modalities (0008,0060) that are made from images of another one.
+DERIVED = {
+    'AU', 'DOC', 'FID', 'KO', 'OT', 'PLAN', 'PR', 'REG', 'RTDOSE', 'RTPLAN',
+    'RTRECORD', 'RTSTRUCT', 'SC', 'SEG', 'SR'}
+# Modalities that one and the same kind of apparatus may write.
+ALIKE = [
+    {'CR', 'DX', 'DR', 'RG', 'XR'},
+    {'XA', 'RF', 'XR'},
+    {'US', 'IVUS'},
+    {'PX', 'IO', 'DX'},
+    {'MR', 'MRI'},
+    {'PT', 'PET'}]
+
+# The reasons for a review, with their parameters.
+REASONS = {
+    # One UID or accession number, or the UIDs in one study, are of several
+    # requests.
+    'several_requests': {'rule', 'count'},
+    'uids_differ': {'count'},
+    # The request was canceled, and yet there are images.
+    'request_canceled': {'rule', 'request'},
+    # The request is of one patient, the PatientID is another's.
+    'other_patient_id': {'rule', 'request', 'patient_id'},
+    # The PatientID is of several patients.
+    'several_patients': {'patient_id', 'count'},
+    # The PatientID is a patient's but for its case or its issuer, and name
+    # and date of birth do not confirm it.
+    'patient_id_not_exact': {'patient_id'},
+    # The accession number is of an open request, the PatientID of nobody.
+    'accession_only': {'request'},
+    # What the study says of the person contradicts the patient.
+    'birth_date_differs': {'rule', 'study', 'own'},
+    'sex_differs': {'rule', 'study', 'own'},
+    'name_differs': {'rule', 'study', 'own'},
+    # The name may be the patient's, no date of birth confirms it.
+    'name_unsure': {'rule', 'study', 'own'},
+    # Someone with the same date of birth has that name, a twin for instance.
+    'name_of_other': {'rule', 'study', 'own'},
+    # Made before the patient was born, or too far from the request's date.
+    'before_birth': {'rule', 'study', 'own'},
+    'study_date_differs': {'rule', 'study', 'own'},
+    # By hand: the study or the result is another patient's.
+    'other_patient': set(),
+    }
+
+Date = Union[dt.date, str, None]
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What the PACS says of a study.
+
+    Dates are dates or texts of VR DA; ``patient_name`` is the text of VR PN
+    with all its groups; ``modalities`` those of its series; ``texts`` every
+    other text of the study.  Anything may be missing.
+    """
+    id: Any
+    study_instance_uid: Optional[str] = None
+    patient_id: Optional[str] = None
+    issuer: Optional[str] = None
+    patient_name: Optional[str] = None
+    birth_date: Date = None
+    sex: Optional[str] = None
+    accession_number: Optional[str] = None
+    modalities: FrozenSet[str] = frozenset()
+    study_date: Date = None
+    texts: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RequestFacts:
+    """A request: one exam of one patient.
+
+    ``accession_number`` is the number of the line, ``order_number`` that of
+    the order; ``patient`` and ``result`` are ids.
+    """
+    id: int
+    merge_id: Optional[str]
+    accession_number: Optional[str]
+    order_number: Optional[str]
+    patient: int
+    modality: Optional[str]
+    state: str
+    result: Optional[int] = None
+    date: Date = None
+
+
+@dataclass(frozen=True)
+class PatientFacts:
+    """A patient.
+
+    ``alternative_ids`` are pairs of code and issuer (or type); ``names`` pairs
+    of family and given names in any script; ``sexes`` the values of
+    PatientSex that fit.
+    """
+    id: int
+    puid: Optional[str]
+    alternative_ids: Tuple[Tuple[str, Optional[str]], ...] = ()
+    names: Tuple[Tuple[Optional[str], Optional[str]], ...] = ()
+    birth_date: Date = None
+    sexes: FrozenSet[str] = frozenset()
+    birth_date_estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What to look up for a study, all of it as exact values.
+
+    ``uids`` among the merge ids; ``accession_numbers`` among the numbers of
+    request lines and orders; ``identifiers`` among the PUIDs and alternative
+    identifications; ``birth_dates`` among those of patients, so that twins
+    are seen.  Numbers and identifiers come as they are and in the case that
+    ``str.casefold`` gives, to be compared with the folded column.
+    """
+    uids: FrozenSet[str] = frozenset()
+    accession_numbers: FrozenSet[str] = frozenset()
+    identifiers: FrozenSet[str] = frozenset()
+    birth_dates: FrozenSet[dt.date] = frozenset()
+
+
+@dataclass(frozen=True)
+class Reason:
+    "Why a person has to look: a code of REASONS and its parameters."
+    code: str
+    parameters: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one attribute compares: 'same', 'close', 'similar', 'unsure',
+    'unreadable', 'differs' or 'missing'."""
+    attribute: str
+    study: str
+    own: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    "A request or a patient that a person may choose for the study."
+    kind: str
+    id: int
+    patient: int
+    differences: Tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where a study belongs.
+
+    ``patient``, ``request`` and ``result`` are ids, set only when the state
+    is 'linked'; ``review_reason`` only when it is 'review'.
+    """
+    link_state: str
+    link_rule: Optional[str] = None
+    patient: Optional[int] = None
+    request: Optional[int] = None
+    result: Optional[int] = None
+    review_reason: Optional[Reason] = None
+    candidates: Tuple[Candidate, ...] = ()
+
+
+def keys(study, roots=UID_ROOTS):
+    """Return the Keys of a StudyFacts.
+
+    ``roots`` are the beginnings of the UIDs that requests have or had.
+    """
+    birth_date = _full_date(study.birth_date)
+    return Keys(
+        frozenset(_uids(study, roots)),
+        frozenset(_variants(study.accession_number)),
+        frozenset(_variants(study.patient_id)),
+        frozenset([birth_date] if birth_date else []))
+
+
+class Index:
+    """The requests and patients among which to decide.
+
+    requests, patients: RequestFacts and PatientFacts found by the keys of the
+    studies, with the patients of all the requests (else ValueError).
+    roots: as for ``keys``.
+    issuers: the names under which the institution itself issues PUIDs
+    (IssuerOfPatientID, (0010,0021)).
+    """
+
+    def __init__(self, requests, patients, roots=UID_ROOTS, issuers=()):
+        self.requests = {r.id: r for r in requests}
+        self.patients = {p.id: p for p in patients}
+        self.roots = tuple(roots)
+        self.issuers = {_clean(i).casefold() for i in issuers} - {''}
+        self._names = {}
+        self._uids, self._numbers, self._ids, self._births = {}, {}, {}, {}
+        for request in self.requests.values():
+            self._add_request(request)
+        for patient in self.patients.values():
+            self._add_patient(patient)
+
+    def _add_request(self, request):
+        if request.patient not in self.patients:
+            raise ValueError(f"patient of request {request.id} is missing")
+        _file(self._uids, _clean(request.merge_id), request)
+        for number in {
+                _clean(request.accession_number).casefold(),
+                _clean(request.order_number).casefold()}:
+            _file(self._numbers, number, request)
+
+    def _add_patient(self, patient):
+        _file(self._births, _full_date(patient.birth_date), patient)
+        codes = [(patient.puid, None), *patient.alternative_ids]
+        for code, issuer in codes:
+            code = _clean(code)
+            _file(self._ids, code.casefold(), (code, issuer, patient))
+
+    def names(self, patient):
+        "Return the parsed names of a PatientFacts."
+        if patient.id not in self._names:
+            self._names[patient.id] = own_names(patient.names)
+        return self._names[patient.id]
+
+    def born(self, birth_date):
+        "Return the PatientFacts born on a date."
+        return self._births.get(_full_date(birth_date), [])
+
+    def with_uid(self, uid):
+        "Return the RequestFacts with a merge id."
+        return self._uids.get(uid, [])
+
+    def with_number(self, number):
+        """Return the RequestFacts of an accession number.
+
+        Those of the same case win; the number of an order is tried last.
+        """
+        number = _clean(number)
+        found = self._numbers.get(number.casefold(), [])
+        for same in [
+                lambda r: _clean(r.accession_number) == number,
+                lambda r: (_clean(r.accession_number).casefold()
+                    == number.casefold())]:
+            if any(map(same, found)):
+                return list(filter(same, found))
+        return found
+
+    def identified(self, study):
+        """Return two dicts of PatientFacts by id: those whose identifier is
+        the PatientID, and those for whom it is but for case or issuer."""
+        number, issuer = _clean(study.patient_id), _clean(study.issuer)
+        exact, similar = {}, {}
+        for code, kind, patient in self._ids.get(number.casefold(), []):
+            issued = self._issued(kind, issuer.casefold())
+            if issued is not None:
+                found = exact if issued and code == number else similar
+                found[patient.id] = patient
+        return exact, {i: p for i, p in similar.items() if i not in exact}
+
+    def _issued(self, kind, issuer):
+        "True, False or None: is by the issuer, may be, is by another."
+        kind = _clean(kind).casefold()
+        if not issuer or kind == issuer:
+            return True
+        if not kind:
+            return issuer in self.issuers
+        return False if kind in _KINDS else None
+
+
+# Values of alternative_id_type that name no issuer.
+_KINDS = {
+    'country_id', 'passport', 'medical_record', 'ghealth_federation', 'other'}
+
+
+def decide(study, index):
+    """Return the Decision on a StudyFacts.
+
+    The first rule that has something to say decides: the UID of a request,
+    the accession number together with the PatientID, the PatientID alone.
+    A rule that finds two candidates or a contradiction links nothing.
+    """
+    case = _Case(study, index)
+    return (case.by_merge_id()
+        or case.by_accession()
+        or case.by_patient_id()
+        or case.unlinked())
+
+
+def contradiction(study, patient):
+    """Return the Reason why a StudyFacts cannot be of a PatientFacts, or None.
+
+    Missing values contradict nothing.
+    """
+    return _Case(study, Index([], [patient])).contradiction(patient, None)
+
+
+def differences(study, patient, request=None):
+    """Return the Differences between a StudyFacts and a PatientFacts, and a
+    RequestFacts when given, for display side by side."""
+    return _Case(study, Index([], [patient])).differences(patient, request)
+
+
+def manual_link_problem(study_patient, patient):
+    """Return the Reason that forbids a link by hand, or None.
+
+    study_patient: id of the patient to whom the study is linked, or None.
+    patient: id of the patient of the request or result.
+    The study's patient has to be corrected first.
+    """
+    if study_patient is not None and study_patient != patient:
+        return Reason('other_patient')
+    return None
+
+
+def compatible_sexes(*values):
+    """Return the PatientSex values that fit a patient, empty when any does.
+
+    values: gender and biological sex as GNU Health stores them.
+    """
+    known = {'m': 'M', 'f': 'F'}
+    values = [v for v in values if v]
+    if all(v in known for v in values):
+        return frozenset(known[v] for v in values)
+    return frozenset()
+
+
+class _Case:
+    "A study, the index, and the rules; names are only read when needed."
+
+    def __init__(self, study, index):
+        self.study, self.index = study, index
+        self.exact, self.similar = index.identified(study)
+        self._verdicts = {}
+
+    @cached_property
+    def names(self):
+        return study_names(_clean(self.study.patient_name))
+
+    def by_merge_id(self):
+        "The UID of a request, wherever the study carries it."
+        first, *others = [
+            self.index.with_uid(u)
+            for u in _uids(self.study, self.index.roots)] or [[]]
+        found = _unique([first, *others])
+        if not found:
+            return None
+        if first and any(f and f != first for f in others):
+            return self.review_requests('uids_differ', found)
+        if len(found) > 1:
+            # Orders made by GNU Health 5.0 share one UID among their lines.
+            number = _clean(self.study.accession_number)
+            named = [r for r in found
+                if number and _clean(r.accession_number) == number]
+            if len(named) != 1:
+                return self.review_requests(
+                    'several_requests', found, MERGE_ID)
+            found = named
+        return self.to_request(found[0], MERGE_ID)
+
+    def by_accession(self):
+        "The accession number with the PatientID, of exactly one request."
+        found = [r for r in self.index.with_number(
+                self.study.accession_number) if self.fits(r)]
+        patients = self.identified()
+        own = [r for r in found if r.patient in patients]
+        now = [r for r in own if self.date_verdict(r) != DIFFERS]
+        live = _open(now) or _open(own)
+        if len(live) > 1:
+            return self.review_requests('several_requests', live, ACCESSION)
+        canceled = [r for r in now if r.state == 'canceled']
+        if live or canceled:
+            return self.to_request((live or canceled)[0], ACCESSION)
+        return self.of_others([r for r in found if r not in own])
+
+    def of_others(self, requests):
+        "The accession number of open requests of other patients."
+        requests = [
+            r for r in _open(requests) if self.date_verdict(r) != DIFFERS]
+        patients = self.identified()
+        if not requests or any(map(self.confirmed, patients.values())):
+            return None
+        if patients:
+            return self.review_requests(
+                'other_patient_id', requests, ACCESSION)
+        requests = [r for r in requests
+            if not self.contradiction(self.patient(r), ACCESSION)]
+        if requests:
+            return self.review_requests('accession_only', requests)
+        return None
+
+    def by_patient_id(self):
+        "The PatientID of exactly one patient."
+        patients = list(self.identified().values())
+        if len(patients) > 1:
+            return self.review_patients('several_patients', patients)
+        if patients:
+            return self.to_patient(patients[0])
+        similar = [p for p in self.similar.values()
+            if not self.contradiction(p, PATIENT_ID)]
+        if similar:
+            return self.review_patients('patient_id_not_exact', similar)
+        return None
+
+    def unlinked(self):
+        "Nothing found; who has that name and date of birth is suggested."
+        born = self.index.born(self.study.birth_date)
+        alike = [p for p in born if self.confirmed(p)]
+        return Decision(UNLINKED, candidates=tuple(
+                self.candidate(p) for p in alike))
+
+    def to_request(self, request, rule):
+        "Link to a request unless something speaks against it."
+        patient = self.patient(request)
+        reason = (self.request_problem(request, rule)
+            or self.contradiction(patient, rule)
+            or self.not_confirmed(patient, rule)
+            or self.rival_problem(patient, rule))
+        if reason:
+            return self.review(reason, [
+                    self.candidate(patient, request),
+                    *self.other_candidates(patient, rule)])
+        return Decision(LINKED, rule, patient.id, request.id, request.result)
+
+    def to_patient(self, patient):
+        "Link to a patient unless something speaks against it."
+        reason = (self.contradiction(patient, PATIENT_ID)
+            or self.not_confirmed(patient, PATIENT_ID)
+            or self.before_birth(patient)
+            or self.rival_problem(patient, PATIENT_ID))
+        if reason:
+            return self.review(reason, [
+                    self.candidate(patient),
+                    *self.other_candidates(patient, PATIENT_ID)])
+        return Decision(LINKED, PATIENT_ID, patient.id)
+
+    def other_candidates(self, patient, rule):
+        "Whoever else has the PatientID, or the name and date of birth."
+        others = {**self.exact, **self.similar}
+        others.update((p.id, p) for p in self.rivals(patient, rule))
+        others.pop(patient.id, None)
+        return map(self.candidate, others.values())
+
+    def identified(self):
+        "The patients of the PatientID; inexact ones count when confirmed."
+        return {**self.exact, **{
+                i: p for i, p in self.similar.items() if self.confirmed(p)}}
+
+    def patient(self, request):
+        return self.index.patients[request.patient]
+
+    def request_problem(self, request, rule):
+        number = request.accession_number
+        if request.state == 'canceled':
+            return Reason('request_canceled', {
+                    'rule': rule, 'request': number})
+        owners = {**self.exact, **self.similar}
+        if owners and request.patient not in owners:
+            return Reason('other_patient_id', {
+                    'rule': rule, 'request': number,
+                    'patient_id': _clean(self.study.patient_id)})
+        # A UID is used once, and clocks of modalities may be wrong.
+        if rule == ACCESSION and self.date_verdict(request) == DIFFERS:
+            return self.reason('study_date', rule,
+                self.study.study_date, request.date)
+        return None
+
+    def contradiction(self, patient, rule):
+        study = self.study
+        if _compare_births(study.birth_date, patient) == DIFFERS:
+            return self.reason(
+                'birth_date', rule, study.birth_date, patient.birth_date)
+        if _compare_sex(study.sex, patient.sexes) == DIFFERS:
+            return self.reason(
+                'sex', rule, study.sex, ' '.join(sorted(patient.sexes)))
+        if self.name_verdict(patient) == DIFFERS:
+            return self.name_reason('name_differs', patient, rule)
+        return None
+
+    def not_confirmed(self, patient, rule):
+        "A name that cannot be compared needs the date of birth."
+        doubtful = {UNREADABLE}
+        if rule == PATIENT_ID:
+            doubtful.add(UNSURE)
+        if (self.name_verdict(patient) in doubtful
+                and _compare_births(self.study.birth_date, patient) != SAME):
+            return self.name_reason('name_unsure', patient, rule)
+        return None
+
+    def before_birth(self, patient):
+        study, birth = (
+            _full_date(self.study.study_date), _full_date(patient.birth_date))
+        if (study and birth and study < birth
+                and not patient.birth_date_estimated):
+            return Reason('before_birth', {
+                    'rule': PATIENT_ID, 'study': study.isoformat(),
+                    'own': birth.isoformat()})
+        return None
+
+    def rival_problem(self, patient, rule):
+        rivals = self.rivals(patient, rule)
+        if rivals:
+            return self.name_reason('name_of_other', rivals[0], rule)
+        return None
+
+    def rivals(self, patient, rule):
+        """Return who is born on the same day and has the name of the study:
+        at least as much as the patient, and more when a UID speaks for the
+        patient."""
+        own = self.name_verdict(patient)
+        if own in {SAME, MISSING}:
+            return []
+        least = max(RANK[UNSURE], RANK[own])
+        if rule == MERGE_ID:
+            least = max(RANK[CLOSE], RANK[own] + 1)
+        return [other for other in self.index.born(self.study.birth_date)
+            if other.id != patient.id
+            and _compare_sex(self.study.sex, other.sexes) != DIFFERS
+            and RANK.get(self.name_verdict(other), 0) >= least]
+
+    def confirmed(self, patient):
+        "Whether name and date of birth agree, and the sex does not contradict"
+        study = self.study
+        return (_compare_births(study.birth_date, patient) == SAME
+            and _compare_sex(study.sex, patient.sexes) != DIFFERS
+            and self.name_verdict(patient) in AGREE)
+
+    def name_verdict(self, patient):
+        if patient.id not in self._verdicts:
+            self._verdicts[patient.id] = self.compare_name(patient)
+        return self._verdicts[patient.id]
+
+    def compare_name(self, patient):
+        verdict = compare_names(self.names, self.index.names(patient))
+        if verdict in {UNSURE, UNREADABLE} and self.too_old(patient):
+            return DIFFERS
+        return verdict
+
+    def too_old(self, patient):
+        "Whether the images name a newborn that the patient cannot be."
+        if not any(n.newborn for n in self.names):
+            return False
+        study, birth = (
+            _full_date(self.study.study_date), _full_date(patient.birth_date))
+        return not (study and birth
+            and abs((study - birth).days) <= NEWBORN_DAYS)
+
+    def fits(self, request):
+        return _compare_modality(
+            self.study.modalities, request.modality) != DIFFERS
+
+    def date_verdict(self, request):
+        study, own = (
+            _full_date(self.study.study_date), _full_date(request.date))
+        if not study or not own:
+            return MISSING
+        if study == own:
+            return SAME
+        days = (study - own).days
+        return CLOSE if -DAYS_BEFORE <= days <= DAYS_AFTER else DIFFERS
+
+    def reason(self, attribute, rule, study, own):
+        return Reason(f'{attribute}_differs', {
+                'rule': rule, 'study': _shown(study), 'own': _shown(own)})
+
+    def name_reason(self, code, patient, rule):
+        return Reason(code, {
+                'rule': rule, 'study': _shown(self.study.patient_name),
+                'own': _shown_name(patient)})
+
+    def review(self, reason, candidates):
+        return Decision(
+            REVIEW, review_reason=reason, candidates=tuple(candidates))
+
+    def review_requests(self, code, requests, rule=None):
+        values = {
+            'rule': rule, 'count': len(requests),
+            'request': ', '.join(_clean(r.accession_number) for r in requests),
+            'patient_id': _clean(self.study.patient_id)}
+        return self.review(_reason(code, values), [
+                self.candidate(self.patient(r), r) for r in requests])
+
+    def review_patients(self, code, patients):
+        values = {
+            'count': len(patients),
+            'patient_id': _clean(self.study.patient_id)}
+        return self.review(
+            _reason(code, values), map(self.candidate, patients))
+
+    def candidate(self, patient, request=None):
+        kind, id_ = 'patient', patient.id
+        if request:
+            kind, id_ = 'request', request.id
+        return Candidate(
+            kind, id_, patient.id, self.differences(patient, request))
+
+    def differences(self, patient, request):
+        study = self.study
+        rows = [
+            ('name', study.patient_name, _shown_name(patient),
+                self.name_verdict(patient)),
+            ('birth_date', study.birth_date, patient.birth_date,
+                _compare_births(study.birth_date, patient)),
+            ('sex', study.sex, ' '.join(sorted(patient.sexes)),
+                _compare_sex(study.sex, patient.sexes)),
+            ('patient_id', study.patient_id, patient.puid,
+                self.id_verdict(patient))]
+        if request:
+            rows += [
+                ('study_date', study.study_date, request.date,
+                    self.date_verdict(request)),
+                ('modality', ' '.join(sorted(map(_clean, study.modalities))),
+                    request.modality,
+                    _compare_modality(study.modalities, request.modality)),
+                ('accession_number', study.accession_number,
+                    request.accession_number, self.number_verdict(request))]
+        return tuple(
+            Difference(name, _shown(theirs), _shown(own), verdict)
+            for name, theirs, own, verdict in rows)
+
+    def id_verdict(self, patient):
+        if not _clean(self.study.patient_id):
+            return MISSING
+        if patient.id in self.exact:
+            return SAME
+        return CLOSE if patient.id in self.similar else DIFFERS
+
+    def number_verdict(self, request):
+        study = _clean(self.study.accession_number)
+        own = _clean(request.accession_number)
+        if not study or not own:
+            return MISSING
+        if study == own:
+            return SAME
+        order = _clean(request.order_number)
+        alike = {own.casefold(), order.casefold()}
+        return CLOSE if study.casefold() in alike else DIFFERS
+
+
+def _open(requests):
+    return [r for r in requests if r.state in OPEN_STATES]
+
+
+def _reason(code, values):
+    return Reason(code, {k: values[k] for k in sorted(REASONS[code])})
+
+
+def _file(index, key, value):
+    if key:
+        index.setdefault(key, []).append(value)
+
+
+def _unique(lists):
+    return list({r.id: r for found in lists for r in found}.values())
+
+
+def _clean(value):
+    """Return a text without its padding, empty when it cannot be a key.
+
+    DICOM pads with spaces, some writers with NUL (PS3.5 section 6.2).
+    """
+    text = '' if value is None else str(value).strip(' \0\t\r\n')
+    if text.isascii():
+        return '' if '\0' in text else text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ''
+    return '' if '\0' in text else text
+
+
+def _variants(value):
+    text = _clean(value)
+    return {text, text.casefold()} - {''}
+
+
+def _shown(value):
+    if isinstance(value, dt.date):
+        return _full_date(value).isoformat() if _full_date(value) else ''
+    return _clean(value)
+
+
+def _shown_name(patient):
+    names = [' '.join(filter(None, [g, f])) for f, g in patient.names[:1]]
+    return ' '.join(names)
+
+
+_UID = re.compile(r'(?<![\d.])\d+(?:\.\d+)+(?!\d|\.\d)', re.ASCII)
+
+
+def _uids(study, roots):
+    """Return the UIDs by which a request may be found, StudyInstanceUID first.
+
+    Some modalities cannot keep the UID and put it into another field.
+    """
+    uids = [_clean(study.study_instance_uid)]
+    for text in [
+            study.patient_id, study.accession_number, study.patient_name,
+            *study.texts]:
+        text = _clean(text)
+        if any(r in text for r in roots):
+            uids += _uids_in(text, roots)
+    return list(dict.fromkeys(filter(None, uids)))
+
+
+def _uids_in(text, roots):
+    for found in _UID.finditer(text):
+        uid = found.group()
+        cut = found.end() in CUT_LENGTHS and found.end() == len(text)
+        if (uid.startswith(tuple(roots)) and len(uid) >= UID_MIN_LENGTH
+                and (not cut or len(uid) == 64)):
+            yield uid
+
+
+_DA = re.compile(r'(\d{4})(?:[-./]?(\d{2})(?:[-./]?(\d{2}))?)?', re.ASCII)
+
+
+def _date(value):
+    """Return year, month and day, or None where there is no date.
+
+    Month and day are 0 where not known.  DICOM has no value for an unknown
+    date: the first day of 1900 and years out of reach stand for it.
+    """
+    if isinstance(value, dt.date):
+        parts = value.year, value.month, value.day
+    else:
+        found = _DA.fullmatch(_clean(value))
+        parts = tuple(int(p or 0) for p in found.groups()) if found else (0,)
+    if (parts[0] not in range(1880, 2200) or parts[1] > 12 or parts[2] > 31
+            or parts in {(1900, 1, 1), (1900, 0, 0)}):
+        return None
+    return parts
+
+
+def _full_date(value):
+    "Return the date, or None where not all of it is known."
+    parts = _date(value)
+    try:
+        return dt.date(*parts) if parts else None
+    except ValueError:
+        return None
+
+
+def _compare_births(study, patient):
+    theirs, own = _date(study), _date(patient.birth_date)
+    if not theirs or not own:
+        return MISSING
+    if theirs == own:
+        return SAME if all(own) else CLOSE
+    if all(a == b for a, b in zip(theirs, own) if a and b):
+        return CLOSE
+    if (patient.birth_date_estimated
+            and abs(theirs[0] - own[0]) <= ESTIMATE_YEARS):
+        return UNSURE
+    return DIFFERS
+
+
+def _compare_sex(study, sexes):
+    "Only M and F contradict each other: O is also written for unknown."
+    study = _clean(study).upper()
+    known = {'M', 'F'} & set(sexes)
+    if study not in {'M', 'F'} or not known:
+        return MISSING
+    return SAME if study in known else DIFFERS
+
+
+def _compare_modality(modalities, own):
+    own = _clean(own).upper()
+    theirs = {_clean(m).upper() for m in modalities or ()} - DERIVED - {''}
+    if not own or not theirs:
+        return MISSING
+    if own in theirs:
+        return SAME
+    alike = any(own in group and theirs & group for group in ALIKE)
+    return CLOSE if alike else DIFFERS

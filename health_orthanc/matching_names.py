@@ -1,0 +1,369 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares the name of a person in DICOM images with the names in GNU Health.
+
+A name is compared part by part, family with family and given with given, also
+the other way round.  The parts weigh differently: twins share all but the
+given name, and who marries keeps it.  So another given name is another person,
+and another family name alone is a question (unsure) that the date of birth
+answers.
+"""
+import re
+import unicodedata
+from functools import cached_property, lru_cache
+
+from anyascii import anyascii
+
+# How an attribute of the study compares to the one of GNU Health.
+SAME, CLOSE, SIMILAR, UNSURE, UNREADABLE, DIFFERS, MISSING = (
+    'same', 'close', 'similar', 'unsure', 'unreadable', 'differs', 'missing')
+RANK = {
+    DIFFERS: 0, UNREADABLE: 1, UNSURE: 2, SIMILAR: 3, CLOSE: 4, SAME: 5}
+AGREE = {SAME, CLOSE, SIMILAR}
+
+# Bounds for hostile text, far above what names need.
+MAX_LENGTH, MAX_WORDS, MAX_NAMES = 200, 12, 20
+
+# Words that stand where a name is not known.
+UNKNOWN = {
+    'anonim', 'anonimo', 'anonym', 'anonymized', 'anonymous', 'desconocida',
+    'desconocido', 'emergency', 'female', 'femenino', 'fnu', 'inconnu',
+    'inconnue', 'lnu', 'male', 'mannlich', 'masculino', 'nfn', 'nln', 'nn',
+    'noname', 'none', 'notfall', 'null', 'paciente', 'patient',
+    'sconosciuto', 'trauma', 'unbekannt', 'unidentified', 'unk', 'unknown',
+    'weiblich', 'xx', 'xxx', 'xxxx'}
+NOBODIES = [{'john', 'doe'}, {'jane', 'doe'}]
+# Words for a child that has no name yet.
+NEWBORN = {
+    'baby', 'babyboy', 'babygirl', 'bb', 'bebe', 'hija', 'hijo', 'infant',
+    'neonate', 'neugeborenes', 'newborn', 'rn'}
+# Words for a thing that is scanned, and no person.
+THINGS = {
+    'calibration', 'dummy', 'fantom', 'fantoma', 'fantome', 'kalibrierung',
+    'maniqui', 'phantom', 'phantome', 'qa', 'qc', 'test'}
+# Titles and particles, dropped where something else is left.
+MINOR = {
+    'al', 'da', 'das', 'de', 'del', 'della', 'den', 'der', 'di', 'do', 'dos',
+    'dr', 'du', 'el', 'frau', 'herr', 'la', 'las', 'los', 'miss', 'mr', 'mrs',
+    'ms', 'prof', 'van', 'von', 'y'}
+# Scripts whose Latin reading is near to how people spell their names.
+READABLE = {'LATIN', 'CYRILLIC', 'GREEK', 'KANA', 'ARMENIAN', 'GEORGIAN'}
+# Spellings of one sound, applied in this order to lower-case ASCII.
+SPELLINGS = [
+    ('tsch', 'ch'), ('rn', 'm'), ('vv', 'w'), ('ck', 'k'), ('ph', 'f'),
+    ('ae', 'a'), ('oe', 'o'), ('ue', 'u'), ('ou', 'u'), ('oo', 'u'),
+    ('w', 'v'), ('x', 'ks'), ('q', 'k'), ('c', 'k'), ('y', 'i'), ('j', 'i'),
+    ('ie', 'i'), ('ee', 'i'), ('z', 's'), ('o', 'u')]
+
+_WORD = re.compile(r'[a-z0-9]{1,32}')
+_INNER = re.compile(r"['`]")
+_SILENT = re.compile(r'(?<=[bdgkpstz])h|h(?=[lnr])|(?<=.)h\b')
+_LOOKALIKE = str.maketrans('0158', 'oisb')
+_VOWELS = str.maketrans('aeiou', '~~~~~')
+_HARD = str.maketrans('bdgvz', 'ptkfs', 'aeiou')
+
+
+class Name:
+    """A name made ready for comparison.
+
+    ``script`` is that of the letters, ``written`` the whole name in both
+    orders, ``newborn`` whether it is of a child that has no name yet,
+    ``thing`` whether it is of a phantom.
+    """
+
+    def __init__(self, family, given):
+        parts = _read(family), _read(given)
+        (family, words, _), (given, more, _) = parts
+        self._words = _known(words), _known(more)
+        self.missing = (
+            not any(self._words) or {*words, *more} in NOBODIES)
+        scripts = {script for _, _, script in parts if script}
+        self.script = scripts.pop() if len(scripts) == 1 else 'MIXED'
+        if self.script == 'LATIN':
+            family, given = ''.join(words), ''.join(more)
+        self.written = family + given, given + family
+        self.newborn = not NEWBORN.isdisjoint(words + more)
+        self.thing = not THINGS.isdisjoint(words + more)
+
+    @cached_property
+    def family(self):
+        "The words of the family name as they sound, in Latin letters."
+        return _fold(self._words[0], self.script)
+
+    @cached_property
+    def given(self):
+        "The words of the given names as they sound, in Latin letters."
+        return _fold(self._words[1], self.script)
+
+
+def study_names(text):
+    """Return the Names in a text of VR PN.
+
+    Up to three groups stand after ``=``: alphabetic, ideographic, phonetic;
+    in each, after ``^``, family, given, middle, prefix and suffix (PS3.5
+    section 6.2.1).  The last two are left out.
+    """
+    names = []
+    for group in (text or '').split('=', 3)[:3]:
+        group = group[:MAX_LENGTH]
+        if '^' not in group:
+            group = group.replace(',', '^', 1)
+        family, *given = group.split('^')
+        names.append(Name(family, ' '.join(given[:2])))
+    return [n for n in names if not n.missing]
+
+
+def own_names(pairs):
+    "Return the Names of pairs of family and given names, each may be None."
+    names = [
+        Name((family or '')[:MAX_LENGTH], (given or '')[:MAX_LENGTH])
+        for family, given in pairs[:MAX_NAMES]]
+    return [n for n in names if not n.missing]
+
+
+def compare_names(theirs, owns):
+    """Return how the names of a study compare to those of a patient.
+
+    theirs, owns: lists of Name.  'same', 'close' (the given name is the same)
+    and 'similar' mean agreement, 'unsure' agreement in part, 'unreadable' two
+    scripts of which no reading is sure, 'differs' plainly another name,
+    'missing' nothing to compare.  Where both have a name in one script only
+    those are compared, so that two Chinese names that sound alike stay two.
+    """
+    for comparable in [
+            lambda a, b: a.script == b.script,
+            lambda a, b: {a.script, b.script} <= READABLE,
+            lambda a, b: True]:
+        verdicts = [
+            _compare(a, b) for a in theirs for b in owns if comparable(a, b)]
+        if verdicts:
+            return max(verdicts, key=RANK.get)
+    return MISSING
+
+
+def _compare(theirs, own):
+    if theirs.written[0] in own.written:
+        return SAME
+    if theirs.thing != own.thing:
+        return DIFFERS
+    if theirs.newborn != own.newborn:
+        return _compare_newborn(theirs, own)
+    same_script = theirs.script == own.script
+    # Different characters are different names, however they sound.
+    readable = (theirs.script != 'CJK' if same_script
+        else {theirs.script, own.script} <= READABLE)
+    verdict, same_family = _best_arrangement(theirs, own, readable)
+    if readable:
+        return verdict
+    if verdict != DIFFERS:
+        return UNSURE
+    # Where the family name agrees, the reading is right.
+    return DIFFERS if same_family or same_script else UNREADABLE
+
+
+def _best_arrangement(theirs, own, readable):
+    "Return the best verdict, and whether the family name agrees."
+    compared = []
+    for parts in _arrangements(theirs):
+        compared.append(_compare_parts(own, *parts, readable))
+        if compared[-1][0] in {SAME, CLOSE}:
+            return compared[-1]
+    best = max(compared, key=lambda v: (RANK[v[0]], v[1]))
+    if best[0] == UNSURE and (DIFFERS, True) in compared:
+        # Who has the same family name and another given name did not marry.
+        return DIFFERS, True
+    return best
+
+
+def _compare_newborn(theirs, own):
+    "One of them is called baby of someone, which says little."
+    shared = {*theirs.family, *theirs.given} & {*own.family, *own.given}
+    return UNSURE if shared else UNREADABLE
+
+
+def _arrangements(name):
+    """Yield family and given name as they are, the other way round, and as
+    any split of all words; with each, whether that is a guess."""
+    family, given = name.family, name.given
+    if family and given:
+        yield family, given, False
+        yield given, family, False
+    else:
+        yield family or given, (), True
+        yield (), family or given, True
+    words = family + given
+    for i in range(1, len(words)):
+        yield words[:i], words[i:], True
+        yield words[i:], words[:i], True
+
+
+def _compare_parts(own, family, given, guess, readable):
+    """Return the verdict, and whether the family name agrees.
+
+    A guess may leave over words of one of the names, not of both: else Anna
+    Maria and Lena Maria would be one.
+    """
+    shared = any(len(word) > 1 for word in {*given} & {*own.given})
+    family, more_family, less_family = _compare_part(
+        family, own.family, _alike_family if readable else _alike_sound)
+    given, more_given, less_given = _compare_part(
+        given, own.given, _alike_given if readable else _alike_sound)
+    if (guess and (more_family or more_given)
+            and (less_family or less_given)):
+        return DIFFERS, False
+    same_family = family in AGREE
+    if given == DIFFERS or {family, given} <= {DIFFERS, MISSING}:
+        return DIFFERS, same_family
+    if family == DIFFERS:
+        return UNSURE if given == SAME or shared else DIFFERS, False
+    if given not in {SAME, CLOSE}:
+        return SIMILAR, same_family
+    return SAME if family == given == SAME else CLOSE, same_family
+
+
+def _compare_part(theirs, own, alike):
+    """Compare the words of one part of two names.
+
+    Return the verdict, and whether words of theirs and of ours are left over.
+    """
+    if not theirs or not own:
+        return MISSING, bool(theirs), bool(own)
+    if sorted(theirs) == sorted(own) or ''.join(theirs) == ''.join(own):
+        return SAME, False, False
+    verdict, more, less = _pair_off(theirs, own, alike)
+    return DIFFERS if more and less else verdict, more, less
+
+
+def _pair_off(theirs, own, alike):
+    "As above, by pairing off the words, long ones first."
+    own, more, verdict = list(own), False, CLOSE
+    for word in sorted(theirs, key=len, reverse=True):
+        if word in own:
+            own.remove(word)
+            continue
+        match = [w for w in own if alike(word, w)]
+        if match:
+            own.remove(match[0])
+            verdict = SIMILAR
+        else:
+            more = True
+    return verdict, more, bool(own)
+
+
+def _alike_family(a, b):
+    "Initials, cut names, one wrong letter, or two in a long name."
+    short, long = sorted([a, b], key=len)
+    if len(short) == 1 or len(short) >= 6:
+        if long.startswith(short):
+            return True
+    allowed = (len(short) >= 4) + (len(short) >= 7)
+    return edits(a, b, allowed) <= allowed
+
+
+def _alike_given(a, b):
+    """Initials, and wrong letters that make no other name.
+
+    Twins are called Anna and Hanna, Martin and Martina, Hassan and Hussein:
+    the first and the last letter have to be right, and in a short name all.
+    """
+    short, long = sorted([a, b], key=len)
+    if len(short) == 1:
+        return long.startswith(short)
+    if a[0] != b[0] or a[-1] != b[-1] or len(short) < 4:
+        return False
+    if sorted(a) == sorted(b):
+        return edits(a, b, 1) <= 1
+    if len(a) == len(b) >= 6 and _pattern(a) == _pattern(b):
+        return True
+    if len(a) != len(b):
+        allowed = (len(short) >= 5) + (len(short) >= 9)
+    else:
+        allowed = (len(short) >= 6) + (len(short) >= 9)
+    return edits(a, b, allowed) <= allowed
+
+
+def _alike_sound(a, b):
+    "The same consonants but for one in three: for scripts without vowels."
+    if min(len(a), len(b)) == 1:
+        return a[0] == b[0]
+    a, b = _consonants(a), _consonants(b)
+    return edits(a, b, 4) <= max(len(a), len(b)) // 3
+
+
+def _pattern(word):
+    return word.translate(_VOWELS)
+
+
+def _consonants(word):
+    return _single(word.translate(_HARD))
+
+
+def edits(a, b, limit):
+    """Return how many letters are added, left out, replaced or swapped with
+    the next one between two words (optimal string alignment distance).
+
+    Counting stops at ``limit + 1``, which then is the answer.
+    """
+    if abs(len(a) - len(b)) > limit or len(a) > 64:
+        return limit + 1
+    before, row = [], list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        earlier, before, row = before, row, [i]
+        for j, y in enumerate(b, 1):
+            cost = min(before[j] + 1, row[-1] + 1, before[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+        if min(*before, *row) > limit:
+            return limit + 1
+    return min(row[-1], limit + 1)
+
+
+@lru_cache(maxsize=2 ** 13)
+def _read(text):
+    """Return a part of a name without case and variants of one letter, its
+    words in ASCII, and the script of its first letter as Unicode names it."""
+    if not text.isascii():
+        text = unicodedata.normalize('NFKC', text)
+    text = ' '.join(text.casefold().split())
+    letter = next(filter(str.isalpha, text), '')
+    latin = text if text.isascii() else anyascii(text).lower()
+    words = _WORD.findall(_INNER.sub('', latin))[:MAX_WORDS]
+    return text, tuple(words), letter and _script(letter)
+
+
+def _script(letter):
+    if letter.isascii():
+        return 'LATIN'
+    script = unicodedata.name(letter, 'UNKNOWN').split()[0]
+    return 'KANA' if script in {'HIRAGANA', 'KATAKANA'} else script
+
+
+def _known(words):
+    "Return the words unless all of them stand for a name not known."
+    return () if UNKNOWN.issuperset(words) else words
+
+
+def _fold(words, script):
+    "Return the words of a part as they sound, in Latin letters."
+    words = [w for w in words if w not in MINOR] or words
+    return tuple(filter(None, [_sound(w, script) for w in words]))
+
+
+@lru_cache(maxsize=2 ** 13)
+def _sound(word, script):
+    if word.isdigit():
+        return word
+    word = word.translate(_LOOKALIKE)
+    if word.startswith('ye') and len(word) > 4:
+        word = word[1:]
+    if script == 'GREEK':
+        word = word.replace('oy', 'ou')
+    for spelling, sound in SPELLINGS:
+        word = word.replace(spelling, sound)
+    return _single(_SILENT.sub('', word) if 'h' in word else word)
+
+
+def _single(word):
+    "Return a word without its doubled letters."
+    return ''.join(a for a, b in zip(word, ' ' + word) if a != b)

@@ -1,0 +1,362 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Orthanc's JSON as values for the rows of the database.
+
+Whatever may be missing, odd or of another type in a DICOM file becomes a
+value that can be stored, or None.  Only a record without an identity is
+refused.
+"""
+import datetime as dt
+import re
+
+#: The longest text that is kept; a longer one could not be indexed.
+MAX_TEXT = 512
+#: The longest identifier; DICOM allows 64, some software writes more.
+MAX_UID = 128
+MAX_INTEGER = 2 ** 31 - 1
+#: DICOM PS3.3 C.7.3.1.1.1: "Other", for a series that does not tell.
+UNKNOWN_MODALITY = 'OT'
+
+_DATE = re.compile(r'([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})\Z')
+_TIME = re.compile(
+    r'([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:\.[0-9]*)?)?)?\Z')
+_MOMENT = re.compile(
+    r'([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})')
+_INTEGER = re.compile(r'([+-]?[0-9]{1,12})(?:\.0*)?\Z')
+_ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
+
+
+class UnusableRecord(Exception):
+    """A record that cannot be stored.
+
+    :ivar reason: a stable code: not_an_object, no_orthanc_id, no_uid or
+        uid_too_long
+    :ivar orthanc_id: what is known of it, str or None
+    """
+
+    def __init__(self, reason, orthanc_id=None):
+        super().__init__(f"{reason}: {orthanc_id}")
+        self.reason = reason
+        self.orthanc_id = orthanc_id
+
+
+# Values
+
+def clean_text(value):
+    """Return a value as text that every database stores, '' for none.
+
+    Padding goes, control characters become blanks, the values of a list are
+    joined with backslashes as in DICOM (PS3.5, 6.4), and the end of a very
+    long text is cut.
+
+    :param value: anything that JSON holds
+    """
+    if isinstance(value, list):
+        text = '\\'.join(filter(None, map(_plain, value)))
+    else:
+        text = _plain(value)
+    if len(text) > MAX_TEXT:
+        text = text[:MAX_TEXT - 1].rstrip() + '…'
+    return text
+
+
+def _plain(value):
+    if value is None or isinstance(value, (bool, dict, list)):
+        return ''
+    text = str(value).replace('\0', '')
+    if not text.isprintable():
+        text = text.encode('utf-16', 'surrogatepass').decode(
+            'utf-16', 'replace')
+        text = ''.join(' ' if _is_control(c) else c for c in text)
+    return text.strip()
+
+
+def _is_control(character):
+    return character < ' ' or '\x7f' <= character < '\xa0' or (
+        character in '\u2028\u2029')
+
+
+def parse_date(value):
+    """Return a date (VR DA, also in the form of ACR-NEMA with points), or
+    None when it is none.
+
+    :param value: such as 20060102, 2006.01.02 or 2006-01-02
+    """
+    match = _DATE.match(clean_text(value))
+    if not match:
+        return None
+    try:
+        return dt.date(*map(int, match.group(1, 3, 4)))
+    except ValueError:
+        return None
+
+
+def parse_time(value):
+    """Return a time without its fraction (VR TM, also with colons), or None
+    when it is none.
+
+    :param value: such as 162253.7700, 1622, 16 or 16:22:53
+    """
+    match = _TIME.match(clean_text(value))
+    if not match:
+        return None
+    hour, minute, second = [int(text or 0) for text in match.groups()]
+    if second == 60:
+        # DICOM's leap second
+        second = 59
+    try:
+        return dt.time(hour, minute, second)
+    except ValueError:
+        return None
+
+
+def parse_moment(value):
+    """Return Orthanc's time of an event, such as 20261121T200151, as
+    datetime in UTC without time zone, or None."""
+    match = _MOMENT.match(clean_text(value))
+    try:
+        return dt.datetime(*map(int, match.groups())) if match else None
+    except ValueError:
+        return None
+
+
+def parse_integer(value):
+    """Return an integer of 32 bits (VR IS), or None when it is none.
+
+    :param value: such as '3', '3.0', ' 3 ' or 3
+    """
+    match = _INTEGER.match(clean_text(value))
+    number = int(match.group(1)) if match else None
+    if match and -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
+        return number
+
+
+def parse_sex(value):
+    "Return M, F or O (PatientSex, VR CS), or None for anything else."
+    text = clean_text(value).upper()
+    return text if text in {'M', 'F', 'O'} else None
+
+
+# Records
+
+def study_values(record):
+    """Return the values of a study, dict.
+
+    Among them: ``study_date`` (date), ``study_time`` (time),
+    ``patient_birth_date`` (date) and ``last_update`` (datetime, UTC), each or
+    None; ``patient_name`` is the DICOM name as it came, '' when it is
+    missing; ``texts`` has all values of study and patient but the
+    StudyInstanceUID, tuple of str; the others are str or None.
+
+    :param record: what Orthanc returns for a study, dict
+    :raises UnusableRecord: it has no id or no StudyInstanceUID
+    """
+    orthanc_id, tags = _opened(record)
+    uid = _uid(tags, 'StudyInstanceUID', orthanc_id)
+    patient = _tags(record, 'PatientMainDicomTags')
+    text = _reader(tags)
+    return {
+        'orthanc_UID': orthanc_id,
+        'orthanc_patient_UID': parent(record),
+        'study_instance_UID': uid,
+        'date': text('StudyDate'),
+        'study_date': parse_date(tags.get('StudyDate')),
+        'study_time': parse_time(tags.get('StudyTime')),
+        'description': text('StudyDescription'),
+        'study_id': text('StudyID'),
+        'accession_number': text('AccessionNumber'),
+        'referring_physician_name': text('ReferringPhysicianName'),
+        'requesting_physician_name': text('RequestingPhysician'),
+        'performing_physician_name': text('PerformingPhysicianName'),
+        'requested_procedure_description': text(
+            'RequestedProcedureDescription'),
+        'institution': text('InstitutionName'),
+        **_patient_of_study({**tags, **patient}),
+        'last_update': parse_moment(record.get('LastUpdate')),
+        'is_stable': record.get('IsStable') is True,
+        'texts': _texts(tags, patient),
+        }
+
+
+def _patient_of_study(tags):
+    return {
+        'patient_name': clean_text(tags.get('PatientName')),
+        'patient_id': clean_text(tags.get('PatientID')) or None,
+        'patient_birth_date': parse_date(tags.get('PatientBirthDate')),
+        'patient_sex': parse_sex(tags.get('PatientSex')),
+        }
+
+
+def _texts(*tags):
+    "Return all values of some tags but the StudyInstanceUID, tuple of str."
+    texts = {}
+    for name, value in (item for t in tags for item in t.items()):
+        if name != 'StudyInstanceUID':
+            texts.update(dict.fromkeys(_all_texts(value)))
+    texts.pop('', None)
+    return tuple(texts)
+
+
+def _all_texts(value):
+    yield clean_text(value)
+    if isinstance(value, list):
+        yield from map(clean_text, value)
+    elif isinstance(value, str) and '\\' in value:
+        yield from map(clean_text, value.split('\\'))
+
+
+def patient_values(record):
+    """Return the values of an Orthanc patient, dict.
+
+    :param record: what Orthanc returns for a patient, dict
+    :raises UnusableRecord: it has no id
+    """
+    orthanc_id, tags = _opened(record)
+    text = _reader(tags)
+    return {
+        'uuid': orthanc_id,
+        'name': text('PatientName'),
+        'bd': parse_date(tags.get('PatientBirthDate')),
+        'sex': parse_sex(tags.get('PatientSex')),
+        'ident': text('PatientID'),
+        'last_update': parse_moment(record.get('LastUpdate')),
+        }
+
+
+def series_values(record):
+    """Return the values of a series, dict of str or None.
+
+    A series without Modality gets OT, "Other".
+
+    :param record: what Orthanc returns for a series, dict
+    :raises UnusableRecord: it has no id or no SeriesInstanceUID
+    """
+    orthanc_id, tags = _opened(record)
+    text = _reader(tags)
+    return {
+        'orthanc_UID': orthanc_id,
+        'series_UID': _uid(tags, 'SeriesInstanceUID', orthanc_id),
+        'series_number': text('SeriesNumber'),
+        'series_description': text('SeriesDescription'),
+        'modality': (text('Modality') or UNKNOWN_MODALITY).upper(),
+        'body_part': text('BodyPartExamined'),
+        'protocol_name': text('ProtocolName'),
+        'performing_physician_name': text('PerformingPhysicianName'),
+        'institution': text('InstitutionName'),
+        }
+
+
+def instance_values(record):
+    """Return the values of an instance, dict.
+
+    ``instance_number`` and ``number_of_frames`` are int or None, the others
+    str or None.
+
+    :param record: what Orthanc returns for an instance, dict
+    :raises UnusableRecord: it has no id or no SOPInstanceUID
+    """
+    orthanc_id, tags = _opened(record)
+    frames = parse_integer(tags.get('NumberOfFrames'))
+    return {
+        'orthanc_UID': orthanc_id,
+        'sop_instance_UID': _uid(tags, 'SOPInstanceUID', orthanc_id),
+        'instance_number': parse_integer(tags.get('InstanceNumber')),
+        'image_position_patient': _reader(tags)('ImagePositionPatient'),
+        'number_of_frames': frames if frames and frames > 0 else None,
+        }
+
+
+def parent(record):
+    "Return the Orthanc id of a record's parent, None when it has none."
+    for name in ['ParentSeries', 'ParentStudy', 'ParentPatient']:
+        if _is_id(record.get(name)):
+            return record[name]
+
+
+def children(record):
+    "Return the Orthanc ids of a record's children, list without duplicates."
+    for name in ['Studies', 'Series', 'Instances']:
+        ids = record.get(name)
+        if isinstance(ids, list):
+            return list(dict.fromkeys(filter(_is_id, ids)))
+    return []
+
+
+def _opened(record):
+    "Return the Orthanc id and the main tags of a record."
+    if not isinstance(record, dict):
+        raise UnusableRecord('not_an_object')
+    orthanc_id = record.get('ID')
+    if not _is_id(orthanc_id):
+        raise UnusableRecord('no_orthanc_id', clean_text(orthanc_id) or None)
+    return orthanc_id, _tags(record, 'MainDicomTags')
+
+
+def _is_id(value):
+    return isinstance(value, str) and bool(_ORTHANC_ID.match(value))
+
+
+def _tags(record, name):
+    tags = record.get(name)
+    return tags if isinstance(tags, dict) else {}
+
+
+def _reader(tags):
+    "Return a function that gives the text of a tag, None when it is empty."
+    def text(name):
+        return clean_text(tags.get(name)) or None
+    return text
+
+
+def _uid(tags, name, orthanc_id):
+    uid = clean_text(tags.get(name))
+    if not uid:
+        raise UnusableRecord('no_uid', orthanc_id)
+    if len(uid) > MAX_UID:
+        raise UnusableRecord('uid_too_long', orthanc_id)
+    return uid
+
+
+# For the screen
+
+def readable_name(name):
+    """Return a person's name for the screen, '' for none.
+
+    'Wang^XiaoDong=王^小東' becomes 'Wang, XiaoDong (王 小東)'.
+
+    :param name: as in DICOM (VR PN, PS3.5 6.2.1.2), str or None
+    """
+    names = [
+        _readable_groups(part) for part in clean_text(name).split('\\')]
+    return '; '.join(filter(None, names))
+
+
+def _readable_groups(name):
+    latin, *others = name.split('=')
+    latin = _readable_latin(latin)
+    others = list(filter(None, map(_readable_ideographic, others)))
+    if not latin:
+        return others[0] if others else ''
+    return f'{latin} ({others[0]})' if others else latin
+
+
+def _readable_latin(group):
+    parts = [' '.join(part.split()) for part in group.split('^')] + [''] * 4
+    family, given, middle, prefix, *suffix = parts
+    first = _joined(prefix, given, middle)
+    return ', '.join(filter(None, [family, first, _joined(*suffix)]))
+
+
+def _readable_ideographic(group):
+    return _joined(*[part.strip() for part in group.split('^')])
+
+
+def _joined(*parts):
+    return ' '.join(filter(None, parts))
+
+
+def readable_date(value):
+    """Return a DICOM date for the screen, such as 2006-01-02; the text itself
+    when it is no date, '' for none."""
+    date = parse_date(value)
+    return date.isoformat() if date else clean_text(value)

@@ -1,0 +1,490 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the servers hold: studies, their series and their instances."""
+import logging
+from urllib.parse import quote
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
+from trytond.pyson import Eval, If
+
+from . import client as orthanc
+from . import records
+from .exceptions import (
+    FinalResultError, NoPictureError, NoResultError, StudyMismatchError)
+from .server import user_errors
+
+logger = logging.getLogger(__name__)
+
+# Seconds a person waits for one picture.
+PREVIEW_TIMEOUT = 10
+
+
+class Study(ModelSQL, ModelView):
+    "Imaging Study"
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+
+    patient = fields.Many2One('gnuhealth.patient', "Patient",
+        help="The patient of GNU Health to whom the images belong.")
+    gnuhealth_patient_name = fields.Function(
+        fields.Char("Patient's Name"), 'get_gnuhealth_patient_name')
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Request", readonly=True,
+        ondelete='SET NULL')
+    imaging_test = fields.Many2One(
+        'gnuhealth.imaging.test.result', "Result", ondelete='SET NULL',
+        domain=[
+            If(Eval('patient'), ('patient', '=', Eval('patient')), ()),
+            ])
+    merge_id = fields.Char("Merge ID", readonly=True,
+        help="What the machine was given to find the request again.")
+    merge_comment = fields.Char("Merge Comment")
+    link_rule = fields.Selection([
+            (None, ""),
+            ('merge_id', "Study UID of the request"),
+            ('accession', "Accession number"),
+            ('patient_id', "Patient ID"),
+            ('person', "A person"),
+            ], "Linked by", readonly=True, sort=False)
+    link_state = fields.Selection([
+            ('linked', "Linked"),
+            ('review', "To Review"),
+            ('unlinked', "Unlinked"),
+            ], "Link", readonly=True, sort=False)
+    review_code = fields.Char("Code of the Reason", readonly=True)
+    review_parameters = fields.Text("Details of the Reason", readonly=True)
+    review_reason = fields.Function(
+        fields.Text("Reason for Review",
+            states={'invisible': ~Eval('review_code')}),
+        'get_review_reason')
+    notes = fields.Text("Notes")
+
+    orthanc_server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='RESTRICT')
+    server = fields.Function(fields.Char("Server URL"),
+        'get_server', searcher='search_server')
+    orthanc_patient = fields.Many2One(
+        'gnuhealth.orthanc.patient', "Orthanc Patient", readonly=True,
+        ondelete='RESTRICT')
+    orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
+    study_instance_UID = fields.Char(
+        "Study Instance UID", required=True, readonly=True)
+    patient_name = fields.Char("DICOM Patient Name", readonly=True)
+    readable_name = fields.Function(
+        fields.Char("Patient in Orthanc"), 'get_readable_name',
+        searcher='search_readable_name')
+    patient_id = fields.Char("Patient ID", readonly=True)
+    patient_birth_date = fields.Date("Patient's Birth Date", readonly=True)
+    patient_sex = fields.Selection([
+            (None, ""),
+            ('M', "Male"),
+            ('F', "Female"),
+            ('O', "Other"),
+            ], "Patient's Sex", readonly=True, sort=False)
+    date = fields.Char("DICOM Date", readonly=True)
+    study_date = fields.Date("Date", readonly=True)
+    study_time = fields.Time("Time", readonly=True)
+    description = fields.Char("Description", readonly=True)
+    study_id = fields.Char("Study ID", readonly=True)
+    accession_number = fields.Char("Accession Number", readonly=True)
+    institution = fields.Char("Institution", readonly=True)
+    referring_physician_name = fields.Char(
+        "Referring Physician", readonly=True)
+    requesting_physician_name = fields.Char(
+        "Requesting Physician", readonly=True)
+    performing_physician_name = fields.Char(
+        "Performing Physician", readonly=True)
+    requested_procedure_description = fields.Char(
+        "Requested Procedure", readonly=True)
+    modalities = fields.Char("Modalities", readonly=True)
+    number_of_series = fields.Integer("Series", readonly=True)
+    number_of_instances = fields.Integer("Images", readonly=True)
+    missing_since = fields.DateTime("Missing since", readonly=True,
+        states={'invisible': ~Eval('missing_since')},
+        help="When the server was first seen without this study.")
+    series = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study_series', 'study', "Series",
+        readonly=True)
+
+    link_base_url = fields.Function(
+        fields.Char("Base URL of Links"), 'get_link_base_url')
+    orthanc_explorer_link = fields.Function(
+        fields.Char("Orthanc Explorer",
+            states={'invisible': ~Eval('orthanc_explorer_link')}),
+        'get_viewer_links')
+    ohif_viewer_link = fields.Function(
+        fields.Char("OHIF Viewer",
+            states={'invisible': ~Eval('ohif_viewer_link')}),
+        'get_viewer_links')
+    stone_viewer_link = fields.Function(
+        fields.Char("Stone Viewer",
+            states={'invisible': ~Eval('stone_viewer_link')}),
+        'get_viewer_links')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('orthanc_uid_unique',
+                Unique(table, table.orthanc_server, table.orthanc_UID),
+                'health_orthanc.msg_study_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.study_instance_UID, Index.Equality())),
+                Index(table, (table.accession_number, Index.Equality())),
+                Index(table, (table.patient_id, Index.Equality())),
+                Index(table, (table.study_date, Index.Range(order='DESC'))),
+                Index(table, (table.link_state, Index.Equality())),
+                Index(table, (table.request, Index.Equality())),
+                })
+        cls._order = [
+            ('study_date', 'DESC NULLS LAST'),
+            ('study_time', 'DESC NULLS LAST'), ('id', 'DESC')]
+
+    @staticmethod
+    def default_link_state():
+        return 'unlinked'
+
+    def get_rec_name(self, name):
+        return ' '.join(filter(None, [
+                    self.study_date and self.study_date.isoformat(),
+                    self.modalities, self.description,
+                    records.readable_name(self.patient_name)])) \
+            or self.study_instance_UID
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
+        return [operator,
+            ('readable_name', *clause[1:]),
+            ('patient_id', *clause[1:]),
+            ('accession_number', *clause[1:]),
+            ('description', *clause[1:]),
+            ('patient.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('missing_since'), 'muted',
+                    If(Eval('link_state') == 'review', 'warning', ''))),
+            ]
+
+    def get_gnuhealth_patient_name(self, name):
+        return self.patient.rec_name if self.patient else ''
+
+    def get_readable_name(self, name):
+        return records.readable_name(self.patient_name)
+
+    @classmethod
+    def search_readable_name(cls, name, clause):
+        _, operator, value = clause
+        if isinstance(value, str):
+            for separator in [', ', ',', ' ']:
+                value = value.replace(separator, '%')
+        return [('patient_name', operator, value)]
+
+    def get_review_reason(self, name):
+        from . import linking
+        return linking.reason_text(self.review_code, self.review_parameters)
+
+    def get_server(self, name):
+        return self.orthanc_server.domain
+
+    @classmethod
+    def search_server(cls, name, clause):
+        return [('orthanc_server.domain', *clause[1:])]
+
+    def get_link_base_url(self, name):
+        return self.orthanc_server.link_base_url
+
+    @classmethod
+    def get_viewer_links(cls, studies, names):
+        links = {name: dict.fromkeys((s.id for s in studies))
+            for name in names}
+        for study in studies:
+            found = study._viewer_links()
+            for name in names:
+                links[name][study.id] = found.get(name)
+        return links
+
+    def _viewer_links(self):
+        """Return the links of the viewers that the server has, by field."""
+        if self.missing_since:
+            return {}
+        base = self.link_base_url
+        uid = quote(self.study_instance_UID, safe='')
+        viewers = self.orthanc_server.viewers or ()
+        paths = {
+            'explorer': (
+                'orthanc_explorer_link',
+                f'/app/explorer.html#study?uuid={self.orthanc_UID}'),
+            'ohif': (
+                'ohif_viewer_link',
+                f'/ohif/viewer?StudyInstanceUIDs={uid}'),
+            'stone': (
+                'stone_viewer_link',
+                f'/stone-webviewer/index.html?study={uid}'),
+            }
+        return {
+            name: base + path for viewer, (name, path) in paths.items()
+            if viewer in viewers}
+
+    @classmethod
+    def validate_fields(cls, studies, field_names):
+        super().validate_fields(studies, field_names)
+        if field_names and not field_names & {'patient', 'imaging_test'}:
+            return
+        for study in studies:
+            result = study.imaging_test
+            if result and study.patient and result.patient != study.patient:
+                raise StudyMismatchError(gettext(
+                        'health_orthanc.msg_study_other_patient',
+                        study=study.rec_name, result=result.rec_name))
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        args = []
+        for studies, values in zip(actions, actions):
+            if {'patient', 'imaging_test'} & values.keys():
+                values = {**cls._linked_by_person(values), **values}
+            args.extend((studies, values))
+        super().write(*args)
+
+    @classmethod
+    def _linked_by_person(cls, values):
+        linked = values.get('patient') or values.get('imaging_test')
+        return {
+            'link_rule': 'person',
+            'link_state': 'linked' if linked else 'unlinked',
+            'review_code': None,
+            'review_parameters': None,
+            }
+
+    @classmethod
+    def get_merge_id(cls, study):
+        """Return what of a study may be the UID of a request.
+
+        Modules whose machines write it elsewhere extend this.
+
+        :param study: record of the study
+        """
+        return study.study_instance_UID
+
+
+class StudySeries(ModelSQL, ModelView):
+    "Imaging Series"
+    __name__ = 'gnuhealth.imaging_orthanc.study_series'
+
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", required=True,
+        readonly=True, ondelete='CASCADE')
+    series_number = fields.Char("Number", readonly=True)
+    series_description = fields.Char("Description", readonly=True)
+    modality = fields.Char("Modality", required=True, readonly=True)
+    body_part = fields.Char("Body Part", readonly=True)
+    protocol_name = fields.Char("Protocol", readonly=True)
+    number_of_instances = fields.Integer("Images", readonly=True)
+    orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
+    series_UID = fields.Char(
+        "Series Instance UID", required=True, readonly=True)
+    missing_since = fields.DateTime("Missing since", readonly=True,
+        states={'invisible': ~Eval('missing_since')})
+    notes = fields.Text("Notes")
+    instances = fields.One2Many(
+        'gnuhealth.imaging_orthanc.series_instances', 'series', "Images",
+        readonly=True)
+    server = fields.Function(fields.Char("Server URL"),
+        'get_server', searcher='search_server')
+    stone_viewer_link = fields.Function(
+        fields.Char("Stone Viewer",
+            states={'invisible': ~Eval('stone_viewer_link')}),
+        'get_stone_viewer_link')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('series_uid_unique',
+                Unique(table, table.study, table.series_UID),
+                'health_orthanc.msg_series_unique'),
+            ]
+        cls._sql_indexes.add(
+            Index(table, (table.orthanc_UID, Index.Equality())))
+        cls._order = [('series_number', 'ASC NULLS LAST'), ('id', 'ASC')]
+
+    def get_rec_name(self, name):
+        return ' '.join(filter(None, [
+                    self.series_number, self.modality,
+                    self.series_description]))
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
+        return [operator,
+            ('series_description', *clause[1:]),
+            ('modality', *clause[1:]),
+            ]
+
+    def get_server(self, name):
+        return self.study.server
+
+    @classmethod
+    def search_server(cls, name, clause):
+        return [('study.server', *clause[1:])]
+
+    def get_stone_viewer_link(self, name):
+        link = self.study.stone_viewer_link
+        if link and not self.missing_since:
+            return f'{link}&series={quote(self.series_UID, safe="")}'
+
+
+class SeriesInstance(ModelSQL, ModelView):
+    "Imaging Instance"
+    __name__ = 'gnuhealth.imaging_orthanc.series_instances'
+
+    series = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study_series', "Series", required=True,
+        readonly=True, ondelete='CASCADE')
+    instance_number = fields.Integer("Number", readonly=True)
+    number_of_frames = fields.Integer("Frames", readonly=True)
+    image_position_patient = fields.Char("Position", readonly=True)
+    orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
+    sop_instance_UID = fields.Char(
+        "SOP Instance UID", required=True, readonly=True)
+    server = fields.Function(fields.Char("Server URL"),
+        'get_server', searcher='search_server')
+    image = fields.Function(fields.Binary("Image"), 'get_image')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('sop_uid_unique',
+                Unique(table, table.series, table.sop_instance_UID),
+                'health_orthanc.msg_instance_unique'),
+            ]
+        cls._order = [('instance_number', 'ASC NULLS LAST'), ('id', 'ASC')]
+        cls._buttons.update({
+                'attach_image_to_imaging_test_report': {},
+                })
+
+    def get_rec_name(self, name):
+        number = self.instance_number
+        return str(self.id if number is None else number)
+
+    def get_server(self, name):
+        return self.series.study.server
+
+    @classmethod
+    def search_server(cls, name, clause):
+        return [('series.study.server', *clause[1:])]
+
+    @classmethod
+    def get_image(cls, instances, name):
+        """Return the pictures, and None where there is none.
+
+        A server that does not answer is asked once.
+        """
+        images = dict.fromkeys(i.id for i in instances)
+        silent = set()
+        for instance in instances:
+            server = instance.series.study.orthanc_server
+            if server.id in silent:
+                continue
+            try:
+                images[instance.id] = fields.Binary.cast(
+                    instance.picture()[0])
+            except orthanc.NoPicture:
+                continue
+            except orthanc.OrthancError as error:
+                logger.info(
+                    "no preview from server %s: %s", server.id, error.reason)
+                silent.add(server.id)
+        return images
+
+    def picture(self, frame=None, window=None):
+        """Return the picture of the instance and its media type.
+
+        :raises OrthancError: the server has no picture or does not answer
+        """
+        with self.series.study.orthanc_server.client() as client:
+            return client.preview(self.orthanc_UID, frame, window)
+
+    @classmethod
+    @ModelView.button
+    def attach_image_to_imaging_test_report(cls, instances):
+        """Attach the picture of instances to the result of their study.
+
+        Done again, it replaces what it attached before.
+        """
+        Attachment = Pool().get('ir.attachment')
+        values = [instance._attachment() for instance in instances]
+        for value in values:
+            old = Attachment.search([
+                    ('resource', '=', value['resource']),
+                    ('name', '=', value['name']),
+                    ])
+            if old:
+                Attachment.write(old, value)
+            else:
+                Attachment.create([value])
+
+    def _attachment(self):
+        """Return the values of the attachment for the report."""
+        study = self.series.study
+        result = study.imaging_test
+        if not result:
+            raise NoResultError(gettext(
+                    'health_orthanc.msg_find_no_gnuhealth_imaging_test',
+                    study=study.rec_name))
+        if result.state == 'final':
+            raise FinalResultError(gettext(
+                    'health_orthanc.msg_result_is_final',
+                    result=result.rec_name))
+        server = study.orthanc_server
+        try:
+            with user_errors(server):
+                content, media_type = self.picture()
+        except orthanc.NoPicture:
+            raise NoPictureError(gettext(
+                    'health_orthanc.msg_error_no_picture',
+                    server=server.label))
+        extension = media_type.rpartition('/')[2]
+        return {
+            'name': f'{self.sop_instance_UID}.{extension}',
+            'description': self._caption(),
+            'type': 'data',
+            'data': fields.Binary.cast(content),
+            'resource': str(result),
+            }
+
+    def _caption(self):
+        """Return what stands under the picture in the report."""
+        series = self.series
+        parts = [series.series_description or series.modality]
+        if self.instance_number is not None:
+            parts.append(gettext(
+                    'health_orthanc.msg_label_instance_number',
+                    number=self.instance_number))
+        if self.image_position_patient:
+            parts.append(gettext(
+                    'health_orthanc.msg_label_image_position',
+                    position=_millimetres(self.image_position_patient)))
+        return ', '.join(parts)
+
+
+def _millimetres(position):
+    """Return Image Position (Patient) (0020,0032) with whole millimetres."""
+    try:
+        return ' / '.join(
+            f'{round(float(p))}' for p in position.split('\\')) + ' mm'
+    except ValueError:
+        return position
