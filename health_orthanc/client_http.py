@@ -260,6 +260,10 @@ class Answer(NamedTuple):
     headers: dict
     body: bytes
 
+    def __repr__(self):
+        # A traceback may show it, and a body holds data of patients.
+        return f'<Answer {self.status}, {len(self.body)} bytes>'
+
     def json(self):
         "The parsed body, ValueError when it is no JSON."
         text = self.body.decode('utf-8', 'replace').lstrip('\ufeff')

@@ -10,6 +10,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import ge, gt
 from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
 
 from .matching_names import (
@@ -23,8 +24,8 @@ MERGE_ID, ACCESSION, PATIENT_ID = 'merge_id', 'accession', 'patient_id'
 UID_ROOTS = ('2.25.', '1.2.836.0.1.3240043.7.198.')
 # Shorter ones could be the beginning of a longer one.
 UID_MIN_LENGTH = 20
-# VR SH holds 16 characters and LO 64: what ends there may have been cut.
-CUT_LENGTHS = {16, 64}
+# Of a UID, and of a text of VR LO: what ends there may have been cut.
+MAX_LENGTH = 64
 
 OPEN_STATES = {'draft', 'requested'}
 # Days that a study may lie before and after the date of the request whose
@@ -89,7 +90,8 @@ class StudyFacts:
 
     Dates are dates or texts of VR DA; ``patient_name`` is the text of VR PN
     with all its groups; ``modalities`` those of its series; ``texts`` every
-    other text of the study.  Anything may be missing.
+    other text of the study; ``request`` the id of the request to which a rule
+    linked it before, which then counts as open.  Anything may be missing.
     """
     id: Any
     study_instance_uid: Optional[str] = None
@@ -102,6 +104,7 @@ class StudyFacts:
     modalities: FrozenSet[str] = frozenset()
     study_date: Date = None
     texts: Tuple[str, ...] = ()
+    request: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ class Index:
         self.patients = {p.id: p for p in patients}
         self.roots = tuple(roots)
         self.issuers = {_clean(i).casefold() for i in issuers} - {''}
-        self._names = {}
+        self._names, self._sounds = {}, {}
         self._uids, self._numbers, self._ids, self._births = {}, {}, {}, {}
         for request in self.requests.values():
             self._add_request(request)
@@ -254,9 +257,24 @@ class Index:
             self._names[patient.id] = own_names(patient.names)
         return self._names[patient.id]
 
-    def born(self, birth_date):
-        "Return the PatientFacts born on a date."
-        return self._births.get(_full_date(birth_date), [])
+    def born(self, birth_date, names):
+        """Return the PatientFacts born on a date and called alike.
+
+        names: Names as ``study_names`` gives them.  Thousands may share a
+        birth date, where the first of January stands for a year.
+        """
+        day = _full_date(birth_date)
+        if day not in self._sounds:
+            self._sounds[day] = self._by_sound(self._births.get(day, []))
+        sounds = set().union(*(n.sounds for n in names))
+        return _unique(self._sounds[day].get(s, []) for s in sorted(sounds))
+
+    def _by_sound(self, patients):
+        found = {}
+        for patient in patients:
+            for sound in set().union(*(n.sounds for n in self.names(patient))):
+                found.setdefault(sound, []).append(patient)
+        return found
 
     def with_uid(self, uid):
         "Return the RequestFacts with a merge id."
@@ -396,7 +414,7 @@ class _Case:
         patients = self.identified()
         own = [r for r in found if r.patient in patients]
         now = [r for r in own if self.date_verdict(r) != DIFFERS]
-        live = _open(now) or _open(own)
+        live = self.open(now) or self.open(own)
         if len(live) > 1:
             return self.review_requests('several_requests', live, ACCESSION)
         canceled = [r for r in now if r.state == 'canceled']
@@ -407,7 +425,7 @@ class _Case:
     def of_others(self, requests):
         "The accession number of open requests of other patients."
         requests = [
-            r for r in _open(requests) if self.date_verdict(r) != DIFFERS]
+            r for r in self.open(requests) if self.date_verdict(r) != DIFFERS]
         patients = self.identified()
         if not requests or any(map(self.confirmed, patients.values())):
             return None
@@ -435,10 +453,9 @@ class _Case:
 
     def unlinked(self):
         "Nothing found; who has that name and date of birth is suggested."
-        born = self.index.born(self.study.birth_date)
-        alike = [p for p in born if self.confirmed(p)]
-        return Decision(UNLINKED, candidates=tuple(
-                self.candidate(p) for p in alike))
+        alike = [p for p in self.born() if self.confirmed(p)]
+        return Decision(
+            UNLINKED, candidates=tuple(map(self.candidate, alike)))
 
     def to_request(self, request, rule):
         "Link to a request unless something speaks against it."
@@ -534,20 +551,24 @@ class _Case:
             return self.name_reason('name_of_other', rivals[0], rule)
         return None
 
+    def born(self, names=()):
+        return self.index.born(
+            self.study.birth_date, [*self.names, *names])
+
     def rivals(self, patient, rule):
-        """Return who is born on the same day and has the name of the study:
-        at least as much as the patient, and more when a UID speaks for the
-        patient."""
-        own = self.name_verdict(patient)
-        if own in {SAME, MISSING}:
+        """Return who is born on the same day and has the name of the study
+        as much as the patient; more, when a UID speaks for the patient and
+        the name does not contradict that."""
+        verdict, rank = self.compare_name(patient)
+        if verdict in {SAME, MISSING}:
             return []
-        least = max(RANK[UNSURE], RANK[own])
-        if rule == MERGE_ID:
-            least = max(RANK[CLOSE], RANK[own] + 1)
-        return [other for other in self.index.born(self.study.birth_date)
+        better = ge
+        if rule == MERGE_ID and verdict in AGREE:
+            better = gt
+        return [other for other in self.born(self.index.names(patient))
             if other.id != patient.id
             and _compare_sex(self.study.sex, other.sexes) != DIFFERS
-            and RANK.get(self.name_verdict(other), 0) >= least]
+            and better(self.compare_name(other)[1], rank)]
 
     def confirmed(self, patient):
         "Whether name and date of birth agree, and the sex does not contradict"
@@ -557,15 +578,15 @@ class _Case:
             and self.name_verdict(patient) in AGREE)
 
     def name_verdict(self, patient):
-        if patient.id not in self._verdicts:
-            self._verdicts[patient.id] = self.compare_name(patient)
-        return self._verdicts[patient.id]
+        return self.compare_name(patient)[0]
 
     def compare_name(self, patient):
-        verdict = compare_names(self.names, self.index.names(patient))
-        if verdict in {UNSURE, UNREADABLE} and self.too_old(patient):
-            return DIFFERS
-        return verdict
+        if patient.id not in self._verdicts:
+            found = compare_names(self.names, self.index.names(patient))
+            if found[0] in {UNSURE, UNREADABLE} and self.too_old(patient):
+                found = DIFFERS, RANK[DIFFERS]
+            self._verdicts[patient.id] = found
+        return self._verdicts[patient.id]
 
     def too_old(self, patient):
         "Whether the images name a newborn that the patient cannot be."
@@ -575,6 +596,10 @@ class _Case:
             _full_date(self.study.study_date), _full_date(patient.birth_date))
         return not (study and birth
             and abs((study - birth).days) <= NEWBORN_DAYS)
+
+    def open(self, requests):
+        return [r for r in requests
+            if r.state in OPEN_STATES or r.id == self.study.request]
 
     def fits(self, request):
         return _compare_modality(
@@ -640,7 +665,8 @@ class _Case:
             rows += [
                 ('study_date', study.study_date, request.date,
                     self.date_verdict(request)),
-                ('modality', ' '.join(sorted(map(_clean, study.modalities))),
+                ('modality', ' '.join(
+                        sorted(map(_clean, study.modalities or ()))),
                     request.modality,
                     _compare_modality(study.modalities, request.modality)),
                 ('accession_number', study.accession_number,
@@ -666,10 +692,6 @@ class _Case:
         order = _clean(request.order_number)
         alike = {own.casefold(), order.casefold()}
         return CLOSE if study.casefold() in alike else DIFFERS
-
-
-def _open(requests):
-    return [r for r in requests if r.state in OPEN_STATES]
 
 
 def _reason(code, values):
@@ -727,7 +749,7 @@ def _uids(study, roots):
     uids = [_clean(study.study_instance_uid)]
     for text in [
             study.patient_id, study.accession_number, study.patient_name,
-            *study.texts]:
+            *(study.texts or ())]:
         text = _clean(text)
         if any(r in text for r in roots):
             uids += _uids_in(text, roots)
@@ -737,9 +759,9 @@ def _uids(study, roots):
 def _uids_in(text, roots):
     for found in _UID.finditer(text):
         uid = found.group()
-        cut = found.end() in CUT_LENGTHS and found.end() == len(text)
-        if (uid.startswith(tuple(roots)) and len(uid) >= UID_MIN_LENGTH
-                and (not cut or len(uid) == 64)):
+        cut = found.end() == len(text) == MAX_LENGTH > len(uid)
+        if (uid.startswith(tuple(roots)) and not cut
+                and UID_MIN_LENGTH <= len(uid) <= MAX_LENGTH):
             yield uid
 
 

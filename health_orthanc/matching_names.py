@@ -11,6 +11,7 @@ answers.
 import re
 import unicodedata
 from functools import cached_property, lru_cache
+from operator import itemgetter
 
 from anyascii import anyascii
 
@@ -45,7 +46,7 @@ THINGS = {
 MINOR = {
     'al', 'da', 'das', 'de', 'del', 'della', 'den', 'der', 'di', 'do', 'dos',
     'dr', 'du', 'el', 'frau', 'herr', 'la', 'las', 'los', 'miss', 'mr', 'mrs',
-    'ms', 'prof', 'van', 'von', 'y'}
+    'ms', 'of', 'prof', 'van', 'von', 'y'}
 # Scripts whose Latin reading is near to how people spell their names.
 READABLE = {'LATIN', 'CYRILLIC', 'GREEK', 'KANA', 'ARMENIAN', 'GEORGIAN'}
 # Spellings of one sound, applied in this order to lower-case ASCII.
@@ -95,6 +96,12 @@ class Name:
         "The words of the given names as they sound, in Latin letters."
         return _fold(self._words[1], self.script)
 
+    @cached_property
+    def sounds(self):
+        """The consonants of all words: names that agree have one in common,
+        but for rare slips."""
+        return {_consonants(w) or w for w in self.family + self.given}
+
 
 def study_names(text):
     """Return the Names in a text of VR PN.
@@ -122,7 +129,8 @@ def own_names(pairs):
 
 
 def compare_names(theirs, owns):
-    """Return how the names of a study compare to those of a patient.
+    """Return how the names of a study compare to those of a patient, and a
+    rank by which two patients can be told apart, the higher the better.
 
     theirs, owns: lists of Name.  'same', 'close' (the given name is the same)
     and 'similar' mean agreement, 'unsure' agreement in part, 'unreadable' two
@@ -137,32 +145,39 @@ def compare_names(theirs, owns):
         verdicts = [
             _compare(a, b) for a in theirs for b in owns if comparable(a, b)]
         if verdicts:
-            return max(verdicts, key=RANK.get)
-    return MISSING
+            return max(verdicts, key=itemgetter(1))
+    return MISSING, 0
 
 
 def _compare(theirs, own):
     if theirs.written[0] in own.written:
-        return SAME
+        return SAME, RANK[SAME]
     if theirs.thing != own.thing:
-        return DIFFERS
+        return DIFFERS, RANK[DIFFERS]
     if theirs.newborn != own.newborn:
-        return _compare_newborn(theirs, own)
+        verdict = _compare_newborn(theirs, own)
+        return verdict, RANK[verdict]
     same_script = theirs.script == own.script
     # Different characters are different names, however they sound.
     readable = (theirs.script != 'CJK' if same_script
         else {theirs.script, own.script} <= READABLE)
     verdict, same_family = _best_arrangement(theirs, own, readable)
-    if readable:
-        return verdict
-    if verdict != DIFFERS:
-        return UNSURE
+    rank = RANK[verdict]
+    if not readable and verdict != DIFFERS:
+        return UNSURE, RANK[UNSURE] + rank / 10
     # Where the family name agrees, the reading is right.
-    return DIFFERS if same_family or same_script else UNREADABLE
+    if not readable and not same_family and not same_script:
+        return UNREADABLE, RANK[UNREADABLE]
+    return verdict, rank
 
 
 def _best_arrangement(theirs, own, readable):
     "Return the best verdict, and whether the family name agrees."
+    if not own.family or not own.given:
+        verdict, *_ = _compare_part(
+            theirs.family + theirs.given, own.family + own.given,
+            _alike_given if readable else _alike_sound)
+        return (SIMILAR if verdict == CLOSE else verdict), False
     compared = []
     for parts in _arrangements(theirs):
         compared.append(_compare_parts(own, *parts, readable))

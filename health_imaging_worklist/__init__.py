@@ -1,0 +1,17 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What modalities are told: DICOM worklist entries made from templates."""
+from trytond.pool import Pool
+
+from . import catalog, request, result, template
+
+__all__ = ['register']
+
+
+def register():
+    Pool.register(
+        template.WorklistTemplate,
+        catalog.Test,
+        request.Request,
+        result.Result,
+        module='health_imaging_worklist', type_='model')

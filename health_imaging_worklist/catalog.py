@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an exam adds for the worklist: its station and its template."""
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.pool import Pool, PoolMeta
+
+from . import attributes
+from .exceptions import ApplicationEntityError
+
+
+class Test(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test'
+
+    aetitle = fields.Char("AE Title",
+        help="The application entity title of the machine that does the "
+        "exam, as set on the machine.")
+    imaging_worklist_template = fields.Many2One(
+        'gnuhealth.imaging_worklist.worklist_template', "Worklist Template",
+        ondelete='RESTRICT',
+        help="What the machine is told. Without a template, requests of this "
+        "exam are not sent to a machine.")
+
+    @staticmethod
+    def default_imaging_worklist_template():
+        ModelData = Pool().get('ir.model.data')
+        try:
+            return ModelData.get_id(
+                'health_imaging_worklist',
+                'worklist_template_general_dump2dcm')
+        except KeyError:
+            return None
+
+    @classmethod
+    def validate_fields(cls, tests, field_names):
+        super().validate_fields(tests, field_names)
+        if field_names and 'aetitle' not in field_names:
+            return
+        for test in tests:
+            if (test.aetitle and test.aetitle
+                    != attributes.application_entity(test.aetitle)):
+                raise ApplicationEntityError(gettext(
+                        'health_imaging_worklist.msg_aetitle_invalid',
+                        aetitle=test.aetitle, exam=test.rec_name))

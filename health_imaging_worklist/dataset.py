@@ -1,0 +1,737 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Worklist entries as DICOM data sets: read from rendered templates, checked
+against what a modality needs, written as the bytes of a file.
+"""
+import datetime as dt
+import io
+import json
+import re
+import struct
+from collections import namedtuple
+
+import pydicom
+from pydicom import config, uid
+from pydicom.datadict import (
+    dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_for_tag,
+    tag_for_keyword)
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element, write_file_meta_info
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.tag import Tag
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+from .attributes import (
+    LENGTHS, TEXT_VRS, EncodingError, cut, encode, generate_uid, is_charset,
+    is_uid, repair_charset)
+
+#: Modality Worklist Information Model - FIND (PS3.4 annex K.6.1)
+SOP_CLASS_UID = uid.UID('1.2.840.10008.5.1.4.31')
+IMPLEMENTATION_CLASS_UID = '2.25.321874027866359167036591982603731937105'
+IMPLEMENTATION_VERSION_NAME = 'GNUHEALTH_IMG_50'
+
+#: What findings say, by code, for `str.format`.
+REASONS = {
+    'characters': '"{value}" holds characters that {vr} does not allow.',
+    'charset': '"{value}" is not a DICOM character set.',
+    'duplicate': 'It is there twice.',
+    'dump_block': 'Sequences and items are not opened and closed in turn.',
+    'dump_bracket': 'A value that begins with "[" must end with "]".',
+    'dump_line': 'A line of a dump is written as "(gggg,eeee) VR [value]".',
+    'empty': 'It has no value, and modalities need one.',
+    'encoding':
+        '"{characters}" cannot be written in the character set "{charset}".',
+    'expected': 'It has no value, and some modalities need one.',
+    'items': 'It must have exactly one item, not {count}.',
+    'json_object': 'The text must be one JSON object.',
+    'json_syntax': 'This is not JSON: {detail}.',
+    'keyword': 'There is no such DICOM attribute, so it is left out.',
+    'length':
+        'It has {length} characters, and at most {limit} are possible.',
+    'missing': 'It is not there, and modalities need it.',
+    'name': 'A name has at most 3 groups of 5 components.',
+    'unreadable': 'The file cannot be read: {detail}.',
+    'uid_name': 'There is no UID with the name "{value}".',
+    'value': '"{value}" is not a value of the kind {vr}.',
+    'values': 'It has {count} values, and only one is possible.',
+    'vr': 'Its kind of value (VR) must be written.',
+    }
+#: The findings with which an entry can still be used.
+WARNINGS = frozenset(['expected', 'keyword'])
+
+# Type 1 of PS3.4 table K.6-1: no modality can work without.
+_REQUIRED = ['PatientName', 'PatientID', 'StudyInstanceUID']
+_REQUIRED_STEP = [
+    'ScheduledProcedureStepStartDate', 'ScheduledProcedureStepStartTime',
+    'Modality']
+# Type 1 and 1C as well, but templates of GNU Health 5.0 left them out, and
+# its exams have no AE title when machines ask for all of a modality.
+_EXPECTED = ['RequestedProcedureID', 'RequestedProcedureDescription']
+_EXPECTED_STEP = ['ScheduledProcedureStepID', 'ScheduledStationAETitle']
+
+_STEPS = tag_for_keyword('ScheduledProcedureStepSequence')
+_CHARSET = tag_for_keyword('SpecificCharacterSet')
+# Attributes that are put in the item of the step when a flat JSON object
+# names them.
+_STEP_KEYWORDS = frozenset([
+        'CommentsOnTheScheduledProcedureStep', 'Modality', 'PreMedication',
+        'RequestedContrastAgent', 'ScheduledPerformingPhysicianName',
+        'ScheduledProcedureStepDescription', 'ScheduledProcedureStepEndDate',
+        'ScheduledProcedureStepEndTime', 'ScheduledProcedureStepID',
+        'ScheduledProcedureStepLocation', 'ScheduledProcedureStepStartDate',
+        'ScheduledProcedureStepStartTime', 'ScheduledProcedureStepStatus',
+        'ScheduledProtocolCodeSequence', 'ScheduledStationAETitle',
+        'ScheduledStationName'])
+
+_ASCII = 'ISO 2022 IR 6'
+_ENCODED_VRS = frozenset(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'])
+_ASCII_VRS = frozenset(['AE', 'AS', 'CS', 'DA', 'DT', 'TM', 'UI', 'UR'])
+_INTEGER_VRS = frozenset(['SL', 'SS', 'SV', 'UL', 'US', 'UV'])
+_FLOAT_VRS = frozenset(['FD', 'FL'])
+_BYTE_VRS = frozenset(['OB', 'UN'])
+_SINGLE_VRS = TEXT_VRS | {'UR'}
+
+_DECIMAL = re.compile(r'[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?', re.ASCII)
+_INTEGER = re.compile(r'[+-]?\d{1,19}', re.ASCII)
+_ELEMENT = re.compile(
+    r'\(\s*([0-9a-fA-F]{1,4})\s*,\s*([0-9a-fA-F]{1,4})\s*\)'
+    r'\s*(?:([A-Za-z?]{2})(?=[\s\[(]|$))?\s*(.*)', re.DOTALL)
+_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
+_CONTROL_IN_TEXT = re.compile('[\x00-\x09\x0b\x0e-\x1f\x7f-\x9f]')
+_PATTERNS = {
+    'AE': re.compile(r'[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?'),
+    'AS': re.compile(r'[0-9]{3}[DWMY]'),
+    'CS': re.compile(r'[A-Z0-9 _]+'),
+    'DA': re.compile(r'[0-9]{8}'),
+    'DT': re.compile(r'[0-9]{4,14}(\.[0-9]{1,6})?([+-][0-9]{4})?'),
+    'TM': re.compile(
+        r'([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?'),
+    }
+
+
+class Finding(namedtuple('Finding', 'code attribute line values')):
+    """Something that is wrong in a data set.
+
+    ``attribute`` is the DICOM keyword or tag, ``line`` the line of the text
+    it was read from, both None when not known. ``reason`` is a sentence in
+    English, made from ``REASONS[code]`` and the dictionary ``values``.
+    """
+    __slots__ = ()
+
+    @property
+    def reason(self):
+        return REASONS[self.code].format(**self.values)
+
+    @property
+    def is_error(self):
+        return self.code not in WARNINGS
+
+    @property
+    def sentence(self):
+        if self.attribute:
+            return f'{self.attribute}: {self.reason}'
+        return self.reason
+
+    def __str__(self):
+        if self.line:
+            return f"Line {self.line}: {self.sentence}"
+        return self.sentence
+
+
+class DatasetError(ValueError):
+    """A text is no worklist entry, or an entry cannot be written.
+
+    ``findings`` say why, ``reason`` is what they say in English, ``line``
+    that of the first.
+    """
+
+    def __init__(self, findings):
+        self.findings = list(findings)
+        super().__init__('\n'.join(map(str, self.findings)))
+
+    @property
+    def line(self):
+        return self.findings[0].line
+
+    @property
+    def reason(self):
+        return ' '.join(finding.sentence for finding in self.findings)
+
+
+def _finding(code, tag=None, line=None, **values):
+    return Finding(code, tag and _name(tag), line, values)
+
+
+def _error(code, tag=None, line=None, **values):
+    return DatasetError([_finding(code, tag, line, **values)])
+
+
+def _name(tag):
+    tag = Tag(tag)
+    return keyword_for_tag(tag) or f'({tag.group:04x},{tag.element:04x})'
+
+
+class Entry(Dataset):
+    """A data set that knows the ``lines`` its attributes were read from,
+    and what the reader found (``notes``)."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.lines = {}
+        self.notes = []
+
+    def put(self, element, line):
+        """Add a DataElement that was read from ``line``."""
+        if element.tag in self:
+            raise _error('duplicate', element.tag, line)
+        self[element.tag] = element
+        self.lines[element.tag] = line
+
+
+# Elements
+
+def _find_vr(tag, written, line):
+    """Return the VR of ``tag``: that of the DICOM dictionary, whatever the
+    template says, else the one that is ``written``."""
+    if dictionary_has_tag(tag):
+        known = dictionary_VR(tag)
+        if len(known) == 2:
+            return known
+        return written if written and written in known else known[:2]
+    if not written or written in {'??', 'na'}:
+        raise _error('vr', tag, line)
+    return written
+
+
+def _make_element(tag, vr, text, line):
+    """Return the DataElement of the value that ``text`` writes."""
+    try:
+        value = _parse_value(vr, text)
+        return DataElement(tag, vr, value, validation_mode=config.IGNORE)
+    except (ValueError, OverflowError, KeyError):
+        raise _error('value', tag, line, value=text, vr=vr) from None
+
+
+def _parse_value(vr, text):
+    if not text:
+        return None
+    if vr in _ENCODED_VRS or vr in _ASCII_VRS:
+        return text if vr in _SINGLE_VRS else '\\'.join(
+            part.rstrip(' ') for part in text.split('\\'))
+    parts = [part.strip() for part in text.split('\\')]
+    if vr in _BYTE_VRS:
+        return bytes(int(part, 16) for part in parts)
+    values = [_PARSERS[vr](part) for part in parts]
+    return values if len(values) > 1 else values[0]
+
+
+def _matching(pattern, convert=str, limit=20):
+    def parse(text):
+        if len(text) > limit or not pattern.fullmatch(text):
+            raise ValueError(text)
+        return convert(text)
+    return parse
+
+
+def _parse_tag(text):
+    group, number = re.fullmatch(
+        r'\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)', text).groups()
+    return Tag(int(group, 16), int(number, 16))
+
+
+_PARSERS = {
+    'DS': _matching(_DECIMAL, limit=LENGTHS['DS']),
+    'IS': _matching(_INTEGER, limit=LENGTHS['IS']),
+    'AT': _parse_tag,
+    **{vr: _matching(_INTEGER, int) for vr in _INTEGER_VRS},
+    **{vr: _matching(_DECIMAL, float) for vr in _FLOAT_VRS},
+    }
+
+
+# Dumps
+
+def from_dump(text):
+    """Return the `Entry` that a dump, as dcmtk's dump2dcm reads it, writes.
+
+    A value is what is between the first "[" and the last "]" of its line.
+    The VR of the DICOM dictionary counts, not the one that is written.
+    Raises `DatasetError` with the line of what cannot be read.
+    """
+    reader = _DumpReader()
+    for number, line in enumerate(text.split('\n'), start=1):
+        line = line.strip(' \t\r')
+        if line and not line.startswith('#'):
+            reader.read(line, number)
+    return reader.close()
+
+
+_ITEM = Tag(0xfffe, 0xe000)
+_ITEM_END = Tag(0xfffe, 0xe00d)
+_SEQUENCE_END = Tag(0xfffe, 0xe0dd)
+
+
+class _DumpReader:
+    """Reads the lines of one dump; ``open`` are the data sets and, between
+    them, the sequences that the next line belongs to."""
+
+    def __init__(self):
+        self.open = [Entry()]
+        self.line = 0
+
+    def read(self, line, number):
+        self.line = number
+        match = _ELEMENT.match(line)
+        if not match:
+            raise _error('dump_line', line=number)
+        group, element, vr, value = match.groups()
+        tag = Tag(int(group, 16), int(element, 16))
+        if tag.group == 0xfffe:
+            self._read_delimiter(tag)
+        else:
+            self._read_element(tag, (vr or '').upper(), value)
+
+    def _read_delimiter(self, tag):
+        if tag == _ITEM:
+            item = Entry()
+            self._top(Sequence).append(item)
+            self.open.append(item)
+        elif tag in (_ITEM_END, _SEQUENCE_END) and len(self.open) > 1:
+            self._top(Entry if tag == _ITEM_END else Sequence)
+            self.open.pop()
+        else:
+            raise _error('dump_block', line=self.line)
+
+    def _read_element(self, tag, vr, value):
+        entry = self._top(Entry)
+        if tag.group <= 4 or tag.element == 0:
+            # The header of the file and group lengths are made anew.
+            return
+        vr = _find_vr(tag, vr, self.line)
+        if vr == 'SQ':
+            element = DataElement(tag, vr, [])
+            self.open.append(element.value)
+        else:
+            element = _make_element(
+                tag, vr, self._read_value(tag, vr, value), self.line)
+        entry.put(element, self.line)
+
+    def _read_value(self, tag, vr, value):
+        if value.startswith('['):
+            end = value.rfind(']')
+            if end < 0:
+                raise _error('dump_bracket', tag, self.line)
+            value = value[1:end]
+        elif value.startswith('(') and vr != 'AT':
+            value = ''
+        else:
+            value = value.split('#')[0].strip()
+        if vr == 'UI' and value.startswith('='):
+            return _find_uid(tag, value[1:], self.line)
+        return value
+
+    def _top(self, kind):
+        if not isinstance(self.open[-1], kind):
+            raise _error('dump_block', line=self.line)
+        return self.open[-1]
+
+    def close(self):
+        if len(self.open) > 1:
+            raise _error('dump_block', line=self.line)
+        return self.open[0]
+
+
+def _find_uid(tag, name, line):
+    # dcmtk puts the service before the name of a model, pydicom after it.
+    name = re.sub('^(FIND|MOVE|GET)(.*)$', r'\2\1', name).lower()
+    for value, entry in uid.UID_dictionary.items():
+        if entry[4].lower() == name:
+            return value
+    raise _error('uid_name', tag, line, value=name)
+
+
+# JSON
+
+def from_json(text):
+    """Return the `Entry` that a JSON object of DICOM keywords writes.
+
+    Attributes of the scheduled procedure step may stand beside the others;
+    they are put in the item of its sequence. Sequences are lists of
+    objects, several values a list. Raises `DatasetError`.
+    """
+    try:
+        pairs = json.loads(
+            text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise _error(
+            'json_syntax', line=error.lineno, detail=error.msg) from None
+    except (ValueError, RecursionError) as error:
+        raise _error('json_syntax', detail=error) from None
+    if not isinstance(pairs, _Pairs):
+        raise _error('json_object', line=1)
+    return _JSONReader(text).read(pairs)
+
+
+class _Pairs(list):
+    """The keys and values of a JSON object, repeated keys included."""
+
+
+def _refuse_constant(name):
+    raise ValueError(f'"{name}" is not a value')
+
+
+class _JSONReader:
+
+    def __init__(self, text):
+        self.text = text
+        self.notes = []
+
+    def read(self, pairs):
+        steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
+        entry = self._read_object(p for p in pairs if p not in steps)
+        if steps:
+            self._add_steps(entry, self._read_object(steps))
+        entry.notes = self.notes
+        return entry
+
+    def _add_steps(self, entry, step):
+        if _STEPS not in entry:
+            entry.put(DataElement(_STEPS, 'SQ', [Entry()]), None)
+        items = entry[_STEPS].value
+        if len(items) != 1:
+            raise _error(
+                'items', _STEPS, entry.lines[_STEPS], count=len(items))
+        for element in step:
+            items[0].put(element, step.lines[element.tag])
+
+    def _read_object(self, pairs):
+        entry = Entry()
+        for key, value in pairs:
+            line, tag = self._line(key), _find_tag(key)
+            if tag is None:
+                self.notes.append(Finding('keyword', key, line, {}))
+            else:
+                entry.put(self._read_element(tag, value, line), line)
+        return entry
+
+    def _read_element(self, tag, value, line):
+        vr = _find_vr(tag, '', line)
+        if vr != 'SQ':
+            return _make_element(tag, vr, _scalar(tag, vr, value, line), line)
+        if isinstance(value, _Pairs):
+            value = [value]
+        items = [] if value in (None, '') else value
+        if not isinstance(items, list) or not all(
+                isinstance(item, _Pairs) for item in items):
+            raise _error('value', tag, line, value=value, vr=vr)
+        return DataElement(
+            tag, vr, [self._read_object(item) for item in items])
+
+    def _line(self, key):
+        found = self.text.find(json.dumps(key, ensure_ascii=False))
+        return self.text.count('\n', 0, found) + 1 if found >= 0 else None
+
+
+def _find_tag(key):
+    tag = tag_for_keyword(key)
+    if tag is None and re.fullmatch('[0-9a-fA-F]{4},?[0-9a-fA-F]{4}', key):
+        tag = int(key.replace(',', ''), 16)
+    return None if tag is None else Tag(tag)
+
+
+def _scalar(tag, vr, value, line):
+    if value is None:
+        return ''
+    if isinstance(value, list) and not isinstance(value, _Pairs):
+        return '\\'.join(_scalar(tag, vr, item, line) for item in value)
+    if isinstance(value, (bool, list)):
+        raise _error('value', tag, line, value=value, vr=vr)
+    return value if isinstance(value, str) else str(value)
+
+
+_READERS = {'dump2dcm': from_dump, 'json': from_json}
+
+
+def from_text(text, template_type):
+    """Return the `Entry` of a rendered template of the type ``dump2dcm`` or
+    ``json``; see `from_dump` and `from_json`."""
+    return _READERS[template_type](text)
+
+
+# Checking
+
+def fit(entry):
+    """Cut the texts and names of ``entry`` that are too long for their VR,
+    and give the step the ID of the procedure when it has none. Returns
+    ``entry``."""
+    for element in entry:
+        if element.VR == 'SQ':
+            for item in element.value:
+                fit(item)
+        elif element.VR in _ENCODED_VRS and element.VR in LENGTHS:
+            values = [_cut(element.VR, str(v)) for v in _values(element)]
+            if values != [str(v) for v in _values(element)]:
+                element.value = values if len(values) > 1 else values[0]
+    steps = entry.get(_STEPS)
+    if steps and len(steps.value) == 1:
+        step = steps.value[0]
+        if 'ScheduledProcedureStepID' not in step:
+            step.ScheduledProcedureStepID = entry.get(
+                'RequestedProcedureID') or ''
+    return entry
+
+
+def _cut(vr, text):
+    if vr == 'PN':
+        return '='.join(
+            cut(group, LENGTHS[vr]).rstrip('^') for group in text.split('='))
+    return cut(text, LENGTHS[vr])
+
+
+def _values(element):
+    value = element.value
+    if isinstance(value, MultiValue):
+        return value
+    return [] if value is None or value == '' else [value]
+
+
+def validate(entry):
+    """Return the list of `Finding` of an entry: attributes of PS3.4 table
+    K.6-1 without which no modality can work, values that their VR (PS3.5
+    section 6.2) does not allow, and what the reader noted."""
+    findings = [*getattr(entry, 'notes', ())]
+    findings += _check_present(entry, _REQUIRED, 'missing', 'empty')
+    findings += _check_present(entry, _EXPECTED, 'expected', 'expected')
+    findings += _check_steps(entry)
+    findings += _check_values(entry)
+    return findings
+
+
+def _check_steps(entry):
+    if _STEPS not in entry:
+        yield _finding('missing', _STEPS)
+        return
+    items = entry[_STEPS].value
+    if len(items) != 1:
+        yield _finding(
+            'items', _STEPS, _line(entry, _STEPS), count=len(items))
+    for item in items:
+        yield from _check_present(item, _REQUIRED_STEP, 'missing', 'empty')
+        yield from _check_present(
+            item, _EXPECTED_STEP, 'expected', 'expected')
+
+
+def _check_present(entry, keywords, missing, empty):
+    for keyword in keywords:
+        tag = tag_for_keyword(keyword)
+        if tag not in entry:
+            yield _finding(missing, tag)
+        elif entry[tag].is_empty:
+            yield _finding(empty, tag, _line(entry, tag))
+
+
+def _line(entry, tag):
+    return getattr(entry, 'lines', {}).get(tag)
+
+
+def _check_values(entry):
+    for element in entry:
+        line = _line(entry, element.tag)
+        if element.VR == 'SQ':
+            for item in element.value:
+                yield from _check_values(item)
+            continue
+        for code, values in _check_element(element):
+            yield _finding(code, element.tag, line, **values)
+
+
+def _check_element(element):
+    values = [str(value) for value in _values(element)]
+    if element.tag == _CHARSET:
+        term = '\\'.join(values)
+        if values and not is_charset(term):
+            yield 'charset', {'value': term}
+        return
+    if len(values) > 1 and _is_single(element.tag):
+        yield 'values', {'count': len(values)}
+    for value in filter(None, values):
+        problem = _check_value(element.VR, value)
+        if problem:
+            yield problem
+
+
+def _is_single(tag):
+    return dictionary_has_tag(tag) and dictionary_VM(tag) == '1'
+
+
+def _check_value(vr, value):
+    """Return the code and values of what is wrong with one text."""
+    wrong = {'value': value, 'vr': vr}
+    if vr == 'PN':
+        return _check_name(value)
+    if len(value) > LENGTHS.get(vr, len(value)):
+        return 'length', {'length': len(value), 'limit': LENGTHS[vr]}
+    if vr in _PATTERNS and not _PATTERNS[vr].fullmatch(value):
+        return 'value', wrong
+    if vr == 'DA' and not _is_date(value) or vr == 'UI' and not is_uid(value):
+        return 'value', wrong
+    if vr in _ENCODED_VRS:
+        pattern = _CONTROL_IN_TEXT if vr in TEXT_VRS else _CONTROL
+        if pattern.search(value):
+            return 'characters', wrong
+
+
+def _check_name(value):
+    groups = value.split('=')
+    if len(groups) > 3 or any(group.count('^') > 4 for group in groups):
+        return 'name', {}
+    longest = max(map(len, groups))
+    if longest > LENGTHS['PN']:
+        return 'length', {'length': longest, 'limit': LENGTHS['PN']}
+    if _CONTROL.search(value):
+        return 'characters', {'value': value, 'vr': 'PN'}
+
+
+def _is_date(value):
+    try:
+        dt.date(int(value[:4]), int(value[4:6]), int(value[6:]))
+    except ValueError:
+        return False
+    return True
+
+
+def check(text, template_type, charset=None):
+    """Return the list of `Finding` of a rendered template, also when it
+    cannot be read or not be written in ``charset``."""
+    try:
+        entry = from_text(text, template_type)
+        findings = validate(entry)
+        if not any(finding.is_error for finding in findings):
+            to_bytes(entry, charset)
+    except DatasetError as error:
+        return error.findings
+    return findings
+
+
+# Files
+
+def convert(text, template_type, charset=None, instance_uid=None):
+    """Return the bytes of the file for a rendered template: read, made fit,
+    checked and written. Raises `DatasetError` with all that is wrong."""
+    entry = fit(from_text(text, template_type))
+    errors = [finding for finding in validate(entry) if finding.is_error]
+    if errors:
+        raise DatasetError(errors)
+    return to_bytes(entry, charset, instance_uid)
+
+
+def to_bytes(entry, charset=None, instance_uid=None):
+    """Return ``entry`` as the bytes of a DICOM file (PS3.10, Modality
+    Worklist Information Model - FIND, Explicit VR Little Endian).
+
+    The SpecificCharacterSet of the entry counts, else ``charset``. Without
+    ``instance_uid`` the UID of the file is derived from the entry, so the
+    same entry always gives the same bytes. The SpecificCharacterSet of
+    ``entry`` is put right. Raises `DatasetError` for a text
+    that the character set does not have.
+    """
+    charset = _choose_charset(entry, charset)
+    body = _encode_entry(entry, charset)
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SOP_CLASS_UID
+    meta.MediaStorageSOPInstanceUID = instance_uid or generate_uid(
+        value=body.hex())
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    file = _buffer()
+    file.write(b'\0' * 128 + b'DICM')
+    write_file_meta_info(file, meta)
+    file.write(body)
+    return file.getvalue()
+
+
+def _buffer():
+    file = DicomBytesIO()
+    file.is_little_endian, file.is_implicit_VR = True, False
+    return file
+
+
+def _choose_charset(entry, charset):
+    own = entry.get(_CHARSET)
+    written = '\\'.join(map(str, _values(own))) if own else ''
+    written = written or charset
+    if not written:
+        # Without a term only ASCII may be written (PS3.5 section 6.1.2.1).
+        entry.pop(_CHARSET, None)
+        return _ASCII
+    term = repair_charset(written)
+    if term is None:
+        raise _error(
+            'charset', _CHARSET, _line(entry, _CHARSET), value=written)
+    entry[_CHARSET] = DataElement(_CHARSET, 'CS', term)
+    return term
+
+
+def _encode_entry(entry, charset):
+    parts = []
+    for element in entry:
+        try:
+            value = _encode_element(element, charset)
+        except EncodingError as error:
+            raise _error(
+                'encoding', element.tag, _line(entry, element.tag),
+                characters=error.characters, charset=charset) from None
+        if value is None:
+            file = _buffer()
+            write_data_element(file, element)
+            parts.append(file.getvalue())
+        else:
+            parts.append(_encode_header(element, len(value)) + value)
+    return b''.join(parts)
+
+
+def _encode_header(element, length):
+    tag, vr = element.tag, element.VR.encode()
+    if element.VR in EXPLICIT_VR_LENGTH_32:
+        return struct.pack('<HH2sxxL', tag.group, tag.element, vr, length)
+    if length > 0xffff:
+        raise _error(
+            'length', tag, length=length, limit=LENGTHS.get(element.VR))
+    return struct.pack('<HH2sH', tag.group, tag.element, vr, length)
+
+
+def _encode_element(element, charset):
+    """Return the bytes of a value; None for what needs no character set."""
+    vr = element.VR
+    if vr == 'SQ':
+        return b''.join(
+            _encode_item(item, charset) for item in element.value)
+    if vr not in _ENCODED_VRS and vr not in _ASCII_VRS:
+        return None
+    text = '\\'.join(map(str, _values(element)))
+    value = encode(text, charset if vr in _ENCODED_VRS else _ASCII, vr)
+    return value + (b'\0' if vr == 'UI' else b' ') * (len(value) % 2)
+
+
+def _encode_item(item, charset):
+    body = _encode_entry(item, charset)
+    return struct.pack('<HHL', _ITEM.group, _ITEM.element, len(body)) + body
+
+
+def read_back(data):
+    """Return the pydicom Dataset of the bytes of a worklist file, every
+    value decoded. Raises `DatasetError` when they are not one."""
+    try:
+        entry = pydicom.dcmread(io.BytesIO(data))
+        for element in entry.iterall():
+            str(element.value)
+    except (InvalidDicomError, EOFError, ValueError, KeyError, TypeError,
+            AttributeError, NotImplementedError, OSError) as error:
+        raise _error('unreadable', detail=error) from None
+    if entry.file_meta.get('MediaStorageSOPClassUID') != SOP_CLASS_UID:
+        raise _error('unreadable', detail="it is no worklist entry")
+    return entry

@@ -1,0 +1,519 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a request adds for the worklist: the UID of the study to come, the
+entry that the machine is told, and the door through which the script that
+writes the entries reads them."""
+import datetime as dt
+import hashlib
+import re
+
+from sql import Literal, Null
+from sql.aggregate import Max, Min
+from sql.conditionals import Coalesce
+
+from trytond.config import config
+from trytond.i18n import gettext
+from trytond.model import Index, Unique, fields
+from trytond.modules.health_imaging.common import (
+    age, check_rights, institution, institution_timezone, local_datetime)
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
+from trytond.rpc import RPC
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction, without_check_access
+
+from . import attributes, dataset, rendering
+from .exceptions import MergeIDError, WorklistEntryError
+from .template import error_text
+
+# Entries that changed so long before the last poll are told again, because a
+# transaction may take this long to be seen.
+OVERLAP = dt.timedelta(minutes=2)
+
+# What templates may read of a request through "my".
+OPEN_FIELDS = {
+    'gnuhealth.imaging.test.request': {
+        'request', 'request_line', 'date', 'urgent', 'comment', 'state',
+        'merge_id', 'modality', 'patient', 'requested_test', 'doctor',
+        'context', 'rec_name'},
+    'gnuhealth.patient': {
+        'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
+        'biological_sex', 'party', 'critical_info', 'crit_allergic',
+        'crit_dbt', 'crit_hbp', 'crit_cardio', 'rec_name'},
+    'party.party': {
+        'name', 'lastname', 'ref', 'dob', 'gender', 'rec_name'},
+    'gnuhealth.imaging.test': {
+        'name', 'code', 'aetitle', 'test_type', 'rec_name'},
+    'gnuhealth.imaging.test.type': {'name', 'code', 'rec_name'},
+    'gnuhealth.healthprofessional': {
+        'code', 'puid', 'party', 'institution', 'main_specialty',
+        'rec_name'},
+    'gnuhealth.hp_specialty': {'specialty', 'rec_name'},
+    'gnuhealth.specialty': {'name', 'code', 'rec_name'},
+    'gnuhealth.institution': {'code', 'party', 'rec_name'},
+    'gnuhealth.pathology': {'name', 'code', 'rec_name'},
+    }
+
+# DICOM has no codes for these in the worklist, machines show the words.
+_ALERTS = [
+    ('crit_dbt', "Diabetes"),
+    ('crit_hbp', "High blood pressure"),
+    ('crit_cardio', "Cardiovascular disease"),
+    ('crit_immuno', "Immunocompromised"),
+    ('crit_cognitive', "Cognitive issues"),
+    ]
+
+
+def uid_root():
+    """Return the configured root of new UIDs (UI)."""
+    return config.get(
+        'health_imaging_worklist', 'uid_root', default=attributes.UID_ROOT)
+
+
+class Request(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.request'
+
+    merge_id = fields.Char("Merge ID", readonly=True,
+        help="The Study Instance UID that the machine is given. Images come "
+        "back with it.")
+    worklist_status = fields.Selection([
+            ('todo', "To Do"),
+            ('done', "Done"),
+            ('canceled', "Canceled"),
+            ], "Worklist", readonly=True, sort=False,
+        help="Whether machines are told of the request.")
+    show_worklist_text = fields.Function(
+        fields.Boolean("Show Worklist Entry"),
+        'get_show_worklist_text', setter='set_show_worklist_text')
+    worklist_text = fields.Function(
+        fields.Text("Worklist Entry",
+            states={'invisible': ~Bool(Eval('show_worklist_text'))}),
+        'get_worklist_text')
+    computed_age = fields.Function(
+        fields.Char("Age", help="The age on the day of the exam."),
+        'on_change_with_computed_age')
+    patient_weight = fields.Function(
+        fields.Float("Weight"), 'get_patient_weight')
+    patient_allergies = fields.Function(
+        fields.Text("Allergies"), 'get_patient_allergies')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('merge_id_unique', Unique(table, table.merge_id),
+                'health_imaging_worklist.msg_merge_id_unique'),
+            ]
+        cls._sql_indexes.add(Index(table,
+                (table.worklist_status, Index.Equality()),
+                where=table.worklist_status == 'todo'))
+        cls.__rpc__['get_worklist_entries'] = RPC()
+
+    @classmethod
+    def __register__(cls, module):
+        table_h = cls.__table_handler__(module)
+        if not table_h.column_exist('merge_id'):
+            table_h.add_column('merge_id', 'VARCHAR')
+            table_h.add_column('worklist_status', 'VARCHAR')
+        cls._migrate_status()
+        cls._migrate_merge_ids()
+        super().__register__(module)
+
+    @classmethod
+    def _migrate_status(cls):
+        """Requests made before machines were told are not told now."""
+        table = cls.__table__()
+        for state, status in [
+                ('draft', 'todo'), ('requested', 'todo'), ('done', 'done'),
+                ('canceled', 'canceled')]:
+            _execute(table.update([table.worklist_status], [status],
+                    where=(table.state == state)
+                    & (table.worklist_status == Null)))
+
+    @classmethod
+    def _migrate_merge_ids(cls):
+        """Give a UID of its own to each request that has none or shares it.
+
+        The oldest request keeps a shared one.
+        """
+        table = cls.__table__()
+        shared = table.select(table.merge_id, Min(table.id).as_('first'),
+            where=table.merge_id != Null,
+            group_by=table.merge_id,
+            having=Max(table.id) != Min(table.id))
+        rows = _execute(table.select(table.id,
+                where=table.merge_id == Null))
+        join = table.join(
+            shared, condition=table.merge_id == shared.merge_id)
+        rows += _execute(join.select(table.id,
+                where=table.id != shared.first))
+        for id_, in rows:
+            _execute(table.update([table.merge_id],
+                    [attributes.generate_uid(uid_root())],
+                    where=table.id == id_))
+
+    @classmethod
+    def create(cls, vlist):
+        vlist = [v.copy() for v in vlist]
+        for values in vlist:
+            if not values.get('merge_id'):
+                values['merge_id'] = attributes.generate_uid(uid_root())
+            if not values.get('worklist_status'):
+                values['worklist_status'] = 'todo'
+        return super().create(vlist)
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        args = []
+        for requests, values in zip(actions, actions):
+            # The preview is no change of the request.
+            values = {
+                k: v for k, v in values.items() if k != 'show_worklist_text'}
+            if 'merge_id' in values:
+                cls._check_merge_id(requests, values['merge_id'])
+            if values:
+                args.extend((requests, values))
+        if args:
+            super().write(*args)
+
+    @classmethod
+    def _check_merge_id(cls, requests, merge_id):
+        for request in requests:
+            if request.state != 'draft' and request.merge_id != merge_id:
+                raise MergeIDError(gettext(
+                        'health_imaging_worklist.msg_merge_id_fixed',
+                        request=request.rec_name))
+
+    @classmethod
+    def copy(cls, requests, default=None):
+        default = {} if default is None else default.copy()
+        default.setdefault('merge_id', None)
+        default.setdefault('worklist_status', None)
+        return super().copy(requests, default=default)
+
+    @classmethod
+    def _stamps(cls, state):
+        status = {
+            'draft': 'todo', 'requested': 'todo', 'done': 'done',
+            'canceled': 'canceled'}
+        return {**super()._stamps(state), 'worklist_status': status[state]}
+
+    @fields.depends('patient', 'date', '_parent_patient.dob')
+    def on_change_with_computed_age(self, name=None):
+        if not self.patient or not self.date:
+            return ''
+        return age(self.patient.dob, local_datetime(self.date))
+
+    def get_show_worklist_text(self, name):
+        return False
+
+    @classmethod
+    def set_show_worklist_text(cls, requests, name, value):
+        pass
+
+    @classmethod
+    def get_patient_weight(cls, requests, name):
+        """Return the weight (kg) of the last evaluation that has one."""
+        Evaluation = Pool().get('gnuhealth.patient.evaluation')
+        table = Evaluation.__table__()
+        weights = {}
+        patients = list({r.patient.id for r in requests})
+        for sub in grouped_slice(patients):
+            weights.update(_execute(table.select(
+                        table.patient, table.weight,
+                        where=reduce_ids(table.patient, list(sub))
+                        & (table.weight > 0),
+                        order_by=table.evaluation_start)))
+        return {r.id: weights.get(r.patient.id) for r in requests}
+
+    @classmethod
+    def get_patient_allergies(cls, requests, name):
+        """Return the names of what the patients are allergic to, in lines."""
+        pool = Pool()
+        disease = pool.get('gnuhealth.patient.disease').__table__()
+        Pathology = pool.get('gnuhealth.pathology')
+        found = {}
+        patients = list({r.patient.id for r in requests})
+        for sub in grouped_slice(patients):
+            for patient, pathology in _execute(disease.select(
+                        disease.patient, disease.pathology,
+                        where=reduce_ids(disease.patient, list(sub))
+                        & (disease.is_allergy == Literal(True))
+                        & (disease.pathology != Null))):
+                found.setdefault(patient, []).append(pathology)
+        ids = {i for ids in found.values() for i in ids}
+        with Transaction().set_context(language='en'):
+            names = {p.id: p.name for p in Pathology.browse(ids)}
+        return {
+            r.id: '\n'.join(names[i] for i in found.get(r.patient.id, []))
+            for r in requests}
+
+    # The entry
+
+    @property
+    def worklist_template(self):
+        return self.requested_test.imaging_worklist_template
+
+    @without_check_access
+    def get_worklist_text(self, name=None):
+        """Return the text that the machine is told, or what is wrong."""
+        try:
+            return self.render_worklist_text()
+        except WorklistEntryError as error:
+            return error.message
+
+    def render_worklist_text(self):
+        """Return what the template of the exam makes of this request.
+
+        :rtype: str
+        :raises WorklistEntryError: there is no template, or it is wrong
+        """
+        template = self.worklist_template
+        if not template:
+            raise WorklistEntryError(gettext(
+                    'health_imaging_worklist.msg_no_template',
+                    exam=self.requested_test.rec_name))
+        try:
+            return rendering.render(
+                template.compiled(), self.get_worklist_template_data(),
+                template.template_type)
+        except rendering.TemplateError as error:
+            raise WorklistEntryError(
+                error_text(error, template)) from None
+
+    def get_worklist_dataset(self, text=None):
+        """Return the complete DICOM file (.wl) of this request.
+
+        :param str text: the rendered text, when it is there already
+        :rtype: bytes, DICOM PS3.10
+        :raises WorklistEntryError: the text is no correct worklist entry
+        """
+        template = self.worklist_template
+        if text is None:
+            text = self.render_worklist_text()
+        try:
+            return template.to_file(text)
+        except dataset.DatasetError as error:
+            raise WorklistEntryError(
+                error_text(error, template)) from None
+
+    def get_worklist_template_data(self):
+        """Return the variables of the template, by name.
+
+        Those named as DICOM keywords have values of the attribute's VR.
+        Other modules extend this.
+
+        :rtype: dict
+        """
+        template = self.worklist_template
+        charset = template.charset if template else None
+        patient, exam = self.patient, self.requested_test
+        zone = institution_timezone()
+        place = institution()
+        doctor = _person_name(self.doctor.party, charset)
+        sex = attributes.patient_sex(patient.gender, patient.biological_sex)
+        exam_name = attributes.long_string(exam.name)
+        specialty = self.doctor.main_specialty
+        return {
+            'my': rendering.RecordView(self, OPEN_FIELDS),
+            'template_type': template.template_type if template else None,
+            'MergeID': self.merge_id or '',
+            'SpecificCharacterSet': charset or '',
+            'TimezoneOffsetFromUTC': attributes.timezone_offset(
+                self.date, zone),
+            'AccessionNumber': attributes.short_string(self.request),
+            'RequestedProcedureID': attributes.short_string(
+                self.request_line),
+            'RequestedProcedureDescription': exam_name,
+            'RequestedProcedurePriority':
+                attributes.requested_procedure_priority(self.urgent),
+            'StudyInstanceUID': self.merge_id or '',
+            'PatientName': _person_name(patient.party, charset),
+            'PatientID': attributes.long_string(patient.puid),
+            'PatientAge': attributes.patient_age(
+                patient.dob, local_datetime(self.date, zone).date()),
+            'PatientBirthDate': attributes.dicom_date(patient.dob),
+            'PatientSex': sex,
+            'PatientWeight': attributes.patient_weight(self.patient_weight),
+            'PregnancyStatus': attributes.pregnancy_status(None, sex),
+            'Allergies': attributes.multi_value(
+                (self.patient_allergies or '').splitlines()),
+            'MedicalAlerts': attributes.multi_value(self._alerts()),
+            'CurrentPatientLocation': '',
+            'RequestingPhysician': doctor,
+            'RequestingService': attributes.long_string(
+                specialty.rec_name if specialty else ''),
+            'ReferringPhysicianName': doctor,
+            'InstitutionName': attributes.long_string(
+                place.party.name if place else ''),
+            'Modality': attributes.code_string(exam.test_type.code),
+            'ScheduledStationAETitle': attributes.application_entity(
+                exam.aetitle),
+            'ScheduledProcedureStepID': attributes.short_string(
+                self.request_line),
+            'ScheduledProcedureStepDescription': exam_name,
+            'ScheduledProcedureStepStartDate': attributes.dicom_date(
+                self.date, zone),
+            'ScheduledProcedureStepStartTime': attributes.dicom_time(
+                self.date, zone),
+            'ScheduledPerformingPhysicianName': '',
+            }
+
+    def _alerts(self):
+        return [text for name, text in _ALERTS
+            if getattr(self.patient, name)]
+
+    # The door of the script
+
+    @classmethod
+    def get_worklist_entries(cls, since=None, filters=None):
+        """Return the worklist entries, all or those that changed.
+
+        :param str since: the cursor of the former call, None for all
+        :param dict filters: `aetitles` and `modalities`, lists of str
+        :return: dict with `cursor` (str), `full` (whether all are listed),
+            `entries` and `removed`, lists of dicts; an entry has `dicom`,
+            the bytes of its file, or `error`, a sentence
+        """
+        check_rights(cls.__name__, 'read')
+        moment = _parse_cursor(since)
+        cursor = dt.datetime.now().isoformat()
+        with without_check_access():
+            domain = [
+                ('state', '=', 'requested'),
+                ('worklist_status', '=', 'todo'),
+                *cls._worklist_filters(filters or {}),
+                ]
+            removed = []
+            if moment:
+                moment -= OVERLAP
+                domain.append(('id', 'in', cls._changed_since(moment)))
+                removed = cls._removed_since(moment)
+            entries = [
+                r._worklist_entry()
+                for r in cls.search(domain, order=[('id', 'ASC')])]
+        return {
+            'cursor': cursor,
+            'full': moment is None,
+            'entries': entries,
+            'removed': removed,
+            }
+
+    @classmethod
+    def _worklist_filters(cls, filters):
+        domain = []
+        if filters.get('aetitles'):
+            domain.append(
+                ('requested_test.aetitle', 'in', list(filters['aetitles'])))
+        if filters.get('modalities'):
+            domain.append(('modality', 'in', list(filters['modalities'])))
+        return domain
+
+    @classmethod
+    def _changed_since(cls, moment):
+        """Return a query of the ids of the open requests of which the
+        machine is told something that changed."""
+        pool = Pool()
+        table = cls.__table__()
+        patient = pool.get('gnuhealth.patient').__table__()
+        party = pool.get('party.party').__table__()
+        exam = pool.get('gnuhealth.imaging.test').__table__()
+        type_ = pool.get('gnuhealth.imaging.test.type').__table__()
+        template = pool.get(
+            'gnuhealth.imaging_worklist.worklist_template').__table__()
+        doctor = pool.get('gnuhealth.healthprofessional').__table__()
+        doctor_party = pool.get('party.party').__table__()
+        name = pool.get('gnuhealth.person_name').__table__()
+        query = table.join(
+            patient, condition=table.patient == patient.id).join(
+            party, condition=patient.party == party.id).join(
+            exam, condition=table.requested_test == exam.id).join(
+            type_, condition=exam.test_type == type_.id).join(
+            template, 'LEFT',
+            condition=exam.imaging_worklist_template == template.id).join(
+            doctor, condition=table.doctor == doctor.id).join(
+            doctor_party, condition=doctor.party == doctor_party.id)
+        renamed = name.select(name.party,
+            where=Coalesce(name.write_date, name.create_date) >= moment)
+        changed = Literal(False)
+        for part in [
+                table, patient, party, exam, type_, template, doctor,
+                doctor_party]:
+            changed |= Coalesce(part.write_date, part.create_date) >= moment
+        changed |= party.id.in_(renamed) | doctor_party.id.in_(renamed)
+        return query.select(table.id,
+            where=(table.state == 'requested')
+            & (table.worklist_status == 'todo') & changed)
+
+    @classmethod
+    def _removed_since(cls, moment):
+        table = cls.__table__()
+        rows = _execute(table.select(table.id, table.request_line,
+                where=((table.state != 'requested')
+                    | (table.worklist_status != 'todo'))
+                & (Coalesce(table.write_date, table.create_date) >= moment)))
+        return [{'id': id_, 'number': number} for id_, number in rows]
+
+    def _worklist_entry(self):
+        """Return what the script needs of this request."""
+        template = self.worklist_template
+        entry = {
+            'id': self.id,
+            'number': self.request_line or str(self.id),
+            'filename': re.sub(
+                r'[^A-Za-z0-9_-]', '_', self.request_line or str(self.id)),
+            'study_instance_uid': self.merge_id or '',
+            'aetitle': self.requested_test.aetitle or '',
+            'modality': self.modality or '',
+            'charset': template.charset or '' if template else '',
+            'template_type': template.template_type if template else '',
+            'text': '', 'dicom': None, 'digest': '', 'error': None,
+            }
+        try:
+            entry['text'] = self.render_worklist_text()
+            entry['dicom'] = self.get_worklist_dataset(entry['text'])
+            entry['digest'] = hashlib.sha256(entry['dicom']).hexdigest()
+        except WorklistEntryError as error:
+            entry['error'] = error.message
+        return entry
+
+
+def _parse_cursor(since):
+    try:
+        return dt.datetime.fromisoformat(since) if since else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _execute(query):
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor.fetchall() if cursor.description else []
+
+
+def _person_name(party, charset):
+    """Return the name of a person (PN).
+
+    The official name counts while it is valid, else the name of the person.
+    Names in other scripts fill the other component groups.
+    """
+    today = dt.date.today()
+    valid = [n for n in party.person_names
+        if not (n.date_to and n.date_to < today)
+        and not (n.date_from and n.date_from > today)]
+    official = [n for n in valid if n.use == 'official']
+    if official:
+        first = _name(official[0])
+    else:
+        first = attributes.Name(party.lastname or '', party.name or '')
+    others = [_name(n) for n in valid
+        if n.use not in {'official', 'old', 'maiden', 'anonymous'}]
+    return attributes.person_name(first, others, charset or None)
+
+
+def _name(name):
+    return attributes.Name(
+        name.family or '', name.given or '', prefix=name.prefix or '',
+        suffix=name.suffix or '')

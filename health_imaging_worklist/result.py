@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a result adds for the worklist: the UID of its study."""
+from trytond.model import fields
+from trytond.pool import Pool, PoolMeta
+
+
+class Result(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.result'
+
+    merge_id = fields.Char("Merge ID", readonly=True,
+        help="The Study Instance UID that the request gave to the machine.")
+
+    @classmethod
+    def create(cls, vlist):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        vlist = [v.copy() for v in vlist]
+        ids = {v['request'] for v in vlist if v.get('request')}
+        merge_ids = {r.id: r.merge_id for r in Request.browse(ids)}
+        for values in vlist:
+            if values.get('request'):
+                values.setdefault('merge_id', merge_ids[values['request']])
+        return super().create(vlist)
+
+    @classmethod
+    def copy(cls, results, default=None):
+        default = {} if default is None else default.copy()
+        default.setdefault('merge_id', None)
+        return super().copy(results, default=default)

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Worklist templates: what each kind of machine is told of a request."""
+from functools import lru_cache
+
+from trytond.i18n import gettext
+from trytond.model import ModelSQL, ModelView, fields
+from trytond.transaction import Transaction
+
+from . import attributes, dataset, rendering
+from .exceptions import CharsetError, WorklistTemplateError
+
+_compile = lru_cache(maxsize=256)(rendering.compile)
+
+
+class WorklistTemplate(ModelSQL, ModelView):
+    "Worklist Template"
+    __name__ = 'gnuhealth.imaging_worklist.worklist_template'
+
+    name = fields.Char("Name", required=True)
+    template_type = fields.Selection([
+            ('dump2dcm', "DICOM dump (dump2dcm)"),
+            ('json', "JSON"),
+            ], "Type", sort=False,
+        help="The format that the template writes.")
+    charset = fields.Char("Character Set",
+        help="The DICOM term for the characters that the machine reads. "
+        "ISO_IR 192 (UTF-8) has all scripts.")
+    template = fields.Text("Template", required=True)
+    comment = fields.Text("Comments")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order.insert(0, ('name', 'ASC'))
+
+    @classmethod
+    def __register__(cls, module):
+        super().__register__(module)
+        cls._migrate_charsets()
+
+    @classmethod
+    def _migrate_charsets(cls):
+        """GNU Health 5.0 wrote its default with the digit zero for the
+        letter O, and Orthanc then drops every letter that is not ASCII."""
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.id, table.charset,
+                where=table.charset.ilike('%IS0%')))
+        for id_, charset in cursor.fetchall():
+            cursor.execute(*table.update(
+                    [table.charset],
+                    [attributes.repair_charset(charset)],
+                    where=table.id == id_))
+
+    @staticmethod
+    def default_template_type():
+        return 'dump2dcm'
+
+    @staticmethod
+    def default_charset():
+        return 'ISO_IR 192'
+
+    @classmethod
+    def validate_fields(cls, templates, field_names):
+        super().validate_fields(templates, field_names)
+        for template in templates:
+            template.check_charset()
+            template.check_template()
+
+    def check_charset(self):
+        """Raise CharsetError unless the character set is a DICOM term."""
+        if (self.charset or '') not in {'', *attributes.CHARSETS}:
+            raise CharsetError(gettext(
+                    'health_imaging_worklist.msg_charset_invalid',
+                    charset=self.charset, template=self.rec_name,
+                    charsets=', '.join(attributes.CHARSETS)))
+
+    def compiled(self):
+        """Return the template ready for rendering, parsed once.
+
+        :raises rendering.TemplateError: it cannot be read
+        """
+        return _compile(self.template)
+
+    def to_file(self, text):
+        """Return the DICOM file of a rendered text.
+
+        :rtype: bytes, DICOM PS3.10
+        :raises dataset.DatasetError: the text is no correct worklist entry
+        """
+        return dataset.convert(text, self.template_type, self.charset)
+
+    def check_template(self):
+        """Raise WorklistTemplateError unless the template makes a correct
+        worklist entry of a sample patient."""
+        try:
+            variables = rendering.sample_variables(
+                self.template_type, self.charset or '')
+            compiled = rendering.compile(self.template, variables.keys())
+            self.to_file(rendering.render(
+                    compiled, variables, self.template_type))
+        except (rendering.TemplateError, dataset.DatasetError) as error:
+            raise WorklistTemplateError(error_text(error, self)) from None
+
+
+def error_text(error, template):
+    """Return the translated sentences for what is wrong with an entry.
+
+    :param error: rendering.TemplateError or dataset.DatasetError
+    :param template: record of the template
+    """
+    if isinstance(error, dataset.DatasetError):
+        places = [_finding_text(f) for f in error.findings]
+    else:
+        places = [_place(error.line, None, gettext(
+                    f'health_imaging_worklist.msg_template_{error.code}',
+                    **error.values))]
+    return gettext('health_imaging_worklist.msg_template_wrong',
+        template=template.rec_name, reason='\n'.join(places))
+
+
+def _finding_text(finding):
+    return _place(finding.line, finding.attribute, gettext(
+            f'health_imaging_worklist.msg_dataset_{finding.code}',
+            **finding.values))
+
+
+def _place(line, attribute, reason):
+    """Return a reason with the line and the attribute it is about."""
+    place = ', '.join(filter(None, [
+                line and gettext(
+                    'health_imaging_worklist.msg_line', line=line),
+                attribute]))
+    return f'{place}: {reason}' if place else reason

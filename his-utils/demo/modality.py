@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A modality to try a worklist with: it asks for its entries and sends images
+as a scanner does, with the programs of dcmtk and real images.
+"""
+import subprocess
+import tempfile
+from pathlib import Path
+
+import data_store
+import pydicom
+from pydicom.uid import generate_uid
+
+# A real image for each modality, from the package pydicom-data.
+IMAGES = {
+    'CR': 'RG1_UNCR.dcm',
+    'CT': '693_UNCR.dcm',
+    'MR': 'MR2_UNCR.dcm',
+    'US': 'US1_UNCR.dcm',
+    }
+# What an entry is asked for; the first ones are copied into the images.
+IDENTITY = [
+    'SpecificCharacterSet', 'AccessionNumber', 'ReferringPhysicianName',
+    'PatientName', 'PatientID', 'PatientBirthDate', 'PatientSex',
+    'StudyInstanceUID', 'TimezoneOffsetFromUTC']
+PROCEDURE = [
+    'RequestedProcedureID', 'RequestedProcedureDescription',
+    'RequestedProcedurePriority', 'RequestingPhysician']
+STEP = [
+    'Modality', 'ScheduledStationAETitle', 'ScheduledProcedureStepStartDate',
+    'ScheduledProcedureStepStartTime', 'ScheduledProcedureStepID',
+    'ScheduledProcedureStepDescription', 'ScheduledPerformingPhysicianName']
+
+
+class ModalityError(Exception):
+    "A program of dcmtk fails."
+
+
+def image_path(name):
+    "Return where an image of the package pydicom-data is."
+    return Path(data_store.__file__).parent / 'data' / name
+
+
+class Modality:
+    """A modality that talks to a DICOM server.
+
+    :param aet: its own application entity title
+    :param host, port, called: address and AE title of the server
+    :param folder: where it keeps what it was answered and what it sends
+    """
+
+    def __init__(self, aet, host, port, called, folder):
+        self.aet = aet
+        self.host = host
+        self.port = port
+        self.called = called
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _run(self, program, *words):
+        command = [
+            program, '-aet', self.aet, '-aec', self.called, *words]
+        try:
+            result = subprocess.run(
+                command, capture_output=True, text=True, errors='replace',
+                timeout=120)
+        except FileNotFoundError:
+            raise ModalityError(
+                f"There is no {program}: install the package dcmtk.")
+        if result.returncode:
+            raise ModalityError(
+                f"{program} failed: {result.stderr.strip()}")
+
+    def worklist(self, **keys):
+        """Ask for the entries of the worklist.
+
+        :param keys: values to match, by DICOM keyword; the AE title is its
+            own unless it is given
+        :return: a data set for each entry
+        """
+        keys = {'ScheduledStationAETitle': self.aet, **keys}
+        words = []
+        for keyword in [*IDENTITY, *PROCEDURE]:
+            words += ['-k', f'{keyword}={keys.get(keyword, "")}']
+        for keyword in STEP:
+            words += ['-k', 'ScheduledProcedureStepSequence[0].'
+                f'{keyword}={keys.get(keyword, "")}']
+        answers = Path(tempfile.mkdtemp(prefix='worklist-', dir=self.folder))
+        self._run(
+            'findscu', '-W', '-X', '-od', str(answers), *words, self.host,
+            str(self.port))
+        return [
+            pydicom.dcmread(path, force=True)
+            for path in sorted(answers.glob('rsp*.dcm'))]
+
+    def acquire(self, entry, count=1):
+        """Make the images of an entry's exam, all in one series.
+
+        :param entry: a data set of the worklist
+        :param count: how many images
+        :return: the paths of the files
+        """
+        step, = entry.ScheduledProcedureStepSequence
+        folder = Path(tempfile.mkdtemp(prefix='study-', dir=self.folder))
+        series = generate_uid()
+        return [
+            self._acquire_one(
+                entry, step, series, number, folder / f'{number}.dcm')
+            for number in range(1, count + 1)]
+
+    def _acquire_one(self, entry, step, series, number, path):
+        image = pydicom.dcmread(image_path(IMAGES[step.Modality]))
+        for keyword in IDENTITY:
+            if keyword in entry:
+                setattr(image, keyword, entry[keyword].value)
+        image.StudyDescription = entry.get('RequestedProcedureDescription')
+        image.StudyID = entry.get('RequestedProcedureID')
+        image.StudyDate = image.SeriesDate = step.get(
+            'ScheduledProcedureStepStartDate')
+        image.StudyTime = image.SeriesTime = step.get(
+            'ScheduledProcedureStepStartTime')
+        image.Modality = step.Modality
+        image.SeriesInstanceUID = series
+        image.SeriesNumber = 1
+        image.SeriesDescription = step.get('ScheduledProcedureStepDescription')
+        image.InstanceNumber = number
+        image.SOPInstanceUID = generate_uid()
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.save_as(path)
+        return path
+
+    def send(self, paths):
+        "Send images to the server; ModalityError unless all are accepted."
+        self._run(
+            'storescu', self.host, str(self.port),
+            *[str(path) for path in paths])

@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes a small hospital in an empty database: institution, users, patients
+and exams.  It uses a proteus configuration only, so it works over the network
+as well as inside a test.
+"""
+import datetime as dt
+from collections import namedtuple
+
+from proteus import Model
+
+# Everything that the users could reach is made up and on loopback only.
+PASSWORD = 'imaging-demo-5'
+TIMEZONE = 'Asia/Kathmandu'
+INSTITUTION = "Sagarmatha Demonstration Hospital"
+
+Person = namedtuple('Person', 'given family birth gender puid layout')
+Exam = namedtuple('Exam', 'code name modality aetitle template_type product')
+Login = namedtuple('Login', 'login person groups')
+
+DOCTOR = Login('doctor',
+    Person("Amélie", "Lindqvist", dt.date(1975, 5, 17), 'f', 'DOC001', 'pgfs'),
+    ['health.group_health_doctor'])
+RADIOLOGIST = Login('radiologist',
+    Person("Tomás", "Okafor", dt.date(1969, 11, 2), 'm', 'RAD001', 'pgfs'),
+    ['health.group_health_doctor', 'health_imaging.group_health_imaging',
+        'health_orthanc.group_imaging_orthanc'])
+LOGINS = [DOCTOR, RADIOLOGIST]
+
+LATIN = Person(
+    "José María", "Ñúñez Müller", dt.date(1984, 2, 29), 'm', 'JMN840229', 'fg')
+CHINESE = Person(
+    "丽华", "陈", dt.date(1990, 10, 1), 'f', 'CLH901001', 'cjk')
+CYRILLIC = Person(
+    "Наталья Сергеевна", "Соколова", dt.date(1957, 7, 8), 'f', 'NSS570708',
+    'fg')
+PATIENTS = [LATIN, CHINESE, CYRILLIC]
+
+CT_HEAD = Exam('CTHEAD', "CT head", 'CT', 'CT1', 'dump2dcm',
+    'health_imaging.product_product_ctscancharges')
+CHEST = Exam('XRCHEST', "Chest X-ray", 'CR', 'XR1', 'json',
+    'health_imaging.product_product_xraycharges')
+ULTRASOUND = Exam('USABDO', "Ultrasound abdomen", 'US', 'US1', 'dump2dcm',
+    'health_imaging.product_product_ultrasoundcharges')
+EXAMS = [CT_HEAD, CHEST, ULTRASOUND]
+
+
+def xml_record(config, name):
+    "Return the record that a module made under an id, such as module.id."
+    module, fs_id = name.split('.')
+    data, = Model.get('ir.model.data', config).find([
+            ('module', '=', module),
+            ('fs_id', '=', fs_id),
+            ])
+    return Model.get(data.model, config)(data.db_id)
+
+
+def seed(config):
+    """Make the hospital.  Its users have the password PASSWORD; the
+    administrator has the one that the database was made with.
+
+    :param config: a proteus configuration of the administrator
+    """
+    skip_configuration(config)
+    company = make_company(config)
+    institution = make_institution(config, company.party)
+    for login in LOGINS:
+        make_professional(
+            config, login.person, institution,
+            make_user(config, login, company))
+    for person in PATIENTS:
+        make_patient(config, person)
+    make_pathology(config)
+    for exam in EXAMS:
+        make_exam(config, exam)
+
+
+def skip_configuration(config):
+    "Close the questions that a new database asks its first user."
+    Item = Model.get('ir.module.config_wizard.item', config)
+    for item in Item.find([('state', '=', 'open')]):
+        item.state = 'done'
+        item.save()
+
+
+def make_company(config):
+    "Make the company with its timezone, and let the user work for it."
+    Party = Model.get('party.party', config)
+    Currency = Model.get('currency.currency', config)
+    Company = Model.get('company.company', config)
+    User = Model.get('res.user', config)
+    party = Party(
+        name=INSTITUTION, is_institution=True, is_person=False,
+        is_patient=False, create_target=False)
+    party.save()
+    currency = Currency(name="Nepalese rupee", code='NPR', symbol="₨")
+    currency.save()
+    company = Company(party=party, currency=currency, timezone=TIMEZONE)
+    company.save()
+    administrator, = User.find([('login', '=', 'admin')])
+    administrator.companies.append(Company(company.id))
+    administrator.company = company
+    administrator.save()
+    config._context = User.get_preferences(True, {})
+    return company
+
+
+def set_password(config):
+    "Set the administrator's password, which ends the sessions."
+    User = Model.get('res.user', config)
+    administrator, = User.find([('login', '=', 'admin')])
+    administrator.password = PASSWORD
+    administrator.save()
+
+
+def make_institution(config, party):
+    "Make the health institution of a party."
+    Institution = Model.get('gnuhealth.institution', config)
+    Party = Model.get('party.party', config)
+    institution = Institution(
+        party=Party(party.id), code='SDH', institution_type='hospital',
+        public_level='public')
+    institution.save()
+    return institution
+
+
+def make_user(config, login, company):
+    "Make a user with the groups of a login."
+    User = Model.get('res.user', config)
+    Company = Model.get('company.company', config)
+    Group = Model.get('res.group', config)
+    person = login.person
+    user = User(
+        name=f'{person.given} {person.family}', login=login.login,
+        password=PASSWORD)
+    for group in login.groups:
+        user.groups.append(Group(xml_record(config, group).id))
+    user.companies.append(Company(company.id))
+    user.company = Company(company.id)
+    user.save()
+    return user
+
+
+def make_party(config, person, **values):
+    "Make a person."
+    Party = Model.get('party.party', config)
+    party = Party(
+        name=person.given, lastname=person.family, dob=person.birth,
+        gender=person.gender, ref=person.puid, is_person=True,
+        name_representation=person.layout, create_target=False, **values)
+    party.save()
+    return party
+
+
+def make_professional(config, person, institution, user=None):
+    "Make a health professional, the person that a user is."
+    Professional = Model.get('gnuhealth.healthprofessional', config)
+    professional = Professional(
+        party=make_party(config, person, is_patient=False, is_healthprof=True,
+            internal_user=user),
+        institution=institution)
+    professional.save()
+    return professional
+
+
+def make_patient(config, person):
+    "Make a patient."
+    Patient = Model.get('gnuhealth.patient', config)
+    patient = Patient(party=make_party(config, person, is_patient=True))
+    patient.save()
+    return patient
+
+
+def make_pathology(config):
+    "Make a condition to order exams for; the core ships none."
+    Pathology = Model.get('gnuhealth.pathology', config)
+    pathology = Pathology(code='S06.0', name="Concussion")
+    pathology.save()
+    return pathology
+
+
+def make_exam(config, exam):
+    "Make an exam with its modality, AE title and worklist template."
+    Test = Model.get('gnuhealth.imaging.test', config)
+    Type = Model.get('gnuhealth.imaging.test.type', config)
+    Product = Model.get('product.product', config)
+    Template = Model.get(
+        'gnuhealth.imaging_worklist.worklist_template', config)
+    type_, *_ = Type.find([('code', '=', exam.modality)])
+    template, *_ = Template.find(
+        [('template_type', '=', exam.template_type)], order=[('id', 'ASC')])
+    test = Test(
+        code=exam.code, name=exam.name, test_type=type_,
+        product=Product(xml_record(config, exam.product).id),
+        aetitle=exam.aetitle, imaging_worklist_template=template)
+    test.save()
+    return test

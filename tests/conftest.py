@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all tests share: the back-end, the kept databases, and fixtures for
+real servers.
+
+SQLite is used, or PostgreSQL where ``POSTGRESQL_URI`` holds the address of a
+cluster in which databases may be made and dropped.
+"""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+for folder in [ROOT / 'tests', ROOT / 'his-utils' / 'demo']:
+    sys.path.insert(0, str(folder))
+
+URI = os.environ.get('POSTGRESQL_URI') or 'sqlite://'
+os.environ['TRYTOND_DATABASE_URI'] = URI
+os.environ.pop('TRYTOND_CONFIG', None)
+
+from services import Orthanc, Trytond  # noqa: E402
+from sources import MODULES  # noqa: E402
+from support.databases import (  # noqa: E402
+    SEEDED, Copies, Templates, activate, activate_seeded)
+from support.scenarios import ScenarioFile  # noqa: E402
+
+templates_key = pytest.StashKey()
+
+
+def pytest_configure(config):
+    for name, other in [('postgresql', "SQLite"), ('sqlite', "PostgreSQL")]:
+        config.addinivalue_line(
+            'markers', f"{name}: a test of what {other} does not have")
+    templates = Templates(config.cache.mkdir('databases'))
+    templates.prepare()
+    config.stash[templates_key] = templates
+    os.environ['DB_CACHE'] = str(templates.folder)
+
+
+def pytest_collection_modifyitems(config, items):
+    foreign = 'postgresql' if URI.startswith('sqlite') else 'sqlite'
+    other = [item for item in items if item.get_closest_marker(foreign)]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if item not in other]
+
+
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == '.rst' and file_path.parent.name == 'scenario':
+        return ScenarioFile.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    templates = item.config.stash[templates_key]
+    case = getattr(item, 'cls', None)
+    if getattr(case, 'module', None) in MODULES:
+        templates.need([case.module, *(case.extras or [])])
+    elif isinstance(item.parent, ScenarioFile):
+        templates.need(MODULES[:1])
+        templates.need(MODULES)
+
+
+@pytest.fixture(scope='session')
+def templates(request):
+    "The kept databases."
+    return request.config.stash[templates_key]
+
+
+@pytest.fixture(scope='session')
+def copies(templates):
+    "What makes and drops copies of the kept databases."
+    copies = Copies(templates, URI)
+    yield copies
+    copies.close()
+
+
+@pytest.fixture(scope='session')
+def files(tmp_path_factory):
+    "The folder in which the test process stores files of databases."
+    from trytond.config import config
+    path = tmp_path_factory.mktemp('files')
+    config.set('database', 'path', str(path))
+    return path
+
+
+@pytest.fixture(scope='module')
+def activated(templates, files):
+    """The three modules activated in the test process, nothing else in the
+    database.  Use it with trytond's ``with_transaction``."""
+    templates.need(MODULES)
+    activate(MODULES)
+
+
+@pytest.fixture(scope='module')
+def seeded(templates, files):
+    "As activated, with the records that seed.py makes."
+    templates.need_seeded()
+    activate_seeded()
+
+
+def _transaction():
+    from trytond.cache import Cache
+    from trytond.tests.test_tryton import DB_NAME, USER
+    from trytond.transaction import Transaction
+    with Transaction().start(DB_NAME, USER) as transaction:
+        yield transaction
+        transaction.rollback()
+        transaction.tasks.clear()
+        Cache.drop(DB_NAME)
+
+
+@pytest.fixture
+def transaction(activated):
+    "A transaction of the administrator, rolled back afterwards."
+    yield from _transaction()
+
+
+@pytest.fixture
+def seeded_transaction(seeded):
+    "A transaction of the administrator on the seeded records, rolled back."
+    yield from _transaction()
+
+
+@pytest.fixture
+def make_database(templates, copies, tmp_path_factory):
+    """Return a function that gives a copy of the database with the three
+    modules, for other processes and for several connections.
+
+    It has the records that seed.py makes, and its users, unless seeded is
+    false.
+    """
+    made = []
+
+    def make(seeded=True):
+        if seeded:
+            templates.need_seeded()
+        else:
+            templates.need(MODULES)
+        made.append(copies.make(
+                SEEDED if seeded else '-'.join(MODULES),
+                tmp_path_factory.mktemp('database')))
+        return made[-1]
+    yield make
+    for database in made:
+        copies.drop(database)
+
+
+@pytest.fixture
+def database(make_database):
+    "A copy of the seeded database that other processes can open."
+    return make_database()
+
+
+@pytest.fixture
+def make_trytond(tmp_path_factory):
+    """Return a function that starts a trytond on a database.
+
+    It takes the database and the options of services.Trytond.
+    """
+    servers = []
+
+    def make(database, **options):
+        servers.append(Trytond(tmp_path_factory.mktemp('trytond'),
+                **database.options, **options))
+        servers[-1].start()
+        return servers[-1]
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def trytond_server(make_trytond, database):
+    "A trytond on a copy of the seeded database."
+    return make_trytond(database)
+
+
+@pytest.fixture
+def make_orthanc(tmp_path_factory):
+    "Return a function that starts an Orthanc; options of services.Orthanc."
+    servers = []
+
+    def make(**options):
+        servers.append(Orthanc(tmp_path_factory.mktemp('orthanc'), **options))
+        servers[-1].start()
+        return servers[-1]
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def orthanc(make_orthanc):
+    "An empty Orthanc of the test's own."
+    return make_orthanc()

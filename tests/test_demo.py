@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demonstration as a program: how it ends, and that nothing of it is left
+behind."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from services import HOST
+from sources import sources_hash
+from support.databases import SEEDED
+
+RUN = Path(__file__).parents[1] / 'his-utils' / 'demo' / 'run.py'
+# The demonstration has a database of SQLite, whatever the tests run on.
+pytestmark = pytest.mark.sqlite
+
+
+@pytest.fixture
+def environment(templates, request, tmp_path):
+    "Where it finds the hospital that the tests made, and keeps its client."
+    templates.need_seeded()
+    cache = request.config.cache.mkdir('demo') / 'gnuhealth-imaging-suite'
+    cache.mkdir(exist_ok=True)
+    for old in cache.glob('demo-*.sqlite'):
+        old.unlink()
+    shutil.copyfile(
+        templates.path(SEEDED), cache / f'demo-{sources_hash()}.sqlite')
+    temporary = tmp_path / 'temporary'
+    temporary.mkdir()
+    return {**os.environ, 'XDG_CACHE_HOME': str(cache.parent),
+        'TMPDIR': str(temporary)}
+
+
+@pytest.fixture
+def demonstration(environment):
+    "A running demonstration, its story told."
+    process = subprocess.Popen(
+        [sys.executable, RUN], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if 'To end it' in line:
+            break
+    yield process, ''.join(lines)
+    process.kill()
+    process.wait()
+
+
+def listening(port):
+    with socket.socket() as probe:
+        return not probe.connect_ex((HOST, int(port)))
+
+
+def wait_until_closed(ports):
+    end = time.monotonic() + 20
+    while any(map(listening, ports)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return [port for port in ports if listening(port)]
+
+
+@pytest.mark.parametrize('number, status', [
+        (signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_demonstration_ends_what_it_started(
+        demonstration, environment, number, status):
+    process, text = demonstration
+    assert '0 wrong' in text, text
+    ports = set(re.findall(r'127\.0\.0\.1:(\d+)', text))
+    ports |= set(re.findall(r'DICOM port (\d+)', text))
+    assert len(ports) == 3
+    assert all(map(listening, ports))
+    process.send_signal(number)
+    assert process.wait(30) == status
+    assert not wait_until_closed(ports)
+    if number != signal.SIGKILL:
+        assert not os.listdir(environment['TMPDIR'])
+
+
+def run(environment, *words):
+    return subprocess.run(
+        [sys.executable, RUN, *words], env=environment, text=True,
+        capture_output=True, timeout=300)
+
+
+def test_demonstration_keeps_its_folder(environment, tmp_path):
+    folder = tmp_path / 'kept'
+    result = run(environment, '--check', '--keep', str(folder))
+    assert result.returncode == 0, result.stdout
+    assert {'demo.sqlite', 'orthanc', 'report.pdf'} <= set(os.listdir(folder))
+    again = run(environment, '--check', '--keep', str(folder))
+    assert again.returncode == 2
+    assert again.stderr.count('\n') == 1
+
+
+def test_demonstration_refuses_an_unknown_option(environment):
+    assert run(environment, '--chekc').returncode == 2
+
+
+def test_demonstration_says_what_it_cannot_start(environment):
+    result = run({**environment, 'PATH': '/nonexistent'}, '--check')
+    assert result.returncode == 3
+    assert 'Traceback' not in result.stderr

@@ -1,0 +1,204 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The order of the house: which file may know which, what every file begins
+with, and that no file is forgotten."""
+import ast
+import configparser
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# What each module may know of.
+MAY_KNOW = {
+    'health_imaging': set(),
+    'health_imaging_worklist': {'health_imaging'},
+    'health_orthanc': {'health_imaging'},
+    }
+# Files that work without trytond, and so do the files that they import.
+PURE = [
+    'health_imaging_worklist/attributes.py',
+    'health_imaging_worklist/dataset.py',
+    'health_imaging_worklist/rendering.py',
+    'health_orthanc/client.py',
+    'health_orthanc/matching.py',
+    'health_orthanc/records.py',
+    ]
+HEADER = [
+    'SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors',
+    'SPDX-License-Identifier: GPL-3.0-or-later',
+    ]
+# Places and hosts that exist on one machine or in one network only.
+ELSEWHERE = re.compile(
+    r'/(?:work|tmp/w|root)/(?!\*)|pypi\.org|pythonhosted|npmjs|deb\.debian')
+
+
+def checkout_files():
+    "Return the files of the checkout that are not ignored."
+    try:
+        names = subprocess.run(
+            ['git', 'ls-files', '-z', '--cached', '--others',
+                '--exclude-standard'],
+            cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        paths = [ROOT / name for name in names.split('\0') if name]
+    except (OSError, subprocess.CalledProcessError):
+        paths = ROOT.rglob('*.*')
+    return sorted(path for path in paths if path.is_file()
+        and not {'__pycache__', '.tox', '.git'} & set(path.parts))
+
+
+FILES = checkout_files()
+
+
+def label(path):
+    return str(path.relative_to(ROOT)) if path.is_absolute() else str(path)
+
+
+def each(paths):
+    return pytest.mark.parametrize('path', list(paths), ids=label)
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding='utf-8'), str(path))
+
+
+def imported_names(path):
+    """Return the absolute names that a file of a module imports, relative
+    ones as trytond.modules.X.Y."""
+    package = f'trytond.modules.{path.relative_to(ROOT).parts[0]}'
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = '.'.join(filter(None, [package, node.module]))
+            names |= {f'{base}.{alias.name}' for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return names
+
+
+def neighbours(path):
+    "Return the files of the same module that a file imports."
+    prefix = f'trytond.modules.{path.parent.name}.'
+    found = set()
+    for name in imported_names(path):
+        if name.startswith(prefix):
+            stem = name[len(prefix):].split('.')[0]
+            found.add(path.parent / f'{stem}.py')
+    return found
+
+
+def with_neighbours(path):
+    "Return a file and all files of the module that it needs."
+    todo, found = {path}, set()
+    while todo:
+        current = todo.pop()
+        found.add(current)
+        todo |= neighbours(current) - found
+    return found
+
+
+@pytest.mark.parametrize('name', PURE)
+def test_pure_files_need_no_trytond(name):
+    for path in with_neighbours(ROOT / name):
+        prefix = f'trytond.modules.{path.parent.name}.'
+        foreign = {
+            name for name in imported_names(path)
+            if name.split('.')[0] == 'trytond' and not name.startswith(prefix)}
+        assert not foreign, path
+
+
+@pytest.mark.parametrize('module', MAY_KNOW)
+def test_modules_import_what_they_may_know(module):
+    others = set(MAY_KNOW) - MAY_KNOW[module] - {module}
+    for path in (ROOT / module).glob('*.py'):
+        known = {
+            name.split('.')[2] for name in imported_names(path)
+            if name.startswith('trytond.modules.')}
+        assert not known & others, path
+
+
+def test_orders_and_results_know_no_worklist_and_no_pacs():
+    words = re.compile(
+        r'health_orthanc|health_imaging_worklist|imaging_orthanc|'
+        r'imaging_worklist|gnuhealth\.orthanc')
+    for path in (ROOT / 'health_imaging').rglob('*'):
+        if path.suffix in {'.py', '.xml', '.fodt', '.cfg'}:
+            assert not words.search(path.read_text(encoding='utf-8')), path
+
+
+def configuration(module):
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / module / 'tryton.cfg')
+    return {
+        key: value.split() for key, value in parser['tryton'].items()}
+
+
+@pytest.mark.parametrize('module', MAY_KNOW)
+def test_modules_depend_on_what_they_may_know(module):
+    assert not (set(configuration(module)['depends']) & set(MAY_KNOW)
+        - MAY_KNOW[module])
+
+
+@pytest.mark.parametrize('module', MAY_KNOW)
+def test_versions_are_the_distribution_s(module):
+    distribution = configparser.ConfigParser()
+    distribution.read(ROOT / 'setup.cfg')
+    assert configuration(module)['version'] == [
+        distribution['metadata']['version']]
+
+
+@pytest.mark.parametrize('module', MAY_KNOW)
+def test_xml_files_are_loaded_messages_last(module):
+    loaded = configuration(module).get('xml', [])
+    assert set(loaded) == {
+        path.name for path in (ROOT / module).glob('*.xml')}
+    assert loaded[-1:] == ['message.xml']
+
+
+@pytest.mark.parametrize('module', MAY_KNOW)
+def test_views_are_used(module):
+    used = set()
+    for path in (ROOT / module).glob('*.xml'):
+        for view in re.findall(
+                r'<record model="ir\.ui\.view".*?</record>',
+                path.read_text(encoding='utf-8'), re.DOTALL):
+            used |= set(re.findall(r'name="name">([^<]+)<', view))
+    assert used == {path.stem for path in (ROOT / module).glob('view/*.xml')}
+
+
+@each(path for path in FILES if path.suffix in {'.py', '.sh', '.xml', '.ini'}
+    or path.name in {'setup.cfg', 'pyproject.toml', 'run'})
+def test_files_begin_with_author_and_license(path):
+    lines = path.read_text(encoding='utf-8').splitlines()[:5]
+    for line in HEADER:
+        assert any(line in begin for begin in lines)
+
+
+@each(path for path in FILES if path.suffix == '.py')
+def test_files_say_what_they_are_for(path):
+    assert ast.get_docstring(tree(path))
+
+
+@each(path for path in FILES
+    if path.suffix == '.py' and path.relative_to(ROOT).parts[0] in MAY_KNOW)
+def test_nothing_is_swallowed(path):
+    for node in ast.walk(tree(path)):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        caught = ast.unparse(node.type) if node.type else 'BaseException'
+        silent = all(isinstance(line, ast.Pass) for line in node.body)
+        broad = caught in {'BaseException', 'Exception'}
+        assert not (broad and silent), f'line {node.lineno}'
+
+
+@each(path for path in FILES if path != Path(__file__))
+def test_files_name_no_machine_and_no_registry(path):
+    try:
+        text = path.read_text(encoding='utf-8')
+    except UnicodeDecodeError:
+        return
+    assert not ELSEWHERE.search(text)

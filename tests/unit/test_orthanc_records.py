@@ -1,0 +1,446 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"Orthanc's JSON as row values: right for what is right, harmless for the rest."
+import datetime as dt
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trytond.modules.health_orthanc import records
+
+ID = '8a8cf898-ca27c490-d0c7058c-929d0581-2bbf104d'
+OTHER = 'fa558bce-587a86d3-ad0da9b3-9d043d9d-4f5c5718'
+UNITS = [
+    (records.study_values, 'StudyInstanceUID', 'study_instance_UID'),
+    (records.series_values, 'SeriesInstanceUID', 'series_UID'),
+    (records.instance_values, 'SOPInstanceUID', 'sop_instance_UID'),
+    ]
+each_unit = pytest.mark.parametrize('read, tag, field', UNITS)
+
+
+def study(tags=None, patient=None, **values):
+    return {
+        'ID': ID,
+        'Type': 'Study',
+        'MainDicomTags': {'StudyInstanceUID': '1.2.3', **(tags or {})},
+        'PatientMainDicomTags': patient or {},
+        **values,
+        }
+
+
+def series(**tags):
+    return {
+        'ID': ID,
+        'MainDicomTags': {'SeriesInstanceUID': '1.2.3', **tags},
+        }
+
+
+def instance(**tags):
+    return {'ID': ID, 'MainDicomTags': {'SOPInstanceUID': '1.2.3', **tags}}
+
+
+def test_study_values():
+    assert records.study_values(study({
+                'StudyDate': '20040119',
+                'StudyTime': '072730.5',
+                'StudyDescription': 'Thorax ',
+                'StudyID': '1CT1',
+                'AccessionNumber': 'ACC-1',
+                'ReferringPhysicianName': 'House^Gregory',
+                'RequestingPhysician': 'Wilson^James',
+                'RequestedProcedureDescription': 'CT of the chest',
+                'InstitutionName': 'Princeton',
+                }, {
+                'PatientName': 'Doe^Jane',
+                'PatientID': 'GNU777ORG ',
+                'PatientBirthDate': '19800229',
+                'PatientSex': 'F ',
+                },
+            ParentPatient=OTHER, IsStable=True,
+            LastUpdate='20261121T200151')) == {
+        'orthanc_UID': ID,
+        'orthanc_patient_UID': OTHER,
+        'study_instance_UID': '1.2.3',
+        'date': '20040119',
+        'study_date': dt.date(2004, 1, 19),
+        'study_time': dt.time(7, 27, 30),
+        'description': 'Thorax',
+        'study_id': '1CT1',
+        'accession_number': 'ACC-1',
+        'referring_physician_name': 'House^Gregory',
+        'requesting_physician_name': 'Wilson^James',
+        'performing_physician_name': None,
+        'requested_procedure_description': 'CT of the chest',
+        'institution': 'Princeton',
+        'patient_name': 'Doe^Jane',
+        'patient_id': 'GNU777ORG',
+        'patient_birth_date': dt.date(1980, 2, 29),
+        'patient_sex': 'F',
+        'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
+        'is_stable': True,
+        'texts': (
+            '20040119', '072730.5', 'Thorax', '1CT1', 'ACC-1',
+            'House^Gregory', 'Wilson^James', 'CT of the chest', 'Princeton',
+            'Doe^Jane', 'GNU777ORG', '19800229', 'F'),
+        }
+
+
+def test_study_with_nothing_but_its_identity():
+    values = records.study_values(
+        {'ID': ID, 'MainDicomTags': {'StudyInstanceUID': '1.2.3'}})
+    assert values.pop('orthanc_UID') == ID
+    assert values.pop('study_instance_UID') == '1.2.3'
+    assert values.pop('patient_name') == ''
+    assert values.pop('is_stable') is False
+    assert values.pop('texts') == ()
+    assert set(values.values()) == {None}
+
+
+def test_texts_hold_each_part_of_a_value_once():
+    values = records.study_values(study(
+            {'StudyDescription': 'one\\two', 'Other': ['three', 'one', 7],
+                'StudyID': 'two'}))
+    assert values['texts'] == (
+        'one\\two', 'one', 'two', 'three\\one\\7', 'three', '7')
+
+
+def test_texts_hold_what_may_be_a_merge_id_but_not_the_study_uid():
+    values = records.study_values(study(
+            {'StudyID': '2.25.99'}, {'PatientID': '2.25.98'}))
+    assert values['texts'] == ('2.25.99', '2.25.98')
+
+
+def test_patient_values():
+    assert records.patient_values({
+            'ID': ID,
+            'LastUpdate': '20261121T200151',
+            'MainDicomTags': {
+                'PatientName': 'Doe^Jane',
+                'PatientID': 'GNU777ORG',
+                'PatientBirthDate': '1980.02.29',
+                'PatientSex': 'x',
+                },
+            }) == {
+        'uuid': ID,
+        'name': 'Doe^Jane',
+        'bd': dt.date(1980, 2, 29),
+        'sex': None,
+        'ident': 'GNU777ORG',
+        'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
+        }
+
+
+def test_series_values():
+    assert records.series_values(series(
+            SeriesNumber='04', SeriesDescription='5/5mm Plain', Modality='ct',
+            BodyPartExamined='NECK', ProtocolName='T1',
+            PerformingPhysicianName='House^Gregory',
+            InstitutionName='Princeton')) == {
+        'orthanc_UID': ID,
+        'series_UID': '1.2.3',
+        'series_number': '04',
+        'series_description': '5/5mm Plain',
+        'modality': 'CT',
+        'body_part': 'NECK',
+        'protocol_name': 'T1',
+        'performing_physician_name': 'House^Gregory',
+        'institution': 'Princeton',
+        }
+
+
+@pytest.mark.parametrize('modality', [None, '', '  ', {}, []])
+def test_series_without_modality_is_other(modality):
+    assert records.series_values(series(Modality=modality))[
+        'modality'] == 'OT'
+
+
+def test_instance_values():
+    assert records.instance_values(instance(
+            InstanceNumber='12', NumberOfFrames='30',
+            ImagePositionPatient=['-1.5', '2', 3])) == {
+        'orthanc_UID': ID,
+        'sop_instance_UID': '1.2.3',
+        'instance_number': 12,
+        'image_position_patient': '-1.5\\2\\3',
+        'number_of_frames': 30,
+        }
+
+
+@pytest.mark.parametrize('frames', ['0', '-1', '1A', '', None, [], '2.5'])
+def test_number_of_frames_is_positive_or_unknown(frames):
+    assert records.instance_values(instance(NumberOfFrames=frames))[
+        'number_of_frames'] is None
+
+
+@each_unit
+@pytest.mark.parametrize('record', [None, [], 'text', 3, True])
+def test_what_is_no_object_is_refused(read, tag, field, record):
+    with pytest.raises(records.UnusableRecord) as error:
+        read(record)
+    assert error.value.reason == 'not_an_object'
+    assert error.value.orthanc_id is None
+
+
+@each_unit
+@pytest.mark.parametrize(
+    'id_', [None, '', 3, [], '../system', 'a\0b', 'a' * 65, 'a\n'])
+def test_what_has_no_orthanc_id_is_refused(read, tag, field, id_):
+    with pytest.raises(records.UnusableRecord) as error:
+        read({'ID': id_, 'MainDicomTags': {tag: '1.2.3'}})
+    assert error.value.reason == 'no_orthanc_id'
+
+
+@each_unit
+@pytest.mark.parametrize('uid', [None, '', ' \0 ', [], {}, True])
+def test_what_has_no_uid_is_refused_by_its_id(read, tag, field, uid):
+    with pytest.raises(records.UnusableRecord) as error:
+        read({'ID': ID, 'MainDicomTags': {tag: uid}})
+    assert (error.value.reason, error.value.orthanc_id) == ('no_uid', ID)
+
+
+@each_unit
+@pytest.mark.parametrize('tags', [None, [], 'text', 3])
+def test_what_has_no_tags_is_refused_by_its_id(read, tag, field, tags):
+    with pytest.raises(records.UnusableRecord) as error:
+        read({'ID': ID, 'MainDicomTags': tags})
+    assert error.value.orthanc_id == ID
+
+
+@each_unit
+def test_uid_is_never_cut(read, tag, field):
+    uid = '1' * records.MAX_UID
+    values = read({'ID': ID, 'MainDicomTags': {tag: f' {uid}\0'}})
+    assert values[field] == uid
+    with pytest.raises(records.UnusableRecord) as error:
+        read({'ID': ID, 'MainDicomTags': {tag: uid + '1'}})
+    assert error.value.reason == 'uid_too_long'
+
+
+def test_patient_needs_no_patient_id():
+    assert records.patient_values({'ID': ID})['ident'] is None
+    with pytest.raises(records.UnusableRecord):
+        records.patient_values({})
+
+
+@pytest.mark.parametrize('value, text', [
+        (None, ''),
+        ('', ''),
+        (' padded \0', 'padded'),
+        ('a\0b', 'ab'),
+        ('two\r\nlines\tand\x1bmore', 'two  lines and more'),
+        ('lone \ud800 surrogate', 'lone \ufffd surrogate'),
+        ('a pair \ud83d\ude00', 'a pair \U0001f600'),
+        ('\x85next\u2028line', 'next line'),
+        ('\u3000洪\u3000', '洪'),
+        (3, '3'),
+        (3.5, '3.5'),
+        (True, ''),
+        ({'a': 'b'}, ''),
+        (['a', None, 3, ['b'], {}, ' '], 'a\\3'),
+        ('x' * 512, 'x' * 512),
+        ('x' * 513, 'x' * 511 + '…'),
+        ])
+def test_clean_text(value, text):
+    assert records.clean_text(value) == text
+
+
+@pytest.mark.parametrize('value, date', [
+        ('20060102', (2006, 1, 2)),
+        ('2006.01.02', (2006, 1, 2)),
+        ('2006-01-02', (2006, 1, 2)),
+        (' 20060102\0', (2006, 1, 2)),
+        (20060102, (2006, 1, 2)),
+        (['20060102'], (2006, 1, 2)),
+        ('00010101', (1, 1, 1)),
+        ('2006.01-02', None),
+        ('2006.0102', None),
+        ('2006', None),
+        ('20060230', None),
+        ('20061301', None),
+        ('00000000', None),
+        ('20060102-20070102', None),
+        ('２００６０１０２', None),
+        ('20060102T10', None),
+        ('today', None),
+        ('', None),
+        (None, None),
+        ({}, None),
+        ])
+def test_parse_date(value, date):
+    assert records.parse_date(value) == (dt.date(*date) if date else None)
+
+
+@pytest.mark.parametrize('value, time', [
+        ('162253.7700', (16, 22, 53)),
+        ('162253', (16, 22, 53)),
+        ('162253.', (16, 22, 53)),
+        ('1622', (16, 22)),
+        ('16', (16,)),
+        ('16:22:53', (16, 22, 53)),
+        ('16:22', (16, 22)),
+        ('000000', (0,)),
+        ('235960', (23, 59, 59)),
+        ('235961', None),
+        ('246000', None),
+        ('1', None),
+        ('16225', None),
+        ('162253+0100', None),
+        ('noon', None),
+        ('', None),
+        (None, None),
+        ])
+def test_parse_time(value, time):
+    assert records.parse_time(value) == (dt.time(*time) if time else None)
+
+
+@pytest.mark.parametrize('value, number', [
+        ('3', 3),
+        ('3.0', 3),
+        ('3.', 3),
+        (' +3 ', 3),
+        ('-3', -3),
+        ('007', 7),
+        (3, 3),
+        (3.0, 3),
+        ('2147483647', 2147483647),
+        ('2147483648', None),
+        ('-2147483648', -2147483648),
+        ('-2147483649', None),
+        (10 ** 30, None),
+        ('3.5', None),
+        ('1e3', None),
+        ('٣', None),
+        ('3A', None),
+        ('1\\2', None),
+        ('nan', None),
+        (float('nan'), None),
+        (True, None),
+        ('', None),
+        (None, None),
+        ])
+def test_parse_integer(value, number):
+    assert records.parse_integer(value) == number
+    assert records.instance_values(instance(InstanceNumber=value))[
+        'instance_number'] == number
+
+
+@pytest.mark.parametrize('value, moment', [
+        ('20261121T200151', (2026, 11, 21, 20, 1, 51)),
+        ('20261121T200151.123456', (2026, 11, 21, 20, 1, 51)),
+        ('20261321T200151', None),
+        ('20261121', None),
+        (None, None),
+        ])
+def test_parse_moment(value, moment):
+    assert records.parse_moment(value) == (
+        dt.datetime(*moment) if moment else None)
+
+
+@pytest.mark.parametrize('value, sex', [
+        ('M', 'M'), ('f', 'F'), ('O ', 'O'), ('male', None), ('', None),
+        (None, None), (['M'], 'M'), (1, None)])
+def test_parse_sex(value, sex):
+    assert records.parse_sex(value) == sex
+
+
+def test_family():
+    record = study(ParentPatient=OTHER, Series=[ID, OTHER, ID, None, '../x'])
+    assert records.parent(record) == OTHER
+    assert records.children(record) == [ID, OTHER]
+    assert records.parent({'ParentStudy': ['x']}) is None
+    assert records.parent({'ParentSeries': OTHER}) == OTHER
+    assert records.children({'Instances': 'x'}) == []
+    assert records.children({'Instances': [ID]}) == [ID]
+    assert records.children({'Studies': [ID]}) == [ID]
+
+
+@pytest.mark.parametrize('name, readable', [
+        ('Doe^Jane', 'Doe, Jane'),
+        ('Doe^Jane^Ann', 'Doe, Jane Ann'),
+        ('Adams^John Robert Quincy^^Rev.^B.A. M.Div.',
+            'Adams, Rev. John Robert Quincy, B.A. M.Div.'),
+        ('Doe^^^^Jr.^odd', 'Doe, Jr. odd'),
+        ('^Jane', 'Jane'),
+        ('Doe', 'Doe'),
+        ('Doe  Jane ', 'Doe Jane'),
+        ('OB^^^^', 'OB'),
+        ('^^^^', ''),
+        ('Wang^XiaoDong=王^小東', 'Wang, XiaoDong (王 小東)'),
+        ('Wang^XiaoDong=王^小東=', 'Wang, XiaoDong (王 小東)'),
+        ('Yamada^Tarou=山田^太郎=やまだ^たろう', 'Yamada, Tarou (山田 太郎)'),
+        ('Yamada^Tarou==やまだ^たろう', 'Yamada, Tarou (やまだ たろう)'),
+        ('=山田^太郎', '山田 太郎'),
+        ('==', ''),
+        ('שרון^דבורה', 'שרון, דבורה'),
+        ('Doe^Jane\\Roe^Ann', 'Doe, Jane; Roe, Ann'),
+        (['Doe^Jane'], 'Doe, Jane'),
+        ('', ''),
+        (None, ''),
+        (3, '3'),
+        ])
+def test_readable_name(name, readable):
+    assert records.readable_name(name) == readable
+
+
+@pytest.mark.parametrize('value, readable', [
+        ('20060102', '2006-01-02'), ('2006.01.02', '2006-01-02'),
+        (' about 2006', 'about 2006'), ('', ''), (None, '')])
+def test_readable_date(value, readable):
+    assert records.readable_date(value) == readable
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats()
+    | st.text(st.characters()) | st.sampled_from([
+            '1.2.3', '20060102', ID, '\ud800', 'a\0', 'x' * 5000]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5)
+TAGS = [
+    'StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID', 'StudyDate',
+    'StudyTime', 'PatientName', 'PatientBirthDate', 'Modality',
+    'InstanceNumber', 'NumberOfFrames', 'StudyDescription']
+any_tags = anything | st.dictionaries(st.sampled_from(TAGS), anything)
+any_record = anything | st.fixed_dictionaries({}, optional={
+        'ID': st.just(ID) | anything,
+        'MainDicomTags': any_tags,
+        'PatientMainDicomTags': any_tags,
+        'ParentPatient': anything,
+        'Series': anything,
+        'LastUpdate': anything,
+        'IsStable': anything,
+        })
+
+
+def storable(value):
+    "Whether PostgreSQL stores and indexes a value."
+    if isinstance(value, tuple):
+        return all(map(storable, value))
+    if not isinstance(value, str):
+        return value is None or type(value) in {
+            bool, int, dt.date, dt.time, dt.datetime}
+    return (len(value.encode('utf-8')) <= 4 * records.MAX_TEXT
+        and not any(c < ' ' for c in value))
+
+
+@given(record=any_record)
+def test_anything_is_stored_or_refused(record):
+    # It must survive the way through JSON as an answer does.
+    record = json.loads(json.dumps(record))
+    for read in [
+            records.study_values, records.series_values,
+            records.instance_values, records.patient_values]:
+        try:
+            values = read(record)
+        except records.UnusableRecord as error:
+            assert storable(error.orthanc_id)
+        else:
+            assert all(map(storable, values.values()))
+
+
+@given(value=anything)
+def test_what_is_shown_is_one_clean_line(value):
+    for text in [records.readable_name(value), records.readable_date(value)]:
+        assert storable(text)
+        assert text == text.strip()
