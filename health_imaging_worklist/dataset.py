@@ -391,7 +391,8 @@ class _JSONReader:
 
     def read(self, pairs):
         steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
-        entry = self._read_object(p for p in pairs if p not in steps)
+        entry = self._read_object(
+            p for p in pairs if p[0] not in _STEP_KEYWORDS)
         if steps:
             self._add_steps(entry, self._read_object(steps))
         entry.notes = self.notes

@@ -382,10 +382,12 @@ def _unsupported(sign, left, right):
 
 
 _CONVERSION = re.compile(
-    r'%(?:\(\w{1,60}\))?[-#0 +]{0,5}(\d{0,4})(?:\.(\d{0,4}))?[sdiufFeEgGxX%]')
+    r'%(?:\(\w{1,60}\))?[-0 +]{0,4}(\d{0,4})(?:\.(\d{0,4}))?[sdiufFeEgGxX%]')
+_NAMED = re.compile('%' + MARKS['('])
 
 
 def _format(state, text, values):
+    text = _NAMED.sub('%(', text)
     found = list(_CONVERSION.finditer(text))
     if _CONVERSION.sub('', text).count('%'):
         raise ValueError("this is not a valid format")
@@ -757,9 +759,13 @@ def _parse(source, mode, line):
 def build(node, line, bound=()):
     """Return the `Expression` of an ast ``node``; see `parse`."""
     builder = _Builder(line, bound)
+    try:
+        evaluate = builder.build(node)
+    except TemplateError as error:
+        error.line = error.line or line
+        raise
     return Expression(
-        builder.build(node), frozenset(builder.names),
-        frozenset(builder.guarded))
+        evaluate, frozenset(builder.names), frozenset(builder.guarded))
 
 
 def build_target(node, line):
@@ -1039,6 +1045,8 @@ class _Builder:
     _build_GeneratorExp = _build_ListComp
 
     def _build_loop(self, generator):
+        if generator.is_async:
+            self._refuse('forbidden_construct', name='async')
         items = self.build(generator.iter)
         target = build_target(generator.target, self.line)
         self.bound.extend(target_names(target))

@@ -6,6 +6,7 @@ writes the entries reads them."""
 import datetime as dt
 import hashlib
 import re
+from functools import cached_property
 
 from sql import Literal, Null
 from sql.aggregate import Max, Min
@@ -256,9 +257,14 @@ class Request(metaclass=PoolMeta):
     def worklist_template(self):
         return self.requested_test.imaging_worklist_template
 
+    @classmethod
     @without_check_access
-    def get_worklist_text(self, name=None):
-        """Return the text that the machine is told, or what is wrong."""
+    def get_worklist_text(cls, requests, name):
+        """Return the texts that machines are told, or what is wrong."""
+        with Transaction().set_context(_worklist_batch=Batch()):
+            return {r.id: r._worklist_text() for r in requests}
+
+    def _worklist_text(self):
         try:
             return self.render_worklist_text()
         except WorklistEntryError as error:
@@ -307,34 +313,29 @@ class Request(metaclass=PoolMeta):
 
         :rtype: dict
         """
-        template = self.worklist_template
-        charset = template.charset if template else None
-        patient, exam = self.patient, self.requested_test
-        zone = institution_timezone()
-        place = institution()
-        doctor = _person_name(self.doctor.party, charset)
-        sex = attributes.patient_sex(patient.gender, patient.biological_sex)
-        exam_name = attributes.long_string(exam.name)
-        specialty = self.doctor.main_specialty
+        batch = Transaction().context.get('_worklist_batch') or Batch()
+        patient, date = self.patient, self.date
+        party, zone = patient.party, batch.zone
+        sex = attributes.patient_sex(party.gender, patient.biological_sex)
+        exam = batch.exam(self.requested_test)
+        charset = exam['SpecificCharacterSet']
         return {
+            **exam,
+            **batch.doctor(self.doctor, charset),
             'my': rendering.RecordView(self, OPEN_FIELDS),
-            'template_type': template.template_type if template else None,
             'MergeID': self.merge_id or '',
-            'SpecificCharacterSet': charset or '',
-            'TimezoneOffsetFromUTC': attributes.timezone_offset(
-                self.date, zone),
+            'TimezoneOffsetFromUTC': attributes.timezone_offset(date, zone),
             'AccessionNumber': attributes.short_string(self.request),
             'RequestedProcedureID': attributes.short_string(
                 self.request_line),
-            'RequestedProcedureDescription': exam_name,
             'RequestedProcedurePriority':
                 attributes.requested_procedure_priority(self.urgent),
             'StudyInstanceUID': self.merge_id or '',
-            'PatientName': _person_name(patient.party, charset),
-            'PatientID': attributes.long_string(patient.puid),
+            'PatientName': _person_name(party, charset),
+            'PatientID': attributes.long_string(party.ref),
             'PatientAge': attributes.patient_age(
-                patient.dob, local_datetime(self.date, zone).date()),
-            'PatientBirthDate': attributes.dicom_date(patient.dob),
+                party.dob, local_datetime(date, zone).date()),
+            'PatientBirthDate': attributes.dicom_date(party.dob),
             'PatientSex': sex,
             'PatientWeight': attributes.patient_weight(self.patient_weight),
             'PregnancyStatus': attributes.pregnancy_status(None, sex),
@@ -342,22 +343,13 @@ class Request(metaclass=PoolMeta):
                 (self.patient_allergies or '').splitlines()),
             'MedicalAlerts': attributes.multi_value(self._alerts()),
             'CurrentPatientLocation': '',
-            'RequestingPhysician': doctor,
-            'RequestingService': attributes.long_string(
-                specialty.rec_name if specialty else ''),
-            'ReferringPhysicianName': doctor,
-            'InstitutionName': attributes.long_string(
-                place.party.name if place else ''),
-            'Modality': attributes.code_string(exam.test_type.code),
-            'ScheduledStationAETitle': attributes.application_entity(
-                exam.aetitle),
+            'InstitutionName': batch.institution_name,
             'ScheduledProcedureStepID': attributes.short_string(
                 self.request_line),
-            'ScheduledProcedureStepDescription': exam_name,
             'ScheduledProcedureStepStartDate': attributes.dicom_date(
-                self.date, zone),
+                date, zone),
             'ScheduledProcedureStepStartTime': attributes.dicom_time(
-                self.date, zone),
+                date, zone),
             'ScheduledPerformingPhysicianName': '',
             }
 
@@ -391,9 +383,9 @@ class Request(metaclass=PoolMeta):
                 moment -= OVERLAP
                 domain.append(('id', 'in', cls._changed_since(moment)))
                 removed = cls._removed_since(moment)
-            entries = [
-                r._worklist_entry()
-                for r in cls.search(domain, order=[('id', 'ASC')])]
+            requests = cls.search(domain, order=[('id', 'ASC')])
+            with Transaction().set_context(_worklist_batch=Batch()):
+                entries = [r._worklist_entry() for r in requests]
         return {
             'cursor': cursor,
             'full': moment is None,
@@ -478,6 +470,54 @@ class Request(metaclass=PoolMeta):
         except WorklistEntryError as error:
             entry['error'] = error.message
         return entry
+
+
+class Batch:
+    """What many requests share, looked up once."""
+
+    def __init__(self):
+        self._exams = {}
+        self._doctors = {}
+
+    @cached_property
+    def zone(self):
+        return institution_timezone()
+
+    @cached_property
+    def institution_name(self):
+        place = institution()
+        return attributes.long_string(place.party.name if place else '')
+
+    def exam(self, exam):
+        """Return the variables that depend on the exam alone."""
+        if exam.id not in self._exams:
+            template = exam.imaging_worklist_template
+            name = attributes.long_string(exam.name)
+            self._exams[exam.id] = {
+                'template_type': template.template_type if template else None,
+                'SpecificCharacterSet':
+                    (template.charset or '') if template else '',
+                'RequestedProcedureDescription': name,
+                'ScheduledProcedureStepDescription': name,
+                'Modality': attributes.code_string(exam.test_type.code),
+                'ScheduledStationAETitle': attributes.application_entity(
+                    exam.aetitle),
+                }
+        return self._exams[exam.id]
+
+    def doctor(self, doctor, charset):
+        """Return the variables that depend on the doctor alone."""
+        key = doctor.id, charset
+        if key not in self._doctors:
+            name = _person_name(doctor.party, charset)
+            specialty = doctor.main_specialty
+            self._doctors[key] = {
+                'RequestingPhysician': name,
+                'ReferringPhysicianName': name,
+                'RequestingService': attributes.long_string(
+                    specialty.rec_name if specialty else ''),
+                }
+        return self._doctors[key]
 
 
 def _parse_cursor(since):

@@ -161,7 +161,9 @@ class OrthancClient(Session):
     def _has_page(self, path):
         try:
             answer = self.request('GET', path)
-        except (BadAnswer, Forbidden, NotFound, Redirected):
+        except OrthancError as error:
+            if error.status is None:
+                raise
             return False
         return answer.headers.get('Content-Type', '').startswith('text/html')
 
@@ -317,8 +319,13 @@ class OrthancClient(Session):
         """Yield lists of the instances in series, so that memory is bounded.
 
         :param series: the dicts of the series, as bulk returns them
-        :param block: the longest list
+        :param block: the longest list; a server without bulk-content gives
+            one list for each series
         """
+        if not self._has_bulk:
+            for id_ in _valid_ids(s.get('ID') for s in series):
+                yield self.bulk('instances', [id_], metadata, 'series')
+            return
         ids = _valid_ids(itertools.chain.from_iterable(
                 s['Instances'] for s in series
                 if isinstance(s.get('Instances'), list)))
@@ -376,17 +383,23 @@ class OrthancClient(Session):
                 answer = self.request(
                     'GET', path, max_bytes=MAX_PREVIEW_BYTES,
                     headers={'Accept': 'image/png, image/jpeg;q=0.9'})
-            except UnsupportedMedia as error:
-                missing = False
-                failure = NoPicture(call=error.call, status=error.status)
-            except NotFound as error:
-                missing = True
-                failure = NoFrame(call=error.call, status=error.status)
+            except (NotFound, UnsupportedMedia) as error:
+                status = error.status
             else:
                 return answer.body, _picture_type(answer, path)
-            if missing:
-                self._get(f'/instances/{_quoted(instance)}', dict)
-        raise failure
+            # Both happen for a frame that is not there and for a picture
+            # that cannot be made.
+            has_frame = self._has_frame(instance, frame or 0)
+        failure = NoPicture if has_frame else NoFrame
+        raise failure(call=f'GET {path}', status=status)
+
+    def _has_frame(self, instance, frame):
+        try:
+            return frame < len(
+                self._get(f'/instances/{instance}/frames', list))
+        except BadRequest:
+            # Its NumberOfFrames is no number.
+            return True
 
     # Writing
 
@@ -644,10 +657,10 @@ def _stored_instance(item):
     if not isinstance(status, str):
         raise BadAnswer(call='POST /instances')
     ids = [
-        item.get(name) for name in [
-            'ID', 'ParentSeries', 'ParentStudy', 'ParentPatient']]
+        item.get(name) if _valid_ids([item.get(name)]) else None
+        for name in ['ID', 'ParentSeries', 'ParentStudy', 'ParentPatient']]
     known = {'Success': 'stored', 'AlreadyStored': 'already'}
-    if status in known and _valid_ids(ids[:1]):
+    if status in known and ids[0]:
         return Stored(known[status], *ids)
     reason = 'filtered' if status == 'FilteredOut' else 'failed'
     return Stored('refused', reason=reason, details=status[:100])

@@ -304,13 +304,14 @@ class Session:
     :ivar calls: how many HTTP requests were sent
     :raises InvalidURL: url is none
     """
+    url = None
 
     def __init__(
             self, url, user=None, password=None, *, verify=True,
             connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
             upload_timeout=UPLOAD_TIMEOUT, total_timeout=TOTAL_TIMEOUT,
             max_bytes=MAX_BYTES):
-        auth, secrets = _credentials(user, password)
+        auth, self._secrets = _credentials(user, password)
         # A traceback may show local variables.
         del user, password
         self.url = normalize_url(url)
@@ -320,7 +321,6 @@ class Session:
         self.total_timeout = total_timeout
         self.max_bytes = max_bytes
         self.calls = 0
-        self._secrets = secrets
         self._clock = _Clock()
         self._session = self._new_session(auth, verify)
 
@@ -328,7 +328,8 @@ class Session:
         session = _StraightSession()
         session.trust_env = False
         session.auth = auth
-        session.verify = verify
+        # Only False itself: requests takes an empty path for it.
+        session.verify = verify or verify is not False
         session.headers['User-Agent'] = 'gnuhealth-orthanc'
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._adapter = _TimedAdapter(self._clock)

@@ -23,7 +23,7 @@ RANK = {
 AGREE = {SAME, CLOSE, SIMILAR}
 
 # Bounds for hostile text, far above what names need.
-MAX_LENGTH, MAX_WORDS, MAX_NAMES = 200, 12, 20
+MAX_LENGTH, MAX_WORDS, MAX_NAMES = 200, 8, 20
 
 # Words that stand where a name is not known.
 UNKNOWN = {
@@ -76,9 +76,9 @@ class Name:
         parts = _read(family), _read(given)
         (family, words, _), (given, more, _) = parts
         self._words = _known(words), _known(more)
-        self.missing = (
-            not any(self._words) or {*words, *more} in NOBODIES)
         scripts = {script for _, _, script in parts if script}
+        self.missing = (not scripts or not any(self._words)
+            or {*words, *more} in NOBODIES)
         self.script = scripts.pop() if len(scripts) == 1 else 'MIXED'
         if self.script == 'LATIN':
             family, given = ''.join(words), ''.join(more)
@@ -302,7 +302,8 @@ def _alike_sound(a, b):
     if min(len(a), len(b)) == 1:
         return a[0] == b[0]
     a, b = _consonants(a), _consonants(b)
-    return edits(a, b, 4) <= max(len(a), len(b)) // 3
+    allowed = max(len(a), len(b)) // 3
+    return edits(a, b, allowed) <= allowed
 
 
 def _pattern(word):
@@ -313,6 +314,7 @@ def _consonants(word):
     return _single(word.translate(_HARD))
 
 
+@lru_cache(maxsize=2 ** 13)
 def edits(a, b, limit):
     """Return how many letters are added, left out, replaced or swapped with
     the next one between two words (optimal string alignment distance).

@@ -51,7 +51,7 @@ def demonstration(environment):
             break
     yield process, ''.join(lines)
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 def listening(port):

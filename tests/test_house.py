@@ -6,6 +6,7 @@ import ast
 import configparser
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ HEADER = [
     'SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors',
     'SPDX-License-Identifier: GPL-3.0-or-later',
     ]
+# Packages whose distribution has another name.
+DISTRIBUTIONS = {
+    'PIL': 'pillow',
+    'data_store': 'pydicom-data',
+    'dateutil': 'python-dateutil',
+    'sql': 'python-sql',
+    }
 # Places and hosts that exist on one machine or in one network only.
 ELSEWHERE = re.compile(
     r'/(?:work|tmp/w|root)/(?!\*)|pypi\.org|pythonhosted|npmjs|deb\.debian')
@@ -141,6 +149,22 @@ def configuration(module):
 def test_modules_depend_on_what_they_may_know(module):
     assert not (set(configuration(module)['depends']) & set(MAY_KNOW)
         - MAY_KNOW[module])
+
+
+@each(path for path in FILES if path.suffix == '.py'
+    and path.relative_to(ROOT).parts[0] in {*MAY_KNOW, 'his-utils'})
+def test_foreign_packages_are_asked_for(path):
+    distribution = configparser.ConfigParser()
+    distribution.read(ROOT / 'setup.cfg')
+    asked = {
+        re.match(r'[\w-]+', line).group().lower()
+        for lines in [distribution['options']['install_requires'],
+            *distribution['options.extras_require'].values()]
+        for line in lines.strip().splitlines()}
+    neighbours = {other.stem for other in path.parent.glob('*.py')}
+    imported = {name.split('.')[0] for name in imported_names(path)}
+    foreign = imported - set(sys.stdlib_module_names) - neighbours
+    assert {DISTRIBUTIONS.get(name, name) for name in foreign} <= asked
 
 
 @pytest.mark.parametrize('module', MAY_KNOW)

@@ -15,7 +15,8 @@ TIMEZONE = 'Asia/Kathmandu'
 INSTITUTION = "Sagarmatha Demonstration Hospital"
 
 Person = namedtuple('Person', 'given family birth gender puid layout')
-Exam = namedtuple('Exam', 'code name modality aetitle template_type product')
+Exam = namedtuple(
+    'Exam', 'code name modality aetitle template_type template product')
 Login = namedtuple('Login', 'login person groups')
 
 DOCTOR = Login('doctor',
@@ -37,10 +38,13 @@ CYRILLIC = Person(
 PATIENTS = [LATIN, CHINESE, CYRILLIC]
 
 CT_HEAD = Exam('CTHEAD', "CT head", 'CT', 'CT1', 'dump2dcm',
+    'health_imaging_worklist.worklist_template_ct_dump2dcm',
     'health_imaging.product_product_ctscancharges')
 CHEST = Exam('XRCHEST', "Chest X-ray", 'CR', 'XR1', 'json',
+    'health_imaging_worklist.worklist_template_cr_dx_json',
     'health_imaging.product_product_xraycharges')
 ULTRASOUND = Exam('USABDO', "Ultrasound abdomen", 'US', 'US1', 'dump2dcm',
+    'health_imaging_worklist.worklist_template_us_dump2dcm',
     'health_imaging.product_product_ultrasoundcharges')
 EXAMS = [CT_HEAD, CHEST, ULTRASOUND]
 
@@ -184,14 +188,11 @@ def make_exam(config, exam):
     Test = Model.get('gnuhealth.imaging.test', config)
     Type = Model.get('gnuhealth.imaging.test.type', config)
     Product = Model.get('product.product', config)
-    Template = Model.get(
-        'gnuhealth.imaging_worklist.worklist_template', config)
     type_, *_ = Type.find([('code', '=', exam.modality)])
-    template, *_ = Template.find(
-        [('template_type', '=', exam.template_type)], order=[('id', 'ASC')])
     test = Test(
         code=exam.code, name=exam.name, test_type=type_,
         product=Product(xml_record(config, exam.product).id),
-        aetitle=exam.aetitle, imaging_worklist_template=template)
+        aetitle=exam.aetitle,
+        imaging_worklist_template=xml_record(config, exam.template))
     test.save()
     return test

@@ -99,7 +99,7 @@ def check_answers(port, ask, called, entries):
     assert found('0010,0010=Oth*') == ['2.25.1002']
     answers = names_by_uid(
         ask(port, f'{STEP}0040,0001=US1', called=called))
-    assert list(answers.values()) == list(NAMES.values())
+    assert [answers[uid] for uid in sorted(answers)] == list(NAMES.values())
 
 
 def test_orthanc_answers_modalities(stand_in, make_orthanc, ask, entries):
@@ -118,9 +118,9 @@ def demo(tmp_path):
     folder = tmp_path / 'demo folder'
     folder.mkdir()
     port = free_port()
-    process = subprocess.Popen(
-        ['sh', DEMO, folder, str(port)], stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True)
+    with open(tmp_path / 'demo.log', 'wb') as log:
+        process = subprocess.Popen(
+            ['sh', DEMO, folder, str(port)], stdout=log, stderr=log)
 
     def listens():
         with socket.socket() as client:
@@ -128,19 +128,18 @@ def demo(tmp_path):
     wait_for(listens)
     yield process, folder, port
     process.terminate()
-    process.communicate(timeout=20)
+    process.wait(timeout=20)
 
 
 def test_wlmscpfs_answers_modalities(stand_in, demo, ask, entries):
     process, folder, port = demo
-    # Names in the file's own character set: wlmscpfs does not convert.
     stand_in.say(entries=worklist(entries))
     assert publish(stand_in, folder).returncode == 0
     assert len(list((folder / 'WORKLIST').glob('*.wl'))) == len(entries)
     check_answers(port, ask, 'WORKLIST', entries)
     process.terminate()
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert process.wait(timeout=20) == 0
+    output = folder.with_name('demo.log').read_text(errors='replace')
     assert 'findscu -W' in output and f'127.0.0.1 {port}' in output
     left = {file.name for file in folder.iterdir()
         if file.suffix != '.wl' and not file.name.startswith('.')}
@@ -154,8 +153,8 @@ def test_demo_with_a_folder_per_ae_title(stand_in, tmp_path, ask):
     publish(stand_in, tmp_path / 'CT1')
     port = free_port()
     process = subprocess.Popen(
-        ['sh', DEMO, tmp_path, str(port), 'CT1'], stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT)
+        ['sh', DEMO, tmp_path, str(port), 'CT1'],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def answers():
         try:
@@ -163,8 +162,8 @@ def test_demo_with_a_folder_per_ae_title(stand_in, tmp_path, ask):
         except subprocess.CalledProcessError:
             return False
     wait_for(answers)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.terminate()
+    assert process.wait(timeout=20) == 0
     assert (tmp_path / 'CT1' / 'lockfile').exists()
 
 
@@ -386,8 +385,7 @@ def test_check_of_something_else(stand_in, tmp_path):
     stand_in.say(entries=worklist([]))
     done = run(WORKLISTS, *stand_in.options, '-w', tmp_path, '--check',
         '--orthanc-url', stand_in.server.url, GNUHEALTH_PASSWORD=PASSWORD)
-    assert done.returncode in {1, 3}
-    assert len(done.stderr.splitlines()) == 1
+    assert_one_sentence(done, 3, "is no Orthanc")
 
 
 def test_rest_worklist_needs_a_newer_orthanc(stand_in, make_orthanc):

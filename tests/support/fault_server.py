@@ -100,19 +100,19 @@ class Rule:
         self.matched = 0
         self.applied = 0
 
-    def takes(self, call):
-        "Whether the fault is for this request, which is counted."
-        if self.method not in {None, call.method}:
-            return False
-        if not self.pattern.search(call.path):
-            return False
-        self.matched += 1
+    def fits(self, call):
+        "Whether method and path fit; such requests are counted."
+        fits = (
+            self.method in {None, call.method}
+            and bool(self.pattern.search(call.path)))
+        self.matched += fits
+        return fits
+
+    def wants(self):
+        "Whether the request that was counted last gets the fault."
         if self.nth is not None and self.matched not in self.nth:
             return False
-        if self.times is not None and self.applied >= self.times:
-            return False
-        self.applied += 1
-        return True
+        return self.times is None or self.applied < self.times
 
 
 class Exchange:
@@ -396,8 +396,10 @@ class FaultServer:
 
     def _fault(self, call):
         with self._lock:
-            for rule in self._rules:
-                if rule.takes(call):
+            fitting = [rule for rule in self._rules if rule.fits(call)]
+            for rule in fitting:
+                if rule.wants():
+                    rule.applied += 1
                     return rule.fault
 
 

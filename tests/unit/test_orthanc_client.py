@@ -462,9 +462,9 @@ def test_chunked_answer(server, client):
 
 def test_client_goes_on_after_errors(server, client):
     server.on('', faults.garbage(), nth=1)
-    server.on('', faults.hang(), nth=1)
-    server.on('', answer({'x': 1}, 500), nth=1)
-    server.on('', faults.truncate(3, body=BODY), nth=1)
+    server.on('', faults.hang(), nth=2)
+    server.on('', answer({'x': 1}, 500), nth=3)
+    server.on('', faults.truncate(3, body=BODY), nth=4)
     server.on('', answer(['a']))
     client.read_timeout = 0.3
     for error in [BadAnswer, ReadTimeout, ServerError]:
@@ -594,9 +594,23 @@ def tls_server(certificate):
         yield server
 
 
-def test_certificate_that_is_not_trusted(tls_server, make_client):
-    assert type(error_of(make_client(tls_server.url).system)) is TLSError
+@pytest.mark.parametrize('verify', [True, None, ''])
+def test_certificate_that_is_not_trusted(tls_server, make_client, verify):
+    client = make_client(tls_server.url, verify=verify)
+    assert type(error_of(client.system)) is TLSError
     assert tls_server.count() == 0
+
+
+def test_silence_instead_of_a_handshake(make_client):
+    with socket.socket() as silent:
+        silent.bind(('127.0.0.1', 0))
+        silent.listen()
+        client = make_client(
+            'https://127.0.0.1:%d' % silent.getsockname()[1],
+            connect_timeout=0.3)
+        start = time.monotonic()
+        assert isinstance(error_of(client.system), client_module.Timeout)
+        assert time.monotonic() - start < 2
 
 
 def test_certificate_that_the_administrator_trusts(
@@ -689,6 +703,14 @@ def test_viewers(server, client, plugins, page, viewers):
     if page:
         server.on('^/ohif/viewer$', page)
     assert client.viewers() == viewers
+
+
+def test_viewers_of_a_server_that_fails(server, client):
+    server.on('^/plugins$', answer(['serve-folders']))
+    server.on('^/ohif/viewer$', status(500), nth=1)
+    server.on('^/ohif/viewer$', faults.drop())
+    assert client.viewers() == ['explorer']
+    assert type(error_of(client.viewers)) is ConnectionLost
 
 
 @pytest.mark.parametrize('body', [b'', b'<html>', b'\xff', b'x' * 1000 + b' '])
@@ -874,6 +896,15 @@ def test_instances_come_in_blocks(server, client):
     assert sizes == [10, 10, 5]
 
 
+def test_instances_of_a_series_come_at_once_without_bulk(server, client):
+    server.on('bulk-content', status(404))
+    server.on(f'^/studies/{ID}$', answer({'ID': ID}))
+    server.on('/series$', answer([{'ID': OTHER, 'Instances': [ID, OTHER]}]))
+    server.on(f'^/series/{OTHER}/instances$', answer([{'ID': ID}]))
+    assert client.study_tree([ID]).instances == [{'ID': ID}]
+    assert client.calls == 4
+
+
 @pytest.mark.parametrize('expand, value', [
         (False, {}), (False, [1]), (False, [{}]), (True, ['x']), (True, {})])
 def test_wrong_find(server, client, expand, value):
@@ -930,23 +961,28 @@ def test_what_is_no_picture_is_not_returned(server, client, body):
     assert type(error_of(client.preview, ID)) is BadAnswer
 
 
-def test_instance_without_a_picture(server, client):
-    server.on('', status(415))
-    error = error_of(client.preview, ID)
-    assert type(error) is NoPicture
-    assert (error.reason, error.status) == ('no_picture', 415)
+@pytest.mark.parametrize('code', [404, 415])
+@pytest.mark.parametrize('frame, frames, error', [
+        (None, [0], NoPicture), (0, [0], NoPicture), (2, [0, 1, 2], NoPicture),
+        (3, [0, 1, 2], NoFrame), (0, [], NoFrame)])
+def test_no_picture(server, client, code, frame, frames, error):
+    server.on('/preview$', status(code))
+    server.on(f'^/instances/{ID}/frames$', answer(frames))
+    raised = error_of(client.preview, ID, frame)
+    assert type(raised) is error
+    assert raised.status == code
+    assert isinstance(raised, NoPicture)
 
 
-def test_frame_that_is_not_there(server, client):
-    server.on('/preview$', status(404))
-    server.on(f'^/instances/{ID}$', answer({'ID': ID}))
-    error = error_of(client.preview, ID, 7)
-    assert type(error) is NoFrame
-    assert isinstance(error, NoPicture)
+def test_no_picture_where_the_number_of_frames_is_no_number(server, client):
+    server.on('/preview$', status(415))
+    server.on('/frames$', status(400))
+    assert type(error_of(client.preview, ID, 1)) is NoPicture
 
 
 def test_instance_that_is_not_there(server, client):
-    assert type(error_of(client.preview, ID)) is NotFound
+    error = error_of(client.preview, ID)
+    assert (type(error), error.own) == (NotFound, True)
     assert server.count() == 2
 
 
@@ -990,6 +1026,8 @@ STORED = {
                 Stored('refused', reason='failed', details='StorageFull')]),
         ({'Status': 'Success'},
             [Stored('refused', reason='failed', details='Success')]),
+        ({'Status': 'Success', 'ID': ID, 'ParentStudy': '../x'},
+            [Stored('stored', ID)]),
         ([], []),
         ])
 def test_upload(server, client, value, results):

@@ -10,6 +10,7 @@ import os
 import pty
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -412,6 +413,28 @@ def test_prompt_on_a_terminal(stand_in, folder):
     assert PASSWORD.encode() not in read
 
 
+@pytest.mark.parametrize('typed, status', [(b'\x03', 2), (b'\x04', 2)])
+def test_prompt_is_left(folder, typed, status):
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        ['setsid', '-c', sys.executable, WORKLISTS, '-d', DATABASE, '-w',
+            folder],
+        stdin=end, stdout=end, stderr=end, env=environment())
+    os.close(end)
+    read = b''
+    while b'Password of admin: ' not in read:
+        read += os.read(terminal, 1000)
+    time.sleep(0.2)
+    os.write(terminal, typed)
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 1000):
+            read += data
+    os.close(terminal)
+    assert process.wait(20) == status
+    assert b'No password was given.' in read
+    assert b'Traceback' not in read
+
+
 def test_no_password_and_no_terminal(folder):
     assert_one_sentence(
         run(WORKLISTS, '-d', DATABASE, '-w', folder), 2, "no password")
@@ -649,12 +672,19 @@ def test_session_that_ended_is_renewed(stand_in):
 
 
 def test_no_session_stays(stand_in, folder):
-    log = stand_in.server.log
-    before = log.read_text()
+    def sessions():
+        file = stand_in.folder / f'{DATABASE}.sqlite'
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            return database.execute(
+                'SELECT "key" FROM ir_session').fetchall()
+    before = sessions()
     run(WORKLISTS, *stand_in.options, '-w', folder,
         GNUHEALTH_PASSWORD=PASSWORD)
-    new = log.read_text()[len(before):]
-    assert new.count("login succeeded") == new.count("logout for") == 1
+    assert sessions() == before
+    run(WORKLISTS, *stand_in.options, '-w', '/proc',
+        GNUHEALTH_PASSWORD=PASSWORD)
+    run(SYNC, *stand_in.options, '-l', 'Nowhere', GNUHEALTH_PASSWORD=PASSWORD)
+    assert sessions() == before
 
 
 # Options

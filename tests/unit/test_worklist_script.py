@@ -399,6 +399,14 @@ def test_bad_entry_does_not_stop_the_others(desk, bad, words):
     assert desk.apply([make_entry(1), make_entry(2)])['new'] == 1
 
 
+@pytest.mark.parametrize('removed', [
+        [None], [5], ['x'], [[]], [{}], [{'id': []}], [{'id': 7}]])
+def test_odd_removals(desk, removed):
+    desk.apply([make_entry(1)])
+    assert desk.apply([], removed, full=False) == {}
+    assert len(desk.names) == 1
+
+
 @pytest.mark.parametrize('entry', [
         None, 5, 'x', [], {}, {'id': None}, {'id': '1'}, {'id': True},
         {'id': -1}, {'id': 1.0}])
@@ -652,6 +660,15 @@ def test_dry_run_changes_nothing(desk):
         file.name: file.read_bytes() for file in desk.path.iterdir()}
 
 
+def test_files_of_the_older_script_are_told(stand_in, path):
+    (path / f'{"0a" * 16}.wl').write_bytes(b'old')
+    stand_in.say(entries=worklist([]))
+    done = publish(stand_in, path)
+    assert done.returncode == 0
+    assert "1 files" in done.stdout and "older version" in done.stdout
+    assert (path / f'{"0a" * 16}.wl').read_bytes() == b'old'
+
+
 # Polling, without a server
 
 class Clock:
@@ -778,6 +795,23 @@ def test_command(stand_in, path):
     assert publish(stand_in, path, '-q').stdout == ''
     done = publish(stand_in, path, '-r')
     assert "1 changed" in done.stdout
+
+
+def test_text_that_xml_cannot_carry(stand_in, path):
+    stand_in.say(entries=worklist([
+                make_entry(1, error="Bad \0 \x0b \x1b[31m."), make_entry(2)]))
+    done = publish(stand_in, path)
+    assert done.returncode == 1
+    assert done.stderr == "001-01-01: Bad [31m.\n"
+    assert len(list(path.glob('*.wl'))) == 1
+
+
+def test_terminal_that_cannot_show_a_name(stand_in, path):
+    stand_in.say(entries=worklist([make_entry(1, '\u738b')]))
+    done = run(WORKLISTS, *stand_in.options, '-w', path, '-v',
+        GNUHEALTH_PASSWORD=PASSWORD, PYTHONIOENCODING='ascii')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert '\\u738b' in done.stdout
 
 
 def test_dry_run_command(stand_in, path):

@@ -128,6 +128,9 @@ class Messages:
 
     def __init__(self, verbosity=0):
         self.verbosity = verbosity
+        if hasattr(sys.stdout, 'reconfigure'):
+            # A name that the terminal cannot show must not end a service.
+            sys.stdout.reconfigure(errors='backslashreplace')
 
     def error(self, text):
         "Print what is wrong to stderr."
@@ -524,7 +527,14 @@ def _reason(error, url):
 
 
 class _Answer:
-    "An HTTP answer that ends with an error when it is too long."
+    """An HTTP answer that ends with an error when it is too long.
+
+    Control characters, which XML forbids and trytond sends as they are, are
+    replaced: one odd text must not hide all others.
+    """
+    _clean = bytes(
+        code if code >= 32 or code in b'\t\n\r' else 32
+        for code in range(256))
 
     def __init__(self, response):
         self._response = response
@@ -536,7 +546,7 @@ class _Answer:
         self._left -= len(data)
         if self._left < 0:
             raise http.client.HTTPException("the answer is too long")
-        return data
+        return data.translate(self._clean)
 
 
 class _Transport(xmlrpc.client.Transport):

@@ -166,7 +166,9 @@ class Progress:
 
 def work(options, messages, signals):
     "Do what the options say; return the exit status."
-    trytond = Trytond(read_server(options), signals, MODULE)
+    server = read_server(options)
+    signals.install()
+    trytond = Trytond(server, signals, MODULE)
     progress = messages.verbosity >= 0 and sys.stderr.isatty()
     synchronization = Synchronization(
         trytond, options.labels, messages, progress)
@@ -184,7 +186,6 @@ def main(arguments=None):
     options = make_options().parse_args(arguments)
     messages = Messages(options.verbosity)
     signals = Signals()
-    signals.install()
     return run(
         lambda: work(options, messages, signals), options, messages, signals)
 

@@ -374,6 +374,7 @@ class Folder:
         self._saved = None
         self._lock = None
         self._identity = None
+        self._dirty = False
 
     def open(self):
         """Make sure that the folder can be used, and by this process alone.
@@ -451,6 +452,7 @@ class Folder:
             try:
                 verify(Path(temporary).read_bytes(), entry)
                 os.replace(temporary, self._file(name))
+                self._dirty = True
             except BaseException:
                 os.unlink(temporary)
                 raise
@@ -475,6 +477,7 @@ class Folder:
         if self._mark(name) and not self.dry_run:
             with self._failures():
                 os.unlink(self._file(name))
+                self._dirty = True
 
     def flush(self):
         "Make what was done last; raise FolderFailure."
@@ -485,8 +488,15 @@ class Folder:
             if self._published != self._saved:
                 text = json.dumps(self._published, indent=0, sort_keys=True)
                 os.replace(self._write(text.encode()), self._record)
+                self._dirty = True
                 self._sync()
         self._saved = dict(self._published)
+
+    def older(self):
+        "Return how many files seem to be of older versions of this script."
+        with self._failures():
+            return sum(bool(re.fullmatch('[0-9a-f]{32}[.]wl', name))
+                for name in os.listdir(self.path))
 
     def _file(self, name):
         return self.path / f'{name}.wl'
@@ -520,11 +530,14 @@ class Folder:
         return path
 
     def _sync(self):
+        if not self._dirty:
+            return
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        self._dirty = False
 
     def _take(self):
         "Lock the folder for this process."
@@ -583,6 +596,9 @@ class _FolderFailures:
     def __exit__(self, kind, error, trace):
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
+            file = error.filename
+            if file and str(file).startswith(f'{self.path}{os.sep}'):
+                reason = f"{reason} ({os.path.basename(file)})"
             raise FolderFailure(f"The folder \"{self.path}\" cannot be used: "
                 f"{reason}.", temporary=True) from error
 
@@ -618,6 +634,10 @@ class RestWorklist:
 
     def close(self):
         "Nothing is kept open."
+
+    def older(self):
+        "Nothing here is of older versions."
+        return 0
 
     def refresh(self):
         """Return the entries that are there, Marks by name.
@@ -810,7 +830,8 @@ class Publisher:
             id_: told for id_, told in self._told.items() if id_ in ids}
 
     def _withdraw(self, removed, report):
-        ids = [item.get('id') for item in removed if isinstance(item, dict)]
+        ids = [item['id'] for item in removed
+            if isinstance(item, dict) and type(item.get('id')) is int]
         for id_ in ids:
             self._told.pop(id_, None)
             self._release(id_, report)
@@ -1027,7 +1048,10 @@ class Check:
 
     def check_server(self):
         "Orthanc is there and has the plugin."
-        system = self.orthanc.request('GET', '/system')
+        try:
+            system = self.orthanc.request('GET', '/system')
+        except Rejected:
+            system = None
         if not isinstance(system, dict) or 'DicomAet' not in system:
             raise Unreachable(
                 f"What answers at {self.orthanc.url} is no Orthanc.")
@@ -1113,6 +1137,11 @@ class Check:
             if names:
                 self.bad(f"{len(names)} files are {what}: "
                     f"{', '.join(sorted(names)[:5])}.")
+        group = os.stat(path).st_gid
+        if any(_hidden(Path(path, f'{name}.wl'), group) for name in there):
+            self.bad("the group of the files is not that of the folder: "
+                "Orthanc may be unable to read them. Run this script as a "
+                "user of that group, or chmod g+s the folder.")
         if there.keys() == wanted:
             self.good(f"the folder \"{path}\" has all {len(there)} files.")
         self._check_others(Path(path), there)
@@ -1144,6 +1173,11 @@ class Check:
         else:
             self.bad(f"{len(wanted - there)} entries are missing in Orthanc, "
                 f"{len(there - wanted)} are no longer asked for.")
+
+
+def _hidden(file, group):
+    status = os.stat(file)
+    return status.st_gid != group and not status.st_mode & stat.S_IROTH
 
 
 def _fits(text, codec):
@@ -1210,6 +1244,7 @@ def require(options):
 def work(options, messages, signals):
     "Do what the options say; return the exit status."
     server = read_server(options)
+    signals.install()
     require(options)
     orthanc = make_orthanc(options, signals)
     trytond = Trytond(server, signals, MODULE)
@@ -1233,6 +1268,10 @@ def work(options, messages, signals):
 def publish(options, server, target, fetch, messages, signals):
     "Publish once or, with -s, for ever; return the exit status."
     target.open()
+    if target.older():
+        messages.info(f"{target.older()} files in {target.where} seem to be "
+            "of an older version of this script: modalities see them too, "
+            "remove them when they are no longer needed.")
     update = Update(
         fetch, Publisher(
             target, server.database,
@@ -1252,7 +1291,6 @@ def main(arguments=None):
     options = make_options().parse_args(arguments)
     messages = Messages(options.verbosity)
     signals = Signals()
-    signals.install()
     return run(
         lambda: work(options, messages, signals), options, messages, signals)
 
