@@ -14,7 +14,7 @@ from operator import ge, gt
 from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
 
 from .matching_names import (
-    AGREE, CLOSE, DIFFERS, MISSING, RANK, SAME, UNREADABLE, UNSURE,
+    AGREE, CLOSE, DIFFERS, MISSING, RANK, SAME, SIMILAR, UNREADABLE, UNSURE,
     compare_names, own_names, study_names)
 
 LINKED, REVIEW, UNLINKED = 'linked', 'review', 'unlinked'
@@ -149,8 +149,8 @@ class Keys:
     ``uids`` among the merge ids; ``accession_numbers`` among the numbers of
     request lines and orders; ``identifiers`` among the PUIDs and alternative
     identifications; ``birth_dates`` among those of patients, so that twins
-    are seen.  Numbers and identifiers come as they are and in the case that
-    ``str.casefold`` gives, to be compared with the folded column.
+    are seen.  Numbers and identifiers come as they are, folded and in upper
+    case; only a folded column finds those in mixed case.
     """
     uids: FrozenSet[str] = frozenset()
     accession_numbers: FrozenSet[str] = frozenset()
@@ -167,8 +167,8 @@ class Reason:
 
 @dataclass(frozen=True)
 class Difference:
-    """How one attribute compares: 'same', 'close', 'similar', 'unsure',
-    'unreadable', 'differs' or 'missing'."""
+    """How one attribute compares: 'same', 'close', 'unsure', 'differs' or
+    'missing', and for names those of ``matching_names.compare_names``."""
     attribute: str
     study: str
     own: str
@@ -526,10 +526,11 @@ class _Case:
         return None
 
     def not_confirmed(self, patient, rule):
-        "A name that cannot be compared needs the date of birth."
+        """A name that cannot be compared needs the date of birth; without a
+        request, so does one that may be that of a sister."""
         doubtful = {UNREADABLE}
         if rule == PATIENT_ID:
-            doubtful.add(UNSURE)
+            doubtful |= {UNSURE, SIMILAR}
         if (self.name_verdict(patient) in doubtful
                 and _compare_births(self.study.birth_date, patient) != SAME):
             return self.name_reason('name_unsure', patient, rule)
@@ -546,9 +547,8 @@ class _Case:
         return None
 
     def rival_problem(self, patient, rule):
-        rivals = self.rivals(patient, rule)
-        if rivals:
-            return self.name_reason('name_of_other', rivals[0], rule)
+        if self.rivals(patient, rule):
+            return self.name_reason('name_of_other', patient, rule)
         return None
 
     def born(self, names=()):
@@ -724,7 +724,7 @@ def _clean(value):
 
 def _variants(value):
     text = _clean(value)
-    return {text, text.casefold()} - {''}
+    return {text, text.casefold(), text.upper()} - {''}
 
 
 def _shown(value):

@@ -16,11 +16,13 @@ from operator import itemgetter
 from anyascii import anyascii
 
 # How an attribute of the study compares to the one of GNU Health.
-SAME, CLOSE, SIMILAR, UNSURE, UNREADABLE, DIFFERS, MISSING = (
-    'same', 'close', 'similar', 'unsure', 'unreadable', 'differs', 'missing')
+SAME, CLOSE, SHORT, SIMILAR, UNSURE, UNREADABLE, DIFFERS, MISSING = (
+    'same', 'close', 'short', 'similar', 'unsure', 'unreadable', 'differs',
+    'missing')
 RANK = {
-    DIFFERS: 0, UNREADABLE: 1, UNSURE: 2, SIMILAR: 3, CLOSE: 4, SAME: 5}
-AGREE = {SAME, CLOSE, SIMILAR}
+    DIFFERS: 0, UNREADABLE: 1, UNSURE: 2, SIMILAR: 3, SHORT: 4, CLOSE: 5,
+    SAME: 6}
+AGREE = {SAME, CLOSE, SHORT, SIMILAR}
 
 # Bounds for hostile text, far above what names need.
 MAX_LENGTH, MAX_WORDS, MAX_NAMES = 200, 8, 20
@@ -132,11 +134,13 @@ def compare_names(theirs, owns):
     """Return how the names of a study compare to those of a patient, and a
     rank by which two patients can be told apart, the higher the better.
 
-    theirs, owns: lists of Name.  'same', 'close' (the given name is the same)
-    and 'similar' mean agreement, 'unsure' agreement in part, 'unreadable' two
-    scripts of which no reading is sure, 'differs' plainly another name,
-    'missing' nothing to compare.  Where both have a name in one script only
-    those are compared, so that two Chinese names that sound alike stay two.
+    theirs, owns: lists of Name.  Names agree when they are the 'same',
+    'close' (the given name is the same), 'short' (it is missing or an initial)
+    or 'similar' (it is spelled otherwise).  They are 'unsure' where they agree
+    in part, 'unreadable' in two scripts of which no reading is sure, 'missing'
+    where there is nothing to compare, and else one 'differs' plainly from the
+    other.  Where both have a name in one script only those are compared, so
+    that two Chinese names that sound alike stay two.
     """
     for comparable in [
             lambda a, b: a.script == b.script,
@@ -177,7 +181,7 @@ def _best_arrangement(theirs, own, readable):
         verdict, *_ = _compare_part(
             theirs.family + theirs.given, own.family + own.given,
             _alike_given if readable else _alike_sound)
-        return (SIMILAR if verdict == CLOSE else verdict), False
+        return (SHORT if verdict == CLOSE else verdict), False
     compared = []
     for parts in _arrangements(theirs):
         compared.append(_compare_parts(own, *parts, readable))
@@ -232,7 +236,7 @@ def _compare_parts(own, family, given, guess, readable):
     if family == DIFFERS:
         return UNSURE if given == SAME or shared else DIFFERS, False
     if given not in {SAME, CLOSE}:
-        return SIMILAR, same_family
+        return SHORT if given == MISSING else given, same_family
     return SAME if family == given == SAME else CLOSE, same_family
 
 
@@ -251,18 +255,19 @@ def _compare_part(theirs, own, alike):
 
 def _pair_off(theirs, own, alike):
     "As above, by pairing off the words, long ones first."
-    own, more, verdict = list(own), False, CLOSE
+    own, more, verdicts = list(own), False, {CLOSE}
     for word in sorted(theirs, key=len, reverse=True):
         if word in own:
             own.remove(word)
             continue
-        match = [w for w in own if alike(word, w)]
+        match = next((w for w in own if alike(word, w)), None)
         if match:
-            own.remove(match[0])
-            verdict = SIMILAR
+            own.remove(match)
+            initial = 1 in {len(word), len(match)}
+            verdicts.add(SHORT if initial else SIMILAR)
         else:
             more = True
-    return verdict, more, bool(own)
+    return min(verdicts, key=RANK.get), more, bool(own)
 
 
 def _alike_family(a, b):
