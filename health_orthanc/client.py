@@ -492,6 +492,7 @@ class OrthancClient(Session):
 
     def _create_pdf(self, study, pdf, tags):
         path, content = '/tools/create-dicom', base64.b64encode(pdf).decode()
+        failure = None
         try:
             value = self._post(path, {
                     'Parent': study,
@@ -500,8 +501,7 @@ class OrthancClient(Session):
                     }, repeat=False)
         except BadRequest as error:
             failure = error
-            value = None
-        if value is None:
+        if failure:
             self._get(f'/studies/{_quoted(study)}', dict)
             raise failure
         if (not isinstance(value, dict)

@@ -13,6 +13,7 @@ import logging
 import re
 import socket
 import ssl
+import sys
 import time
 import zlib
 from contextlib import contextmanager
@@ -386,12 +387,13 @@ class Session:
         here, and what is raised later has no context.
         """
         self.calls += 1
+        handled = sys.exc_info()[1]
         try:
             return self._send(method, path, body, headers, limit), None
         except OrthancError as exception:
             error = exception
         except _FAILURES as exception:
-            error = self._failure(exception)
+            error = self._failure(exception, handled)
         logger.debug("%s %s: %s", method, path, error.reason)
         return None, error
 
@@ -408,14 +410,17 @@ class Session:
         finally:
             response.close()
 
-    def _failure(self, exception):
-        "Return the OrthancError for an exception of the libraries."
+    def _failure(self, exception, handled):
+        """Return the OrthancError for an exception of the libraries.
+
+        :param handled: what the caller was handling before, which is no cause
+        """
         if not self._clock.left():
             return TooSlow()
         if type(exception) is OSError and exception.errno is None:
             return TLSError(
                 "The file with the trusted certificates cannot be read.")
-        causes = list(_causes(exception))
+        causes = list(_causes(exception, handled))
         if any(getattr(c, 'errno', None) in _NO_WAY for c in causes):
             return Unreachable()
         for types, error in _BY_CAUSE:
@@ -469,9 +474,9 @@ _BY_CAUSE = [
     ]
 
 
-def _causes(exception):
-    "Yield an exception and all it was made from."
-    found, seen = [exception], set()
+def _causes(exception, handled):
+    "Yield an exception and all it was made from, but for what was handled."
+    found, seen = [exception], {id(handled)}
     while found:
         exception = found.pop()
         if not isinstance(exception, BaseException) or id(exception) in seen:

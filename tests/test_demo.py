@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,20 +39,22 @@ def environment(templates, request, tmp_path):
         'TMPDIR': str(temporary)}
 
 
-@pytest.fixture
-def demonstration(environment):
-    "A running demonstration, its story told."
+@contextmanager
+def demonstration(environment, until):
+    "A running demonstration that has said something, and all that it said."
     process = subprocess.Popen(
         [sys.executable, RUN], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if 'To end it' in line:
-            break
-    yield process, ''.join(lines)
-    process.kill()
-    process.communicate()
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if until in line:
+                break
+        yield process, ''.join(lines)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def listening(port):
@@ -66,18 +69,23 @@ def wait_until_closed(ports):
     return [port for port in ports if listening(port)]
 
 
-@pytest.mark.parametrize('number, status', [
-        (signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize('until, number, status', [
+        ('To end it', signal.SIGINT, 0),
+        ('CT1 sent', signal.SIGINT, 130),
+        ('4. ', signal.SIGTERM, 143),
+        ('3. ', signal.SIGKILL, -9),
+        ])
 def test_demonstration_ends_what_it_started(
-        demonstration, environment, number, status):
-    process, text = demonstration
-    assert '0 wrong' in text, text
-    ports = set(re.findall(r'127\.0\.0\.1:(\d+)', text))
-    ports |= set(re.findall(r'DICOM port (\d+)', text))
-    assert len(ports) == 3
-    assert all(map(listening, ports))
-    process.send_signal(number)
-    assert process.wait(30) == status
+        environment, until, number, status):
+    with demonstration(environment, until) as (process, text):
+        assert 'WRONG' not in text, text
+        ports = set(re.findall(r'127\.0\.0\.1:(\d+)', text))
+        ports |= set(re.findall(r'DICOM port (\d+)', text))
+        assert len(ports) == 3
+        assert all(map(listening, ports))
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(30) == status
     assert not wait_until_closed(ports)
     if number != signal.SIGKILL:
         assert not os.listdir(environment['TMPDIR'])

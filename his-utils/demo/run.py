@@ -118,7 +118,20 @@ def web_client_answers(server):
 
 
 def wait(server, orthanc):
-    "Tell how to look around, and wait until the person has seen enough."
+    """Tell how to look around, and wait until the person has seen enough;
+    ServiceError when a server ends before."""
+    try:
+        tell_how_to_look_around(server, orthanc)
+        while server.running and orthanc.running:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        say("\nEnded.")
+        return
+    raise ServiceError("A server ended by itself, see its log.")
+
+
+def tell_how_to_look_around(server, orthanc):
+    "Print the addresses, users and passwords."
     say("\nLook around in a web browser, until you press Ctrl-C here:")
     say(f"   GNU Health  {server.url}/#{DATABASE}")
     for login in ['admin', *(user.login for user in seed.LOGINS)]:
@@ -126,13 +139,6 @@ def wait(server, orthanc):
     say(f"   Orthanc     {orthanc.url}/app/explorer.html")
     say(f"      user {orthanc.user}, password {orthanc.password}")
     say(f"To end it from elsewhere: kill {os.getpid()}")
-    try:
-        while server.running and orthanc.running:
-            time.sleep(1)
-    except KeyboardInterrupt:
-        say("\nEnded.")
-        return
-    raise ServiceError("A server ended by itself, see its log.")
 
 
 def demonstrate(options, folder):

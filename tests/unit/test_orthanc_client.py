@@ -3,12 +3,14 @@
 """The Orthanc client against a server that does everything wrong: each fault
 gives its own error, in bounded time and memory, and no secret gets out."""
 import base64
+import errno
 import gzip
 import io
 import json
 import logging
 import re
 import socket
+import ssl
 import subprocess
 import time
 import traceback
@@ -25,8 +27,8 @@ from trytond.modules.health_orthanc.client import (
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
     MethodNotAllowed, NoFrame, NoPicture, NotFound, NotOrthanc, OrthancClient,
     OrthancError, ReadTimeout, Redirected, ServerError, StorageFull, Stored,
-    TLSError, TooSlow, Unauthorized, UnsupportedMedia, UploadTooLarge,
-    normalize_url)
+    TLSError, TooSlow, Unauthorized, Unreachable, UnsupportedMedia,
+    UploadTooLarge, normalize_url)
 
 ID = '8a8cf898-ca27c490-d0c7058c-929d0581-2bbf104d'
 OTHER = 'fa558bce-587a86d3-ad0da9b3-9d043d9d-4f5c5718'
@@ -64,7 +66,7 @@ def short_pauses(monkeypatch):
 
 @pytest.fixture
 def client(make_client):
-    return make_client(read_timeout=5, total_timeout=10)
+    return make_client(read_timeout=30, total_timeout=60)
 
 
 def error_of(function, *args, **kwargs):
@@ -470,6 +472,25 @@ def test_client_goes_on_after_errors(server, client):
     for error in [BadAnswer, ReadTimeout, ServerError]:
         assert type(error_of(client.ids, 'studies')) is error
     assert client.ids('studies') == ['a']
+
+
+@pytest.mark.parametrize('before', [
+        UnicodeError(), socket.gaierror(), ConnectionRefusedError(),
+        OSError(errno.EHOSTUNREACH, 'x'), ssl.SSLError(), socket.timeout()])
+def test_what_the_caller_was_handling_is_no_cause(server, client, before):
+    server.on('', faults.drop())
+    try:
+        raise before
+    except Exception:
+        error = error_of(client.system)
+    assert type(error) is ConnectionLost
+
+
+def test_no_way_through_the_network(make_client, monkeypatch):
+    def connect(*args, **kwargs):
+        raise OSError(errno.ENETUNREACH, 'x')
+    monkeypatch.setattr(socket.socket, 'connect', connect)
+    assert type(error_of(make_client().system)) is Unreachable
 
 
 # Secrets
@@ -1231,7 +1252,8 @@ def test_store_pdf_refuses(server, client, pdf, tags):
 @pytest.mark.parametrize('value', [
         None, [], {}, {'ID': 3}, {'ID': ID, 'ParentStudy': ID}])
 def test_wrong_answer_to_store_pdf(server, client, value):
-    server.on('', answer(value))
+    server.on('^/tools', answer(value))
+    server.on('^/studies', answer({}))
     error = error_of(client.store_pdf, OTHER, b'%PDF-1.4', {})
     assert type(error) is BadAnswer
 

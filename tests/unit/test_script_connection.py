@@ -28,6 +28,8 @@ SYNC = SCRIPTS / 'sync_orthanc_server.py'
 sys.path.insert(0, str(SCRIPTS))
 
 import connection  # noqa: E402
+import sync_orthanc_server  # noqa: E402
+import update_worklists_database  # noqa: E402
 
 DATABASE = 'health'
 PASSWORD = 'p\xe4:s @/?#[]%41"\'<&>\\ \u738b'
@@ -152,7 +154,11 @@ class StandIn:
         make_stand_in(folder)
         path = os.pathsep.join(
             [str(folder), os.environ.get('PYTHONPATH', '')])
-        environment = {'PYTHONPATH': path, 'STAND_IN': str(self.file)}
+        environment = {
+            'PYTHONPATH': path,
+            'STAND_IN': str(self.file),
+            'TRYTOND_DATABASE_URI': 'sqlite://',
+            }
         with _environment(environment):
             create_database(
                 folder, 'sqlite://', DATABASE, list(modules), PASSWORD)
@@ -689,6 +695,9 @@ def test_no_session_stays(stand_in, folder):
 
 # Options
 
+MAINS = [(update_worklists_database, []), (sync_orthanc_server, ['--all'])]
+
+
 @pytest.mark.parametrize('arguments, word', [
         ([], "database"),
         (['-d', 'x', '--url', 'his.example.org'], "--url"),
@@ -712,24 +721,26 @@ def test_no_session_stays(stand_in, folder):
         (['-d', 'x', '--url', 'https://host', '--ca-file', str(SYNC)],
             "authorities"),
         ])
-@pytest.mark.parametrize('script', [WORKLISTS, SYNC])
-def test_wrong_options(script, arguments, word):
-    if script == SYNC:
-        arguments = [*arguments, '--all']
-    done = run(script, *arguments)
-    assert_one_sentence(done, 2, word)
-    assert 'secret7' not in done.stderr
+@pytest.mark.parametrize('script, more', MAINS)
+def test_wrong_options(script, more, arguments, word, capsys, monkeypatch):
+    for name in set(os.environ) - set(environment()):
+        monkeypatch.delenv(name)
+    assert script.main([*arguments, *more]) == 2
+    output, errors = capsys.readouterr()
+    assert output == '' and len(errors.splitlines()) == 1
+    assert word in errors and 'secret7' not in errors
 
 
 @pytest.mark.parametrize('arguments', [
         ['--seconds', '0'], ['-s', '-1'], ['-s', 'nan'], ['-s', 'inf'],
         ['-s', 'soon'], ['--timeout', '0'], ['--no-such-option'], ['-v', '-q'],
         ])
-@pytest.mark.parametrize('script', [WORKLISTS, SYNC])
-def test_refused_by_argparse(script, arguments):
-    done = run(script, '-d', 'x', '-P', 'x', *arguments)
-    assert done.returncode == 2
-    assert 'usage:' in done.stderr
+@pytest.mark.parametrize('script, more', MAINS)
+def test_refused_by_argparse(script, more, arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        script.main(['-d', 'x', '-P', 'x', *arguments, *more])
+    assert ended.value.code == 2
+    assert 'usage:' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('script', [WORKLISTS, SYNC])
@@ -906,6 +917,22 @@ def test_sync_label_not_found(orthancs):
     done = sync(orthancs, '-l', 'Main', '-l', 'Nowhere')
     assert_one_sentence(done, 2, '"Nowhere"', '"CT "1"", "Main", "Old"')
     assert orthancs.calls() == []
+
+
+def test_sync_as_the_module_tells_it(orthancs):
+    orthancs.say(sync=[
+            {'label': 'Main', 'found': True, 'state': 'done', 'error': None,
+                'full': True, 'studies_new': 3, 'skipped_reasons': ''},
+            {'label': 'CT "1"', 'found': True, 'state': 'busy',
+                'error': 'It runs already.'},
+            {'label': 'Third', 'found': True, 'state': 'interrupted'}])
+    done = sync(orthancs, '--all')
+    assert done.returncode == 1
+    assert done.stdout == "Main: done (studies new 3)\n"
+    assert done.stderr.splitlines() == [
+        'CT "1": busy: It runs already.', 'Third: interrupted']
+    orthancs.say(sync=[{'label': 'Old', 'found': False}])
+    assert_one_sentence(sync(orthancs, '-l', 'Old'), 2, '"Old"')
 
 
 def test_sync_one_server_fails(orthancs):

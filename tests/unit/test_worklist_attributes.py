@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pydicom
 import pytest
 import pytz
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.charset import convert_encodings, decode_bytes
 
@@ -55,6 +55,7 @@ names = st.builds(
 
 # Texts
 
+@settings(deadline=None)
 @given(st.text())
 def test_texts_of_one_line_hold_no_control_and_no_backslash(text):
     for value, length in [
@@ -66,6 +67,7 @@ def test_texts_of_one_line_hold_no_control_and_no_backslash(text):
         value.encode('utf-8')
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_texts_of_several_lines_end_lines_with_crlf(text):
     for value, length in [
@@ -181,6 +183,7 @@ def test_person_name_leaves_out_what_the_character_set_has_not():
     assert make(official, [other], 'nonsense') == "Müller=王"
 
 
+@settings(deadline=None)
 @given(names, st.lists(names, max_size=3))
 def test_person_name_is_always_valid(official, others):
     value = attributes.person_name(official, others)
@@ -221,6 +224,7 @@ def test_patient_age(birth, at, age):
     assert attributes.patient_age(birth, at) == age
 
 
+@settings(deadline=None)
 @given(st.dates(), st.dates())
 def test_patient_age_is_always_valid(birth, at):
     assert re.fullmatch(
@@ -450,6 +454,7 @@ def test_encode_in_no_character_set():
         attributes.encode("é", 'IS0_IR 192')
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_characters='\x1b', exclude_categories=['Cs',
                 'Cc'])),

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from genshi.template import NewTextTemplate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trytond.modules.health_imaging_worklist import (
@@ -47,7 +47,8 @@ def view(**values):
     return RecordView(record(**values), {'request': {*values}})
 
 
-def render(source, template_type='dump2dcm', limits=rendering.LIMITS, **values):
+def render(
+        source, template_type='dump2dcm', limits=rendering.LIMITS, **values):
     return rendering.render(
         rendering.compile(source), values, template_type, limits)
 
@@ -125,6 +126,7 @@ def test_like_genshi(source):
         assert render(source, **VALUES) == genshi(source)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(
     [s for s in SNIPPETS if not s.startswith('$Name.')])))
 def test_like_genshi_in_any_order(sources):
@@ -158,6 +160,18 @@ def test_the_parts_of_a_sample():
     assert 'Penicillin\\Iodine\n' in text
     assert rendering.render(
         rendering.compile('${my.patient.party.name}'), variables) == 'Jane'
+
+
+def test_the_fields_of_a_sample():
+    variables = rendering.sample_variables(fields={
+            'gnuhealth.imaging.test.request': {'comment', 'patient'},
+            'gnuhealth.patient': {'puid', 'blood_type'}})
+    my = variables['my']
+    assert my.comment == my.patient.blood_type == "Sample"
+    assert my.patient.puid == variables['PatientID']
+    for view, name in [(my, 'date'), (my.patient, 'dob'), (my, '_record')]:
+        with pytest.raises(AttributeError):
+            getattr(view, name)
 
 
 # What a template needs
@@ -477,7 +491,9 @@ def test_long_sources_are_read_fast(source):
     assert time.monotonic() - start < 5
 
 
-@given(st.text('${}%#"\'\\()[]. \nabif=0123456789forinxwthes_:,+*-', max_size=80))
+@settings(deadline=None)
+@given(st.text(
+    '${}%#"\'\\()[]. \nabif=0123456789forinxwthes_:,+*-', max_size=80))
 def test_any_text_is_rendered_or_refused(source):
     try:
         rendering.render(
@@ -486,6 +502,7 @@ def test_any_text_is_rendered_or_refused(source):
         assert error.reason and 1 <= error.line <= source.count('\n') + 1
 
 
+@settings(deadline=None)
 @given(st.text('${}%#"\'\\()[]. \nabif=012forinxwthes_:,+*-', max_size=60))
 def test_any_expression_is_calculated_or_refused(expression):
     try:
@@ -560,7 +577,8 @@ def test_views_give_views():
 
 @pytest.mark.parametrize('name', [
         'secret', 'user', 'method', 'binary', 'mixed', 'cls', 'missing',
-        '__class__', '__dict__', '__name__', '_record', '_allowed', '__init__'])
+        '__class__', '__dict__', '__name__', '__init__', '_record',
+        '_allowed'])
 def test_views_give_nothing_else(name):
     view, _ = make_view()
     with pytest.raises(AttributeError, match=f'"{name}" of "request"'):
@@ -612,6 +630,7 @@ OBJECT = """\
 """
 
 
+@settings(deadline=None)
 @given(hostile)
 def test_no_value_breaks_a_dump(value):
     for source in [DUMP, DUMP.replace('value', 'my.comment')]:
@@ -627,6 +646,7 @@ def test_no_value_breaks_a_dump(value):
         assert ']' not in comment
 
 
+@settings(deadline=None)
 @given(hostile)
 def test_no_value_breaks_json(value):
     for source in [OBJECT, OBJECT.replace('value', 'my.comment')]:
@@ -678,6 +698,9 @@ def test_separators_of_names():
     assert render(
         '(0010,0010) PN [${my.comment + "^" + x}]', my=free, x='D^E') == (
         '(0010,0010) PN [A B C^D^E]')
+    assert render(
+        '(0010,0010) PN [$PatientName$PatientID]', PatientName='A^B=C',
+        PatientID='D^E=F') == '(0010,0010) PN [A^B=CD E F]'
 
 
 @pytest.mark.parametrize('expression, value', [
@@ -756,6 +779,7 @@ def test_expressions_that_write_the_format(value):
     assert json.loads(text)['PatientName'] == f'{clean} ^A'
 
 
+@settings(deadline=None)
 @given(hostile)
 def test_no_value_breaks_what_expressions_write(value):
     text = render(

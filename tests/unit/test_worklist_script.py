@@ -625,6 +625,11 @@ def test_folder_that_is_replaced(desk):
     with pytest.raises(script.FolderFailure, match="No such file"):
         desk.apply([make_entry(1)])
     desk.path.mkdir()
+    (desk.path / script.LOCK).mkdir()
+    for _ in range(2):
+        with pytest.raises(script.FolderFailure, match=script.LOCK):
+            desk.apply([make_entry(1)])
+    (desk.path / script.LOCK).rmdir()
     assert desk.apply([make_entry(1)]) == {'new': 1}
     other = script.Folder(desk.path, 'his')
     with pytest.raises(script.FolderFailure, match="Another instance"):

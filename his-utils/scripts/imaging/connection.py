@@ -613,7 +613,7 @@ class Trytond:
                     limit, tick)
             except _Expired:
                 if not again:
-                    raise Refused("The server ended the session at once.")
+                    raise
                 again = False
 
     def connect(self):
@@ -740,7 +740,8 @@ class Trytond:
 
     def _explain_status(self, status, model, method):
         if status == 401:
-            return _Expired("The session ended.")
+            return _Expired(f"trytond at {self.server.url} does not accept "
+                "the session that it gave.")
         if status == 403:
             return Unreachable(f"The database \"{self.server.database}\" "
                 f"does not offer {model}.{method}: its module {self.needs} "
@@ -758,7 +759,7 @@ class Trytond:
         return Unreachable(f"The server failed: {text}", temporary=True)
 
 
-class _Expired(Failure):
+class _Expired(Refused):
     "The session is over."
 
 

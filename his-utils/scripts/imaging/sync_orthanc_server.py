@@ -85,17 +85,20 @@ class Synchronization:
             MODEL, 'search_read', [('active', 'in', [True, False])], 0, None,
             None, ['label'])
         known = [server['label'] for server in servers]
-        missing = sorted(set(self.labels) - set(known))
+        missing = set(self.labels) - set(known)
         if missing:
-            names = ', '.join(f'"{label}"' for label in missing)
-            others = ', '.join(f'"{label}"' for label in sorted(known))
-            raise UsageFailure(f"There is no Orthanc server {names}. "
-                f"The labels are: {others or 'none'}.")
+            raise UsageFailure(f"There is no Orthanc server {_list(missing)}."
+                f" The labels are: {_list(known) or 'none'}.")
 
     def _tell(self, results):
         self.failed = False
         try:
             told = {result['label'] for result in results}
+            missing = {result['label'] for result in results
+                if result.get('found') is False}
+            if missing:
+                raise UsageFailure(
+                    f"There is no active Orthanc server {_list(missing)}.")
             for result in results:
                 self._tell_one(result)
         except (TypeError, KeyError, AttributeError):
@@ -111,13 +114,19 @@ class Synchronization:
             self.messages.info("There is no active and validated server.")
 
     def _tell_one(self, result):
-        counts = describe(result.get('run') or {})
-        text = f"{result['label']}: {result.get('state') or ''}"
+        counts = describe(result.get('run') or result)
+        text = f"{result['label']}: {result.get('state') or 'no run'}"
         if result.get('error'):
+            text = f"{text}: {result['error']}"
+        if result.get('error') or result.get('state') != 'done':
             self.failed = True
-            self.messages.error(f"{text}: {result['error']}{counts}")
+            self.messages.error(f"{text}{counts}")
         else:
             self.messages.info(f"{text}{counts}")
+
+
+def _list(labels):
+    return ', '.join(f'"{label}"' for label in sorted(labels))
 
 
 def describe(counts):

@@ -4,6 +4,7 @@
 """Publish the requested exams of GNU Health as worklist entries of an Orthanc
 server, so that modalities find their patients.  Run it with -h for a manual.
 """
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -381,24 +382,31 @@ class Folder:
 
         :raises FolderFailure: it cannot
         """
-        with self._failures():
-            status = os.stat(self.path)
-            if not stat.S_ISDIR(status.st_mode):
-                raise NotADirectoryError(
-                    errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            self._identity = status.st_dev, status.st_ino
-            os.listdir(self.path)
-            if not self.dry_run:
-                self._take()
-                self._sweep()
-                self._try()
+        try:
+            with self._failures():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
         self._load()
+
+    def _open(self):
+        status = os.stat(self.path)
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(
+                errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        os.listdir(self.path)
+        if not self.dry_run:
+            self._take()
+            self._sweep()
+            self._try()
+        self._identity = status.st_dev, status.st_ino
 
     def close(self):
         "Let others use the folder."
         if self._lock is not None:
             os.close(self._lock)
-        self._lock = None
+        self._lock = self._identity = None
 
     def refresh(self):
         """Return the entries that are there, Marks by name.
@@ -475,7 +483,7 @@ class Folder:
     def remove(self, name):
         "Remove an entry, if it is there; raise FolderFailure."
         if self._mark(name) and not self.dry_run:
-            with self._failures():
+            with self._failures(), contextlib.suppress(FileNotFoundError):
                 os.unlink(self._file(name))
                 self._dirty = True
 
@@ -1176,6 +1184,7 @@ class Check:
 
 
 def _hidden(file, group):
+    "Whether only a group that is not the folder's can read a file."
     status = os.stat(file)
     return status.st_gid != group and not status.st_mode & stat.S_IROTH
 
@@ -1268,10 +1277,11 @@ def work(options, messages, signals):
 def publish(options, server, target, fetch, messages, signals):
     "Publish once or, with -s, for ever; return the exit status."
     target.open()
-    if target.older():
-        messages.info(f"{target.older()} files in {target.where} seem to be "
-            "of an older version of this script: modalities see them too, "
-            "remove them when they are no longer needed.")
+    older = target.older()
+    if older:
+        messages.info(f"{older} files in {target.where} seem to be of an "
+            "older version of this script: modalities see them too, remove "
+            "them when they are no longer needed.")
     update = Update(
         fetch, Publisher(
             target, server.database,
