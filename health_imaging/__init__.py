@@ -3,7 +3,8 @@
 """Medical imaging for GNU Health: exams, orders, requests and results."""
 from trytond.pool import Pool
 
-from . import catalog, configuration, order, request, result, result_report
+from . import (
+    catalog, configuration, order, party, request, result, result_report)
 
 __all__ = ['register']
 
@@ -15,6 +16,7 @@ def register():
         configuration.Sequences,
         configuration.RequestSequence,
         configuration.ResultSequence,
+        party.Patient,
         request.Request,
         request.CancelRequestStart,
         order.OrderStart,
@@ -26,6 +28,7 @@ def register():
         module='health_imaging', type_='model')
     Pool.register(
         order.Order,
+        party.Replace,
         request.CancelRequest,
         request.GenerateResult,
         result.AmendResult,

@@ -17,7 +17,6 @@ from pydicom.datadict import (
     tag_for_keyword)
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.multival import MultiValue
@@ -26,8 +25,8 @@ from pydicom.tag import Tag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from .attributes import (
-    LENGTHS, TEXT_VRS, EncodingError, cut, encode, generate_uid, is_charset,
-    is_uid, repair_charset)
+    LENGTHS, TEXT_VRS, EncodingError, cut, encode, generate_uid, is_uid,
+    repair_charset)
 
 #: Modality Worklist Information Model - FIND (PS3.4 annex K.6.1)
 SOP_CLASS_UID = uid.UID('1.2.840.10008.5.1.4.31')
@@ -39,6 +38,7 @@ REASONS = {
     'characters': '"{value}" holds characters that {vr} does not allow.',
     'charset': '"{value}" is not a DICOM character set.',
     'duplicate': 'It is there twice.',
+    'depth': 'Sequences are nested too deeply.',
     'dump_block': 'Sequences and items are not opened and closed in turn.',
     'dump_bracket': 'A value that begins with "[" must end with "]".',
     'dump_line': 'A line of a dump is written as "(gggg,eeee) VR [value]".',
@@ -87,6 +87,7 @@ _STEP_KEYWORDS = frozenset([
         'ScheduledProtocolCodeSequence', 'ScheduledStationAETitle',
         'ScheduledStationName'])
 
+_MAX_DEPTH = 10
 _ASCII = 'ISO 2022 IR 6'
 _ENCODED_VRS = frozenset(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'])
 _ASCII_VRS = frozenset(['AE', 'AS', 'CS', 'DA', 'DT', 'TM', 'UI', 'UR'])
@@ -238,14 +239,22 @@ def _matching(pattern, convert=str, limit=20):
 
 
 def _parse_tag(text):
-    group, number = re.fullmatch(
-        r'\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)', text).groups()
-    return Tag(int(group, 16), int(number, 16))
+    match = re.fullmatch(r'\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)', text)
+    if not match:
+        raise ValueError(text)
+    return Tag(int(match[1], 16), int(match[2], 16))
+
+
+def _parse_integer_string(text):
+    # PS3.5 table 6.2-1 limits IS to what four bytes can hold.
+    if not -2 ** 31 <= int(text) < 2 ** 31:
+        raise ValueError(text)
+    return text
 
 
 _PARSERS = {
     'DS': _matching(_DECIMAL, limit=LENGTHS['DS']),
-    'IS': _matching(_INTEGER, limit=LENGTHS['IS']),
+    'IS': _matching(_INTEGER, _parse_integer_string, LENGTHS['IS']),
     'AT': _parse_tag,
     **{vr: _matching(_INTEGER, int) for vr in _INTEGER_VRS},
     **{vr: _matching(_DECIMAL, float) for vr in _FLOAT_VRS},
@@ -314,6 +323,8 @@ class _DumpReader:
         if vr == 'SQ':
             element = DataElement(tag, vr, [])
             self.open.append(element.value)
+            if len(self.open) > 2 * _MAX_DEPTH:
+                raise _error('depth', tag, self.line)
         else:
             element = _make_element(
                 tag, vr, self._read_value(tag, vr, value), self.line)
@@ -384,10 +395,12 @@ def _refuse_constant(name):
 
 
 class _JSONReader:
+    """Makes an entry of the pairs of one JSON ``text``."""
 
     def __init__(self, text):
         self.text = text
         self.notes = []
+        self.depth = 0
 
     def read(self, pairs):
         steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
@@ -428,8 +441,12 @@ class _JSONReader:
         if not isinstance(items, list) or not all(
                 isinstance(item, _Pairs) for item in items):
             raise _error('value', tag, line, value=value, vr=vr)
-        return DataElement(
-            tag, vr, [self._read_object(item) for item in items])
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise _error('depth', tag, line)
+        items = [self._read_object(item) for item in items]
+        self.depth -= 1
+        return DataElement(tag, vr, items)
 
     def _line(self, key):
         found = self.text.find(json.dumps(key, ensure_ascii=False))
@@ -440,17 +457,16 @@ def _find_tag(key):
     tag = tag_for_keyword(key)
     if tag is None and re.fullmatch('[0-9a-fA-F]{4},?[0-9a-fA-F]{4}', key):
         tag = int(key.replace(',', ''), 16)
-    return None if tag is None else Tag(tag)
+    known = tag is not None and dictionary_has_tag(tag)
+    return Tag(tag) if known else None
 
 
 def _scalar(tag, vr, value, line):
-    if value is None:
-        return ''
-    if isinstance(value, list) and not isinstance(value, _Pairs):
-        return '\\'.join(_scalar(tag, vr, item, line) for item in value)
-    if isinstance(value, (bool, list)):
+    several = isinstance(value, list) and not isinstance(value, _Pairs)
+    values = value if several else [value]
+    if any(isinstance(item, (bool, list)) for item in values):
         raise _error('value', tag, line, value=value, vr=vr)
-    return value if isinstance(value, str) else str(value)
+    return '\\'.join('' if item is None else str(item) for item in values)
 
 
 _READERS = {'dump2dcm': from_dump, 'json': from_json}
@@ -479,9 +495,9 @@ def fit(entry):
     steps = entry.get(_STEPS)
     if steps and len(steps.value) == 1:
         step = steps.value[0]
-        if 'ScheduledProcedureStepID' not in step:
-            step.ScheduledProcedureStepID = entry.get(
-                'RequestedProcedureID') or ''
+        number = entry.get('RequestedProcedureID')
+        if number and 'ScheduledProcedureStepID' not in step:
+            step.ScheduledProcedureStepID = number
     return entry
 
 
@@ -553,7 +569,7 @@ def _check_element(element):
     values = [str(value) for value in _values(element)]
     if element.tag == _CHARSET:
         term = '\\'.join(values)
-        if values and not is_charset(term):
+        if values and not repair_charset(term):
             yield 'charset', {'value': term}
         return
     if len(values) > 1 and _is_single(element.tag):
@@ -730,9 +746,9 @@ def read_back(data):
         entry = pydicom.dcmread(io.BytesIO(data))
         for element in entry.iterall():
             str(element.value)
-    except (InvalidDicomError, EOFError, ValueError, KeyError, TypeError,
-            AttributeError, NotImplementedError, OSError) as error:
-        raise _error('unreadable', detail=error) from None
+    except Exception as error:
+        # pydicom raises whatever comes up in bytes that are no data set.
+        raise _error('unreadable', detail=str(error).rstrip('.')) from None
     if entry.file_meta.get('MediaStorageSOPClassUID') != SOP_CLASS_UID:
         raise _error('unreadable', detail="it is no worklist entry")
     return entry

@@ -14,6 +14,9 @@ import re
 import time
 from collections import namedtuple
 from decimal import Decimal
+from functools import lru_cache
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from .attributes import MultiValue, clean, is_charset
 
@@ -276,6 +279,13 @@ def kind(value):
         }.get(type(value), "such a value")
 
 
+@lru_cache(maxsize=1024)
+def _may_be_names(variable):
+    # Variables that are no DICOM keywords may be names as well.
+    tag = tag_for_keyword(variable)
+    return tag is None or dictionary_VR(tag) == 'PN'
+
+
 class State:
     """What one evaluation knows and has used up so far."""
     __slots__ = (
@@ -292,7 +302,7 @@ class State:
     def fetch(self, name):
         """Return the variable ``name``, admitted."""
         try:
-            value = admit(self.variables[name], separators=True)
+            value = admit(self.variables[name], _may_be_names(name))
         except (KeyError, TypeError):
             raise UnknownVariableError('variable', name=name) from None
         self.names[name] = value
@@ -751,7 +761,7 @@ def _parse(source, mode, line):
         return ast.parse(source, mode=mode)
     except SyntaxError as error:
         line += (error.lineno or 1) - 1
-    except (ValueError, RecursionError, MemoryError):
+    except (ValueError, RecursionError, MemoryError, SystemError):
         pass
     raise TemplateSyntaxError('syntax', line, name=source)
 

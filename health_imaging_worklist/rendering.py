@@ -185,8 +185,9 @@ def render(template, variables, template_type=None, limits=LIMITS):
     `RecordView` and lists of these.
 
     ``template_type`` (``variables['template_type']`` by default) says if
-    values are escaped for a dump or for JSON. In the variables themselves,
-    not in the fields of records, ``^`` and ``=`` are the separators of PN.
+    values are escaped for a dump or for JSON. In variables with a keyword
+    of VR PN or with no keyword as name, not in other variables and in the
+    fields of records, ``^`` and ``=`` are the separators of PN.
 
     Raises UnknownVariableError, ForbiddenError, LimitError or
     EvaluationError with the line of the template.
@@ -537,58 +538,84 @@ def _count_lines(text):
 
 # A sample
 
-def _sample_record(model, **fields):
-    return SimpleNamespace(__name__=model, **fields)
+class _Sample(SimpleNamespace):
+    """A record that does not exist; fields not set are short texts."""
+
+    def __getattr__(self, name):
+        if name.startswith('_'):
+            raise AttributeError(name)
+        return "Sample"
+
+
+def _sample_party(name, lastname, gender):
+    return _Sample(
+        __name__='party.party', rec_name=f"{lastname}, {name}", name=name,
+        lastname=lastname, gender=gender, dob=dt.date(1980, 2, 29),
+        ref=_SAMPLE_ID)
+
+
+def _sample_patient():
+    party = _sample_party("Jane", "Doe", 'f')
+    return _Sample(
+        __name__='gnuhealth.patient', rec_name=party.rec_name, party=party,
+        puid=party.ref, dob=party.dob, gender=party.gender,
+        biological_sex=party.gender, lastname=party.lastname)
+
+
+def _sample_professional():
+    party = _sample_party("Ann", "Roe", 'f')
+    specialty = _Sample(__name__='gnuhealth.specialty', name="Radiology")
+    return _Sample(
+        __name__='gnuhealth.healthprofessional', rec_name=party.rec_name,
+        party=party, main_specialty=_Sample(
+            __name__='gnuhealth.hp_specialty', specialty=specialty),
+        institution=_Sample(__name__='gnuhealth.institution', party=party))
+
+
+def _sample_exam():
+    type_ = _Sample(
+        __name__='gnuhealth.imaging.test.type', name="CT", code='CT')
+    return _Sample(
+        __name__='gnuhealth.imaging.test', rec_name="Head CT",
+        name="Head CT", code='CT-HEAD', aetitle='CT1', test_type=type_)
 
 
 def _sample_request():
-    party = _sample_record(
-        'party.party', rec_name="Doe, Jane", name="Jane", lastname="Doe",
-        ref="SAMPLE-1", dob=dt.date(1980, 2, 29), gender='f')
-    patient = _sample_record(
-        'gnuhealth.patient', rec_name="Doe, Jane", puid="SAMPLE-1",
-        party=party, name=party, gender='f', dob=party.dob)
-    doctor = _sample_record(
-        'gnuhealth.healthprofessional', rec_name="Roe, Ann", party=party,
-        name=party, code="HP-1", main_specialty=None)
-    kind = _sample_record(
-        'gnuhealth.imaging.test.type', rec_name="CT", name="CT", code='CT')
-    exam = _sample_record(
-        'gnuhealth.imaging.test', rec_name="Head CT", name="Head CT",
-        code='CT-HEAD', aetitle='CT1', test_type=kind)
-    return _sample_record(
-        'gnuhealth.imaging.test.request', rec_name="ORDER-1-01",
-        request='ORDER-1', request_line='ORDER-1-01-01',
-        date=dt.datetime(2026, 1, 31, 13, 30), urgent=False,
-        comment="Sample", state='requested', patient=patient, doctor=doctor,
-        requested_test=exam, context=None, computed_age='45y 11m 2d',
-        merge_id=_SAMPLE_UID, worklist_status='todo')
+    return _Sample(
+        __name__='gnuhealth.imaging.test.request', request='ORDER-1',
+        request_line='ORDER-1-01-01', date=dt.datetime(2026, 1, 31, 13, 30),
+        urgent=False, modality='CT', patient=_sample_patient(),
+        doctor=_sample_professional(), requested_test=_sample_exam(),
+        comment="Sample", context=_Sample(
+            __name__='gnuhealth.pathology', name="Headache"),
+        merge_id=attributes.generate_uid(value=_SAMPLE_ID))
 
 
-_SAMPLE_UID = attributes.generate_uid(value='sample')
+_SAMPLE_ID = 'SAMPLE-1'
 
 
-def _open_fields(record, fields):
+def _set_fields(record, fields):
+    """Add the names of the fields that ``record`` and the records in it
+    have to ``fields``, by model; return it."""
     names = fields.setdefault(record.__name__, set())
     for name, value in vars(record).items():
         if not name.startswith('_'):
             names.add(name)
-            if hasattr(value, '__name__'):
-                _open_fields(value, fields)
+            if isinstance(value, _Sample):
+                _set_fields(value, fields)
     return fields
 
 
 def sample_variables(
-        template_type=DUMP2DCM, charset='ISO_IR 192', my=None):
+        template_type=DUMP2DCM, charset='ISO_IR 192', fields=None):
     """Return the variables of a template for a patient that does not exist,
     to try the template when it is saved.
 
-    ``my`` is the `RecordView` of a request; without it one of the fields
-    that a request of GNU Health has is made.
+    ``fields`` are those of `RecordView` for "my"; by default the usual ones
+    of a request, its patient, exam and health professional.
     """
     request = _sample_request()
-    if my is None:
-        my = RecordView(request, _open_fields(request, {}))
+    my = RecordView(request, fields or _set_fields(request, {}))
     patient, doctor = attributes.Name("Doe", "Jane"), attributes.Name(
         "Roe", "Ann", prefix="Dr")
     at, timezone = request.date, 'America/Lima'

@@ -25,35 +25,14 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import attributes, dataset, rendering
 from .exceptions import MergeIDError, WorklistEntryError
-from .template import error_text
+from .template import OPEN_FIELDS, error_text
 
 # Entries that changed so long before the last poll are told again, because a
 # transaction may take this long to be seen.
 OVERLAP = dt.timedelta(minutes=2)
 
-# What templates may read of a request through "my".
-OPEN_FIELDS = {
-    'gnuhealth.imaging.test.request': {
-        'request', 'request_line', 'date', 'urgent', 'comment', 'state',
-        'merge_id', 'modality', 'patient', 'requested_test', 'doctor',
-        'context', 'rec_name'},
-    'gnuhealth.patient': {
-        'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
-        'biological_sex', 'party', 'critical_info', 'crit_allergic',
-        'crit_dbt', 'crit_hbp', 'crit_cardio', 'rec_name'},
-    'party.party': {
-        'name', 'lastname', 'ref', 'dob', 'gender', 'rec_name'},
-    'gnuhealth.imaging.test': {
-        'name', 'code', 'aetitle', 'test_type', 'rec_name'},
-    'gnuhealth.imaging.test.type': {'name', 'code', 'rec_name'},
-    'gnuhealth.healthprofessional': {
-        'code', 'puid', 'party', 'institution', 'main_specialty',
-        'rec_name'},
-    'gnuhealth.hp_specialty': {'specialty', 'rec_name'},
-    'gnuhealth.specialty': {'name', 'code', 'rec_name'},
-    'gnuhealth.institution': {'code', 'party', 'rec_name'},
-    'gnuhealth.pathology': {'name', 'code', 'rec_name'},
-    }
+# How long requests that are done can still be told to machines, on demand.
+KEPT_DONE = dt.timedelta(days=30)
 
 # DICOM has no codes for these in the worklist, machines show the words.
 _ALERTS = [
@@ -364,7 +343,9 @@ class Request(metaclass=PoolMeta):
         """Return the worklist entries, all or those that changed.
 
         :param str since: the cursor of the former call, None for all
-        :param dict filters: `aetitles` and `modalities`, lists of str
+        :param dict filters: `aetitles` and `modalities`, lists of str;
+            `done`, whether requests that are done are told as well while
+            they have no images
         :return: dict with `cursor` (str), `full` (whether all are listed),
             `entries` and `removed`, lists of dicts; an entry has `dicom`,
             the bytes of its file, or `error`, a sentence
@@ -373,11 +354,7 @@ class Request(metaclass=PoolMeta):
         moment = _parse_cursor(since)
         cursor = dt.datetime.now().isoformat()
         with without_check_access():
-            domain = [
-                ('state', '=', 'requested'),
-                ('worklist_status', '=', 'todo'),
-                *cls._worklist_filters(filters or {}),
-                ]
+            domain = cls._worklist_domain(filters or {})
             removed = []
             if moment:
                 moment -= OVERLAP
@@ -386,22 +363,42 @@ class Request(metaclass=PoolMeta):
             requests = cls.search(domain, order=[('id', 'ASC')])
             with Transaction().set_context(_worklist_batch=Batch()):
                 entries = [r._worklist_entry() for r in requests]
+        told = {entry['id'] for entry in entries}
         return {
             'cursor': cursor,
             'full': moment is None,
             'entries': entries,
-            'removed': removed,
+            'removed': [r for r in removed if r['id'] not in told],
             }
 
     @classmethod
-    def _worklist_filters(cls, filters):
-        domain = []
+    def _worklist_domain(cls, filters):
+        """Return the domain of the requests that machines are told of."""
+        domain = [[
+                ('state', '=', 'requested'),
+                ('worklist_status', '=', 'todo'),
+                ]]
+        if filters.get('done'):
+            since = dt.datetime.now() - KEPT_DONE
+            domain = [['OR', domain, [
+                        ('state', '=', 'done'),
+                        ('done_at', '>=', since),
+                        *cls._without_images(),
+                        ]]]
         if filters.get('aetitles'):
             domain.append(
                 ('requested_test.aetitle', 'in', list(filters['aetitles'])))
         if filters.get('modalities'):
             domain.append(('modality', 'in', list(filters['modalities'])))
         return domain
+
+    @classmethod
+    def _without_images(cls):
+        """Return a domain of the requests without images.
+
+        Modules that know of images extend this.
+        """
+        return []
 
     @classmethod
     def _changed_since(cls, moment):
@@ -436,8 +433,7 @@ class Request(metaclass=PoolMeta):
             changed |= Coalesce(part.write_date, part.create_date) >= moment
         changed |= party.id.in_(renamed) | doctor_party.id.in_(renamed)
         return query.select(table.id,
-            where=(table.state == 'requested')
-            & (table.worklist_status == 'todo') & changed)
+            where=table.state.in_(['requested', 'done']) & changed)
 
     @classmethod
     def _removed_since(cls, moment):

@@ -10,6 +10,30 @@ from trytond.transaction import Transaction
 from . import attributes, dataset, rendering
 from .exceptions import CharsetError, WorklistTemplateError
 
+# What templates may read of a request through "my".
+OPEN_FIELDS = {
+    'gnuhealth.imaging.test.request': {
+        'request', 'request_line', 'date', 'urgent', 'comment', 'state',
+        'merge_id', 'modality', 'patient', 'requested_test', 'doctor',
+        'context', 'rec_name'},
+    'gnuhealth.patient': {
+        'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
+        'biological_sex', 'party', 'critical_info', 'crit_allergic',
+        'crit_dbt', 'crit_hbp', 'crit_cardio', 'rec_name'},
+    'party.party': {
+        'name', 'lastname', 'ref', 'dob', 'gender', 'rec_name'},
+    'gnuhealth.imaging.test': {
+        'name', 'code', 'aetitle', 'test_type', 'rec_name'},
+    'gnuhealth.imaging.test.type': {'name', 'code', 'rec_name'},
+    'gnuhealth.healthprofessional': {
+        'code', 'puid', 'party', 'institution', 'main_specialty',
+        'rec_name'},
+    'gnuhealth.hp_specialty': {'specialty', 'rec_name'},
+    'gnuhealth.specialty': {'name', 'code', 'rec_name'},
+    'gnuhealth.institution': {'code', 'party', 'rec_name'},
+    'gnuhealth.pathology': {'name', 'code', 'rec_name'},
+    }
+
 _compile = lru_cache(maxsize=256)(rendering.compile)
 
 
@@ -97,7 +121,7 @@ class WorklistTemplate(ModelSQL, ModelView):
         worklist entry of a sample patient."""
         try:
             variables = rendering.sample_variables(
-                self.template_type, self.charset or '')
+                self.template_type, self.charset or '', OPEN_FIELDS)
             compiled = rendering.compile(self.template, variables.keys())
             self.to_file(rendering.render(
                     compiled, variables, self.template_type))

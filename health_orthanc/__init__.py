@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    add_server, full_synchronize, get_new_studies, legacy, patient, result,
-    server, study)
+    add_server, candidate, full_synchronize, get_new_studies, legacy, link_log,
+    patient, request, result, server, study)
 
 __all__ = ['register']
 
@@ -17,10 +17,16 @@ def register():
         server.Cron,
         patient.OrthancPatient,
         patient.Patient,
+        patient.Party,
+        patient.PersonName,
+        patient.AlternativeID,
         study.Study,
         study.StudySeries,
         study.SeriesInstance,
         legacy.FormerStudy,
+        candidate.LinkCandidate,
+        link_log.LinkLog,
+        request.Request,
         result.Result,
         add_server.AddServerStart,
         add_server.AddServerDone,

@@ -4,19 +4,25 @@
 import json
 from collections import defaultdict
 
+from sql import Null
 from sql.functions import Lower
 
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from . import matching, storage
+from . import candidate, matching, storage
+from .link_log import shown_differ, values_of
 
 # Texts of a study in which a machine may have put the UID of its request.
 _TEXTS = [
     'patient_id', 'description', 'study_id', 'accession_number',
     'institution', 'referring_physician_name', 'requesting_physician_name',
     'performing_physician_name', 'requested_procedure_description']
+# Where the first of January stands for unknown birthdays, one date is that
+# of thousands: reading them all costs more than it protects.
+_MOST_BORN_ON_ONE_DAY = 2000
 
 
 def link_studies(ids):
@@ -37,54 +43,70 @@ def link_studies(ids):
 
 
 def _link(Study, studies):
-    facts = {s: _study_facts(s) for s in studies}
+    pool = Pool()
+    LinkLog = pool.get('gnuhealth.orthanc.link_log')
+    facts = {s: study_facts(s) for s in studies}
     index = _index(facts.values())
-    changes = defaultdict(list)
-    before = {s.id: s.link_state for s in studies}
-    requests = set()
+    same, lines, candidates, requests = defaultdict(list), [], {}, set()
     for study, fact in facts.items():
         decision = matching.decide(fact, index)
-        values = _values(decision, index)
+        before, after = values_of(study), _values(decision, index)
         if decision.request:
             requests.add(decision.request)
-        if any(_id(getattr(study, n)) != v for n, v in values.items()):
-            changes[tuple(values.items())].append(study.id)
-    for values, ids in changes.items():
+        if decision.candidates or before['link_state'] == 'review':
+            candidates[study.id] = decision.candidates
+        if before != after:
+            same[tuple(after.items())].append(study.id)
+        if shown_differ(before, after):
+            lines.append((study, before, after))
+    for values, ids in same.items():
         storage.set_values(Study, ids, **dict(values))
-    _images_are_there(requests)
-    return sum(
-        len([i for i in ids if before[i] != 'linked'])
-        for values, ids in changes.items()
-        if dict(values)['link_state'] == 'linked')
-
-
-def _id(value):
-    return getattr(value, 'id', value)
+    _replace_candidates(candidates)
+    LinkLog.note(lines)
+    images_are_there(requests)
+    return sum(1 for _, before, after in lines
+        if after['link_state'] == 'linked' != before['link_state'])
 
 
 def _values(decision, index):
-    """Return the values of a study for a decision."""
+    """Return the values of a study for a decision, named as in KEPT."""
     request = index.requests.get(decision.request)
     reason = decision.review_reason
     return {
+        'link_rule': decision.link_rule,
+        'link_state': decision.link_state,
         'patient': decision.patient,
         'request': decision.request,
         'imaging_test': decision.result,
-        'merge_id': request.merge_id if request else None,
-        'link_rule': decision.link_rule,
-        'link_state': decision.link_state,
         'review_code': reason.code if reason else None,
         'review_parameters': (
             json.dumps(reason.parameters, default=str, sort_keys=True)
             if reason else None),
+        'merge_id': request.merge_id if request else None,
         }
 
 
-def _study_facts(study):
+def _replace_candidates(candidates):
+    """Keep the candidates of studies instead of those before."""
+    Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
+    if not candidates:
+        return
+    Candidate.delete(Candidate.search([('study', 'in', list(candidates))]))
+    Candidate.create([
+            candidate.row(study, choice)
+            for study, choices in candidates.items() for choice in choices])
+
+
+def study_facts(study):
+    """Return what is known of a study, for matching.
+
+    :rtype: matching.StudyFacts
+    """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     texts = [getattr(study, name) for name in _TEXTS]
     texts.append(Study.get_merge_id(study))
     modalities = filter(None, (study.modalities or '').split(', '))
+    by_rule = study.request and study.link_rule != 'person'
     return matching.StudyFacts(
         id=study.id,
         study_instance_uid=study.study_instance_UID,
@@ -95,14 +117,23 @@ def _study_facts(study):
         accession_number=study.accession_number,
         modalities=frozenset(modalities),
         study_date=study.study_date,
-        texts=tuple(filter(None, texts)))
+        texts=tuple(filter(None, texts)),
+        request=study.request.id if by_rule else None)
+
+
+def uid_roots():
+    """Return the beginnings of the UIDs that requests have or had."""
+    root = config.get('health_imaging_worklist', 'uid_root', default='2.25')
+    return tuple(dict.fromkeys([
+                *matching.UID_ROOTS, root.rstrip('.') + '.']))
 
 
 def _index(facts):
     """Read the requests and patients that may belong to studies."""
     uids, numbers, identifiers, births = set(), set(), set(), set()
+    roots = uid_roots()
     for fact in facts:
-        keys = matching.keys(fact)
+        keys = matching.keys(fact, roots)
         uids |= keys.uids
         numbers |= keys.accession_numbers
         identifiers |= keys.identifiers
@@ -112,20 +143,19 @@ def _index(facts):
     patients |= _patients(identifiers, births)
     return matching.Index(
         [_request_facts(r) for r in requests],
-        _patient_facts(patients))
+        patient_facts(patients), roots)
 
 
 def _requests(uids, numbers):
     Request = Pool().get('gnuhealth.imaging.test.request')
-    domain = ['OR']
-    if numbers:
-        domain += [
-            ('request_line', 'in', list(numbers)),
-            ('request', 'in', list(numbers)),
-            ]
+    table = Request.__table__()
+    folded = list({n.lower() for n in numbers})
+    where = Lower(table.request_line).in_(folded or [''])
+    where |= Lower(table.request).in_(folded or [''])
     if uids and 'merge_id' in Request._fields:
-        domain.append(('merge_id', 'in', list(uids)))
-    return Request.search(domain) if len(domain) > 1 else []
+        where |= table.merge_id.in_(list(uids))
+    rows = storage.execute(table.select(table.id, where=where))
+    return Request.browse([id_ for id_, in rows])
 
 
 def _request_facts(request):
@@ -142,7 +172,7 @@ def _request_facts(request):
 
 
 def _patients(identifiers, births):
-    """Return the ids of the patients with some identifiers or birth dates."""
+    """Return the patients with some identifiers or dates of birth."""
     pool = Pool()
     party = pool.get('party.party').__table__()
     patient = pool.get('gnuhealth.patient').__table__()
@@ -156,17 +186,22 @@ def _patients(identifiers, births):
         found.update(storage.execute(query.select(patient.id,
                     where=Lower(party.ref).in_(sub)
                     | party.id.in_(others))))
-    for sub in grouped_slice(list(births), 1000):
-        found.update(storage.execute(
-                query.select(patient.id, where=party.dob.in_(list(sub)))))
+    for birth in births:
+        found.update(storage.execute(query.select(patient.id,
+                    where=party.dob == birth,
+                    limit=_MOST_BORN_ON_ONE_DAY)))
     Patient = pool.get('gnuhealth.patient')
     return set(Patient.browse([id_ for id_, in found]))
 
 
-def _patient_facts(patients):
-    """Return PatientFacts, with the names of all patients read at once."""
-    pool = Pool()
-    PersonName = pool.get('gnuhealth.person_name')
+def patient_facts(patients):
+    """Return what is known of patients, for matching.
+
+    Their names are read at once.
+
+    :rtype: list of matching.PatientFacts
+    """
+    PersonName = Pool().get('gnuhealth.person_name')
     table = PersonName.__table__()
     parties = [p.party.id for p in patients]
     names = defaultdict(list)
@@ -194,8 +229,11 @@ def _one_patient_facts(patient, names):
         birth_date_estimated=bool(party.est_dob))
 
 
-def _images_are_there(requests):
-    """Take requests off the worklist: their images have arrived."""
+def images_are_there(requests):
+    """Take requests off the worklist: their images have arrived.
+
+    :param requests: ids of requests
+    """
     Request = Pool().get('gnuhealth.imaging.test.request')
     if not requests or 'worklist_status' not in Request._fields:
         return
@@ -205,6 +243,50 @@ def _images_are_there(requests):
             ])
     storage.set_values(
         Request, [r.id for r in todo], worklist_status='done')
+
+
+# When something else than a study changes
+
+def relink_requests(requests):
+    """Decide again on the studies that requests may be concerned with.
+
+    Images may have come before their order was written.
+    """
+    if not requests:
+        return
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    table = Study.__table__()
+    numbers = {
+        n.lower() for r in requests for n in [r.request, r.request_line] if n}
+    identifiers = {
+        r.patient.puid.lower() for r in requests if r.patient.puid}
+    uids = {r.merge_id for r in requests if getattr(r, 'merge_id', None)}
+    where = reduce_ids(table.request, [r.id for r in requests])
+    unsettled = table.study_instance_UID.in_(list(uids) or [''])
+    unsettled |= Lower(table.accession_number).in_(list(numbers) or [''])
+    unsettled |= Lower(table.patient_id).in_(list(identifiers) or [''])
+    _relink(table, where | (unsettled & (table.request == Null)))
+
+
+def relink_patients(patients):
+    """Decide again on the studies that patients may be concerned with."""
+    if not patients:
+        return
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    table = Study.__table__()
+    identifiers = {p.puid.lower() for p in patients if p.puid}
+    identifiers |= {
+        a.code.lower() for p in patients for a in p.party.alternative_ids}
+    where = reduce_ids(table.patient, [p.id for p in patients])
+    where |= Lower(table.patient_id).in_(list(identifiers) or [''])
+    _relink(table, where)
+
+
+def _relink(table, where):
+    rows = storage.execute(table.select(table.id,
+            where=where & (
+                (table.link_rule == Null) | (table.link_rule != 'person'))))
+    link_studies([id_ for id_, in rows])
 
 
 def reason_text(code, parameters):

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients of Orthanc servers, and what a patient of GNU Health gains."""
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.pool import PoolMeta
+from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 
-from . import records
+from . import linking, matching, records, storage
+
+# What of a person says whether a study may be theirs.
+_IDENTITY = {'ref', 'dob', 'gender', 'name', 'lastname', 'est_dob'}
 
 
 class OrthancPatient(ModelSQL, ModelView):
@@ -47,6 +50,29 @@ class OrthancPatient(ModelSQL, ModelView):
             ]
         cls._sql_indexes.add(Index(table, (table.ident, Index.Equality())))
 
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        actions = iter(args)
+        for patients, values in zip(actions, actions):
+            if values.get('patient'):
+                cls._link_studies(patients)
+
+    @classmethod
+    def _link_studies(cls, patients):
+        """Give the local patient the unlinked studies that do not contradict.
+        """
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        for patient in cls.browse(patients):
+            facts, = linking.patient_facts([patient.patient])
+            studies = [s for s in patient.imaging_studies
+                if not s.patient
+                and not (s.link_rule == 'person')
+                and not matching.contradiction(
+                    linking.study_facts(s), facts)]
+            if studies:
+                Study.write(studies, {'patient': patient.patient.id})
+
     def get_readable_name(self, name):
         return records.readable_name(self.name)
 
@@ -76,3 +102,88 @@ class Patient(metaclass=PoolMeta):
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'patient', "Orthanc Studies",
         readonly=True)
+
+    @classmethod
+    def create(cls, vlist):
+        patients = super().create(vlist)
+        linking.relink_patients(patients)
+        return patients
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        actions = iter(args)
+        linking.relink_patients(cls.browse([
+                    p for patients, values in zip(actions, actions)
+                    if 'biological_sex' in values for p in patients]))
+
+    @classmethod
+    def merge_imaging(cls, source, destination):
+        """Move the studies of a patient to another one, with requests and
+        results."""
+        pool = Pool()
+        super().merge_imaging(source, destination)
+        for name in [
+                'gnuhealth.imaging_orthanc.study',
+                'gnuhealth.orthanc.patient']:
+            Model = pool.get(name)
+            table = Model.__table__()
+            rows = storage.execute(table.select(
+                    table.id, where=table.patient == source.id))
+            storage.set_values(
+                Model, [id_ for id_, in rows], patient=destination.id)
+        linking.relink_patients([destination])
+
+
+class Party(metaclass=PoolMeta):
+    __name__ = 'party.party'
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        actions = iter(args)
+        relink_parties([
+                p for parties, values in zip(actions, actions)
+                if _IDENTITY & values.keys() for p in parties])
+
+
+class PersonName(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.person_name'
+
+    @classmethod
+    def create(cls, vlist):
+        names = super().create(vlist)
+        relink_parties([n.party for n in names if n.party])
+        return names
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        relink_parties([
+                n.party for names in args[::2] for n in names if n.party])
+
+
+class AlternativeID(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.person_alternative_identification'
+
+    @classmethod
+    def create(cls, vlist):
+        identifications = super().create(vlist)
+        relink_parties([i.party for i in identifications if i.party])
+        return identifications
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        relink_parties([
+                i.party for ids in args[::2] for i in ids if i.party])
+
+
+def relink_parties(parties):
+    """Decide again on the studies of the patients that people are."""
+    Patient = Pool().get('gnuhealth.patient')
+    if parties:
+        linking.relink_patients(Patient.search([
+                    ('party', 'in', list({p.id for p in parties})),
+                    ('active', 'in', [True, False]),
+                    ]))

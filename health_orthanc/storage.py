@@ -143,15 +143,26 @@ def _update(Model, id_, values):
 
 def set_values(Model, ids, **values):
     """Write the same values to rows given by their ids."""
+    ids = list(ids)
     table = Model.__table__()
     names = list(values)
-    for sub in grouped_slice(list(ids), _ROWS):
+    for sub in grouped_slice(ids, _ROWS):
         execute(table.update(
                 [getattr(table, n) for n in names]
                 + [table.write_uid, table.write_date],
                 [values[n] for n in names]
                 + [Transaction().user, CurrentTimestamp()],
                 where=reduce_ids(table.id, list(sub))))
+    _forget(Model, ids)
+
+
+def _forget(Model, ids):
+    """Let records read rows again that were written behind their back."""
+    transaction = Transaction()
+    transaction.counter += 1
+    for cache in transaction.cache.values():
+        for id_ in ids if Model.__name__ in cache else ():
+            cache[Model.__name__].pop(id_, None)
 
 
 def delete(Model, ids):

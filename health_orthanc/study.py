@@ -4,15 +4,19 @@
 import logging
 from urllib.parse import quote
 
+from sql.functions import Lower
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
+from trytond.transaction import Transaction
 
 from . import client as orthanc
-from . import records
+from . import linking, records
 from .exceptions import (
     FinalResultError, NoPictureError, NoResultError, StudyMismatchError)
+from .link_log import shown_differ, values_of
 from .server import user_errors
 
 logger = logging.getLogger(__name__)
@@ -58,6 +62,12 @@ class Study(ModelSQL, ModelView):
         fields.Text("Reason for Review",
             states={'invisible': ~Eval('review_code')}),
         'get_review_reason')
+    candidates = fields.One2Many(
+        'gnuhealth.imaging_orthanc.link_candidate', 'study', "Candidates",
+        readonly=True, states={'invisible': ~Eval('candidates', [])})
+    link_log = fields.One2Many(
+        'gnuhealth.orthanc.link_log', 'study', "History of the Link",
+        readonly=True)
     notes = fields.Text("Notes")
 
     orthanc_server = fields.Many2One(
@@ -139,6 +149,19 @@ class Study(ModelSQL, ModelView):
                 Index(table, (table.study_date, Index.Range(order='DESC'))),
                 Index(table, (table.link_state, Index.Equality())),
                 Index(table, (table.request, Index.Equality())),
+                Index(table, (Lower(table.accession_number),
+                        Index.Equality())),
+                Index(table, (Lower(table.patient_id), Index.Equality())),
+                })
+        cls._buttons.update({
+                'reject': {
+                    'invisible': Eval('link_state') != 'review',
+                    'depends': ['link_state'],
+                    },
+                'undo_link': {
+                    'invisible': ~Eval('link_log', []),
+                    'depends': ['link_log'],
+                    },
                 })
         cls._order = [
             ('study_date', 'DESC NULLS LAST'),
@@ -189,7 +212,6 @@ class Study(ModelSQL, ModelView):
         return [('patient_name', operator, value)]
 
     def get_review_reason(self, name):
-        from . import linking
         return linking.reason_text(self.review_code, self.review_parameters)
 
     def get_server(self, name):
@@ -248,23 +270,91 @@ class Study(ModelSQL, ModelView):
 
     @classmethod
     def write(cls, *args):
-        actions = iter(args)
-        args = []
-        for studies, values in zip(actions, actions):
-            if {'patient', 'imaging_test'} & values.keys():
-                values = {**cls._linked_by_person(values), **values}
-            args.extend((studies, values))
-        super().write(*args)
+        """Write, and keep who linked studies to what.
 
-    @classmethod
-    def _linked_by_person(cls, values):
-        linked = values.get('patient') or values.get('imaging_test')
-        return {
+        A link that a person makes is never touched by a rule.
+        """
+        actions = iter(args)
+        args, before = [], {}
+        for studies, values in zip(actions, actions):
+            if {'patient', 'request', 'imaging_test'} & values.keys():
+                before.update((s, values_of(s)) for s in studies)
+                for study in studies:
+                    args.extend(([study], study._linked_by_person(values)))
+            else:
+                args.extend((studies, values))
+        super().write(*args)
+        cls._note_links(before)
+
+    def _linked_by_person(self, values):
+        """Return the values to write for a link made by a person."""
+        values = {
             'link_rule': 'person',
-            'link_state': 'linked' if linked else 'unlinked',
             'review_code': None,
             'review_parameters': None,
-            }
+            **values}
+        self._keep_one_patient(values)
+        patient = values.get('patient', self.patient)
+        result = values.get('imaging_test', self.imaging_test)
+        values.setdefault(
+            'link_state', 'linked' if patient or result else 'unlinked')
+        return values
+
+    def _keep_one_patient(self, values):
+        """Complete the patient from the result, and let go of the request
+        and the result of a patient that the study had before."""
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        if values.get('imaging_test'):
+            result = Result(values['imaging_test'])
+            if 'patient' not in values and not self.patient:
+                values['patient'] = result.patient.id
+            values.setdefault(
+                'request', result.request.id if result.request else None)
+            return
+        if 'patient' in values:
+            for name in ['request', 'imaging_test']:
+                linked = getattr(self, name)
+                if linked and linked.patient.id != values['patient']:
+                    values.setdefault(name, None)
+
+    @classmethod
+    def _note_links(cls, before):
+        """Keep lines for links that changed, and end their review."""
+        pool = Pool()
+        LinkLog = pool.get('gnuhealth.orthanc.link_log')
+        Candidate = pool.get('gnuhealth.imaging_orthanc.link_candidate')
+        lines = []
+        for study, former in before.items():
+            after = values_of(cls(study.id))
+            if shown_differ(former, after):
+                lines.append((study, former, after))
+        if not lines:
+            return
+        action = Transaction().context.get('_link_action')
+        LinkLog.note(lines, action)
+        Candidate.delete(Candidate.search([
+                    ('study', 'in', [s.id for s, _, _ in lines])]))
+        linking.images_are_there(
+            [after['request'] for _, _, after in lines if after['request']])
+
+    @classmethod
+    @ModelView.button
+    def reject(cls, studies):
+        """None of the candidates: leave the studies unlinked for ever."""
+        cls.write(studies, {
+                'patient': None, 'request': None, 'imaging_test': None})
+
+    @classmethod
+    @ModelView.button
+    def undo_link(cls, studies):
+        """Take back the last change of the link of each study."""
+        with Transaction().set_context(_link_action='undo'):
+            for study in studies:
+                lines = [l for l in study.link_log if l.action != 'undo']
+                if lines:
+                    cls.write([study], lines[0].former())
+        linking.link_studies(
+            [s.id for s in cls.browse(studies) if s.link_rule != 'person'])
 
     @classmethod
     def get_merge_id(cls, study):

@@ -305,7 +305,7 @@ def test_a_correct_entry():
             ('expected', 'ScheduledProcedureStepID', None)),
         ('[Head CT]', '[]',
             ('expected', 'RequestedProcedureDescription', 5)),
-        ('[ISO_IR 192]', '[IS0_IR 192]',
+        ('[ISO_IR 192]', '[ISO_IR 999]',
             ('charset', 'SpecificCharacterSet', 1)),
         ('[ISO_IR 192]', '[ISO_IR 192\\ISO 2022 IR 87]',
             ('charset', 'SpecificCharacterSet', 1)),
@@ -484,6 +484,11 @@ def test_the_character_set_of_a_file(written, given_, used):
     entry = dataset.from_dump(correct('ISO_IR 192', written))
     read = dataset.read_back(dataset.to_bytes(entry, given_))
     assert read.get('SpecificCharacterSet') == used
+
+
+def test_misspelled_character_set():
+    data = dataset.convert(correct('ISO_IR 192', 'IS0_IR 192'), 'dump2dcm')
+    assert dataset.read_back(data).SpecificCharacterSet == 'ISO_IR 192'
 
 
 def test_unknown_character_set():

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The patients and requests among which a person chooses for a study."""
+from trytond.model import ModelSQL, ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Eval, If, In
+
+# The columns side by side, named as in matching.Difference.
+ATTRIBUTES = [
+    ('name', "Name"),
+    ('birth_date', "Date of Birth"),
+    ('sex', "Sex"),
+    ('patient_id', "Patient ID"),
+    ('study_date', "Date"),
+    ('modality', "Modality"),
+    ('accession_number', "Accession Number"),
+    ]
+# Verdicts of matching that a person has to look at.
+DOUBTFUL = {'unsure', 'unreadable', 'differs', 'similar', 'short'}
+
+
+class LinkCandidate(ModelSQL, ModelView):
+    "Candidate for a Study"
+    __name__ = 'gnuhealth.imaging_orthanc.link_candidate'
+
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", required=True,
+        readonly=True, ondelete='CASCADE')
+    patient = fields.Many2One(
+        'gnuhealth.patient', "Patient", required=True, readonly=True,
+        ondelete='CASCADE')
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Request", readonly=True,
+        ondelete='CASCADE')
+    name = fields.Char("Name", readonly=True)
+    birth_date = fields.Char("Date of Birth", readonly=True)
+    sex = fields.Char("Sex", readonly=True)
+    patient_id = fields.Char("Patient ID", readonly=True)
+    study_date = fields.Char("Date", readonly=True)
+    modality = fields.Char("Modality", readonly=True)
+    accession_number = fields.Char("Accession Number", readonly=True)
+    differing = fields.MultiSelection(
+        ATTRIBUTES, "Differs in", readonly=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({'choose': {}})
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            (f'/tree/field[@name="{name}"]', 'visual',
+                If(In(name, Eval('differing', [])), 'danger', ''))
+            for name, _ in ATTRIBUTES]
+
+    @classmethod
+    @ModelView.button
+    def choose(cls, candidates):
+        """Link the studies to what a person chose."""
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        for candidate in candidates:
+            result = None
+            if candidate.request and candidate.request.results:
+                result = candidate.request.results[0].id
+            Study.write([candidate.study], {
+                    'patient': candidate.patient.id,
+                    'request': (
+                        candidate.request.id if candidate.request else None),
+                    'imaging_test': result,
+                    })
+
+
+def row(study, candidate):
+    """Return the values of a LinkCandidate.
+
+    :param int study: id of the study
+    :param candidate: matching.Candidate
+    """
+    values = {
+        'study': study,
+        'patient': candidate.patient,
+        'request': candidate.id if candidate.kind == 'request' else None,
+        'differing': [
+            d.attribute for d in candidate.differences
+            if d.verdict in DOUBTFUL],
+        }
+    for difference in candidate.differences:
+        values[difference.attribute] = difference.own
+    return values

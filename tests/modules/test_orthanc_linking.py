@@ -1,0 +1,305 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Studies and the patients, requests and results they belong to: what rules
+link, what people link, and what happens when something else changes."""
+import datetime as dt
+
+import pytest
+from support.records import (
+    as_user, make_exam, make_institution, make_patient, make_professional,
+    make_request, make_user)
+
+from trytond.model.exceptions import AccessError, ValidationError
+from trytond.modules.health_orthanc import linking
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+BORN = dt.date(1985, 10, 4)
+
+
+@pytest.fixture
+def hospital(transaction):
+    company = make_institution()
+    with Transaction().set_context(company=company.id):
+        yield company
+
+
+@pytest.fixture
+def server(hospital):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    server, = Server.create([{
+                'label': "PACS", 'domain': 'http://127.0.0.1:9',
+                'user': 'u', 'password': 'p'}])
+    return server
+
+
+@pytest.fixture
+def patient(hospital):
+    return make_patient("Ana", "Betz", 'f', BORN, ref='PUID-ANA')
+
+
+@pytest.fixture
+def request_(patient):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    request = make_request(
+        patient, make_exam("Head CT", type_='ctscan'), make_professional())
+    Request.requested([request])
+    return request
+
+
+def make_study(server, **values):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    number = Study.search_count([]) + 1
+    study, = Study.create([{
+                'orthanc_server': server.id,
+                'orthanc_UID': f'orthanc-{number}',
+                'study_instance_UID': f'1.2.3.{number}',
+                'patient_name': 'Betz^Ana',
+                'patient_birth_date': BORN,
+                'patient_sex': 'F',
+                'modalities': 'CT',
+                'study_date': dt.date.today(),
+                **values}])
+    return study
+
+
+def link(*studies):
+    count = linking.link_studies([s.id for s in studies])
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    return count, Study.browse(studies)
+
+
+def test_the_uid_of_a_request_links(server, request_):
+    count, (study,) = link(make_study(
+            server, study_instance_UID=request_.merge_id))
+    assert count == 1
+    assert study.link_state == 'linked'
+    assert study.link_rule == 'merge_id'
+    assert study.patient == request_.patient
+    assert study.request == request_
+    assert not study.review_reason
+
+
+def test_images_take_the_request_off_the_worklist(server, request_):
+    assert request_.worklist_status == 'todo'
+    link(make_study(server, study_instance_UID=request_.merge_id))
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    assert Request(request_.id).worklist_status == 'done'
+    assert Request(request_.id).state == 'requested'
+
+
+def test_a_result_gets_the_studies_that_wait(server, request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    _, (study,) = link(make_study(
+            server, study_instance_UID=request_.merge_id))
+    result, = Request.make_results([request_])
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    assert Study(study.id).imaging_test == result
+    assert list(result.orthanc_studies) == [study]
+
+
+def test_the_accession_number_links_with_the_patient_id(server, request_):
+    _, (study,) = link(make_study(
+            server, accession_number=request_.request,
+            patient_id='PUID-ANA'))
+    assert study.link_rule == 'accession'
+    assert study.request == request_
+
+
+def test_the_puid_links_to_the_patient_only(server, patient):
+    _, (study,) = link(make_study(server, patient_id='PUID-ANA '))
+    assert study.link_rule == 'patient_id'
+    assert study.patient == patient
+    assert not study.request
+
+
+def test_a_name_links_nothing(server, patient):
+    _, (study,) = link(make_study(server))
+    assert study.link_state == 'unlinked'
+    assert not study.patient
+
+
+def test_a_contradiction_is_shown_with_its_candidates(server, patient):
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-ANA',
+            patient_birth_date=dt.date(1990, 1, 1)))
+    assert study.link_state == 'review'
+    assert not study.patient
+    assert '1990' in study.review_reason
+    candidate, = study.candidates
+    assert candidate.patient == patient
+    assert 'birth_date' in candidate.differing
+    assert 'name' not in candidate.differing
+
+
+def test_one_click_links_and_is_kept(server, patient):
+    Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-ANA',
+            patient_birth_date=dt.date(1990, 1, 1)))
+    Candidate.choose(study.candidates)
+    study = Study(study.id)
+    assert study.patient == patient
+    assert (study.link_rule, study.link_state) == ('person', 'linked')
+    assert not study.candidates
+    assert study.link_log[0].action == 'link'
+    assert study.link_log[0].user.id == Transaction().user
+    assert study.link_log[0].patient == patient
+    # No rule touches it again.
+    linking.link_studies([study.id])
+    assert Study(study.id).patient == patient
+
+
+def test_one_click_says_no_and_is_kept(server, patient):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-ANA',
+            patient_birth_date=dt.date(1990, 1, 1)))
+    Study.reject([study])
+    linking.link_studies([study.id])
+    study = Study(study.id)
+    assert (study.link_rule, study.link_state) == ('person', 'unlinked')
+    assert not study.patient and not study.candidates
+
+
+def test_undo_brings_the_former_link_back(server, patient):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    other = make_patient("Eva", "Other")
+    _, (study,) = link(make_study(server, patient_id='PUID-ANA'))
+    Study.write([study], {'patient': other.id})
+    assert Study(study.id).patient == other
+    Study.undo_link([Study(study.id)])
+    study = Study(study.id)
+    assert study.patient == patient
+    assert study.link_rule == 'patient_id'
+    assert [l.action for l in study.link_log] == ['undo', 'link', 'link']
+
+
+def test_another_patients_study_is_not_put_into_a_result(server, request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    other = make_patient("Eva", "Other", ref='PUID-EVA')
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-EVA', patient_name='Other^Eva'))
+    assert study.patient == other
+    result, = Request.make_results([request_])
+    with pytest.raises(ValidationError):
+        Study.write([study], {'imaging_test': result.id})
+
+
+def test_correcting_the_patient_lets_go_of_the_result(server, request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(
+            server, study_instance_UID=request_.merge_id))
+    Request.make_results([request_])
+    other = make_patient("Eva", "Other")
+    Study.write([Study(study.id)], {'patient': other.id})
+    study = Study(study.id)
+    assert study.patient == other
+    assert not study.imaging_test and not study.request
+
+
+def test_images_may_come_before_the_order(server, patient):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-ANA', accession_number='LATE-1'))
+    assert not study.request
+    request = make_request(
+        patient, make_exam(type_='ctscan'), make_professional(),
+        request='LATE-1', request_line='LATE-1-01-01')
+    Request.requested([request])
+    assert Study(study.id).request == request
+
+
+def test_images_may_come_before_the_patient(server):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(server, patient_id='PUID-NEW'))
+    assert study.link_state == 'unlinked'
+    patient = make_patient("Ana", "Betz", 'f', BORN, ref='PUID-NEW')
+    assert Study(study.id).patient == patient
+
+
+def test_a_corrected_birth_date_ends_the_review(server, patient):
+    Party = Pool().get('party.party')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-ANA',
+            patient_birth_date=dt.date(1985, 4, 10)))
+    assert study.link_state == 'review'
+    Party.write([patient.party], {'dob': dt.date(1985, 4, 10)})
+    assert Study(study.id).patient == patient
+
+
+def test_a_canceled_request_sends_its_studies_to_review(server, request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(
+            server, study_instance_UID=request_.merge_id))
+    Request.cancel_for([Request(request_.id)], "Wrong patient")
+    study = Study(study.id)
+    assert study.link_state == 'review'
+    assert study.review_code == 'request_canceled'
+
+
+def test_a_person_links_an_orthanc_patient(server, patient):
+    OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    orthanc_patient, = OrthancPatient.create([{
+                'uuid': 'p-1', 'server': server.id, 'name': 'Betz^Ana'}])
+    fits = make_study(
+        server, orthanc_patient=orthanc_patient.id, patient_id='OLD-7')
+    differs = make_study(
+        server, orthanc_patient=orthanc_patient.id, patient_id='OLD-7',
+        patient_birth_date=dt.date(1950, 1, 1))
+    OrthancPatient.write([orthanc_patient], {'patient': patient.id})
+    assert Study(fits.id).patient == patient
+    assert not Study(differs.id).patient
+
+
+def test_merging_two_people_moves_studies_and_requests(server, request_):
+    pool = Pool()
+    Replace = pool.get('party.replace', type='wizard')
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Request = pool.get('gnuhealth.imaging.test.request')
+    _, (study,) = link(make_study(
+            server, study_instance_UID=request_.merge_id))
+    stays = make_patient("Ana", "Betz", 'f', BORN, ref='PUID-STAYS')
+    session, _, _ = Replace.create()
+    Replace.execute(session, {'ask': {
+                'source': request_.patient.party.id,
+                'destination': stays.party.id}}, 'replace')
+    assert Study(study.id).patient == stays
+    assert Request(request_.id).patient == stays
+
+
+def test_the_history_cannot_be_changed_over_rpc(server, patient):
+    LinkLog = Pool().get('gnuhealth.orthanc.link_log')
+    _, (study,) = link(make_study(server, patient_id='PUID-ANA'))
+    line, = study.link_log
+    user = make_user('orthanc_admin',
+        'health_orthanc.group_imaging_orthanc_admin',
+        'health.group_health_admin')
+    with as_user(user):
+        assert LinkLog.read([line.id], ['action'])
+        with pytest.raises(AccessError):
+            LinkLog.write([LinkLog(line.id)], {'action': 'unlink'})
+        with pytest.raises(AccessError):
+            LinkLog.delete([LinkLog(line.id)])
+        with pytest.raises(AccessError):
+            LinkLog.create([{'study': study.id}])
+
+
+def test_nobody_links_without_rights(server, patient):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    study = make_study(server)
+    user = make_user('stranger')
+    with as_user(user):
+        with pytest.raises(AccessError):
+            Study.read([study.id], ['patient_name'])
+        with pytest.raises(AccessError):
+            Study.write([Study(study.id)], {'patient': patient.id})
+        with pytest.raises(AccessError):
+            Study.reject([Study(study.id)])
