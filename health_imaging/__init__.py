@@ -4,7 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    catalog, configuration, order, party, request, result, result_report)
+    attachment, catalog, configuration, order, party, request, result,
+    result_report)
 
 __all__ = ['register']
 
@@ -25,6 +26,7 @@ def register():
         result.AmendResultStart,
         result.ReportTemplate,
         result.ReportTemplateExam,
+        attachment.Attachment,
         module='health_imaging', type_='model')
     Pool.register(
         order.Order,

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The catalogue: exam types, one per modality, and the exams on offer."""
+import itertools
+
 from pydicom.sr.codedict import codes
 from sql.operators import Equal
 
@@ -9,9 +11,16 @@ from trytond.model import (
     DeactivableMixin, Exclude, ModelSQL, ModelView, fields)
 from trytond.pool import Pool
 
+from .common import check_unique, search_words
 from .exceptions import InvalidModalityWarning
+from .migration import free_shipped_records, number_exam_codes
 
 _MODALITIES = codes.cid29
+# What the module ships for a start, and hospitals change.
+_SHIPPED = [
+    'gnuhealth.imaging.test.type', 'ir.sequence', 'product.category',
+    'product.product', 'product.template', 'product.template-product.category',
+    'user_demo_group_health_imaging', 'user_demo_imaging']
 
 
 def modality_codes():
@@ -29,23 +38,24 @@ class TestType(ModelSQL, ModelView):
 
     code = fields.Char("Code", required=True,
         help="The DICOM modality code, such as CT, MR, US, CR, DX or MG.")
-    name = fields.Char("Name", required=True)
+    name = fields.Char("Name", required=True, translate=True)
 
     @classmethod
     def __setup__(cls):
         super().__setup__()
         cls._order.insert(0, ('name', 'ASC'))
 
+    @classmethod
+    def __register__(cls, module):
+        super().__register__(module)
+        free_shipped_records('health_imaging', _SHIPPED)
+
     def get_rec_name(self, name):
         return f'{self.name} ({self.code})'
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
-        return [operator,
-            ('code', *clause[1:]),
-            ('name', *clause[1:]),
-            ]
+        return search_words(['code', 'name'], clause)
 
     @classmethod
     def validate_fields(cls, types, field_names):
@@ -54,6 +64,10 @@ class TestType(ModelSQL, ModelView):
 
     @classmethod
     def check_modality(cls, types, field_names=None):
+        """Warn of codes that are no modality.
+
+        :raises InvalidModalityWarning: the user may go on
+        """
         Warning = Pool().get('res.user.warning')
         if field_names and 'code' not in field_names:
             return
@@ -61,7 +75,7 @@ class TestType(ModelSQL, ModelView):
         for type_ in types:
             if type_.code in valid:
                 continue
-            key = Warning.format('imaging_modality', [type_])
+            key = Warning.format('imaging_modality', [type_.code])
             if Warning.check(key):
                 raise InvalidModalityWarning(key, gettext(
                         'health_imaging.msg_modality_invalid',
@@ -72,8 +86,9 @@ class Test(DeactivableMixin, ModelSQL, ModelView):
     "Imaging Exam"
     __name__ = 'gnuhealth.imaging.test'
 
-    name = fields.Char("Name", required=True)
-    code = fields.Char("Code", required=True)
+    name = fields.Char("Name", required=True, translate=True)
+    code = fields.Char("Code", required=True,
+        help="A short name, one for each active exam.")
     test_type = fields.Many2One(
         'gnuhealth.imaging.test.type', "Type", required=True,
         help="The kind of exam, it gives the modality.")
@@ -92,13 +107,37 @@ class Test(DeactivableMixin, ModelSQL, ModelView):
             ]
         cls._order.insert(0, ('name', 'ASC'))
 
+    @classmethod
+    def __register__(cls, module):
+        if cls.__table_handler__(module).column_exist('code'):
+            number_exam_codes(cls)
+        super().__register__(module)
+
     def get_rec_name(self, name):
         return self.name
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
-        return [operator,
-            ('code', *clause[1:]),
-            ('name', *clause[1:]),
-            ]
+        return search_words(['code', 'name'], clause)
+
+    @classmethod
+    def copy(cls, exams, default=None):
+        default = {} if default is None else default.copy()
+        default.setdefault('code', lambda data: cls._free_code(data['code']))
+        return super().copy(exams, default=default)
+
+    @classmethod
+    def _free_code(cls, code):
+        """Return a code like the given one that no active exam has."""
+        taken = {e.code for e in cls.search([('code', 'like', f'{code}-%')])}
+        return next(free
+            for free in (f'{code}-{n}' for n in itertools.count(2))
+            if free not in taken)
+
+    @classmethod
+    def validate_fields(cls, exams, field_names):
+        super().validate_fields(exams, field_names)
+        if field_names and not field_names & {'code', 'active'}:
+            return
+        check_unique([e for e in exams if e.active], 'code',
+            'health_imaging.msg_exam_code_unique', [('active', '=', True)])

@@ -5,21 +5,24 @@ the institution's local time and the age of a patient."""
 import datetime as dt
 
 from dateutil.relativedelta import relativedelta
+from sql import For, Literal
 
 from trytond.i18n import gettext
 from trytond.model import Workflow
+from trytond.model.exceptions import AccessError, SQLConstraintError
 from trytond.pool import Pool
-from trytond.tools import timezone
-from trytond.transaction import Transaction, check_access
+from trytond.tools import grouped_slice, reduce_ids, timezone
+from trytond.transaction import Transaction, check_access, without_check_access
 
-from .exceptions import StateError
+from .exceptions import (
+    KeptValueError, NothingSelectedError, ReasonMissingError, StateError)
 
 
 def check_rights(model, *modes):
     """Raise AccessError unless the user has the rights on a model.
 
-    Wizard states run without access checks, so a state that creates or
-    changes records calls this first.
+    It checks also where code runs without checks, as buttons and states of
+    wizards do.
 
     :param str model: name of the model
     :param str modes: among 'read', 'write', 'create' and 'delete'
@@ -36,6 +39,130 @@ def check_read(records):
         return
     with check_access():
         type(records[0]).read([r.id for r in records], ['id'])
+
+
+class CheckedWizard:
+    """Wizard whose user needs rights on models, whoever starts it how.
+
+    trytond checks the groups of the action that a client names, and the
+    model that it is started on, which may be any or none.
+    """
+
+    # Modes by name of the model.
+    _rights = {}
+
+    @classmethod
+    def check_access(cls):
+        for model, modes in cls._rights.items():
+            check_rights(model, *modes)
+        cls._check_groups()
+        super().check_access()
+
+    @classmethod
+    @without_check_access
+    def _check_groups(cls):
+        pool = Pool()
+        ActionWizard = pool.get('ir.action.wizard')
+        User = pool.get('res.user')
+        if not Transaction().user:
+            return
+        groups = ActionWizard.get_groups(cls.__name__)
+        if groups and not groups & set(User.get_groups()):
+            action, = ActionWizard.search(
+                [('wiz_name', '=', cls.__name__)], limit=1)
+            raise AccessError(gettext(
+                    'health_imaging.msg_wizard_refused', wizard=action.name))
+
+
+def selected_records(wizard, Model):
+    """Return the records of a model that a wizard was started on.
+
+    :raises NothingSelectedError: when there are none
+    """
+    records = wizard.records if wizard.model is Model else []
+    if not records:
+        raise NothingSelectedError(gettext(
+                'health_imaging.msg_nothing_selected'))
+    return list(dict.fromkeys(records))
+
+
+def given_reason(start):
+    """Return the reason that was typed in the first view of a wizard.
+
+    :raises ReasonMissingError: when there is none
+    """
+    reason = (getattr(start, 'reason', None) or '').strip()
+    if not reason:
+        raise ReasonMissingError(gettext(
+                'health_imaging.msg_reason_missing'))
+    return reason
+
+
+def hold(records):
+    """Keep others from changing records until the transaction ends.
+
+    Unlike Model.lock it waits for its turn. When the records changed in the
+    meantime the database ends the transaction, and trytond tries it again
+    with what is there by then.
+    """
+    transaction = Transaction()
+    if not records or not transaction.database.has_select_for():
+        return
+    table = type(records[0]).__table__()
+    cursor = transaction.connection.cursor()
+    for ids in grouped_slice(sorted(r.id for r in records)):
+        cursor.execute(*table.select(
+                Literal(1), where=reduce_ids(table.id, ids),
+                order_by=table.id, for_=For('UPDATE')))
+
+
+@without_check_access
+def check_unique(records, name, message, domain=()):
+    """Raise SQLConstraintError when a value is in two records.
+
+    The database refuses it as well, but SQLite knows no constraints.
+
+    :param records: records of one model
+    :param str name: the field
+    :param str message: id of the message, without parameters
+    :param domain: which records count
+    """
+    values = {getattr(r, name) for r in records} - {None, ''}
+    for some in grouped_slice(values):
+        found = type(records[0]).search([
+                (name, 'in', list(some)), *domain], order=[])
+        if len(found) != len({getattr(r, name) for r in found}):
+            raise SQLConstraintError(gettext(message))
+
+
+def differs(record, name, value):
+    """Return whether a value to write differs from what a record has.
+
+    :param value: as in write, the id for a Many2One
+    """
+    current = getattr(record, name)
+    current = getattr(current, 'id', current)
+    return (current or None) != (getattr(value, 'id', value) or None)
+
+
+def search_words(names, clause):
+    """Return a domain that searches what a person typed in several fields.
+
+    Each word may be in another field, so that what rec_name shows, or a part
+    of it, finds the record.
+
+    :param names: names of the fields
+    :param clause: clause on rec_name
+    """
+    _, operator, value, *_ = clause
+    values = [value]
+    if operator == 'ilike' and value.startswith('%') and value.endswith('%'):
+        words = [w.strip(',;-') for w in value[1:-1].split()]
+        values = [f'%{w}%' for w in words if w] or values
+    logic = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+    return [
+        [logic, *((name, operator, value) for name in names)]
+        for value in values]
 
 
 def institution():
@@ -115,6 +242,11 @@ class GuardedWorkflow(Workflow):
     """
     __slots__ = ()
 
+    # What buttons and wizards fill in, a user's create or write does not.
+    _stamped = frozenset()
+    # What a user may give to a new record, and not change later.
+    _fixed = frozenset()
+
     @classmethod
     def _stamps(cls, state):
         """Return the values to write with a new state (who and when)."""
@@ -122,29 +254,51 @@ class GuardedWorkflow(Workflow):
 
     @classmethod
     def create(cls, vlist):
+        initial = cls.default_state()
+        vlist = [{**v, 'state': v.get('state') or initial} for v in vlist]
         if Transaction().check_access:
-            initial = cls.default_state()
-            for values in vlist:
-                if values.get('state') not in {None, initial}:
-                    raise StateError(gettext(
-                            'health_imaging.msg_state_create',
-                            model=cls.__names__()['model']))
+            cls._check_user_create(vlist, initial)
         return super().create(vlist)
+
+    @classmethod
+    def _check_user_create(cls, vlist, initial):
+        for values in vlist:
+            if values['state'] != initial:
+                raise StateError(gettext(
+                        'health_imaging.msg_state_create',
+                        **cls.__names__()))
+            cls._check_kept(n for n in cls._stamped if values.get(n))
 
     @classmethod
     def write(cls, *args):
         actions = iter(args)
         args = []
         for records, values in zip(actions, actions):
+            if Transaction().check_access:
+                cls._check_user_write(records, values)
             if 'state' in values:
                 moved = cls._check_move(records, values['state'])
-                if moved:
-                    values = {**values, **cls._stamps(values['state'])}
+                args.extend(
+                    (moved, {**values, **cls._stamps(values['state'])}))
+                records = [r for r in records if r not in moved]
             args.extend((records, values))
         super().write(*args)
 
     @classmethod
+    def _check_user_write(cls, records, values):
+        names = (cls._stamped | cls._fixed) & values.keys()
+        cls._check_kept(n for n in names
+            if any(differs(r, n, values[n]) for r in records))
+
+    @classmethod
+    def _check_kept(cls, names):
+        for name in names:
+            raise KeptValueError(gettext(
+                    'health_imaging.msg_kept_value', **cls.__names__(name)))
+
+    @classmethod
     def _check_move(cls, records, state):
+        """Return the records that a write moves to a state."""
         moved = [r for r in records if r.state != state]
         for record in moved:
             if (Transaction().check_access

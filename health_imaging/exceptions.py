@@ -17,7 +17,15 @@ class InactiveExamError(ValidationError):
     pass
 
 
+class OrderIncompleteError(UserError):
+    pass
+
+
 class NothingSelectedError(UserError):
+    pass
+
+
+class ReasonMissingError(UserError):
     pass
 
 
@@ -26,6 +34,14 @@ class NotDraftError(AccessError):
 
 
 class StateError(AccessError):
+    pass
+
+
+class KeptValueError(AccessError):
+    pass
+
+
+class OrderPatientError(ValidationError):
     pass
 
 
@@ -45,6 +61,14 @@ class FinalResultError(AccessError):
     pass
 
 
+class ResultNotFinalError(UserError):
+    pass
+
+
+class KeptReportError(AccessError):
+    pass
+
+
 class InterpretationMissingError(UserError):
     pass
 
@@ -53,5 +77,5 @@ class NoHealthProfessionalError(UserError):
     pass
 
 
-class MissingOfficeError(UserError):
+class OfficeError(UserError):
     pass

@@ -7,13 +7,13 @@ from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import PYSONEncoder
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from .common import check_rights
+from .common import CheckedWizard, check_read
 from .configuration import next_numbers
-from .exceptions import NothingSelectedError
+from .exceptions import OrderIncompleteError
 from .professional import own_health_professional
 
 
@@ -35,8 +35,6 @@ class OrderStart(ModelView):
     tests = fields.Many2Many(
         'gnuhealth.request-imaging-test', 'request', 'test', "Exams",
         required=True)
-    requests = fields.Char("Requests Made", readonly=True,
-        states={'invisible': True})
 
     @staticmethod
     def default_date():
@@ -67,7 +65,7 @@ class OrderTest(ModelView):
     test = fields.Many2One('gnuhealth.imaging.test', "Exam", required=True)
 
 
-class Order(Wizard):
+class Order(CheckedWizard, Wizard):
     "New Imaging Order"
     __name__ = 'gnuhealth.patient.imaging.test.request'
 
@@ -81,45 +79,61 @@ class Order(Wizard):
     order_and_request = StateTransition()
     open_ = StateAction('health_imaging.act_imaging_test_request_view')
 
+    _rights = {'gnuhealth.imaging.test.request': ['create']}
+
+    # The requests that were made, for the state that opens them.
+    _made = ()
+
     def transition_request(self):
-        self._order()
+        self._made = self._order()
         return 'open_'
 
     def transition_order_and_request(self):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        Request.requested(self._order())
+        ids = []
+        # Modules that replace the state "request" make requests their way.
+        with Transaction().set_context(_imaging_request_ids=ids):
+            self.transition_request()
+        self._made = Request.browse(ids)
+        with check_access():
+            Request.requested(self._made)
         return 'open_'
 
     def _order(self):
         """Make the requests of the order and return them."""
         Request = Pool().get('gnuhealth.imaging.test.request')
-        check_rights('gnuhealth.imaging.test.request', 'create')
-        tests = list(getattr(self.start, 'tests', None) or [])
-        if not tests:
-            raise NothingSelectedError(gettext(
-                    'health_imaging.msg_order_without_exam'))
-        Request._check_exams(t.id for t in tests)
+        self._check_complete()
+        check_read([self.start.patient])
+        Request.check_exams(self.start.tests)
         number, = next_numbers('imaging_req_seq', 1)
-        requests = Request.create([
-                self._request_values(test, number) for test in tests])
-        self.start.requests = ' '.join(str(r.id) for r in requests)
-        return requests
+        return Request.create([
+                self._request_values(test, number)
+                for test in self.start.tests])
+
+    def _check_complete(self):
+        start = self.start
+        for name in ['patient', 'date', 'doctor', 'tests']:
+            if not getattr(start, name, None):
+                raise OrderIncompleteError(gettext(
+                        'health_imaging.msg_order_incomplete',
+                        **start.__names__(name)))
 
     def _request_values(self, test, number):
         """Return the values of the request of one exam of the order."""
         start = self.start
+        context = getattr(start, 'context', None)
         return {
             'request': number,
             'requested_test': test.id,
             'patient': start.patient.id,
             'doctor': start.doctor.id,
-            'context': start.context.id if start.context else None,
+            'context': context.id if context else None,
             'date': start.date,
-            'urgent': start.urgent,
+            'urgent': getattr(start, 'urgent', False),
             }
 
     def do_open_(self, action):
-        ids = [int(i) for i in (self.start.requests or '').split()]
+        ids = [r.id for r in self._made]
         action['pyson_domain'] = PYSONEncoder().encode([('id', 'in', ids)])
         action['domains'] = []
         return action, {}

@@ -11,15 +11,18 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
-from trytond.transaction import Transaction
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction, check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from .common import GuardedWorkflow, check_rights
+from .common import (
+    CheckedWizard, GuardedWorkflow, check_rights, check_unique, differs,
+    given_reason, hold, search_words, selected_records)
 from .configuration import next_numbers
 from .exceptions import (
-    InactiveExamError, NotDraftError, NothingSelectedError,
-    RequestNotReadyError)
+    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
+from .migration import number_request_lines
 from .professional import own_health_professional
 
 _CLINICAL = {
@@ -78,6 +81,11 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
         'gnuhealth.imaging.test.result', 'request', "Result", readonly=True,
         states={'invisible': ~Eval('results', [])})
 
+    _stamped = frozenset({
+            'requested_by', 'requested_at', 'done_at', 'canceled_by',
+            'canceled_at', 'cancel_reason'})
+    _fixed = frozenset({'request', 'request_line'})
+
     @classmethod
     def __setup__(cls):
         super().__setup__()
@@ -122,6 +130,12 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
                     },
                 })
 
+    @classmethod
+    def __register__(cls, module):
+        if cls.__table_handler__(module).column_exist('request_line'):
+            number_request_lines(cls)
+        super().__register__(module)
+
     @staticmethod
     def order_urgent(tables):
         table, _ = tables[None]
@@ -155,18 +169,13 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
         number = self.request_line or self.request or f'#{self.id}'
         return ' '.join([
                 number, self.requested_test.rec_name, '-',
-                self.patient.rec_name])
+                self.patient.rec_name or ''])
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
-        return [operator,
-            ('request_line', *clause[1:]),
-            ('request', *clause[1:]),
-            ('patient.party.rec_name', *clause[1:]),
-            ('patient.puid', *clause[1:]),
-            ('requested_test.rec_name', *clause[1:]),
-            ]
+        return search_words([
+                'request_line', 'request', 'patient.party.rec_name',
+                'patient.puid', 'requested_test.rec_name'], clause)
 
     @classmethod
     def view_attributes(cls):
@@ -183,14 +192,23 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     def create(cls, vlist):
         vlist = [v.copy() for v in vlist]
-        cls._check_exams(v.get('requested_test') for v in vlist)
+        cls._check_exams(vlist)
         cls._set_numbers(vlist)
-        return super().create(vlist)
+        requests = super().create(vlist)
+        Transaction().context.get('_imaging_request_ids', []).extend(
+            r.id for r in requests)
+        return requests
 
     @classmethod
-    def _check_exams(cls, exams):
+    def _check_exams(cls, vlist):
         Exam = Pool().get('gnuhealth.imaging.test')
-        for exam in Exam.browse([e for e in set(exams) if e]):
+        ids = {v.get('requested_test') for v in vlist} - {None}
+        cls.check_exams(Exam.browse(ids))
+
+    @classmethod
+    def check_exams(cls, exams):
+        """Raise InactiveExamError unless all exams are on offer."""
+        for exam in exams:
             if not exam.active:
                 raise InactiveExamError(gettext(
                         'health_imaging.msg_exam_inactive',
@@ -228,8 +246,7 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
         actions = iter(args)
         for requests, values in zip(actions, actions):
             cls._check_clinical(requests, values)
-            if 'requested_test' in values:
-                cls._check_exams([values['requested_test']])
+            cls._check_exams([values])
         super().write(*args)
 
     @classmethod
@@ -241,17 +258,35 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
             if request.state == 'draft':
                 continue
             for name in names:
-                if cls._differs(request, name, values[name]):
+                if differs(request, name, values[name]):
                     raise NotDraftError(gettext(
                             'health_imaging.msg_request_not_draft',
                             request=request.rec_name,
                             **cls.__names__(name)))
 
-    @staticmethod
-    def _differs(record, name, value):
-        current = getattr(record, name)
-        current = getattr(current, 'id', current)
-        return (current or None) != (getattr(value, 'id', value) or None)
+    @classmethod
+    def validate_fields(cls, requests, field_names):
+        super().validate_fields(requests, field_names)
+        if not field_names or 'request_line' in field_names:
+            check_unique(requests, 'request_line',
+                'health_imaging.msg_request_line_unique')
+        if not field_names or field_names & {'request', 'patient'}:
+            cls.check_order_patients(requests)
+
+    @classmethod
+    def check_order_patients(cls, requests):
+        """Raise OrderPatientError when an order is for several patients.
+
+        The order number is the accession number, images are found by it.
+        """
+        orders = {r.request: r.patient for r in requests if r.request}
+        for some in grouped_slice(orders):
+            for other in cls.search([('request', 'in', list(some))]):
+                if other.patient != orders[other.request]:
+                    raise OrderPatientError(gettext(
+                            'health_imaging.msg_order_patient',
+                            order=other.request,
+                            patient=other.patient.rec_name))
 
     @classmethod
     def delete(cls, requests):
@@ -284,17 +319,18 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
             'requested': {'requested_by': user, 'requested_at': now},
             'done': {'done_at': now},
             'canceled': {'canceled_by': user, 'canceled_at': now},
-            }[state]
+            }.get(state, {})
 
     @classmethod
     @ModelView.button
     @Workflow.transition('requested')
     def requested(cls, requests):
-        cls._check_exams(r.requested_test.id for r in requests)
+        cls.check_exams(r.requested_test for r in requests)
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')
     def generate_results(cls, requests):
+        check_rights('gnuhealth.imaging.test.result', 'create')
         results = cls.make_results(requests)
         return {
             'pyson_domain': PYSONEncoder().encode(
@@ -309,7 +345,7 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
             requested, a result is made once only
         """
         Result = Pool().get('gnuhealth.imaging.test.result')
-        cls.lock(requests)
+        hold(requests)
         for request in requests:
             request.check_ready()
         return Result.create([r._result_values() for r in requests])
@@ -366,7 +402,7 @@ class CancelRequestStart(ModelView):
         help="Why the exam is not done, kept with the request.")
 
 
-class CancelRequest(Wizard):
+class CancelRequest(CheckedWizard, Wizard):
     "Cancel Imaging Requests"
     __name__ = 'gnuhealth.imaging.test.request.cancel'
 
@@ -377,43 +413,39 @@ class CancelRequest(Wizard):
             ])
     cancel = StateTransition()
 
+    _rights = {'gnuhealth.imaging.test.request': ['write']}
+
     def transition_cancel(self):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        requests = selected_requests(self)
-        Request.lock(requests)
+        requests = selected_records(self, Request)
+        with check_access():
+            Request.cancel(requests)
+        reason = given_reason(self.start)
+        hold(requests)
         for request in requests:
             if (request.state, 'canceled') not in Request._transitions:
                 raise RequestNotReadyError(gettext(
                         'health_imaging.msg_request_not_cancelable',
                         request=request.rec_name))
-        Request.cancel_for(requests, self.start.reason)
+        Request.cancel_for(requests, reason)
         return 'end'
 
 
-class GenerateResult(Wizard):
+class GenerateResult(CheckedWizard, Wizard):
     "Generate Imaging Results"
     __name__ = 'wizard.generate.result'
 
     start_state = 'open_'
     open_ = StateAction('health_imaging.act_imaging_test_result_view')
 
+    _rights = {
+        'gnuhealth.imaging.test.request': ['write'],
+        'gnuhealth.imaging.test.result': ['create'],
+        }
+
     def do_open_(self, action):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        check_rights('gnuhealth.imaging.test.result', 'create')
-        results = Request.make_results(selected_requests(self))
-        data = {'res_id': [r.id for r in results]}
-        action['views'].reverse()
-        return action, data
-
-
-def selected_requests(wizard):
-    """Return the requests that a wizard was started on.
-
-    :raises NothingSelectedError: when there are none
-    """
-    check_rights('gnuhealth.imaging.test.request', 'write')
-    requests = list(wizard.records or []) if wizard.model else []
-    if not requests or wizard.model.__name__ != Request.__name__:
-        raise NothingSelectedError(gettext(
-                'health_imaging.msg_nothing_selected'))
-    return requests
+        with check_access():
+            action = Request.generate_results(
+                selected_records(self, Request))
+        return action, {}

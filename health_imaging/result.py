@@ -4,29 +4,29 @@
 prepared texts to write it with."""
 import datetime as dt
 
-from sql import Literal, Null
-from sql.functions import Trim
-
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, Workflow, fields,
     sequence_ordered)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
-from trytond.transaction import Transaction
+from trytond.transaction import check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .common import GuardedWorkflow, age, check_rights, local_datetime
+from .common import (
+    CheckedWizard, GuardedWorkflow, age, check_unique, given_reason, hold,
+    local_datetime, search_words, selected_records)
 from .configuration import next_numbers
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
-    NothingSelectedError, ResultExistsError, ResultMismatchError)
+    ResultExistsError, ResultMismatchError, ResultNotFinalError)
+from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
 _CONTENT = {
     'patient', 'date', 'requested_test', 'request', 'order', 'request_date',
-    'doctor', 'comment', 'images', 'number'}
+    'doctor', 'comment', 'images', 'number', 'report_style'}
 
 
 class Result(GuardedWorkflow, ModelSQL, ModelView):
@@ -39,7 +39,8 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
     order = fields.Char("Order", readonly=True)
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", ondelete='RESTRICT',
-        states={'readonly': Eval('id', 0) > 0},
+        domain=[If(Eval('id', -1) < 0, ('state', '=', 'requested'), ())],
+        states={'readonly': Eval('id', -1) > 0},
         help="Leave it empty for a patient who came without an order.")
     request_date = fields.DateTime("Request Date", readonly=True)
     patient = fields.Many2One('gnuhealth.patient', "Patient",
@@ -62,9 +63,10 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
             ('default', "Images with captions"),
             ('no_images', "No images"),
             ('no_image_comments', "Images without captions"),
-            ], "Report Style", sort=False)
+            ], "Report Style", sort=False, states=_final_readonly)
     images = fields.One2Many(
-        'ir.attachment', 'resource', "Images", states=_final_readonly)
+        'ir.attachment', 'resource', "Images",
+        filter=[('imaging_revision', '=', None)], states=_final_readonly)
     comment = fields.Text("Interpretation", states=_final_readonly)
     template = fields.Function(fields.Many2One(
             'gnuhealth.imaging.report.template', "Insert Text",
@@ -85,12 +87,23 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
     signed_at = fields.DateTime("Signed at", readonly=True)
     amend_reason = fields.Text("Reason for Amendment", readonly=True,
         states={'invisible': ~Eval('amend_reason')})
+    former_reports = fields.One2Many(
+        'ir.attachment', 'resource', "Former Revisions", readonly=True,
+        filter=[('imaging_revision', '!=', None)],
+        states={'invisible': ~Eval('revision')})
+
+    _stamped = frozenset({
+            'revision', 'signed_by', 'signed_at', 'amend_reason',
+            'former_reports'})
+    _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
         cls._sql_constraints += [
+            ('number_uniq', Unique(table, table.number),
+                'health_imaging.msg_result_number_unique'),
             ('request_unique', Unique(table, table.request),
                 'health_imaging.msg_result_request_unique'),
             ]
@@ -114,29 +127,14 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module):
         table_h = cls.__table_handler__(module)
-        had_state = table_h.column_exist('state')
+        if table_h.column_exist('request'):
+            if not table_h.column_exist('state'):
+                table_h.add_column('state', 'VARCHAR')
+                table_h.add_column('revision', 'INTEGER')
+                set_result_states(
+                    cls, Pool().get('gnuhealth.imaging.test.request'))
+            keep_one_result(cls)
         super().__register__(module)
-        if not had_state:
-            cls._migrate_states()
-
-    @classmethod
-    def _migrate_states(cls):
-        """Results made before states existed are final when they are read.
-
-        Who signed them is not known, so no stamp is made up.
-        """
-        Request = Pool().get('gnuhealth.imaging.test.request')
-        table = cls.__table__()
-        request = Request.__table__()
-        cursor = Transaction().connection.cursor()
-        done = request.select(request.id, where=request.state == 'done')
-        read = (table.comment != Null) & (Trim(table.comment) != '')
-        cursor.execute(*table.update(
-                [table.state, table.revision], ['draft', 0],
-                where=Literal(True)))
-        cursor.execute(*table.update(
-                [table.state], ['final'],
-                where=table.request.in_(done) & read))
 
     @staticmethod
     def default_date():
@@ -200,14 +198,9 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
-        return [operator,
-            ('number', *clause[1:]),
-            ('order', *clause[1:]),
-            ('patient.party.rec_name', *clause[1:]),
-            ('patient.puid', *clause[1:]),
-            ('requested_test.rec_name', *clause[1:]),
-            ]
+        return search_words([
+                'number', 'order', 'patient.party.rec_name', 'patient.puid',
+                'requested_test.rec_name'], clause)
 
     @classmethod
     def view_attributes(cls):
@@ -226,7 +219,8 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
             values['number'] = number
         results = super().create(vlist)
         if requests:
-            type(requests[0]).do(requests)
+            with without_check_access():
+                type(requests[0]).do(requests)
         return results
 
     @classmethod
@@ -238,13 +232,15 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
             raise ResultExistsError(gettext(
                     'health_imaging.msg_result_request_unique'))
         requests = Request.browse(ids)
-        Request.lock(requests)
+        hold(requests)
         for request in requests:
             request.check_ready()
         defaults = {r.id: r._result_values() for r in requests}
         for values in vlist:
-            for name, value in defaults.get(values.get('request'), {}).items():
-                values.setdefault(name, value)
+            of_request = defaults.get(values.get('request'), {})
+            for name, value in of_request.items():
+                if not values.get(name) or name in cls._fixed:
+                    values[name] = value
         return requests
 
     @classmethod
@@ -252,20 +248,21 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
         actions = iter(args)
         for results, values in zip(actions, actions):
             if _CONTENT & values.keys():
-                for result in results:
-                    if result.state == 'final':
-                        raise FinalResultError(gettext(
-                                'health_imaging.msg_result_final',
-                                result=result.rec_name))
+                cls.check_draft(results)
         super().write(*args)
 
     @classmethod
-    def delete(cls, results):
+    def check_draft(cls, results):
+        """Raise FinalResultError when one of the results is final."""
         for result in results:
             if result.state == 'final':
                 raise FinalResultError(gettext(
                         'health_imaging.msg_result_final',
                         result=result.rec_name))
+
+    @classmethod
+    def delete(cls, results):
+        cls.check_draft(results)
         super().delete(results)
 
     @classmethod
@@ -273,7 +270,7 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
         default = {} if default is None else default.copy()
         for name in [
                 'number', 'request', 'order', 'request_date', 'images',
-                'signed_by', 'signed_at', 'amend_reason']:
+                'signed_by', 'signed_at', 'amend_reason', 'former_reports']:
             default.setdefault(name, None)
         default.setdefault('revision', 0)
         return super().copy(results, default=default)
@@ -284,6 +281,8 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
         if field_names and not field_names & {
                 'request', 'patient', 'requested_test'}:
             return
+        check_unique(
+            results, 'request', 'health_imaging.msg_result_request_unique')
         for result in results:
             result.check_request()
 
@@ -330,23 +329,29 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
         pass
 
     @classmethod
-    @Workflow.transition('draft')
     def reopen(cls, results, reason):
         """Open final results again, the printed former revision is kept."""
         Attachment = Pool().get('ir.attachment')
-        ReportResult = Pool().get(
-            'patient.imaging_report_results', type='report')
-        attachments = []
-        for result in results:
-            extension, content, _, _ = ReportResult.execute([result.id], {})
-            attachments.append({
-                    'name': f'{result.number}-{result.revision or 0}'
-                    f'.{extension}',
-                    'type': 'data',
-                    'data': content,
-                    'resource': str(result),
-                    })
-        Attachment.create(attachments)
+        reports = [r._print_revision() for r in results]
+        cls._unsign(results, reason)
+        Attachment.create(reports)
+
+    def _print_revision(self):
+        """Return the values of the attachment with the report as it is."""
+        Report = Pool().get('patient.imaging_report_results', type='report')
+        extension, content, _, _ = Report.execute([self.id], {})
+        revision = self.revision or 0
+        return {
+            'name': f'{self.number}-{revision}.{extension}',
+            'type': 'data',
+            'data': content,
+            'resource': str(self),
+            'imaging_revision': revision,
+            }
+
+    @classmethod
+    @Workflow.transition('draft')
+    def _unsign(cls, results, reason):
         for result in results:
             cls.write([result], {
                     'revision': (result.revision or 0) + 1,
@@ -364,7 +369,7 @@ class AmendResultStart(ModelView):
         help="Why the report changes, kept with the result.")
 
 
-class AmendResult(Wizard):
+class AmendResult(CheckedWizard, Wizard):
     "Amend Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result.amend'
 
@@ -375,15 +380,21 @@ class AmendResult(Wizard):
             ])
     amend = StateTransition()
 
+    _rights = {'gnuhealth.imaging.test.result': ['write']}
+
     def transition_amend(self):
         Result = Pool().get('gnuhealth.imaging.test.result')
-        check_rights(Result.__name__, 'write')
-        results = list(self.records or []) if self.model else []
-        if not results or self.model != Result:
-            raise NothingSelectedError(gettext(
-                    'health_imaging.msg_nothing_selected'))
-        Result.lock(results)
-        Result.reopen(results, self.start.reason)
+        results = selected_records(self, Result)
+        with check_access():
+            Result.amend(results)
+        reason = given_reason(self.start)
+        hold(results)
+        for result in results:
+            if result.state != 'final':
+                raise ResultNotFinalError(gettext(
+                        'health_imaging.msg_result_not_final',
+                        result=result.rec_name))
+        Result.reopen(results, reason)
         return 'end'
 
 

@@ -1,24 +1,31 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The printed report of an imaging result (PDF, made by LibreOffice)."""
-import io
-import shutil
-
-from PIL import Image
+import logging
+import re
+import subprocess
+import tempfile
+import unicodedata
+from pathlib import Path
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.report import Report
+from trytond.report.report import FORMAT2EXT
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction
 
+from . import pictures
 from .common import institution, institution_timezone, local_datetime
-from .exceptions import MissingOfficeError
+from .exceptions import OfficeError
+
+logger = logging.getLogger(__name__)
 
 # Two pictures stand side by side on the page: 8 cm wide each, and at most
 # 9 cm high so that two rows and their captions fit.
 _IMAGE_WIDTH, _IMAGE_HEIGHT = 8.0, 9.0
 _LOGO_WIDTH, _LOGO_HEIGHT = 4.0, 2.0
+# 400 pixels per inch, what printers show.
+_PIXELS_PER_CM = 160
 
 
 class ImagingReport(Report):
@@ -54,10 +61,10 @@ class ImagingReport(Report):
 
     @classmethod
     def _logo(cls, institution):
-        if institution and institution.picture:
-            return cls._picture(
-                institution.picture, _LOGO_WIDTH, _LOGO_HEIGHT)
-        return None
+        picture = institution and pictures.read(institution.picture)
+        if not picture:
+            return None
+        return cls._sized(picture, _LOGO_WIDTH, _LOGO_HEIGHT)
 
     @classmethod
     def _local(cls, value):
@@ -76,9 +83,15 @@ class ImagingReport(Report):
     def _day(cls, value):
         return cls.format_date(value) if value else ''
 
-    @staticmethod
-    def _paragraphs(text):
-        return (text or '').strip().splitlines()
+    @classmethod
+    def _paragraphs(cls, text):
+        """Return the lines of a text, and whether they run from the right.
+
+        :return: list of (bool, str)
+        """
+        lines = (text or '').strip('\r\n').splitlines()
+        return [(_is_right_to_left(line), _keep_blanks(line))
+            for line in lines]
 
     @classmethod
     def _image_rows(cls, result):
@@ -91,54 +104,83 @@ class ImagingReport(Report):
         if result.report_style == 'no_images':
             return []
         captions = result.report_style != 'no_image_comments'
-        pictures = []
+        shown = []
         for attachment in sorted(result.images, key=lambda a: a.id):
-            if attachment.type != 'data' or not attachment.data:
-                continue
-            image = cls._picture(
-                attachment.data, _IMAGE_WIDTH, _IMAGE_HEIGHT)
-            if image:
+            picture = attachment.read_picture()
+            if picture:
                 caption = attachment.description or attachment.name
-                pictures.append({
-                        'image': image,
+                shown.append({
+                        'image': cls._sized(
+                            picture, _IMAGE_WIDTH, _IMAGE_HEIGHT),
                         'caption': caption if captions else '',
                         })
-        return [list(row) for row in grouped_slice(pictures, 2)]
+        return [list(row) for row in grouped_slice(shown, 2)]
 
     @staticmethod
-    def _picture(data, width, height):
-        """Return a picture as PNG that fits a box given in centimetres.
+    def _sized(picture, width, height):
+        """Return a picture that fits a box, as relatorio wants it.
 
-        :param bytes data: the picture in any format that Pillow reads
-        :return: bytes, type, width, height, or None when it is no picture
+        :param picture: PIL.Image.Image
+        :param float width: width of the box in centimetres
+        :param float height: height of the box in centimetres
+        :return: bytes, type, width, height
         """
+        content = pictures.to_png(
+            picture, width * _PIXELS_PER_CM, height * _PIXELS_PER_CM)
+        width, height = pictures.fit(picture, width, height)
+        return content, 'image/png', f'{width:.2f}cm', f'{height:.2f}cm'
+
+    @classmethod
+    def convert(cls, report, data, timeout=5 * 60, retry=0):
+        """Convert the report, by a LibreOffice of its own: it needs no home
+        folder and runs beside others.
+
+        :raises OfficeError: there is none, or it fails
+        """
+        source = report.template_extension
+        target = report.extension or source
+        if source == target:
+            return super().convert(report, data)
+        with tempfile.TemporaryDirectory(prefix='trytond_') as folder:
+            path = Path(folder, f'report.{source}')
+            path.write_bytes(data)
+            extension = FORMAT2EXT.get(target, target)
+            cls._run_office(path, extension, timeout)
+            try:
+                return extension, path.with_suffix(
+                    f'.{extension}').read_bytes()
+            except FileNotFoundError:
+                raise OfficeError(gettext(
+                        'health_imaging.msg_office_failed')) from None
+
+    @classmethod
+    def _run_office(cls, path, extension, timeout):
+        profile = (path.parent / 'profile').as_uri()
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                image.seek(0)
-                picture = image.convert('RGB')
-        except (OSError, ValueError, SyntaxError,
-                Image.DecompressionBombError):
-            return None
-        scale = min(width / picture.width, height / picture.height)
-        content = io.BytesIO()
-        picture.save(content, 'PNG')
-        return (content.getvalue(), 'image/png',
-            f'{picture.width * scale:.2f}cm',
-            f'{picture.height * scale:.2f}cm')
+            subprocess.run(
+                ['soffice', f'-env:UserInstallation={profile}', '--headless',
+                    '--norestore', '--nolockcheck', '--nodefault',
+                    '--convert-to', extension, '--outdir', path.parent, path],
+                check=True, capture_output=True, timeout=timeout)
+        except FileNotFoundError:
+            raise OfficeError(gettext(
+                    'health_imaging.msg_office_missing')) from None
+        except subprocess.SubprocessError as error:
+            logger.error("LibreOffice failed: %s %s", error, error.stderr)
+            raise OfficeError(gettext(
+                    'health_imaging.msg_office_failed')) from None
 
-    @classmethod
-    def convert(cls, report, data, *args, **kwargs):
-        if report.extension == 'pdf' and not shutil.which('soffice'):
-            raise MissingOfficeError(gettext(
-                    'health_imaging.msg_office_missing'))
-        extension, content = super().convert(report, data, *args, **kwargs)
-        if report.extension == 'pdf' and extension != 'pdf':
-            raise MissingOfficeError(gettext(
-                    'health_imaging.msg_office_failed'))
-        return extension, content
 
-    @classmethod
-    def execute(cls, ids, data):
-        # Pictures are read as bytes, whatever the client asked for.
-        with Transaction().set_context({'ir.attachment.data': None}):
-            return super().execute(ids, data)
+def _keep_blanks(line):
+    """Return a line whose tabulators and rows of blanks are kept."""
+    line = line.rstrip().expandtabs(4)
+    return re.sub(' (?= )|^ ', '\u00a0', line)
+
+
+def _is_right_to_left(line):
+    """Return whether the first letter of a line is of such a script."""
+    for letter in line:
+        kind = unicodedata.bidirectional(letter)
+        if kind in {'L', 'R', 'AL'}:
+            return kind != 'L'
+    return False

@@ -5,7 +5,7 @@ from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
 
-from . import attributes
+from . import attributes, migration
 from .exceptions import ApplicationEntityError
 
 
@@ -20,6 +20,11 @@ class Test(metaclass=PoolMeta):
         ondelete='RESTRICT',
         help="What the machine is told. Without a template, requests of this "
         "exam are not sent to a machine.")
+
+    @classmethod
+    def __register__(cls, module):
+        super().__register__(module)
+        migration.carry_over_templates(cls, module)
 
     @staticmethod
     def default_imaging_worklist_template():

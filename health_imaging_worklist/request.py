@@ -9,7 +9,6 @@ import re
 from functools import cached_property
 
 from sql import Literal, Null
-from sql.aggregate import Max, Min
 from sql.conditionals import Coalesce
 
 from trytond.config import config
@@ -23,7 +22,7 @@ from trytond.rpc import RPC
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from . import attributes, dataset, rendering
+from . import attributes, dataset, migration, rendering
 from .exceptions import MergeIDError, WorklistEntryError
 from .template import OPEN_FIELDS, error_text
 
@@ -92,46 +91,9 @@ class Request(metaclass=PoolMeta):
 
     @classmethod
     def __register__(cls, module):
-        table_h = cls.__table_handler__(module)
-        if not table_h.column_exist('merge_id'):
-            table_h.add_column('merge_id', 'VARCHAR')
-            table_h.add_column('worklist_status', 'VARCHAR')
-        cls._migrate_status()
-        cls._migrate_merge_ids()
+        migration.prepare_requests(
+            cls, module, lambda: attributes.generate_uid(uid_root()))
         super().__register__(module)
-
-    @classmethod
-    def _migrate_status(cls):
-        """Requests made before machines were told are not told now."""
-        table = cls.__table__()
-        for state, status in [
-                ('draft', 'todo'), ('requested', 'todo'), ('done', 'done'),
-                ('canceled', 'canceled')]:
-            _execute(table.update([table.worklist_status], [status],
-                    where=(table.state == state)
-                    & (table.worklist_status == Null)))
-
-    @classmethod
-    def _migrate_merge_ids(cls):
-        """Give a UID of its own to each request that has none or shares it.
-
-        The oldest request keeps a shared one.
-        """
-        table = cls.__table__()
-        shared = table.select(table.merge_id, Min(table.id).as_('first'),
-            where=table.merge_id != Null,
-            group_by=table.merge_id,
-            having=Max(table.id) != Min(table.id))
-        rows = _execute(table.select(table.id,
-                where=table.merge_id == Null))
-        join = table.join(
-            shared, condition=table.merge_id == shared.merge_id)
-        rows += _execute(join.select(table.id,
-                where=table.id != shared.first))
-        for id_, in rows:
-            _execute(table.update([table.merge_id],
-                    [attributes.generate_uid(uid_root())],
-                    where=table.id == id_))
 
     @classmethod
     def create(cls, vlist):

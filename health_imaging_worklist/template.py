@@ -5,9 +5,8 @@ from functools import lru_cache
 
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
-from trytond.transaction import Transaction
 
-from . import attributes, dataset, rendering
+from . import attributes, dataset, migration, rendering
 from .exceptions import CharsetError, WorklistTemplateError
 
 # What templates may read of a request through "my".
@@ -61,22 +60,7 @@ class WorklistTemplate(ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module):
         super().__register__(module)
-        cls._migrate_charsets()
-
-    @classmethod
-    def _migrate_charsets(cls):
-        """GNU Health 5.0 wrote its default with the digit zero for the
-        letter O, and Orthanc then drops every letter that is not ASCII."""
-        table = cls.__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(
-                table.id, table.charset,
-                where=table.charset.ilike('%IS0%')))
-        for id_, charset in cursor.fetchall():
-            cursor.execute(*table.update(
-                    [table.charset],
-                    [attributes.repair_charset(charset)],
-                    where=table.id == id_))
+        migration.repair_charsets(cls)
 
     @staticmethod
     def default_template_type():

@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    add_server, candidate, full_synchronize, get_new_studies, legacy, link_log,
-    patient, request, result, server, study)
+    access_log, add_server, candidate, full_synchronize, get_new_studies,
+    legacy, link_log, patient, request, result, server, study)
 
 __all__ = ['register']
 
@@ -25,6 +25,7 @@ def register():
         study.SeriesInstance,
         legacy.FormerStudy,
         candidate.LinkCandidate,
+        access_log.AccessLog,
         link_log.LinkLog,
         request.Request,
         result.Result,

@@ -43,3 +43,7 @@ class SecretKeyError(UserError):
 
 class NothingSelectedError(UserError):
     pass
+
+
+class NotAllowedError(AccessError):
+    pass

@@ -79,6 +79,8 @@ REASONS = {
     'study_date_differs': {'rule', 'study', 'own'},
     # By hand: the study or the result is another patient's.
     'other_patient': set(),
+    # Two records of the study were linked differently before they were one.
+    'linked_twice': {'patient'},
     }
 
 Date = Union[dt.date, str, None]

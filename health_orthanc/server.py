@@ -15,13 +15,14 @@ from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
 from trytond.modules.health_imaging.common import check_rights
+from trytond.modules.health_imaging.migration import free_shipped_records
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
-from . import password, synchronization
+from . import migration, password, synchronization
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError)
 
@@ -146,6 +147,10 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         # The password is no field, so that nothing can read it over RPC.
         table_h.add_column('password', 'VARCHAR')
         table_h.not_null_action('password', action='remove')
+        migration.unify_servers(cls)
+        migration.keep_last_index(cls, module)
+        free_shipped_records('health_orthanc', [
+                'user_orthanc', 'orthanc_user_group_health_admin'])
 
     @staticmethod
     def default_verify_tls():
@@ -542,3 +547,8 @@ class Cron(metaclass=PoolMeta):
                 ('gnuhealth.orthanc.config|full_sync',
                     "Compare Orthanc servers"),
                 ])
+
+    @classmethod
+    def __register__(cls, module):
+        super().__register__(module)
+        migration.adopt_schedule()

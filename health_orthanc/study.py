@@ -13,7 +13,7 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction
 
 from . import client as orthanc
-from . import linking, records
+from . import linking, migration, records
 from .exceptions import (
     FinalResultError, NoPictureError, NoResultError, StudyMismatchError)
 from .link_log import shown_differ, values_of
@@ -166,6 +166,11 @@ class Study(ModelSQL, ModelView):
         cls._order = [
             ('study_date', 'DESC NULLS LAST'),
             ('study_time', 'DESC NULLS LAST'), ('id', 'DESC')]
+
+    @classmethod
+    def __register__(cls, module):
+        migration.migrate_studies(cls, module)
+        super().__register__(module)
 
     @staticmethod
     def default_link_state():
@@ -409,6 +414,11 @@ class StudySeries(ModelSQL, ModelView):
             Index(table, (table.orthanc_UID, Index.Equality())))
         cls._order = [('series_number', 'ASC NULLS LAST'), ('id', 'ASC')]
 
+    @classmethod
+    def __register__(cls, module):
+        migration.migrate_series(cls, module)
+        super().__register__(module)
+
     def get_rec_name(self, name):
         return ' '.join(filter(None, [
                     self.series_number, self.modality,
@@ -465,6 +475,12 @@ class SeriesInstance(ModelSQL, ModelView):
         cls._buttons.update({
                 'attach_image_to_imaging_test_report': {},
                 })
+
+    @classmethod
+    def __register__(cls, module):
+        migration.migrate_instances(cls, module)
+        super().__register__(module)
+        migration.complete_studies()
 
     def get_rec_name(self, name):
         number = self.instance_number

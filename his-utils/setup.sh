@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What demo.sh and test.sh have in common: Debian packages and virtual
 # environments. Read by them, not run. They set $root, the checkout.
+# shellcheck shell=sh disable=SC2086,SC2154
 
 say() {
     printf '%s\n' "$*"
@@ -86,8 +87,20 @@ disable_services() {
     done
 }
 
-# Packages that give Python its virtual environments, where they are missing.
-python_packages() {
+# Orthanc with its DICOMweb plugin. An Orthanc that is there already would get
+# the plugin too at its next start, so then nothing is installed.
+orthanc_packages() {
+    [ -z "$(missing_packages orthanc)" ] || printf 'orthanc orthanc-dicomweb '
+}
+
+# What both commands need. GNU Health asks for psycopg2, which pip builds from
+# its sources.
+common_packages() {
+    orthanc_packages
+    printf '%s ' dcmtk libreoffice-writer-nogui libreoffice-core-nogui \
+        poppler-utils fonts-dejavu-core fonts-noto-core fonts-wqy-microhei \
+        gcc libc6-dev libpq-dev python3-dev
+    command -v npm >/dev/null || printf 'npm '
     command -v python3 >/dev/null || printf 'python3 '
     python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv '
 }

@@ -12,16 +12,9 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/his-utils/setup.sh"
 
-packages="orthanc orthanc-dicomweb dcmtk libreoffice-writer-nogui
-    libreoffice-core-nogui poppler-utils fonts-dejavu-core fonts-noto-core
-    fonts-wqy-microhei postgresql-15 git"
-# GNU Health asks for psycopg2, which is built from its sources.
-packages="$packages gcc libc6-dev libpq-dev python3-dev"
-command -v npm >/dev/null || packages="$packages npm"
-
 # Word splitting is meant.
-# shellcheck disable=SC2046,SC2086
-install_packages $packages $(python_packages)
+# shellcheck disable=SC2046
+install_packages $(common_packages) postgresql-15 git
 mkdir -p "$root/.tox"
 make_environment "$root/.tox/runner" 'tox>=4,<5'
 cd "$root"

@@ -22,6 +22,7 @@ from pathlib import Path
 HOST = '127.0.0.1'
 ORTHANC = '/usr/sbin/Orthanc'
 PLUGINS = '/usr/share/orthanc/plugins'
+DICOMWEB = f'{PLUGINS}/libOrthancDicomWeb.so'
 ATTEMPTS = 3
 
 
@@ -142,7 +143,11 @@ class _Service:
     "What the servers have in common: start, stop, kill, with."
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *exception):
@@ -251,10 +256,7 @@ class Orthanc(_Service):
                     }
                 for name, aet in (self.modalities or {}).items()},
             'StableAge': 1,
-            'Plugins': [f'{PLUGINS}/{name}' for name in [
-                    'libModalityWorklists.so',
-                    'libOrthancDicomWeb.so',
-                    'libServeFolders.so']],
+            'Plugins': self._plugins(),
             'Worklists': {
                 'Enable': True,
                 'Database': str(self.worklists),
@@ -262,6 +264,14 @@ class Orthanc(_Service):
             }
         options.update(self.extra)
         return options
+
+    def _plugins(self):
+        "Return the plugins; DICOMweb may be missing, its package is optional."
+        paths = [f'{PLUGINS}/{name}' for name in [
+                'libModalityWorklists.so', 'libServeFolders.so']]
+        if os.path.exists(DICOMWEB):
+            paths.append(DICOMWEB)
+        return paths
 
     def start(self):
         "Start it and wait until its REST API answers; raise ServiceError."

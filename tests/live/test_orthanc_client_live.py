@@ -64,7 +64,9 @@ class Archive:
 
 @pytest.fixture(scope='module')
 def archive(tmp_path_factory):
-    with Orthanc(tmp_path_factory.mktemp('archive')) as orthanc:
+    # No study becomes stable meanwhile, so the change log stands still.
+    with Orthanc(tmp_path_factory.mktemp('archive'),
+            extra={'StableAge': 3600}) as orthanc:
         with client_of(orthanc) as client:
             yield Archive(orthanc, client)
 

@@ -1,16 +1,27 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the records that the tests of the models need, inside a transaction:
-an institution, people, exams and orders."""
+an institution, people, exams and orders.  And users, who act inside it or
+come through the web application as clients do."""
+import base64
 import datetime as dt
+import io
 import itertools
+import json
+
+from PIL import Image, ImageDraw
+from werkzeug.test import Client
 
 from trytond.pool import Pool
-from trytond.transaction import Transaction
+from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
+from trytond.transaction import Transaction, without_check_access
+
+PASSWORD = 'imaging-test-5'
 
 _counter = itertools.count(1)
 
 
+@without_check_access
 def make_institution(name="Hospital Santa Rosa", timezone='America/Lima'):
     """Make a company that is a health institution, chosen by the admin.
 
@@ -24,7 +35,7 @@ def make_institution(name="Hospital Santa Rosa", timezone='America/Lima'):
     User = pool.get('res.user')
     party, = Party.create([{'name': name, 'is_institution': True}])
     currency, = Currency.create([{
-                'name': 'Sol', 'symbol': 'S/', 'code': f'P{next(_counter)}',
+                'name': 'Sol', 'symbol': 'S/', 'code': 'PEN',
                 }])
     company, = Company.create([{
                 'party': party.id, 'currency': currency.id,
@@ -39,6 +50,7 @@ def make_institution(name="Hospital Santa Rosa", timezone='America/Lima'):
     return company
 
 
+@without_check_access
 def make_person(name="Ana", lastname="Betz", gender='f', dob=None, **values):
     """Make a person and return its party."""
     Party = Pool().get('party.party')
@@ -50,6 +62,7 @@ def make_person(name="Ana", lastname="Betz", gender='f', dob=None, **values):
     return person
 
 
+@without_check_access
 def make_patient(name="Ana", lastname="Betz", gender='f',
         dob=dt.date(1985, 10, 4), **values):
     """Make a patient."""
@@ -60,6 +73,7 @@ def make_patient(name="Ana", lastname="Betz", gender='f',
     return patient
 
 
+@without_check_access
 def make_professional(user=None, name="Marcela", lastname="Cordara"):
     """Make a health professional, linked to a user when one is given."""
     Professional = Pool().get('gnuhealth.healthprofessional')
@@ -69,18 +83,21 @@ def make_professional(user=None, name="Marcela", lastname="Cordara"):
     return professional
 
 
-def make_user(login, *groups):
+@without_check_access
+def make_user(login, *groups, password=None):
     """Make a user in groups, given as "module.fs_id"."""
     pool = Pool()
     ModelData = pool.get('ir.model.data')
     User = pool.get('res.user')
     ids = [ModelData.get_id(*group.split('.')) for group in groups]
     user, = User.create([{
-                'name': login, 'login': login, 'groups': [('add', ids)],
+                'name': login, 'login': login, 'password': password,
+                'groups': [('add', ids)],
                 }])
     return user
 
 
+@without_check_access
 def make_exam(name="Head CT", code=None, type_='ctscan', **values):
     """Make an exam of one of the shipped types."""
     pool = Pool()
@@ -108,6 +125,144 @@ def make_request(patient=None, exam=None, doctor=None, **values):
                 **values,
                 }])
     return request
+
+
+def make_requested(**values):
+    """Make a request that was sent."""
+    request = make_request(**values)
+    type(request).requested([request])
+    return request
+
+
+def make_result(request=None, **values):
+    """Make a result, of a request that was sent unless one is given."""
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    result, = Request.make_results([request or make_requested()])
+    if values:
+        type(result).write([result], values)
+    return result
+
+
+def make_final(professional_of, **values):
+    """Make a result that was signed by a user."""
+    result = make_result(**{'comment': "No fracture.", **values})
+    with Transaction().set_user(professional_of.id):
+        type(result).finalize([type(result)(result.id)])
+    return type(result)(result.id)
+
+
+def make_attachment(resource, name='hand.png', data=None, **values):
+    """Attach a file to a record, a picture unless data is given."""
+    Attachment = Pool().get('ir.attachment')
+    attachment, = Attachment.create([{
+                'name': name, 'resource': str(resource), 'type': 'data',
+                'data': make_picture() if data is None else data,
+                **values,
+                }])
+    return attachment
+
+
+def make_picture(text='', size=(120, 90), color='navy', kind='PNG',
+        mode='RGB'):
+    """Return the bytes of a picture with a text on it."""
+    image = Image.new(mode, size, color)
+    if text:
+        ImageDraw.Draw(image).text((8, 8), text, fill='white')
+    content = io.BytesIO()
+    image.save(content, kind)
+    return content.getvalue()
+
+
+def run_wizard(name, states, **context):
+    """Run states of a wizard, as a client does.
+
+    :param name: name of the wizard
+    :param states: pairs of the name of a state and the data before it
+    :return: what the last state returned
+    """
+    Wizard = Pool().get(name, type='wizard')
+    with Transaction().set_context(**context):
+        session, _, _ = Wizard.create()
+        for state, data in states:
+            # As over RPC: states run without checks, and get JSON.
+            with without_check_access():
+                result = Wizard.execute(session, _through_json(data), state)
+        Wizard.delete(session)
+    return result
+
+
+def on(*records):
+    """Return the context of a wizard that is started on records."""
+    return {
+        'active_model': records[0].__name__,
+        'active_id': records[0].id,
+        'active_ids': [r.id for r in records],
+        }
+
+
+def _through_json(value):
+    return json.loads(
+        json.dumps(value, cls=JSONEncoder), object_hook=JSONDecoder())
+
+
+class RpcError(Exception):
+    """What the server refused.
+
+    :ivar kind: such as "UserError", "UserWarning" or the text of an exception
+    :ivar message: what the user sees
+    """
+
+    def __init__(self, kind, details=None):
+        message = details[0] if isinstance(details, list) else details
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
+
+
+class Rpc:
+    """A user who comes through the web application, in this process.
+
+    What he is to see must be committed.
+    """
+
+    def __init__(self, login, password=PASSWORD):
+        from trytond.tests.test_tryton import DB_NAME
+        from trytond.wsgi import app
+        self._client = Client(app)
+        self._path = f'/{DB_NAME}/'
+        self._headers = {}
+        user, session, *_ = self._post(
+            'common.db.login', [login, {'password': password}])
+        token = base64.b64encode(f'{login}:{user}:{session}'.encode())
+        self._headers['Authorization'] = f'Session {token.decode()}'
+        self.context = self('model.res.user.get_preferences', True)
+
+    def __call__(self, method, *args, **context):
+        """Call a method, such as "model.res.user.search"."""
+        context = {**getattr(self, 'context', {}), **context}
+        return self._post(method, [*args, context])
+
+    def run_wizard(self, name, states, **context):
+        """Run states of a wizard; see run_wizard."""
+        session, _, _ = self(f'wizard.{name}.create', **context)
+        for state, data in states:
+            result = self(
+                f'wizard.{name}.execute', session, data, state, **context)
+        return result
+
+    def _post(self, method, params):
+        response = self._client.post(
+            self._path, headers=self._headers,
+            content_type='application/json',
+            data=json.dumps({'id': 1, 'method': method, 'params': params},
+                cls=JSONEncoder))
+        if response.status_code != 200:
+            raise RpcError(str(response.status_code))
+        answer = json.loads(
+            response.get_data(as_text=True), object_hook=JSONDecoder())
+        if 'error' in answer:
+            raise RpcError(*answer['error'])
+        return answer['result']
 
 
 def as_user(user, **context):

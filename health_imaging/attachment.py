@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What attachments of results gain: a small picture for the list, and that
+signed results and their former reports stay as they are."""
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.pool import Pool, PoolMeta
+from trytond.transaction import Transaction, without_check_access
+
+from . import pictures
+from .exceptions import KeptReportError
+
+# Larger files are films and archives, they are not opened.
+PICTURE_BYTES = 64 * 1000 ** 2
+THUMBNAIL_PIXELS = 128, 96
+
+
+class Attachment(metaclass=PoolMeta):
+    __name__ = 'ir.attachment'
+
+    imaging_revision = fields.Integer("Report Revision", readonly=True,
+        help="The revision of an imaging result of which this is the printed "
+        "report, kept when the result was amended.")
+    imaging_thumbnail = fields.Function(
+        fields.Binary("Picture"), 'get_imaging_thumbnail')
+
+    @classmethod
+    def get_imaging_thumbnail(cls, attachments, name):
+        """Return small PNG pictures, None for what is no picture."""
+        size = Transaction().context.get(f'{cls.__name__}.{name}') == 'size'
+        thumbnails = {a.id: a._make_thumbnail() for a in attachments}
+        return {
+            id_: len(data) if size and data else data
+            for id_, data in thumbnails.items()}
+
+    def _make_thumbnail(self):
+        picture = self.read_picture()
+        if not picture:
+            return None
+        return fields.Binary.cast(
+            pictures.to_png(picture, *THUMBNAIL_PIXELS))
+
+    def read_picture(self):
+        """Return the picture in the file, None when it holds none.
+
+        :rtype: PIL.Image.Image
+        """
+        if self.type != 'data' or (self.data_size or 0) > PICTURE_BYTES:
+            return None
+        # The client may ask for sizes in place of data.
+        with Transaction().set_context({f'{self.__name__}.data': None}):
+            return pictures.read(type(self)(self.id).data)
+
+    @classmethod
+    def create(cls, vlist):
+        if Transaction().check_access:
+            for values in vlist:
+                if values.get('imaging_revision') is not None:
+                    cls._refuse_kept(values.get('name'))
+        attachments = super().create(vlist)
+        cls.check_imaging_results(attachments)
+        return attachments
+
+    @classmethod
+    def write(cls, *args):
+        attachments = sum(args[::2], [])
+        cls._check_kept_reports(attachments)
+        cls.check_imaging_results(attachments)
+        super().write(*args)
+        cls._check_kept_reports(attachments)
+        cls.check_imaging_results(attachments)
+
+    @classmethod
+    def delete(cls, attachments):
+        cls._check_kept_reports(attachments)
+        cls.check_imaging_results(attachments)
+        super().delete(attachments)
+
+    @classmethod
+    @without_check_access
+    def check_imaging_results(cls, attachments):
+        """Raise FinalResultError for attachments of final results."""
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        resources = {a.resource for a in cls.browse(attachments)}
+        Result.check_draft([r for r in resources if isinstance(r, Result)])
+
+    @classmethod
+    @without_check_access
+    def _check_kept_reports(cls, attachments):
+        for attachment in cls.browse(attachments):
+            if attachment.imaging_revision is not None:
+                cls._refuse_kept(attachment.name)
+
+    @classmethod
+    def _refuse_kept(cls, name):
+        raise KeptReportError(gettext(
+                'health_imaging.msg_kept_report', name=name))

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prepares the rows of former releases for the constraints of this one: where
+several rows share what only one may have, each keeps all the rest."""
+import itertools
+import logging
+
+from sql import Literal, Null, Table
+from sql.aggregate import Count
+from sql.conditionals import Case, Coalesce
+from sql.functions import Trim
+
+from trytond.transaction import Transaction
+
+_BLANK = ' \t\r\n'
+
+logger = logging.getLogger(__name__)
+
+
+def _execute(query):
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor.fetchall() if cursor.description else []
+
+
+def _repeated(Model, name, where=lambda table: Literal(True), first=None):
+    """Return the id and value of each row whose value a row before it has.
+
+    :param where: function of the table, which rows count
+    :param first: function of the table, which rows come first, else the older
+    """
+    table, other = Model.__table__(), Model.__table__()
+    column = getattr(other, name)
+    shared = other.select(column,
+        where=where(other) & (column != Null), group_by=column,
+        having=Count(Literal(1)) > 1)
+    rows = _execute(table.select(table.id, getattr(table, name),
+            where=where(table) & getattr(table, name).in_(shared),
+            order_by=([first(table)] if first else []) + [table.id]))
+    seen = set()
+    return [(id_, value) for id_, value in rows
+        if value in seen or seen.add(value)]
+
+
+def _set(Model, id_, name, value):
+    table = Model.__table__()
+    _execute(table.update(
+            [getattr(table, name)], [value], where=table.id == id_))
+
+
+def _number_repeated(Model, name, where=lambda table: Literal(True)):
+    """Add a number to the values that a row before has."""
+    repeated = _repeated(Model, name, where)
+    if not repeated:
+        return
+    table = Model.__table__()
+    taken = {v for v, in _execute(table.select(getattr(table, name)))}
+    for id_, value in repeated:
+        free = next(free
+            for free in (f'{value}-{n}' for n in itertools.count(2))
+            if free not in taken)
+        taken.add(free)
+        _set(Model, id_, name, free)
+        logger.warning(
+            "%s %s: the %s %r was taken, it is now %r",
+            Model.__name__, id_, name, value, free)
+
+
+def number_exam_codes(Exam):
+    """Give active exams codes of their own."""
+    _number_repeated(Exam, 'code', lambda table: table.active)
+
+
+def number_request_lines(Request):
+    """Give requests line numbers of their own."""
+    _number_repeated(Request, 'request_line')
+
+
+def _is_read(table):
+    return Trim(Coalesce(table.comment, ''), 'BOTH', _BLANK) != ''
+
+
+def keep_one_result(Result):
+    """Let each request keep one result, one that was read if there is one.
+
+    The others keep the order number and become results without a request.
+    """
+    def unread(table):
+        return Case((_is_read(table), 0), else_=1)
+
+    for id_, request in _repeated(Result, 'request', first=unread):
+        _set(Result, id_, 'request', None)
+        logger.warning(
+            "%s %s: another result of the request %s is kept as its result",
+            Result.__name__, id_, request)
+
+
+def set_result_states(Result, Request):
+    """Give results their state: final when they are read, else draft.
+
+    Who signed them is not known, so no stamp is made up.
+    """
+    table, request = Result.__table__(), Request.__table__()
+    done = request.select(request.id, where=request.state == 'done')
+    final = table.request.in_(done) & _is_read(table)
+    _execute(table.update(
+            [table.state, table.revision],
+            [Case((final, 'final'), else_='draft'), 0]))
+
+
+def free_shipped_records(module, names):
+    """Let hospitals change records that former releases kept for themselves.
+
+    :param str module: name of the module that ships them
+    :param names: their ids in its files, or the names of their models
+    """
+    table = Table('ir_model_data')
+    _execute(table.update([table.noupdate], [True],
+            where=(table.module == module)
+            & (table.fs_id.in_(names) | table.model.in_(names))))

@@ -1,0 +1,220 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turns what GNU Health 4.4 and 5.0 told machines into what this release
+does: a UID for each request, templates with a valid character set.
+
+Each step is done once; done again it changes nothing.
+"""
+import logging
+import re
+from collections import defaultdict
+
+from sql import Null, Table
+from sql.aggregate import Count
+from sql.functions import CurrentTimestamp
+
+from trytond import backend
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from . import attributes
+
+# Where 4.4 kept its templates, and what the table is called once they are
+# carried over.
+_TEMPLATES = 'gnuhealth_orthanc_worklist_template'
+_CARRIED_OVER = f'{_TEMPLATES}_44'
+_CHARSET = re.compile(r'\(0008,0005\)\s*\w\w\s*\[([^$\]]+)\]')
+# The lines of genshi's older syntax, "#if x" for "{% if x %}".
+_DIRECTIVE = re.compile(
+    r'^[ \t]*#(?:(#.*)|((?:if|for|def|with|choose|when|otherwise|end)\b.*))$',
+    re.MULTILINE)
+
+logger = logging.getLogger(__name__)
+
+
+def _execute(query):
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor.fetchall() if cursor.description else []
+
+
+# Requests
+
+def prepare_requests(Request, module, new_uid):
+    """Give requests of former releases a status and UIDs of their own.
+
+    :param new_uid: function that returns a UID
+    """
+    table_h = Request.__table_handler__(module)
+    if not table_h.column_exist('state'):
+        return
+    for name in ['merge_id', 'worklist_status']:
+        table_h.add_column(name, 'VARCHAR')
+    set_statuses(Request, table_h.column_exist('done_at'))
+    separate_merge_ids(Request, new_uid)
+
+
+def set_statuses(Request, stamped):
+    """Machines are told of open requests only, never of those that were done
+    before.
+
+    :param stamped: whether the requests know when they were done
+    """
+    table = Request.__table__()
+    for state, status in [
+            ('draft', 'todo'), ('requested', 'todo'), ('done', 'done'),
+            ('canceled', 'canceled')]:
+        _execute(table.update([table.worklist_status], [status],
+                where=(table.state == state)
+                & (table.worklist_status == Null)))
+    # 5.0 left it to the arrival of the images.
+    where = (table.state == 'done') & (table.worklist_status == 'todo')
+    if stamped:
+        where &= table.done_at == Null
+    _execute(table.update([table.worklist_status], ['done'], where=where))
+
+
+def separate_merge_ids(Request, new_uid):
+    """Give a UID of its own to each request that has none or shares it.
+
+    Of the exams of the first order the first that is still to be done keeps
+    the shared one: copies took it too.  What several patients share, because
+    a former release filled the column with one value, is left to none.
+    """
+    table = Request.__table__()
+    for id_, in _execute(table.select(
+                table.id, where=table.merge_id == Null)):
+        _set_merge_id(Request, id_, new_uid())
+    shared = table.select(table.merge_id,
+        where=table.merge_id != Null, group_by=table.merge_id,
+        having=Count(table.id) > 1)
+    groups = defaultdict(list)
+    for uid, *row in _execute(table.select(
+                table.merge_id, table.id, table.patient, table.request,
+                table.state,
+                where=table.merge_id.in_(shared), order_by=table.id)):
+        groups[uid].append(row)
+    for rows in groups.values():
+        keeper = _keeper(rows)
+        ids = [id_ for id_, *_ in rows]
+        for id_ in ids:
+            if id_ != keeper:
+                _set_merge_id(Request, id_, new_uid())
+        logger.warning(
+            "%s %s: they shared a merge id, %s keeps it, the others have one "
+            "of their own", Request.__name__, _some(ids), keeper or 'none')
+
+
+def _keeper(rows):
+    first, patient, order, _ = rows[0]
+    if any(row[1] != patient for row in rows):
+        return None
+    return next((id_ for id_, _, of_order, state in rows
+            if of_order == order and state != 'done'), first)
+
+
+def _some(ids):
+    more = f' and {len(ids) - 20} more' if len(ids) > 20 else ''
+    return ', '.join(map(str, ids[:20])) + more
+
+
+def _set_merge_id(Request, id_, uid):
+    table = Request.__table__()
+    _execute(table.update(
+            [table.merge_id], [uid], where=table.id == id_))
+
+
+# Templates
+
+def repair_charsets(Template):
+    """Correct the character sets of templates.
+
+    5.0 wrote its default with the digit zero for the letter O, and Orthanc
+    then drops every letter that is not ASCII.
+    """
+    table = Template.__table__()
+    for id_, charset in _execute(table.select(table.id, table.charset,
+                where=(table.charset != Null) & (table.charset != ''))):
+        if attributes.is_charset(charset):
+            continue
+        repaired = attributes.repair_charset(charset)
+        if repaired is None:
+            logger.warning(
+                "%s %s: %r is no character set of DICOM, choose one",
+                Template.__name__, id_, charset)
+            continue
+        _execute(table.update(
+                [table.charset], [repaired], where=table.id == id_))
+        logger.warning("%s %s: the character set %r is now %r",
+            Template.__name__, id_, charset, repaired)
+
+
+def carry_over_templates(Exam, module):
+    """Make templates of those that 4.4 had, with their encoding, and keep
+    each exam's choice."""
+    if not backend.TableHandler.table_exist(_TEMPLATES):
+        return
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    former = Table(_TEMPLATES)
+    carried = {
+        id_: _carry_over(Template, *row) for id_, *row in _execute(
+            former.select(
+                former.id, former.name, former.template,
+                former.dump_file_encoding, former.comment,
+                order_by=former.id))}
+    table_h = Exam.__table_handler__(module)
+    if table_h.column_exist('worklist_template'):
+        table = Exam.__table__()
+        for id_, template in carried.items():
+            _execute(table.update(
+                    [table.imaging_worklist_template], [template],
+                    where=(table.worklist_template == id_)
+                    & (table.imaging_worklist_template == Null)))
+    backend.TableHandler.table_rename(_TEMPLATES, _CARRIED_OVER)
+
+
+def _carry_over(Template, name, text, encoding, comment):
+    """Make a template, unless a person made the same already, and return its
+    id."""
+    table = Template.__table__()
+    text = new_syntax(text or '')
+    same = (table.name == name) & (table.template == text)
+    if not _execute(table.select(table.id, where=same)):
+        values = {
+            'name': name, 'template': text, 'comment': comment,
+            'template_type': 'dump2dcm', 'charset': charset(text, encoding),
+            'create_uid': 0, 'create_date': CurrentTimestamp()}
+        _execute(table.insert(
+                [getattr(table, key) for key in values],
+                [list(values.values())]))
+    (id_,), *_ = _execute(table.select(
+            table.id, where=same, order_by=table.id))
+    logger.warning("%s %s: it is the template %r of 4.4",
+        Template.__name__, id_, name)
+    return id_
+
+
+def charset(text, encoding):
+    """Return the SpecificCharacterSet (0008,0005) that a template of 4.4
+    names, else the one of the encoding in which it was written.
+
+    :param str encoding: as Python names it, such as utf-8 or gbk
+    """
+    named = _CHARSET.search(text)
+    candidates = [named.group(1) if named else None, encoding]
+    for candidate in filter(None, candidates):
+        repaired = attributes.repair_charset(candidate)
+        if repaired:
+            return repaired
+    return encoding or None
+
+
+def new_syntax(text):
+    """Return a template of 4.4, in genshi's older syntax, in the one that is
+    used since 5.0."""
+    def convert(match):
+        comment, directive = match.groups()
+        if comment is not None:
+            return f'{{# {comment[1:].strip()} #}}\\'
+        return f'{{% {directive.strip()} %}}\\'
+    return _DIRECTIVE.sub(convert, text)

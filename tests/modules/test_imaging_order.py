@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wizard "New order": what it makes, opens and refuses, and what modules
+that replace a part of it may rely on."""
+import datetime as dt
+
+import pytest
+from support.records import (
+    as_user, make_exam, make_institution, make_patient, make_professional,
+    make_user, on, run_wizard)
+
+from trytond.model.exceptions import AccessButtonError, AccessError
+from trytond.modules.health_imaging.exceptions import (
+    InactiveExamError, MissingSequenceError, OrderIncompleteError)
+from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
+
+NAME = 'gnuhealth.patient.imaging.test.request'
+DATE = dt.datetime(2026, 5, 4, 15, 30)
+
+
+def requests():
+    return Pool().get('gnuhealth.imaging.test.request')
+
+
+def order_values(**values):
+    return {
+        'patient': make_patient().id,
+        'date': DATE,
+        'urgent': False,
+        'doctor': make_professional().id,
+        'context': None,
+        'tests': [make_exam("Head CT").id, make_exam("Chest").id],
+        **values}
+
+
+def order(values, state='request', **context):
+    return run_wizard(
+        NAME, [('start', {}), (state, {'start': values})], **context)
+
+
+def opened(answer):
+    """Return the records of the window that a wizard opens."""
+    (action, _), = answer['actions']
+    domain = PYSONDecoder({}).decode(action['pyson_domain'])
+    return Pool().get(action['res_model']).search(
+        domain, order=[('id', 'ASC')])
+
+
+def test_order_makes_and_opens_its_requests(transaction):
+    context, = Pool().get('gnuhealth.pathology').create(
+        [{'name': "Fracture", 'code': 'S02'}])
+    values = order_values(urgent=True, context=context.id)
+    first, second = opened(order(values))
+    assert first.request == second.request
+    assert [first.request_line, second.request_line] == [
+        f'{first.request}-02-01', f'{first.request}-02-02']
+    assert [r.requested_test.id for r in [first, second]] == values['tests']
+    for request in [first, second]:
+        assert request.state == 'draft'
+        assert request.patient.id == values['patient']
+        assert request.doctor.id == values['doctor']
+        assert request.context == context
+        assert request.date == DATE
+        assert request.urgent
+
+
+def test_window_has_no_tab_that_hides_requests(transaction):
+    (action, _), = order(order_values())['actions']
+    assert not action['domains']
+
+
+def test_order_and_request_sends_at_once(transaction):
+    made = opened(order(order_values(), 'order_and_request'))
+    assert [r.state for r in made] == ['requested'] * 2
+    assert all(r.requested_at for r in made)
+
+
+def test_each_order_has_its_number(transaction):
+    values = order_values()
+    first, second = opened(order(values)), opened(order(values))
+    assert first[0].request != second[0].request
+
+
+def test_wizard_starts_with_the_patient(transaction):
+    patient = make_patient()
+    view = run_wizard(NAME, [('start', {})], **on(patient))['view']
+    assert view['defaults']['patient'] == patient.id
+    assert not view['defaults']['urgent']
+    assert view['defaults']['date']
+
+
+def test_wizard_starts_with_nobody_elsewhere(transaction):
+    view = run_wizard(
+        NAME, [('start', {})], active_model='ir.ui.menu', active_id=1)['view']
+    assert view['defaults'].get('patient') is None
+
+
+def test_doctor_is_the_user(transaction):
+    user = make_user('doctor', 'health.group_health_doctor')
+    professional = make_professional(user)
+    with as_user(user):
+        view = run_wizard(NAME, [('start', {})])['view']
+    assert view['defaults']['doctor'] == professional.id
+
+
+def test_technician_orders_for_a_doctor(transaction):
+    make_institution()
+    technician = make_user('technician', 'health_imaging.group_health_imaging')
+    values = order_values()
+    with as_user(technician):
+        view = run_wizard(NAME, [('start', {})])['view']
+        assert view['defaults'].get('doctor') is None
+        made = opened(order(values, 'order_and_request'))
+    assert {r.doctor.id for r in made} == {values['doctor']}
+    assert {r.requested_by for r in made} == {technician}
+
+
+@pytest.mark.parametrize('state', ['request', 'order_and_request'])
+@pytest.mark.parametrize('name', ['patient', 'date', 'doctor', 'tests'])
+@pytest.mark.parametrize('how', ['empty', 'missing'])
+def test_incomplete_order_is_refused_before_a_number_is_used(
+        transaction, state, name, how):
+    sequence = Pool().get('gnuhealth.sequences')(1).imaging_req_seq
+    before = sequence.number_next
+    values = order_values()
+    if how == 'missing':
+        del values[name]
+    else:
+        values[name] = [] if name == 'tests' else None
+    with pytest.raises(OrderIncompleteError) as error:
+        order(values, state)
+    label = {'tests': "Exams", 'doctor': "Requested by"}.get(
+        name, name.capitalize())
+    assert f'"{label}"' in error.value.message
+    assert Pool().get('ir.sequence')(sequence.id).number_next == before
+
+
+def test_inactive_exam_is_refused_before_a_number_is_used(transaction):
+    sequence = Pool().get('gnuhealth.sequences')(1).imaging_req_seq
+    before = sequence.number_next
+    exams = [make_exam("Head CT").id, make_exam("Old", active=False).id]
+    with pytest.raises(InactiveExamError) as error:
+        order(order_values(tests=exams))
+    assert '"Old"' in error.value.message
+    assert Pool().get('ir.sequence')(sequence.id).number_next == before
+
+
+def test_missing_sequence_has_its_message(transaction):
+    ModelData = Pool().get('ir.model.data')
+    ModelData.delete(ModelData.search([
+                ('module', '=', 'health_imaging'),
+                ('fs_id', '=', 'seq_gnuhealth_imaging_test_request'),
+                ]))
+    with pytest.raises(MissingSequenceError) as error:
+        order(order_values())
+    assert "Choose one" in error.value.message
+
+
+@pytest.mark.parametrize('state', ['request', 'order_and_request', 'open_'])
+@pytest.mark.parametrize('action', [None, 1])
+@pytest.mark.parametrize('groups', [
+        [], ['health.group_health_frontdesk'],
+        ['health.group_health_nursing']])
+def test_nobody_orders_who_may_not(transaction, state, action, groups):
+    user = make_user('other', *groups)
+    values = order_values()
+    Order = Pool().get(NAME, type='wizard')
+    session, _, _ = Order.create()
+    with as_user(user):
+        context = {} if action is None else {'action_id': action}
+        with pytest.raises(AccessError):
+            order(values, state, **context)
+    # Somebody else's session is no way around.
+    with as_user(user), pytest.raises(AccessError):
+        Order.execute(session, {'start': values}, state)
+    assert not requests().search([])
+
+
+@pytest.fixture
+def own_group(transaction):
+    """A group of the hospital's own with the rights to requests only."""
+    pool = Pool()
+    group, = pool.get('res.group').create([{'name': "Own"}])
+    model, = pool.get('ir.model').search([
+            ('model', '=', 'gnuhealth.imaging.test.request')])
+    pool.get('ir.model.access').create([{
+                'model': model.id, 'group': group.id, 'perm_read': True,
+                'perm_write': True, 'perm_create': True}])
+    return group
+
+
+def test_group_of_the_wizard_counts(own_group):
+    user = make_user('other')
+    Pool().get('res.user').write([user], {'groups': [('add', [own_group.id])]})
+    values = order_values()
+    for context in [{}, {'action_id': 1}]:
+        with as_user(user), pytest.raises(AccessError) as error:
+            order(values, **context)
+        assert "New order" in error.value.message
+
+
+def test_sending_at_once_takes_the_right_to_the_button(own_group):
+    pool = Pool()
+    action, = pool.get('ir.action.wizard').search([('wiz_name', '=', NAME)])
+    pool.get('ir.action-res.group').create([{
+                'action': action.action.id, 'group': own_group.id}])
+    user = make_user('other')
+    pool.get('res.user').write([user], {'groups': [('add', [own_group.id])]})
+    values = order_values()
+    with as_user(user):
+        assert opened(order(values))
+        with pytest.raises(AccessButtonError):
+            order(values, 'order_and_request')
+
+
+def test_order_of_a_patient_out_of_sight_is_refused(transaction):
+    """Rules may hide patients from a user."""
+    pool = Pool()
+    user = make_user('doctor', 'health.group_health_doctor')
+    values = order_values()
+    model, = pool.get('ir.model').search([('model', '=', 'gnuhealth.patient')])
+    pool.get('ir.rule.group').create([{
+                'name': "None", 'model': model.id, 'global_p': True,
+                'rules': [('create', [{'domain': '[["id", "=", -1]]'}])],
+                }])
+    with as_user(user), pytest.raises(AccessError):
+        order(values)
+
+
+def test_open_without_an_order_shows_nothing(transaction):
+    assert opened(run_wizard(NAME, [('open_', {})])) == []
+
+
+def test_replaced_order_state_is_used_by_both_buttons(
+        transaction, monkeypatch):
+    """As health_services_imaging does, which ends after its requests."""
+    Order = Pool().get(NAME, type='wizard')
+
+    def transition_request(self):
+        requests().create([{
+                    'request': 'OWN', 'request_line': f'OWN-01-0{n}',
+                    'patient': self.start.patient.id,
+                    'doctor': self.start.doctor.id,
+                    'requested_test': exam.id,
+                    } for n, exam in enumerate(self.start.tests)])
+        return 'end'
+    monkeypatch.setattr(Order, 'transition_request', transition_request)
+    assert order(order_values()) == {}
+    assert {r.state for r in requests().search([])} == {'draft'}
+    requests().delete(requests().search([]))
+    made = opened(order(order_values(), 'order_and_request'))
+    assert [r.request for r in made] == ['OWN'] * 2
+    assert {r.state for r in made} == {'requested'}
+
+
+@pytest.mark.parametrize('model, field', [
+        ('gnuhealth.patient.imaging.test.request.start', 'tests'),
+        ('gnuhealth.imaging.test.request', 'comment'),
+        ])
+def test_views_have_what_other_modules_look_for(transaction, model, field):
+    arch = Pool().get(model).fields_view_get(view_type='form')['arch']
+    assert arch.count(f'<field name="{field}"') == 1

@@ -1,0 +1,506 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The printed report, read back from the PDF that LibreOffice makes."""
+import datetime as dt
+import io
+import re
+import subprocess
+import types
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from html import unescape
+
+import pytest
+from PIL import Image
+from support.records import (
+    as_user, make_attachment, make_exam, make_final, make_institution,
+    make_patient, make_picture, make_professional, make_requested, make_result,
+    make_user)
+
+from trytond.modules.health_imaging.exceptions import OfficeError
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+NAME = 'patient.imaging_report_results'
+# What convert needs of the action of a report.
+TO_PDF = types.SimpleNamespace(template_extension='odt', extension='pdf')
+
+
+@pytest.fixture
+def radiologist(transaction):
+    make_institution()
+    user = make_user('radiologist', 'health_imaging.group_health_imaging')
+    make_professional(user, "Rosa", "Luna")
+    return user
+
+
+class Printed:
+    """A report as PDF."""
+
+    def __init__(self, content, folder):
+        assert content.startswith(b'%PDF')
+        self.path = folder / 'report.pdf'
+        self.path.write_bytes(content)
+
+    def _run(self, program, *options):
+        return subprocess.run(
+            [program, *options, self.path, *(
+                    ['-'] if program == 'pdftotext' else [])],
+            check=True, capture_output=True).stdout.decode()
+
+    @property
+    def pages(self):
+        return self._run('pdftotext', '-layout').split('\f')[:-1]
+
+    @property
+    def text(self):
+        """All its text, blanks and line ends as one blank."""
+        return ' '.join(' '.join(self.pages).split())
+
+    @property
+    def words(self):
+        """Return words with their page, left and top in points."""
+        found = []
+        pages = self._run('pdftotext', '-bbox').split('<page ')[1:]
+        for number, page in enumerate(pages):
+            for left, top, word in re.findall(
+                    r'xMin="([\d.]+)" yMin="([\d.]+)"[^>]*>([^<]*)<', page):
+                found.append((unescape(word), number, float(left),
+                        float(top)))
+        return found
+
+    @property
+    def pictures(self):
+        """Width and height in points of the pictures, in their order."""
+        lines = self._run('pdfimages', '-list').splitlines()[2:]
+        return [line.split() for line in lines if ' image ' in line]
+
+    def image(self, page=1):
+        """Return a page as a picture of 36 pixels per inch."""
+        subprocess.run(
+            ['pdftoppm', '-png', '-r', '36', '-f', str(page), '-l', str(page),
+                '-singlefile', self.path, self.path.with_suffix('')],
+            check=True)
+        return Image.open(self.path.with_suffix('.png')).convert('RGB')
+
+
+@pytest.fixture
+def printed(tmp_path):
+    def run(result, **context):
+        Report = Pool().get(NAME, type='report')
+        with Transaction().set_context(**context):
+            extension, content, direct, name = Report.execute([result.id], {})
+        assert extension == 'pdf'
+        assert not direct
+        assert result.number in name
+        return Printed(content, tmp_path)
+    return run
+
+
+def institution():
+    found, = Pool().get('gnuhealth.institution').search([])
+    return found
+
+
+def test_what_it_says(radiologist, printed):
+    party = institution().party
+    Pool().get('party.address').create([{
+                'party': party.id, 'street': "Av. Arequipa 123",
+                'postal_code': '15001', 'city': "Lima"}])
+    Pool().get('party.contact_mechanism').create([
+            {'party': party.id, 'type': 'phone', 'value': '+51 1 555 0100'},
+            {'party': party.id, 'type': 'email', 'value': 'x@example.org'},
+            {'party': party.id, 'type': 'website',
+                'value': 'https://example.org'}])
+    context, = Pool().get('gnuhealth.pathology').create(
+        [{'name': "Concussion", 'code': 'S06.0'}])
+    request = make_requested(
+        patient=make_patient("Remedios", "Quiroga", 'f',
+            dt.date(1984, 2, 29), ref='PU-77'),
+        exam=make_exam("Head CT"), context=context.id,
+        doctor=make_professional(name="Hans", lastname="Meier"),
+        date=dt.datetime(2026, 5, 4, 2, 30), request='ORD7')
+    result = make_final(radiologist, request=request,
+        date=dt.datetime(2026, 5, 4, 4, 15),
+        comment="Technique: plain.\n\nImpression: 3 < 5 & \"normal\".")
+    with Transaction().set_user(radiologist.id):
+        text = printed(result).text
+    for part in [
+            "Hospital Santa Rosa Av. Arequipa 123", "15001 Lima",
+            "+51 1 555 0100 x@example.org https://example.org",
+            "Patient Quiroga, Remedios", "PUID PU-77",
+            "Date of birth 02/29/1984", "Age at exam 42y 2m 4d",
+            "Sex Female", "Exam Head CT", f"Result {result.number}",
+            "Order, accession ORD7", "Request ORD7-01-01",
+            "Requested by Meier, Hans",
+            "Requested for 05/03/2026 21:30 (UTC-05:00)",
+            "Date of the exam 05/03/2026 23:15 (UTC-05:00)",
+            "Clinical context S06.0 : Concussion",
+            "Technique: plain. Impression: 3 < 5 & \"normal\".",
+            "Signed by Luna, Rosa on", "Revision 0",
+            f"Quiroga, Remedios - PU-77 {result.number}, revision 0 "
+            "Page 1 of 1",
+            ]:
+        assert part in text, part
+    assert "PRELIMINARY" not in text
+    assert "Amended" not in text
+
+
+@pytest.mark.parametrize('zone, expected', [
+        ('America/Lima', '05/04/2026 07:00 (UTC-05:00)'),
+        ('Asia/Kathmandu', '05/04/2026 17:45 (UTC+05:45)'),
+        ('Europe/Madrid', '05/04/2026 14:00 (UTC+02:00)'),
+        (None, '05/04/2026 12:00 (UTC+00:00)'),
+        ])
+def test_times_are_local_with_their_zone(transaction, zone, expected):
+    make_institution(timezone=zone)
+    Report = Pool().get(NAME, type='report')
+    assert Report._local(dt.datetime(2026, 5, 4, 12)).split() \
+        == expected.split()
+    assert Report._local(None) == ''
+
+
+def test_dates_are_of_the_language_of_the_user(transaction):
+    make_institution()
+    Report = Pool().get(NAME, type='report')
+    with Transaction().set_context(language='de'):
+        assert Report._local(dt.datetime(2026, 5, 4, 12)).split()[:2] == [
+            '04.05.2026', '07:00']
+        assert Report._day(dt.date(2026, 5, 4)) == '04.05.2026'
+
+
+def test_preliminary_is_written_across_each_page(radiologist, printed):
+    result = make_result(comment="\n".join(["Line."] * 120))
+    report = printed(result)
+    assert len(report.pages) > 2
+    for number, page in enumerate(report.pages):
+        assert "PRELIMINARY, not signed" in page
+        # Words that are not level come in pieces.
+        pieces = sorted(
+            (left, word) for word, at, left, _ in report.words
+            if at == number and set(word) <= set("PRELIMINARY"))
+        assert ''.join(word for _, word in pieces) == "PRELIMINARY"
+    assert "Preliminary result, not signed." in report.text
+
+
+def test_letters_of_preliminary_rise_across_the_page(radiologist, printed):
+    result = make_result(comment="x")
+    image = printed(result).image()
+    dark = [
+        (x, y) for x in range(0, 297, 3) for y in range(170, 380, 3)
+        if image.getpixel((x, y)) != (255, 255, 255)]
+    assert max(x for x, _ in dark) - min(x for x, _ in dark) > 60
+
+
+def test_page_of_a_final_result_is_clean(radiologist, printed):
+    report = printed(make_final(radiologist))
+    assert "PRELIMINARY" not in report.text
+    image = report.image()
+    assert all(
+        image.getpixel((x, y)) == (255, 255, 255)
+        for x in range(0, 297, 3) for y in range(240, 370, 3))
+
+
+def test_final_without_signature(radiologist, printed):
+    """As results of former releases are."""
+    result = make_final(radiologist)
+    table = type(result).__table__()
+    Transaction().connection.cursor().execute(*table.update(
+            [table.signed_by, table.signed_at], [None, None],
+            where=table.id == result.id))
+    for cache in Transaction().cache.values():
+        cache.clear()
+    text = printed(result).text
+    assert "Final result." in text
+    assert "Signed by" not in text
+
+
+def test_amended(radiologist, printed):
+    result = make_final(radiologist)
+    type(result).reopen([result], "Wrong side.")
+    with Transaction().set_user(radiologist.id):
+        type(result).finalize([type(result)(result.id)])
+    text = printed(result).text
+    assert "revision 1" in text
+    assert "Amended: Wrong side." in text
+
+
+def test_nothing_written_yet(radiologist, printed):
+    text = printed(make_result()).text
+    assert "Not yet written." in text
+
+
+def test_result_without_a_request(radiologist, printed):
+    Result = Pool().get('gnuhealth.imaging.test.result')
+    result, = Result.create([{
+                'patient': make_patient(dob=None).id,
+                'requested_test': make_exam().id,
+                'doctor': make_professional().id}])
+    text = printed(result).text
+    assert "Requested by" in text
+    assert "Clinical context" not in text
+    assert "Age at exam" in text
+
+
+def test_without_institution(transaction, printed):
+    text = printed(make_result(comment="x")).text
+    assert text.startswith("PRELIMINARY, not signed Imaging report")
+
+
+@pytest.mark.parametrize('data', [
+        make_picture(color='red', size=(400, 100)),
+        make_picture(color='red', size=(100, 400), kind='JPEG'), b'no logo'])
+def test_logo(radiologist, printed, data):
+    type(institution()).write([institution()], {'picture': data})
+    report = printed(make_final(radiologist))
+    assert len(report.pictures) == (data != b'no logo')
+    image = report.image()
+    reds = [
+        (x, y) for x in range(297) for y in range(120)
+        if image.getpixel((x, y))[0] > 200
+        and image.getpixel((x, y))[2] < 90]
+    assert bool(reds) == (data != b'no logo')
+    if reds:
+        assert min(x for x, _ in reds) > 148
+        # At most 4 cm wide and 2 cm high.
+        width = max(x for x, _ in reds) - min(x for x, _ in reds)
+        height = max(y for _, y in reds) - min(y for _, y in reds)
+        assert width <= 58 and height <= 30
+
+
+# The pictures
+
+
+def make_images(result):
+    for name, data in [
+            ('one.png', make_picture(size=(400, 300))),
+            ('notes.pdf', b'%PDF-1.4'),
+            ('two.jpg', make_picture(size=(300, 900), kind='JPEG')),
+            ('film.mp4', b'\0\0\0\x18ftypmp42'),
+            ('three.tif', make_picture(kind='TIFF', mode='I;16', color=9)),
+            ('half.png', make_picture()[:50]),
+            ('four.png', make_picture(mode='RGBA', color=(0, 0, 0, 0))),
+            ('five.png', make_picture()),
+            ]:
+        make_attachment(result, name, data)
+    Pool().get('ir.attachment').create([{
+                'name': 'link', 'type': 'link', 'resource': str(result),
+                'link': 'https://example.org/six.png'}])
+
+
+def places(report, words):
+    """Return page, column and top of the first of each of the words."""
+    found = {}
+    for word, page, left, top in report.words:
+        found.setdefault(word, (page, left > 297, top))
+    return [found[word] for word in words]
+
+
+def test_pictures_in_order_two_in_a_row(radiologist, printed):
+    result = make_result(comment="x")
+    make_images(result)
+    # The client may have asked for sizes in place of data.
+    report = printed(result, **{'ir.attachment.data': 'size'})
+    assert len(report.pictures) == 5
+    one, two, three, four, five = places(report, [
+            'one.png', 'two.jpg', 'three.tif', 'four.png', 'five.png'])
+    assert [place[1] for place in [one, two, three, four, five]] == [
+        False, True, False, True, False]
+    assert one[0] == two[0] and three[0] == four[0]
+    assert one[:1] + one[2:] <= three[:1] + three[2:]
+    assert three[:1] + three[2:] < five[:1] + five[2:]
+    for absent in ['notes.pdf', 'film.mp4', 'half.png', 'link']:
+        assert absent not in report.text
+
+
+def test_descriptions_are_captions(radiologist, printed):
+    result = make_result(comment="x")
+    make_attachment(result, 'a.png', description="Coronal\nslice 5 of 20")
+    make_attachment(result, 'b.png')
+    text = printed(result).text
+    assert "Coronal slice 5 of 20" in text
+    assert "a.png" not in text
+    assert "b.png" in text
+
+
+@pytest.mark.parametrize('style, pictures, captions', [
+        ('default', 1, True), ('no_image_comments', 1, False),
+        ('no_images', 0, False)])
+def test_styles(radiologist, printed, style, pictures, captions):
+    result = make_result(comment="x", report_style=style)
+    make_attachment(result, 'a.png', description="Coronal")
+    report = printed(result)
+    assert len(report.pictures) == pictures
+    assert ("Coronal" in report.text) == captions
+    assert ("Images" in report.text) == bool(pictures)
+
+
+def test_pictures_fit_their_column(radiologist, printed):
+    result = make_final(radiologist)
+    result = make_result(comment="x")
+    make_attachment(result, 'wide.png', make_picture(
+            size=(3000, 100), color='red'))
+    make_attachment(result, 'high.png', make_picture(
+            size=(100, 3000), color='red'))
+    report = printed(result)
+    image = report.image(places(report, ['wide.png'])[0][0] + 1)
+    reds = [
+        (x, y) for x in range(297) for y in range(421)
+        if image.getpixel((x, y))[0] > 200
+        and image.getpixel((x, y))[2] < 60]
+    assert min(x for x, _ in reds) >= 28
+    assert max(x for x, _ in reds) <= 297 - 28
+    height = max(y for _, y in reds) - min(y for _, y in reds)
+    assert height <= 9 / 2.54 * 36 + 2
+
+
+# The text
+
+
+def test_paragraphs_lines_and_indents_are_kept(radiologist, printed):
+    result = make_final(radiologist, comment=(
+            "\nFindings\n  - liver:  12 cm\n\tspleen\n\n\nImpression\n\n"))
+    lines = printed(result).pages[0].splitlines()
+    start = next(
+        n for n, line in enumerate(lines) if "Interpretation" in line)
+    shown = [line.rstrip() for line in lines[start + 1:] if line.strip()]
+    assert [line.strip() for line in shown[:4]] == [
+        "Findings", "- liver: 12 cm", "spleen", "Impression"]
+    report = printed(result)
+    left = {word: x for word, _, x, _ in report.words}
+    assert left['Findings'] + 20 > left['liver:'] > left['spleen'] \
+        > left['Findings'] + 5
+    top = {word: y for word, _, _, y in report.words}
+    assert top['Impression'] - top['spleen'] > 2 * (
+        top['spleen'] - top['liver:'])
+
+
+def test_very_long_text(radiologist, printed):
+    words = [f'word{n}' for n in range(9000)]
+    result = make_final(radiologist, comment=' '.join(words[:8000]) + '\n'
+        + 'x' * 3000 + '\n' + '\n'.join(words[8000:]))
+    report = printed(result)
+    pages = report.pages
+    assert len(pages) > 20
+    for number, page in enumerate(pages, 1):
+        assert f"Page {number} of {len(pages)}" in page
+        assert "Hospital Santa Rosa" in page
+        assert result.number in page
+    found = [w for w in report.text.split() if re.fullmatch(r'word\d+', w)]
+    assert found == words
+
+
+def test_scripts(radiologist, printed):
+    result = make_final(radiologist,
+        request=make_requested(patient=make_patient("محمد", "العربي")),
+        comment="لا يوجد كسر (CT 5 mm).\n头部平扫，未见出血。\n"
+        "頭部に異常なし。\n뇌출혈 없음.\nПерелома нет.\n"
+        "Δεν υπάρχει κάταγμα.\nKeine Brüche, größer.")
+    report = printed(result)
+    text = report.text
+    for part in ["头部平扫", "頭部に異常なし", "뇌출혈", "Перелома нет",
+            "κάταγμα", "Keine Brüche, größer."]:
+        assert part in text, part
+    fonts = report._run('pdffonts')
+    assert 'CJK' in fonts
+    # Nothing is drawn as an empty box.
+    assert '\ufffd' not in text
+    left = {word: x for word, _, x, _ in report.words}
+    assert left['5'] > 297 > left['Перелома']
+
+
+def test_arabic_runs_from_the_right(transaction):
+    Report = Pool().get(NAME, type='report')
+    assert Report._paragraphs(
+        "1. كسر\n5 mm\nA كسر\n\nעברית") == [
+        (True, "1. كسر"), (False, "5 mm"), (False, "A كسر"), (False, ""),
+        (True, "עברית")]
+    assert Report._paragraphs(None) == []
+
+
+def test_control_characters_do_not_stop_it(radiologist, printed):
+    result = make_final(radiologist,
+        comment="be\x01fore\x0bafter\x1b[0m \ufffe end")
+    make_result(comment="x")
+    text = printed(result).text
+    assert "fore" in text and "after" in text and "end" in text
+
+
+def test_texts_are_no_template(radiologist, printed):
+    result = make_final(radiologist,
+        comment="${1 + 1} <b>bold</b> {% if x %} $record &amp;")
+    text = printed(result).text
+    assert "${1 + 1} <b>bold</b> {% if x %} $record &amp;" in text
+
+
+# Around it
+
+
+def test_several_results_are_several_files(radiologist):
+    Report = Pool().get(NAME, type='report')
+    ids = [make_final(radiologist).id for _ in range(3)]
+    extension, content, _, _ = Report.execute(ids, {})
+    assert extension == 'zip'
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert len(archive.namelist()) == 3
+        for name in archive.namelist():
+            assert archive.read(name).startswith(b'%PDF')
+
+
+def test_missing_office_says_what_to_install(radiologist, monkeypatch):
+    Report = Pool().get(NAME, type='report')
+    result = make_final(radiologist)
+    monkeypatch.setenv('PATH', '')
+    with pytest.raises(OfficeError) as error:
+        Report.execute([result.id], {})
+    assert "libreoffice-writer-nogui" in error.value.message
+
+
+@pytest.mark.parametrize('script', [
+        'exit 1', 'exit 0', 'exec /bin/sleep 60'])
+def test_office_that_fails_has_its_message(
+        transaction, monkeypatch, tmp_path, script):
+    Report = Pool().get(NAME, type='report')
+    office = tmp_path / 'soffice'
+    office.write_text(f'#!/bin/sh\n{script}\n')
+    office.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(OfficeError) as error:
+        Report.convert(TO_PDF, b'', timeout=1)
+    assert "could not make the report" in error.value.message
+
+
+def test_several_are_made_at_once_without_a_home(
+        radiologist, monkeypatch, tmp_path):
+    Report = Pool().get(NAME, type='report')
+    Action = Pool().get('ir.action.report')
+    action, = Action.search([('report_name', '=', NAME)])
+    record, = Report._get_records(
+        [make_final(radiologist).id], 'gnuhealth.imaging.test.result', {})
+    data = Report.render(action, Report.get_context([record], {}, {}))
+    monkeypatch.delenv('HOME')
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(
+                lambda _: Report.convert(TO_PDF, data), range(4)))
+    assert all(content.startswith(b'%PDF') for _, content in made)
+
+
+def test_report_of_another_kind_needs_no_office(radiologist, monkeypatch):
+    Action = Pool().get('ir.action.report')
+    action, = Action.search([('report_name', '=', NAME)])
+    own, = Action.copy([action], default={'extension': ''})
+    Report = Pool().get(NAME, type='report')
+    result = make_final(radiologist)
+    monkeypatch.setenv('PATH', '')
+    extension, content, _, _ = Report.execute(
+        [result.id], {'action_id': own.id})
+    assert (extension, content[:2]) == ('odt', b'PK')
+
+
+def test_user_of_health_imaging_prints(radiologist):
+    result = make_final(radiologist)
+    make_attachment(make_result())
+    with as_user(radiologist):
+        Report = Pool().get(NAME, type='report')
+        extension, content, _, _ = Report.execute([result.id], {})
+    assert content.startswith(b'%PDF')

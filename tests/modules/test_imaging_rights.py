@@ -1,0 +1,359 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rights matrix of the documentation, each cell tried over RPC by a user
+who has that one group."""
+import csv
+import datetime as dt
+import itertools
+from pathlib import Path
+
+import pytest
+from support.records import (
+    PASSWORD, Rpc, RpcError, make_exam, make_institution, make_patient,
+    make_professional, make_request, make_requested, make_result, make_user,
+    on)
+
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+DOC = Path(__file__).parents[2] / 'health_imaging/doc/configuration.rst'
+GROUPS = {
+    "No group": None,
+    "Front Desk": 'health.group_health_frontdesk',
+    "Nursing": 'health.group_health_nursing',
+    "Doctor": 'health.group_health_doctor',
+    "Health Imaging": 'health_imaging.group_health_imaging',
+    "Health Imaging Administration":
+        'health_imaging.group_health_imaging_admin',
+    }
+MODELS = {
+    "Exam types": 'gnuhealth.imaging.test.type',
+    "Exams": 'gnuhealth.imaging.test',
+    "Report texts": 'gnuhealth.imaging.report.template',
+    "Requests": 'gnuhealth.imaging.test.request',
+    "Results": 'gnuhealth.imaging.test.result',
+    }
+BUTTONS = {
+    "Request: Request": 'requested',
+    "Request: Generate Results": 'generate_results',
+    "Request: Cancel": 'cancel',
+    "Request: Back to Draft": 'draft',
+    "Result: Sign": 'finalize',
+    "Result: Amend": 'amend',
+    }
+WIZARDS = {
+    "Medical Imaging - New order": 'gnuhealth.patient.imaging.test.request',
+    "Generate Results": 'wizard.generate.result',
+    "Cancel Requests": 'gnuhealth.imaging.test.request.cancel',
+    "Amend Result": 'gnuhealth.imaging.test.result.amend',
+    }
+MENUS = {
+    "Medical Imaging": 'menu_imaging',
+    "Configuration, Medical Imaging": 'menu_imaging_test_parent',
+    }
+REPORT = 'patient.imaging_report_results'
+
+
+def matrix(title):
+    """Return the cells of a table of the documentation: row, group, text."""
+    text = DOC.read_text(encoding='utf-8')
+    lines = text.split(f'.. csv-table:: {title}\n')[1].splitlines()
+    body = itertools.takewhile(str.strip, lines[2:])
+    (_, *groups), *rows = csv.reader(
+        [lines[0].partition(':header:')[2], *map(str.strip, body)],
+        skipinitialspace=True)
+    assert groups == list(GROUPS)
+    return [
+        (row, group, cell)
+        for row, *cells in rows
+        for group, cell in zip(groups, cells)]
+
+
+def cells(title):
+    return pytest.mark.parametrize('row, group, cell', [
+            pytest.param(*cell, id='-'.join(cell[:2]))
+            for cell in matrix(title)])
+
+
+@pytest.fixture(scope='module')
+def users(activated):
+    """Users who are logged in, by the name of their only group."""
+    from trytond.tests.test_tryton import DB_NAME
+    with Transaction().start(DB_NAME, 1):
+        make_institution()
+        for number, group in enumerate(GROUPS.values()):
+            user = make_user(
+                f'user{number}', *filter(None, [group]), password=PASSWORD)
+            make_professional(user, "User", str(number))
+    return {
+        name: Rpc(f'user{number}') for number, name in enumerate(GROUPS)}
+
+
+@pytest.fixture
+def committed(activated):
+    """A transaction of the administrator that others see when it is over."""
+    from trytond.tests.test_tryton import DB_NAME
+
+    def run(make):
+        with Transaction().start(DB_NAME, 1):
+            return make()
+    return run
+
+
+def refused(error):
+    return (str(error.value.message).startswith("You are not allowed")
+        or "is not allowed" in str(error.value.message))
+
+
+def model_values(model):
+    """Return the values of a record of a model that users can make."""
+    pool = Pool()
+    data = pool.get('ir.model.data')
+    return {
+        'gnuhealth.imaging.test.type': lambda: {'code': 'CT', 'name': "CT"},
+        'gnuhealth.imaging.test': lambda: {
+            'code': f'X{pool.get(model).search([], count=True)}',
+            'name': "Exam", 'test_type': data.get_id(
+                'health_imaging', 'gnuhealth_test_type_ctscan'),
+            'product': data.get_id(
+                'health_imaging', 'product_product_ctscancharges')},
+        'gnuhealth.imaging.report.template': lambda: {
+            'name': "Text", 'text': "Text"},
+        'gnuhealth.imaging.test.request': lambda: {
+            'patient': make_patient().id, 'requested_test': make_exam().id,
+            'doctor': make_professional().id},
+        'gnuhealth.imaging.test.result': lambda: {
+            'patient': make_patient().id, 'requested_test': make_exam().id,
+            'doctor': make_professional().id},
+        }[model]()
+
+
+@cells("Models: read, write, create, delete")
+@pytest.mark.parametrize('mode', ['read', 'write', 'create', 'delete'])
+def test_models(users, committed, row, group, cell, mode):
+    model = MODELS[row]
+    name = 'date' if row in {"Requests", "Results"} else 'name'
+
+    def make():
+        values = model_values(model)
+        record, = Pool().get(model).create([values])
+        return record.id, {
+            'read': ([record.id], [name]),
+            'write': ([record.id], {name: getattr(record, name)}),
+            'create': ([model_values(model)],),
+            'delete': ([record.id],),
+            }[mode]
+    id_, arguments = committed(make)
+    rpc = users[group]
+    if mode[0] in cell:
+        rpc(f'model.{model}.{mode}', *arguments)
+    else:
+        with pytest.raises(RpcError) as error:
+            rpc(f'model.{model}.{mode}', *arguments)
+        assert refused(error), error.value
+    left = committed(
+        lambda: Pool().get(model).search([('id', '=', id_)], count=True))
+    assert left == (0 if mode == 'delete' and 'd' in cell else 1)
+    if mode == 'read':
+        for method, arguments in [
+                ('search', [[('id', '=', id_)]]),
+                ('search_count', [[]]),
+                ('export_data', [[id_], [name]]),
+                ]:
+            if cell:
+                assert rpc(f'model.{model}.{method}', *arguments)
+            else:
+                with pytest.raises(RpcError) as error:
+                    rpc(f'model.{model}.{method}', *arguments)
+                assert refused(error), error.value
+
+
+def press(button):
+    """Return the method of a button, a record for it and what is expected."""
+    if button in {'requested', 'cancel'}:
+        return make_request()
+    if button == 'draft':
+        request = make_request()
+        type(request).cancel_for([request], "x")
+        return request
+    if button == 'generate_results':
+        return make_requested()
+    return make_result(comment="No fracture.")
+
+
+@cells("Buttons")
+def test_buttons(users, committed, row, group, cell):
+    button = BUTTONS[row]
+    record = committed(lambda: press(button))
+    name = record.__name__
+    state = committed(lambda: Pool().get(name)(record.id).state)
+    rpc = users[group]
+    if cell:
+        rpc(f'model.{name}.{button}', [record.id])
+    else:
+        with pytest.raises(RpcError) as error:
+            rpc(f'model.{name}.{button}', [record.id])
+        assert refused(error), error.value
+    after = committed(lambda: Pool().get(name)(record.id).state)
+    # The other two open a wizard.
+    moves = button not in {'cancel', 'amend'}
+    assert (after != state) == bool(cell and moves)
+
+
+def state_of(wizard):
+    """Return the state of a wizard that does the work, its data, and the
+    context of its start."""
+    reason = {'start': {'reason': "x"}}
+    if wizard == 'gnuhealth.patient.imaging.test.request':
+        return 'order_and_request', {'start': {
+                    'patient': make_patient().id,
+                    'doctor': make_professional().id,
+                    'date': dt.datetime(2026, 5, 4),
+                    'tests': [make_exam().id]}}, {}
+    if wizard == 'wizard.generate.result':
+        return 'open_', {}, on(make_requested())
+    if wizard == 'gnuhealth.imaging.test.request.cancel':
+        return 'cancel', reason, on(make_request())
+    result = make_result(comment="No fracture.")
+    return 'amend', reason, on(result)
+
+
+def snapshot():
+    """Return all requests and results with their states."""
+    return {
+        str(record): record.state
+        for model in ['request', 'result']
+        for record in Pool().get(f'gnuhealth.imaging.test.{model}').search([])}
+
+
+def sign(context):
+    """Sign the result that a wizard is started on."""
+    if context.get('active_model') == 'gnuhealth.imaging.test.result':
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        result = Result(context['active_id'])
+        own, = Pool().get('gnuhealth.healthprofessional').search(
+            [], limit=1)
+        Result._sign([result], own.id)
+
+
+@cells("Wizards and reports")
+def test_wizards(users, committed, row, group, cell):
+    if row not in WIZARDS:
+        return
+    name = WIZARDS[row]
+
+    def make():
+        prepared = state_of(name)
+        sign(prepared[2])
+        return prepared
+    state, data, context = committed(make)
+    before = committed(snapshot)
+    rpc = users[group]
+    if cell:
+        rpc.run_wizard(name, [(state, data)], **context)
+        assert committed(snapshot) != before
+        return
+    # With the records, without them, and as if it were another action.
+    for context in [
+            context, {}, {**context, 'action_id': 1}, {'action_id': 1}]:
+        with pytest.raises(RpcError) as error:
+            rpc(f'wizard.{name}.create', **context)
+        assert refused(error), error.value
+        with pytest.raises(RpcError) as error:
+            rpc(f'wizard.{name}.execute', 1, data, state, **context)
+        assert refused(error), error.value
+    assert committed(snapshot) == before
+
+
+@pytest.mark.parametrize('group, cell', [
+        pytest.param(group, cell, id=group)
+        for row, group, cell in matrix("Wizards and reports")
+        if row not in WIZARDS])
+def test_report(users, committed, group, cell):
+    result = committed(make_result)
+    rpc = users[group]
+    for data in [{}, {'model': 'gnuhealth.imaging.test.result'}]:
+        if cell:
+            extension, content, _, _ = rpc(
+                f'report.{REPORT}.execute', [result.id], data)
+            assert (extension, content[:4]) == ('pdf', b'%PDF')
+            break
+        with pytest.raises(RpcError) as error:
+            rpc(f'report.{REPORT}.execute', [result.id], data)
+        assert refused(error), error.value
+
+
+@cells("Menus")
+def test_menus(users, committed, row, group, cell):
+    def make():
+        Menu = Pool().get('ir.ui.menu')
+        menu = Menu(Pool().get('ir.model.data').get_id(
+                'health_imaging', MENUS[row]))
+        children = [child.id for child in menu.childs]
+        ids = []
+        while menu:
+            ids.append(menu.id)
+            menu = menu.parent
+        return ids, children
+    ids, children = committed(make)
+    seen = users[group]('model.ir.ui.menu.search', [('id', 'in', ids)])
+    assert (set(seen) == set(ids)) == bool(cell)
+    shown = users[group](
+        'model.ir.ui.menu.search', [('id', 'in', children)])
+    # The other modules hide some of theirs.
+    assert bool(shown) == bool(cell)
+
+
+@pytest.mark.parametrize('model', [
+        'gnuhealth.imaging.report.template-exam',
+        'gnuhealth.sequences.imaging_req_seq',
+        'gnuhealth.sequences.imaging_test_sequence',
+        ])
+@pytest.mark.parametrize('method', [
+        'read', 'search', 'create', 'write', 'delete'])
+def test_parts_of_other_records_have_no_door(users, model, method):
+    for rpc in users.values():
+        with pytest.raises(RpcError) as error:
+            rpc(f'model.{model}.{method}', [1])
+        assert error.value.kind == '403'
+
+
+@pytest.mark.parametrize('name', [
+        'imaging_req_seq', 'imaging_test_sequence'])
+def test_sequences_are_chosen_by_health_administration(
+        users, committed, name):
+    def make():
+        sequence = getattr(Pool().get('gnuhealth.sequences')(1), name)
+        user = make_user(f'admin_{name}', 'health.group_health_admin',
+            password=PASSWORD)
+        return sequence.id, user.login
+    sequence, login = committed(make)
+    model = 'model.gnuhealth.sequences'
+    for rpc in users.values():
+        assert rpc(f'{model}.read', [1], [name])[0][name] == sequence
+        with pytest.raises(RpcError) as error:
+            rpc(f'{model}.write', [1], {name: sequence})
+        assert refused(error), error.value
+    administrator = Rpc(login)
+    administrator(f'{model}.write', [1], {name: sequence})
+
+
+def test_forms_of_requests_and_results_open_for_those_who_may(
+        users, committed):
+    """What a form shows of other models is readable too."""
+    def make():
+        result = make_result(comment="x")
+        return result.request.id, result.id
+    request, result = committed(make)
+    for group in ["Doctor", "Health Imaging", "Health Imaging Administration"]:
+        rpc = users[group]
+        for model, id_ in [('request', request), ('result', result)]:
+            name = f'model.gnuhealth.imaging.test.{model}'
+            for kind in ['tree', 'form']:
+                view = rpc(f'{name}.fields_view_get', None, kind)
+                fields = list(view['fields'])
+                fields += [
+                    f'{n}.rec_name' for n, f in view['fields'].items()
+                    if f['type'] == 'many2one']
+                row, = rpc(f'{name}.read', [id_], fields)
+                assert row['patient.']['rec_name']

@@ -1,0 +1,260 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Databases made by released packages of GNU Health, in virtual environments
+of their own, and what the tests of the upgrade do with them.
+
+Environments and databases are made once, kept, and copied.
+"""
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+
+from services import Orthanc, trytond_command, write_trytond_configuration
+from sources import MODULES, PACKAGES, packages_hash
+
+from .databases import BASE, Copies
+
+FILLERS = Path(__file__).parents[1] / 'upgrade'
+# Plain CT slices, which the synchronisation of 5.0.4 can read.
+IMAGES = ['CT_small.dcm', 'MR_small.dcm']
+
+
+def pinned(*names):
+    "Return the requirements of packages as they are installed here."
+    return [f'{name}=={metadata.version(name)}' for name in names]
+
+
+# The same core as here: what differs is the imaging modules alone.
+CORE_50 = pinned(*PACKAGES, 'python-sql', 'psycopg2')
+REQUIREMENTS = {
+    '5.0.4': [
+        *CORE_50, 'gnuhealth-imaging==5.0.4',
+        'gnuhealth-imaging-worklist==5.0.4', 'gnuhealth-orthanc==5.0.4',
+        # Its package forgets to ask for it.
+        'requests'],
+    '4.4.1': [
+        'setuptools<81', 'Pillow', *pinned('psycopg2'),
+        'gnuhealth_imaging==4.4.1', 'gnuhealth_orthanc==4.4.1'],
+    }
+
+
+def _environment():
+    "Return the environment variables for a program of another release."
+    return {
+        name: value for name, value in os.environ.items()
+        if not name.startswith(('PYTHON', 'TRYTOND', 'DB_', 'COVERAGE'))}
+
+
+def _run(command, **options):
+    "Run a program and return its output; its errors go to the test's."
+    result = subprocess.run(
+        [str(word) for word in command], env=_environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    if result.returncode:
+        raise AssertionError(
+            f"{command[0]} failed\n{result.stdout[-2000:]}"
+            f"\n{result.stderr[-4000:]}")
+    return result.stdout
+
+
+class Releases:
+    """The environments and databases that are kept, in a folder.
+
+    :param templates: the kept databases of this checkout, whose core is the
+        start of the databases of 5.0
+    :param uri: the address of the back-end
+    """
+
+    def __init__(self, cache, templates, uri):
+        self.cache = Path(cache)
+        self.templates = templates
+        self.uri = uri
+        self.copies = Copies(self, uri)
+        self._cores = Copies(templates, uri)
+
+    @contextlib.contextmanager
+    def _locked(self):
+        with open(self.cache / 'lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _hash(self, *parts):
+        digest = hashlib.sha256(
+            '\0'.join([sys.version, *parts]).encode()).hexdigest()
+        return digest[:12]
+
+    def environment(self, release, *more):
+        """Return the folder with the programs of a release.
+
+        :param more: further requirements
+        """
+        requirements = [*REQUIREMENTS[release], *more]
+        folder = self.cache / f'{release}-{self._hash(*requirements)}'
+        with self._locked():
+            if not (folder / 'complete').exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                venv.create(folder, with_pip=True)
+                _run([
+                    folder / 'bin' / 'python', '-m', 'pip', 'install',
+                    '--quiet', '--disable-pip-version-check', *requirements])
+                (folder / 'complete').touch()
+        return folder / 'bin'
+
+    # Databases
+
+    def path(self, name):
+        "Return the file of a kept database."
+        backend = self.uri.partition(':')[0]
+        key = self._source_hash(name)
+        return self.cache / f'{name}-{key}-{backend}.dump'
+
+    def _source_hash(self, name):
+        sources = [
+            path.read_text() for path in sorted(FILLERS.glob('fill_*.py'))]
+        return self._hash(name, packages_hash(), *sources, *sum(
+                REQUIREMENTS.values(), []))
+
+    def made(self, name):
+        "Return what the program that filled a database said of it."
+        return json.loads(self.path(name).with_suffix('.json').read_text())
+
+    def database_504(self, name='5.0.4', size=(20, 2, 3), folder=None):
+        """Make a filled database of 5.0.4 unless it is kept.
+
+        :param size: how many plain studies, series in each of them and
+            instances in each of these
+        :return: the name of the kept database
+        """
+        programs = self.environment('5.0.4')
+        self.templates.need(BASE)
+        with self._locked():
+            if not self.path(name).exists():
+                core = self._cores.make('-'.join(BASE), folder)
+                try:
+                    self._activate(programs, core, MODULES)
+                    with filled_orthanc(folder) as orthanc:
+                        self._fill(programs, 'fill_504.py', name, core,
+                            *size, orthanc.url, orthanc.user,
+                            orthanc.password)
+                    self._keep(core, name)
+                finally:
+                    self._cores.drop(core)
+        return name
+
+    def configuration(self, copy):
+        "Return a configuration file of trytond for a copy of a database."
+        path = copy.path / 'trytond.conf'
+        write_trytond_configuration(path, copy.uri, copy.path)
+        return path
+
+    def _activate(self, programs, copy, modules):
+        _run([
+            programs / 'trytond-admin', '-c', self.configuration(copy),
+            '-d', copy.name, '-u', *modules, '--activate-dependencies'])
+
+    def _fill(self, programs, filler, name, copy, *arguments):
+        made = _run([
+            programs / 'python', '-W', 'ignore', FILLERS / filler,
+            self.configuration(copy), copy.name, *arguments])
+        self.path(name).with_suffix('.json').write_text(made)
+
+    def _keep(self, copy, name):
+        target = self.path(name)
+        if copy.uri.startswith('sqlite'):
+            source = copy.path / f'{copy.name}.sqlite'
+            shutil.move(source, target)
+        else:
+            _run([
+                'pg_dump', '-Fc', '-f', f'{target}.new',
+                f'{copy.uri.rstrip("/")}/{copy.name}'])
+            os.rename(f'{target}.new', target)
+
+    def copy(self, name, folder):
+        "Return a new copy of a kept database."
+        return self.copies.make(name, folder)
+
+    def close(self):
+        self.copies.close()
+        self._cores.close()
+
+
+@contextlib.contextmanager
+def filled_orthanc(folder):
+    "Run an Orthanc with a few images."
+    with Orthanc(folder / 'orthanc') as orthanc:
+        store(orthanc, IMAGES)
+        yield orthanc
+
+
+def store(orthanc, names):
+    "Store test files of pydicom in an Orthanc."
+    import pydicom
+    images = Path(pydicom.__file__).parent / 'data' / 'test_files'
+    for name in names:
+        orthanc.rest('POST', '/instances', (images / name).read_bytes())
+
+
+# The upgrade
+
+def upgrade(copy, modules=MODULES, check=True):
+    """Upgrade a copy of a database with the modules of this checkout.
+
+    :return: exit status and what was logged
+    """
+    configuration = copy.path / 'trytond.conf'
+    write_trytond_configuration(configuration, copy.uri, copy.path)
+    result = subprocess.run(
+        [*trytond_command('trytond-admin'), '-v', '-c', str(configuration),
+            '-d', copy.name, '-u', *modules],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if check:
+        assert not result.returncode, result.stdout[-4000:]
+    return result.returncode, result.stdout
+
+
+def snapshot(copy, *tables):
+    """Return all rows of tables, by default of all: dict by table of dicts by
+    id of dicts by column."""
+    with closing(copy.connect()) as connection:
+        cursor = connection.cursor()
+        return {
+            table: _rows(cursor, table)
+            for table in tables or _tables(cursor, copy)}
+
+
+def _tables(cursor, copy):
+    if copy.uri.startswith('sqlite'):
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' "
+            "AND name NOT LIKE 'sqlite_%'")
+    else:
+        cursor.execute("SELECT table_name FROM information_schema.tables "
+            "WHERE table_schema = 'public' AND table_type = 'BASE TABLE'")
+    return sorted(name for name, in cursor.fetchall())
+
+
+def _rows(cursor, table):
+    cursor.execute(f'SELECT * FROM "{table}"')
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row)) for row in cursor.fetchall()]
+    return {row['id']: row for row in rows if 'id' in row}
+
+
+def execute(copy, statement, *parameters):
+    "Run one statement on a copy of a database and return its rows."
+    if not copy.uri.startswith('sqlite'):
+        statement = statement.replace('?', '%s')
+    with closing(copy.connect()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(statement, parameters)
+        rows = cursor.fetchall() if cursor.description else []
+        connection.commit()
+    return rows

@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Databases of released packages, as they were and as this checkout makes
+them, for the tests of the upgrade."""
+import contextlib
+from collections import namedtuple
+
+import pytest
+from support import releases
+
+Upgraded = namedtuple('Upgraded', 'copy made before after log')
+
+
+@pytest.fixture(scope='session')
+def released(request, templates, copies):
+    "The environments and databases of released packages."
+    kept = releases.Releases(
+        request.config.cache.mkdir('releases'), templates, copies.uri)
+    yield kept
+    kept.close()
+
+
+@pytest.fixture(scope='session')
+def database_504(released, tmp_path_factory):
+    "Return a function that gives a copy of the filled database of 5.0.4."
+    name = released.database_504(folder=tmp_path_factory.mktemp('5.0.4'))
+
+    def make():
+        return released.copy(name, tmp_path_factory.mktemp('upgrade'))
+    make.made = released.made(name)
+    return make
+
+
+@pytest.fixture(scope='session')
+def upgraded(database_504):
+    "The database of 5.0.4 before and after the upgrade."
+    copy = database_504()
+    before = releases.snapshot(copy)
+    _, log = releases.upgrade(copy)
+    return Upgraded(
+        copy, database_504.made, before, releases.snapshot(copy), log)
+
+
+@pytest.fixture
+def opened(files):
+    "Return a context manager that opens a copy in the test process."
+    return opened_copy
+
+
+@contextlib.contextmanager
+def opened_copy(copy, user=1):
+    from trytond.config import config
+    from trytond.pool import Pool
+    from trytond.transaction import Transaction
+    path = config.get('database', 'path')
+    config.set('database', 'path', str(copy.path))
+    try:
+        if copy.name not in Pool.database_list():
+            Pool(copy.name).init()
+        with Transaction().start(
+                copy.name, user, context={'company': 1}) as transaction:
+            yield transaction
+            transaction.rollback()
+            transaction.tasks.clear()
+    finally:
+        config.set('database', 'path', path)
