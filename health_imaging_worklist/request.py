@@ -223,12 +223,23 @@ class Request(metaclass=PoolMeta):
                     'health_imaging_worklist.msg_no_template',
                     exam=self.requested_test.rec_name))
         try:
-            return rendering.render(
+            text = rendering.render(
                 template.compiled(), self.get_worklist_template_data(),
                 template.template_type)
         except rendering.TemplateError as error:
-            raise WorklistEntryError(
-                error_text(error, template)) from None
+            raise WorklistEntryError(error_text(error, template)) from None
+        self._check_charset(text, template.charset)
+        return text
+
+    def _check_charset(self, text, charset):
+        """Raise WorklistEntryError for what the machine could not read."""
+        try:
+            attributes.check_encodable(text, charset or 'ISO 2022 IR 6', 'LT')
+        except attributes.EncodingError as error:
+            raise WorklistEntryError(gettext(
+                    'health_imaging_worklist.msg_entry_charset',
+                    request=self.rec_name, characters=error.characters,
+                    charset=charset or '')) from None
 
     def get_worklist_dataset(self, text=None):
         """Return the complete DICOM file (.wl) of this request.

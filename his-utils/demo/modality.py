@@ -79,7 +79,8 @@ class Modality:
         :return: a data set for each entry
         """
         keys = {'ScheduledStationAETitle': self.aet, **keys}
-        words = []
+        # Some servers tell the character set only to who asks for it.
+        words = ['-k', 'SpecificCharacterSet']
         for keyword in [*IDENTITY, *PROCEDURE]:
             words += ['-k', f'{keyword}={keys.get(keyword, "")}']
         for keyword in STEP:

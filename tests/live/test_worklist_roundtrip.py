@@ -1,0 +1,200 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a request to the modality and back: template, script, Orthanc's
+worklist plugin or wlmscpfs, findscu, in five scripts and both types."""
+import datetime as dt
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import seed
+from modality import Modality
+from proteus import Model
+from proteus import config as proteus_config
+from services import HOST, Process, Trytond, free_port
+from support.databases import SEEDED
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / 'his-utils/scripts/imaging/update_worklists_database.py'
+
+# Official name, other names, and the PatientName that the modality gets.
+PEOPLE = [
+    (("Ñúñez Müller", "José María"), [], 'Ñúñez Müller^José María'),
+    (("Соколова", "Наталья"), [], 'Соколова^Наталья'),
+    (("Παπαδοπούλου", "Ελένη"), [], 'Παπαδοπούλου^Ελένη'),
+    (("陈", "丽华"), [], '陈^丽华'),
+    (("山田", "太郎"), [("Yamada", "Tarou"), ("やまだ", "たろう")],
+        'Yamada^Tarou=山田^太郎=やまだ^たろう'),
+    ]
+
+
+@pytest.fixture(scope='module')
+def hospital(templates, copies, tmp_path_factory):
+    "A trytond with a request per person and template type."
+    templates.need_seeded()
+    database = copies.make(SEEDED, tmp_path_factory.mktemp('database'))
+    with Trytond(tmp_path_factory.mktemp('trytond'),
+            **database.options) as server:
+        config = proteus_config.set_xmlrpc(
+            server.rpc_url('admin', seed.PASSWORD))
+        yield server, seed.PASSWORD, make_requests(config)
+    copies.drop(database)
+
+
+def make_requests(config):
+    "Return the expected PatientName by PatientID."
+    Exam = Model.get('gnuhealth.imaging.test', config)
+    Template = Model.get(
+        'gnuhealth.imaging_worklist.worklist_template', config)
+    Request = Model.get('gnuhealth.imaging.test.request', config)
+    Doctor = Model.get('gnuhealth.healthprofessional', config)
+    doctor, *_ = Doctor.find([])
+    exam, *_ = Exam.find([('aetitle', '=', 'CT1')])
+    expected = {}
+    for type_ in ['dump2dcm', 'json']:
+        template, *_ = Template.find([
+                ('template_type', '=', type_), ('name', 'like', 'General%')])
+        copy, = Exam.duplicate([exam], {
+                'code': f'CT-{type_}', 'aetitle': f'CT_{type_.upper()}'})
+        copy.imaging_worklist_template = template
+        copy.save()
+        for number, (name, others, written) in enumerate(PEOPLE):
+            puid = f'RT-{type_}-{number}'
+            request = Request(
+                patient=make_patient(config, puid, name, others),
+                requested_test=copy, doctor=doctor)
+            request.save()
+            request.click('requested')
+            expected[puid] = written
+    return expected
+
+
+def make_patient(config, puid, name, others):
+    family, given = name
+    patient = seed.make_patient(config, seed.Person(
+            given, family, dt.date(1980, 1, 1), 'f', puid, 'fg'))
+    party = patient.party
+    for family, given in others:
+        party.person_names.new(use='usual', family=family, given=given)
+    party.save()
+    return patient
+
+
+def publish(server, password, folder, tmp_path, *arguments):
+    secret = tmp_path / 'password'
+    secret.write_text(password)
+    return subprocess.run([
+            sys.executable, str(SCRIPT), '-H', HOST, '-p', str(server.port),
+            '-d', server.database, '-u', 'admin', '--password-file',
+            str(secret), '-w', str(folder), *arguments],
+        capture_output=True, text=True, timeout=120)
+
+
+def ask(aet, port, called, folder, **keys):
+    "Return PatientName by PatientID, as the modality got them."
+    modality = Modality(aet, HOST, port, called, folder)
+    return {
+        str(entry.PatientID): str(entry.PatientName)
+        for entry in modality.worklist(**keys)}
+
+
+def expected_of(expected, type_):
+    return {puid: name for puid, name in expected.items() if type_ in puid}
+
+
+@pytest.mark.parametrize('type_', ['dump2dcm', 'json'])
+def test_orthanc_tells_every_name_intact(
+        hospital, make_orthanc, tmp_path, type_):
+    server, password, expected = hospital
+    folder = tmp_path / 'worklists'
+    folder.mkdir()
+    orthanc = make_orthanc(worklists=folder)
+    done = publish(server, password, folder, tmp_path)
+    assert done.returncode == 0, done.stderr
+    aet = f'CT_{type_.upper()}'
+    own = expected_of(expected, type_)
+    assert ask(aet, orthanc.dicom_port, orthanc.aet, tmp_path) == own
+    # Nothing for a machine that nobody ordered anything from.
+    assert ask('NOBODY', orthanc.dicom_port, orthanc.aet, tmp_path) == {}
+    puid = f'RT-{type_}-0'
+    for keys in [
+            {'PatientID': puid}, {'PatientName': 'Ñúñez*'},
+            {'PatientID': puid, 'Modality': 'CT'},
+            {'PatientID': puid,
+                'ScheduledProcedureStepStartDate': '20200101-20991231'}]:
+        assert ask(aet, orthanc.dicom_port, orthanc.aet, tmp_path, **keys) \
+            == {puid: own[puid]}, keys
+    assert ask(aet, orthanc.dicom_port, orthanc.aet, tmp_path,
+        Modality='MR') == {}
+    assert ask(aet, orthanc.dicom_port, orthanc.aet, tmp_path,
+        ScheduledProcedureStepStartDate='20200101-20200102') == {}
+
+
+@pytest.mark.parametrize('type_', ['dump2dcm', 'json'])
+def test_wlmscpfs_tells_every_name_intact(hospital, tmp_path, type_):
+    server, password, expected = hospital
+    folder = tmp_path / 'WORKLIST'
+    folder.mkdir()
+    (folder / 'lockfile').touch()
+    done = publish(server, password, folder, tmp_path)
+    assert done.returncode == 0, done.stderr
+    port = free_port()
+    process = Process(
+        ['wlmscpfs', '-dfp', tmp_path, str(port)], tmp_path / 'wlmscpfs.log')
+    process.start()
+    try:
+        aet = f'CT_{type_.upper()}'
+        assert wait_for(lambda: ask(aet, port, 'WORKLIST', tmp_path)) \
+            == expected_of(expected, type_)
+    finally:
+        process.stop()
+
+
+def wait_for(action, seconds=20):
+    "Return what an action gives as soon as it does not fail."
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except Exception:
+            if time.monotonic() > end:
+                raise
+            time.sleep(.2)
+
+
+def test_an_order_can_be_asked_for_within_two_seconds(
+        hospital, make_orthanc, tmp_path):
+    server, password, _ = hospital
+    folder = tmp_path / 'worklists'
+    folder.mkdir()
+    orthanc = make_orthanc(worklists=folder)
+    secret = tmp_path / 'secret'
+    secret.write_text(password)
+    service = Process([
+            sys.executable, SCRIPT, '-H', HOST, '-p', str(server.port),
+            '-d', server.database, '-u', 'admin', '--password-file', secret,
+            '-w', folder, '-s', '1'], tmp_path / 'service.log')
+    service.start()
+    try:
+        wait_for(lambda: next(folder.glob('*.wl')))
+        config = proteus_config.set_xmlrpc(server.rpc_url('admin', password))
+        Exam = Model.get('gnuhealth.imaging.test', config)
+        Request = Model.get('gnuhealth.imaging.test.request', config)
+        Doctor = Model.get('gnuhealth.healthprofessional', config)
+        exam, *_ = Exam.find([('aetitle', '=', 'CT_DUMP2DCM')])
+        request = Request(
+            patient=make_patient(config, 'RT-LATE', ("Late", "Lea"), []),
+            requested_test=exam, doctor=Doctor.find([])[0])
+        request.save()
+        request.click('requested')
+        begin = time.monotonic()
+        while 'RT-LATE' not in ask(
+                'CT_DUMP2DCM', orthanc.dicom_port, orthanc.aet, tmp_path,
+                PatientID='RT-LATE'):
+            assert time.monotonic() - begin < 10
+        print(f"answerable after {time.monotonic() - begin:.2f} s")
+        request.click('cancel')
+    finally:
+        service.stop()

@@ -1,0 +1,341 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Worklist templates and entries in the database: who may write templates,
+what is refused, what machines are told of requests, and when."""
+import datetime as dt
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+from support.records import (
+    as_user, make_exam, make_institution, make_patient, make_professional,
+    make_request, make_user)
+
+from trytond.model.exceptions import AccessError
+from trytond.modules.health_imaging_worklist.exceptions import (
+    ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+GOOD = '''(0008,0005) CS [$SpecificCharacterSet]
+(0020,000d) UI [$StudyInstanceUID]
+(0010,0010) PN [$PatientName]
+(0010,0020) LO [$PatientID]
+(0040,0100) SQ
+  (fffe,e000) na
+    (0008,0060) CS [$Modality]
+    (0040,0001) AE [$ScheduledStationAETitle]
+    (0040,0002) DA [$ScheduledProcedureStepStartDate]
+    (0040,0003) TM [$ScheduledProcedureStepStartTime]
+  (fffe,e00d) na
+(fffe,e0dd) na
+'''
+
+
+@pytest.fixture
+def hospital(transaction):
+    company = make_institution(timezone='America/Lima')
+    with Transaction().set_context(company=company.id):
+        yield company
+
+
+@pytest.fixture
+def exam(hospital):
+    return make_exam("Head CT", type_='ctscan', aetitle='CT1')
+
+
+@pytest.fixture
+def request_(exam):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    request = make_request(
+        make_patient("José María", "Ñúñez", 'm', dt.date(1984, 2, 29),
+            ref='PUID-1'), exam, make_professional(),
+        date=dt.datetime(2026, 3, 2, 2, 30))
+    Request.requested([request])
+    return request
+
+
+def make_template(**values):
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    template, = Template.create([{
+                'name': "Test", 'template_type': 'dump2dcm',
+                'charset': 'ISO_IR 192', 'template': GOOD, **values}])
+    return template
+
+
+def entries(since=None, **filters):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    return Request.get_worklist_entries(since, filters)
+
+
+def dataset(entry):
+    return dcmread(BytesIO(entry['dicom']))
+
+
+def test_a_new_exam_has_the_general_template(exam):
+    assert exam.imaging_worklist_template.name.startswith("General")
+
+
+@pytest.mark.parametrize('text, told', [
+        (GOOD.replace('$PatientName', '$PatientNam'), ['3', 'PatientName']),
+        (GOOD.replace('[$Modality]', '[]'), ['7', 'Modality']),
+        ('{% python import os %}' + GOOD, ['1', 'python']),
+        ('{% include /etc/passwd %}' + GOOD, ['1', 'include']),
+        (GOOD.replace('$PatientID', '${my.__class__}'), ['4', '__class__']),
+        (GOOD.replace('PN [$PatientName]', 'PN [$PatientName'), ['3']),
+        (GOOD.replace('$PatientID', '${my.create_uid.password}'),
+            ['4', 'create_uid']),
+        ])
+def test_a_wrong_template_is_refused_with_its_line(hospital, text, told):
+    with pytest.raises(WorklistTemplateError) as refused:
+        make_template(template=text)
+    for word in told:
+        assert word in refused.value.message
+
+
+def test_only_dicom_character_sets(hospital):
+    with pytest.raises(CharsetError, match="ISO_IR 192"):
+        make_template(charset='UTF-8')
+
+
+def test_only_valid_ae_titles(hospital):
+    with pytest.raises(ApplicationEntityError):
+        make_exam(aetitle='A TITLE THAT IS TOO LONG')
+
+
+@pytest.mark.parametrize('groups, reads, writes', [
+        ([], False, False),
+        (['health.group_health_frontdesk'], False, False),
+        (['health.group_health_doctor'], True, False),
+        (['health_imaging.group_health_imaging'], True, False),
+        (['health_imaging.group_health_imaging_admin'], True, True),
+        ])
+def test_rights_on_templates(hospital, groups, reads, writes):
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    template = make_template()
+
+    def allowed(action):
+        try:
+            action()
+        except AccessError:
+            return False
+        return True
+    with as_user(make_user('someone', *groups)):
+        assert allowed(
+            lambda: Template.read([template.id], ['template'])) == reads
+        assert allowed(lambda: Template.write(
+                [Template(template.id)], {'comment': "x"})) == writes
+        assert allowed(lambda: make_template(name="Other")) == writes
+        assert allowed(
+            lambda: Template.delete([Template(template.id)])) == writes
+
+
+def test_the_entry_is_local_and_complete(request_):
+    entry, = entries()['entries']
+    assert entry['error'] is None
+    told = dataset(entry)
+    assert str(told.PatientName) == 'Ñúñez^José María'
+    assert told.PatientID == 'PUID-1'
+    assert told.PatientBirthDate == '19840229'
+    assert told.PatientSex == 'M'
+    assert told.StudyInstanceUID == request_.merge_id
+    assert told.AccessionNumber == request_.request
+    assert told.RequestedProcedureID == request_.request_line
+    assert told.TimezoneOffsetFromUTC == '-0500'
+    step, = told.ScheduledProcedureStepSequence
+    # 02:30 UTC is still the day before in Lima.
+    assert step.ScheduledProcedureStepStartDate == '20260301'
+    assert step.ScheduledProcedureStepStartTime == '213000'
+    assert step.ScheduledStationAETitle == 'CT1'
+    assert step.Modality == 'CT'
+
+
+def test_both_types_tell_the_same(request_):
+    pool = Pool()
+    ModelData = pool.get('ir.model.data')
+    told = []
+    for type_ in ['dump2dcm', 'json']:
+        request_.requested_test.imaging_worklist_template = ModelData.get_id(
+            'health_imaging_worklist', f'worklist_template_ct_{type_}')
+        request_.requested_test.save()
+        told.append(dataset(entries()['entries'][0]))
+    assert told[0].to_json_dict() == told[1].to_json_dict()
+
+
+def test_the_same_request_gives_the_same_bytes(request_):
+    assert entries()['entries'] == entries()['entries']
+
+
+def test_nothing_new_gives_nothing_but_what_is_recent(request_):
+    later = (dt.datetime.now() + dt.timedelta(hours=1)).isoformat()
+    answer = entries(later)
+    assert not answer['full']
+    assert answer['entries'] == answer['removed'] == []
+
+
+def test_a_new_name_changes_the_entry(request_):
+    pool = Pool()
+    Party = pool.get('party.party')
+    before, = entries()['entries']
+    Party.write([request_.patient.party], {'name': "Jaime"})
+    after, = entries(
+        (dt.datetime.now() - dt.timedelta(seconds=5)).isoformat())['entries']
+    assert str(dataset(after).PatientName) == 'Ñúñez^Jaime'
+    assert after['digest'] != before['digest']
+
+
+def test_what_is_no_longer_requested_is_removed(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    cursor = entries()['cursor']
+    Request.cancel_for([request_], "Patient left")
+    answer = entries(cursor)
+    assert answer['entries'] == []
+    assert {'id': request_.id, 'number': request_.request_line} \
+        in answer['removed']
+    assert Request(request_.id).worklist_status == 'canceled'
+    Request.draft([Request(request_.id)])
+    Request.requested([Request(request_.id)])
+    assert Request(request_.id).worklist_status == 'todo'
+    assert len(entries()['entries']) == 1
+
+
+def test_filters(request_):
+    assert len(entries(aetitles=['CT1'])['entries']) == 1
+    assert entries(aetitles=['CT2'])['entries'] == []
+    assert len(entries(modalities=['CT'])['entries']) == 1
+    assert entries(modalities=['MR'])['entries'] == []
+
+
+def test_what_is_done_can_be_told_again(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Request.make_results([request_])
+    assert entries()['entries'] == []
+    assert len(entries(done=True)['entries']) == 1
+
+
+def test_a_name_that_the_machine_cannot_read_is_an_error(request_):
+    template = make_template(charset='ISO_IR 100')
+    request_.requested_test.imaging_worklist_template = template
+    request_.requested_test.save()
+    other = make_request(
+        make_patient("丽华", "陈"), request_.requested_test, request_.doctor)
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Request.requested([other])
+    good, bad = entries()['entries']
+    assert good['error'] is None and good['dicom']
+    assert bad['dicom'] is None
+    assert '陈' in bad['error'] and 'ISO_IR 100' in bad['error']
+    assert '陈' in Request(other.id).worklist_text
+    assert 'ISO_IR 192' in Request(other.id).worklist_text
+
+
+def test_a_request_without_template_says_so(request_):
+    request_.requested_test.imaging_worklist_template = None
+    request_.requested_test.save()
+    entry, = entries()['entries']
+    assert "Head CT" in entry['error']
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    assert Request(request_.id).worklist_text == entry['error']
+
+
+def test_free_text_breaks_nothing(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    template = make_template(
+        template=GOOD + '(0032,1060) LO [${my.comment}]\n')
+    request_.requested_test.imaging_worklist_template = template
+    request_.requested_test.save()
+    Request.write([request_], {
+            'comment': 'a]\n(0010,0020) LO [OTHER]\n"\\^='})
+    told = dataset(entries()['entries'][0])
+    assert told.PatientID == 'PUID-1'
+    assert told.RequestedProcedureDescription.startswith('a]')
+
+
+def test_uids_are_one_a_request_and_new_on_copies(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    copy, = Request.copy([request_])
+    assert copy.merge_id and copy.merge_id != request_.merge_id
+    assert copy.worklist_status == 'todo'
+    with pytest.raises(MergeIDError):
+        Request.write([request_], {'merge_id': '1.2.3'})
+
+
+def test_the_preview_is_no_change(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Request.write([request_], {'urgent': request_.urgent})
+    before = Request(request_.id).write_date
+    Request.write([Request(request_.id)], {'show_worklist_text': True})
+    assert Request(request_.id).write_date == before
+    assert not Request(request_.id).show_worklist_text
+
+
+def test_strangers_read_no_entries(request_):
+    with as_user(make_user('stranger')):
+        with pytest.raises(AccessError):
+            entries()
+
+
+def test_the_number_of_queries_does_not_grow(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+
+    def count(size):
+        requests = Request.create([{
+                    'patient': make_patient(f"A{i}", "B").id,
+                    'requested_test': request_.requested_test.id,
+                    'doctor': request_.doctor.id,
+                    } for i in range(size)])
+        Request.requested(requests)
+        connection = Transaction().connection
+        with counting(connection) as statements:
+            ids = [r.id for r in requests]
+            Request.read(ids, ['worklist_text'])
+        return len(statements)
+    count(1)
+    assert count(5) == count(40)
+
+
+class counting:
+    """Collect the statements that cursors of a connection execute."""
+
+    def __init__(self, connection):
+        self.transaction = Transaction()
+        self.connection = connection
+        self.statements = []
+
+    def __enter__(self):
+        self.transaction.connection = _Counting(
+            self.connection, self.statements)
+        return self.statements
+
+    def __exit__(self, *args):
+        self.transaction.connection = self.connection
+
+
+class _Counting:
+
+    def __init__(self, connection, statements):
+        self._connection = connection
+        self._statements = statements
+
+    def cursor(self):
+        return _Cursor(self._connection.cursor(), self._statements)
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+
+class _Cursor:
+
+    def __init__(self, cursor, statements):
+        self._cursor = cursor
+        self._statements = statements
+
+    def execute(self, statement, *args):
+        self._statements.append(statement)
+        return self._cursor.execute(statement, *args)
+
+    def __iter__(self):
+        return iter(self._cursor)
+
+    def __getattr__(self, name):
+        return getattr(self._cursor, name)
