@@ -79,8 +79,7 @@ class Modality:
         :return: a data set for each entry
         """
         keys = {'ScheduledStationAETitle': self.aet, **keys}
-        # Some servers tell the character set only to who asks for it.
-        words = ['-k', 'SpecificCharacterSet']
+        words = []
         for keyword in [*IDENTITY, *PROCEDURE]:
             words += ['-k', f'{keyword}={keys.get(keyword, "")}']
         for keyword in STEP:
