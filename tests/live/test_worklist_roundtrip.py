@@ -142,7 +142,8 @@ def test_wlmscpfs_tells_every_name_intact(hospital, tmp_path, type_):
     assert done.returncode == 0, done.stderr
     port = free_port()
     process = Process(
-        ['wlmscpfs', '-csk', '-dfp', tmp_path, str(port)], tmp_path / 'wlmscpfs.log')
+        ['wlmscpfs', '-csk', '-dfp', tmp_path, str(port)],
+        tmp_path / 'wlmscpfs.log')
     process.start()
     try:
         aet = f'CT_{type_.upper()}'
