@@ -8,6 +8,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction, without_check_access
 
 from . import pictures
+from .common import hold
 from .exceptions import KeptReportError
 
 # Larger files are films and archives, they are not opened.
@@ -81,8 +82,12 @@ class Attachment(metaclass=PoolMeta):
     def check_imaging_results(cls, attachments):
         """Raise FinalResultError for attachments of final results."""
         Result = Pool().get('gnuhealth.imaging.test.result')
-        resources = {a.resource for a in cls.browse(attachments)}
-        Result.check_draft([r for r in resources if isinstance(r, Result)])
+        results = {
+            a.resource for a in cls.browse(attachments)
+            if isinstance(a.resource, Result)}
+        # Somebody may be signing one of them.
+        hold(results)
+        Result.check_draft(results)
 
     @classmethod
     @without_check_access

@@ -13,14 +13,10 @@ from trytond.pool import Pool
 
 from .common import check_unique, search_words
 from .exceptions import InvalidModalityWarning
-from .migration import free_shipped_records, number_exam_codes
+from .migration import number_exam_codes
+from .shipped import SHIPPED, free_shipped_records
 
 _MODALITIES = codes.cid29
-# What the module ships for a start, and hospitals change.
-_SHIPPED = [
-    'gnuhealth.imaging.test.type', 'ir.sequence', 'product.category',
-    'product.product', 'product.template', 'product.template-product.category',
-    'user_demo_group_health_imaging', 'user_demo_imaging']
 
 
 def modality_codes():
@@ -48,7 +44,7 @@ class TestType(ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module):
         super().__register__(module)
-        free_shipped_records('health_imaging', _SHIPPED)
+        free_shipped_records('health_imaging', SHIPPED)
 
     def get_rec_name(self, name):
         return f'{self.name} ({self.code})'

@@ -104,13 +104,16 @@ def hold(records):
     Unlike Model.lock it waits for its turn. When the records changed in the
     meantime the database ends the transaction, and trytond tries it again
     with what is there by then.
+
+    :param records: records of one model
     """
     transaction = Transaction()
+    records = sorted(records)
     if not records or not transaction.database.has_select_for():
         return
     table = type(records[0]).__table__()
     cursor = transaction.connection.cursor()
-    for ids in grouped_slice(sorted(r.id for r in records)):
+    for ids in grouped_slice([r.id for r in records]):
         cursor.execute(*table.select(
                 Literal(1), where=reduce_ids(table.id, ids),
                 order_by=table.id, for_=For('UPDATE')))

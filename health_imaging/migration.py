@@ -5,7 +5,7 @@ several rows share what only one may have, each keeps all the rest."""
 import itertools
 import logging
 
-from sql import Literal, Null, Table
+from sql import Literal, Null
 from sql.aggregate import Count
 from sql.conditionals import Case, Coalesce
 from sql.functions import Trim
@@ -106,15 +106,3 @@ def set_result_states(Result, Request):
     _execute(table.update(
             [table.state, table.revision],
             [Case((final, 'final'), else_='draft'), 0]))
-
-
-def free_shipped_records(module, names):
-    """Let hospitals change records that former releases kept for themselves.
-
-    :param str module: name of the module that ships them
-    :param names: their ids in its files, or the names of their models
-    """
-    table = Table('ir_model_data')
-    _execute(table.update([table.noupdate], [True],
-            where=(table.module == module)
-            & (table.fs_id.in_(names) | table.model.in_(names))))

@@ -18,7 +18,7 @@ from trytond.wizard import (
 
 from .common import (
     CheckedWizard, GuardedWorkflow, check_rights, check_unique, differs,
-    given_reason, hold, search_words, selected_records)
+    given_reason, search_words, selected_records)
 from .configuration import next_numbers
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
@@ -345,10 +345,7 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
             requested, a result is made once only
         """
         Result = Pool().get('gnuhealth.imaging.test.result')
-        hold(requests)
-        for request in requests:
-            request.check_ready()
-        return Result.create([r._result_values() for r in requests])
+        return Result.create([{'request': r.id} for r in requests])
 
     def check_ready(self):
         """Raise RequestNotReadyError unless a result can be made."""
@@ -368,7 +365,7 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
             'requested_test': self.requested_test.id,
             'order': self.request,
             'request_date': self.date,
-            'doctor': own_health_professional() or self.doctor.id,
+            'doctor': self.doctor.id,
             }
 
     @classmethod
@@ -421,7 +418,6 @@ class CancelRequest(CheckedWizard, Wizard):
         with check_access():
             Request.cancel(requests)
         reason = given_reason(self.start)
-        hold(requests)
         for request in requests:
             if (request.state, 'canceled') not in Request._transitions:
                 raise RequestNotReadyError(gettext(

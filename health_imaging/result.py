@@ -15,7 +15,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .common import (
     CheckedWizard, GuardedWorkflow, age, check_unique, given_reason, hold,
-    local_datetime, search_words, selected_records)
+    institution_timezone, local_datetime, search_words, selected_records)
 from .configuration import next_numbers
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
@@ -50,7 +50,7 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
             })
     computed_age = fields.Function(
         fields.Char("Age", help="The age on the day of the exam."),
-        'on_change_with_computed_age')
+        'get_computed_age')
     requested_test = fields.Many2One(
         'gnuhealth.imaging.test', "Exam", required=True,
         states={
@@ -171,11 +171,19 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
         if not self.doctor:
             self.doctor = request.doctor
 
+    @classmethod
+    def get_computed_age(cls, results, name):
+        zone = institution_timezone()
+        return {r.id: r._age(zone) for r in results}
+
     @fields.depends('patient', 'date', '_parent_patient.dob')
-    def on_change_with_computed_age(self, name=None):
+    def on_change_with_computed_age(self):
+        return self._age(institution_timezone())
+
+    def _age(self, zone):
         if not self.patient or not self.date:
             return ''
-        return age(self.patient.dob, local_datetime(self.date))
+        return age(self.patient.dob, local_datetime(self.date, zone))
 
     def get_template(self, name):
         return None
@@ -212,11 +220,7 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
     def create(cls, vlist):
         vlist = [v.copy() for v in vlist]
         requests = cls._take_requests(vlist)
-        missing = [v for v in vlist if not v.get('number')]
-        numbers = next_numbers('imaging_test_sequence', len(missing)) \
-            if missing else []
-        for values, number in zip(missing, numbers):
-            values['number'] = number
+        cls._set_numbers(vlist)
         results = super().create(vlist)
         if requests:
             with without_check_access():
@@ -225,23 +229,32 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def _take_requests(cls, vlist):
-        """Return the requests of new results, each ready for its result."""
+        """Give new results what their requests have; return the requests."""
         Request = Pool().get('gnuhealth.imaging.test.request')
-        ids = [v['request'] for v in vlist if v.get('request')]
-        if len(ids) != len(set(ids)):
+        vlist = [v for v in vlist if v.get('request')]
+        requests = Request.browse([v['request'] for v in vlist])
+        if len(requests) != len(set(requests)):
             raise ResultExistsError(gettext(
                     'health_imaging.msg_result_request_unique'))
-        requests = Request.browse(ids)
         hold(requests)
-        for request in requests:
+        own = own_health_professional() if requests else None
+        for request, values in zip(requests, vlist):
             request.check_ready()
-        defaults = {r.id: r._result_values() for r in requests}
-        for values in vlist:
-            of_request = defaults.get(values.get('request'), {})
+            of_request = request._result_values()
+            if own:
+                of_request['doctor'] = own
             for name, value in of_request.items():
                 if not values.get(name) or name in cls._fixed:
                     values[name] = value
         return requests
+
+    @classmethod
+    def _set_numbers(cls, vlist):
+        missing = [v for v in vlist if not v.get('number')]
+        if missing:
+            numbers = next_numbers('imaging_test_sequence', len(missing))
+            for values, number in zip(missing, numbers):
+                values['number'] = number
 
     @classmethod
     def write(cls, *args):
@@ -388,7 +401,6 @@ class AmendResult(CheckedWizard, Wizard):
         with check_access():
             Result.amend(results)
         reason = given_reason(self.start)
-        hold(results)
         for result in results:
             if result.state != 'final':
                 raise ResultNotFinalError(gettext(

@@ -5,11 +5,17 @@ from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.common import check_rights
 from trytond.pool import Pool
+from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from . import client as orthanc
-from .exceptions import ServerURLError
-from .server import error_text, normal_url, probe
+from .client import OrthancError
+from .exceptions import ServerURLError, error_text
+from .server import new_client, normal_url, probe
+
+# What the new server takes over.
+_COPIED = [
+    'label', 'domain', 'proxy_domain', 'user', 'password', 'verify_tls',
+    'ca_file']
 
 
 class AddServerStart(ModelView):
@@ -26,6 +32,17 @@ class AddServerStart(ModelView):
         "when it is another one.")
     user = fields.Char("User", required=True)
     password = fields.Char("Password", required=True, strip=False)
+    verify_tls = fields.Boolean("Verify Certificate",
+        help="Uncheck it only for a server whose certificate cannot be "
+        "verified, in a network that you trust.")
+    ca_file = fields.Char("CA File",
+        states={'invisible': ~Eval('verify_tls')},
+        help="The file on the computer of GNU Health with the certificates "
+        "to trust, empty for those of the system.")
+
+    @staticmethod
+    def default_verify_tls():
+        return True
 
 
 class AddServerDone(ModelView):
@@ -68,43 +85,48 @@ class AddServer(Wizard):
     def transition_connect(self):
         Server = Pool().get('gnuhealth.orthanc.config')
         check_rights(Server.__name__, 'create')
-        start = self.start
+        values = {name: getattr(self.start, name, None) for name in _COPIED}
+        # What a wizard holds is kept in the database for a while.
+        self.start.password = None
         try:
-            url = normal_url(start.domain)
-            public = start.proxy_domain and normal_url(start.proxy_domain)
+            return self._connect(Server, values)
         except ServerURLError as error:
             return self._failed(error.message)
-        same = self._same(Server, url)
+        except OrthancError as error:
+            return self._failed(error_text(error, values['domain']))
+
+    def _connect(self, Server, values):
+        names = Server.fields_get(['domain', 'proxy_domain'])
+        for name, definition in names.items():
+            if values[name]:
+                values[name] = normal_url(values[name], definition['string'])
+        same = self._same(Server, values)
         if same:
             return self._failed(gettext(
                     'health_orthanc.msg_server_exists', server=same.label))
-        client = orthanc.OrthancClient(
-            url, start.user, start.password,
+        secret = values.pop('password')
+        server = Server(
+            **values,
             connect_timeout=Server.default_connect_timeout(),
             read_timeout=Server.default_read_timeout())
-        with client:
-            values, error = probe(client)
-            studies = None if error else client.statistics()['CountStudies']
-        if error:
-            return self._failed(error_text(error, url))
-        server, = Server.create([{
-                    'label': start.label, 'domain': url,
-                    'proxy_domain': public, 'user': start.user,
-                    'password': start.password, **values,
-                    }])
+        with new_client(server, secret) as client:
+            found = probe(client)
+            studies = client.statistics()['CountStudies']
+        server, = Server.create([{**values, **found, 'password': secret}])
         Server.do_sync([server])
         self.done.label = server.label
         self.done.version = server.version
         self.done.number_of_studies = studies
-        self.done.viewers = ', '.join(server.viewers or [])
+        self.done.viewers = ', '.join(server.viewers_string)
         return 'done'
 
-    def _same(self, Server, url):
+    @staticmethod
+    def _same(Server, values):
         """Return the server that has the URL or the label already."""
         found = Server.search([
                 ['OR',
-                    ('domain', '=', url),
-                    ('label', '=', self.start.label),
+                    ('domain', '=', values['domain']),
+                    ('label', '=', values['label']),
                     ],
                 ('active', 'in', [True, False]),
                 ], limit=1)

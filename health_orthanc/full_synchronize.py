@@ -36,8 +36,6 @@ class FullSynchronize(Wizard):
 
     def transition_synchronize(self):
         Server = Pool().get('gnuhealth.orthanc.config')
-        check_rights('gnuhealth.imaging_orthanc.study', 'write')
-        for server in self.start.servers:
-            Server.__queue__.sync_server(
-                server, full=True, started_by='wizard')
+        check_rights(Server.__name__, 'write')
+        Server.sync_later(self.start.servers, full=True, started_by='wizard')
         return 'runs'

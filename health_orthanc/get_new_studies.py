@@ -28,6 +28,5 @@ class GetNewStudies(Wizard):
     def transition_update(self):
         Server = Pool().get('gnuhealth.orthanc.config')
         check_rights('gnuhealth.imaging_orthanc.study', 'write')
-        for server in Server.search([]):
-            Server.__queue__.sync_server(server, started_by='wizard')
+        Server.sync_later(Server.search([]), started_by='wizard')
         return 'runs'

@@ -71,23 +71,28 @@ def _add_columns(Model, module, names):
 
 # Servers
 
-def unify_servers(Server):
+def unify_servers(Server, module):
     """Bring the addresses of servers into their one form.
 
     Of several records with one address, one keeps it.  The others keep their
     own spelling and rest, inactive.
     """
+    table_h = Server.__table_handler__(module)
+    if not table_h.column_exist('domain'):
+        return
+    table_h.add_column('active', 'BOOL', default=lambda: True)
+    table_h.add_column('proxy_domain', 'VARCHAR')
     table = Server.__table__()
     by_address = defaultdict(list)
     for row in execute(table.select(
                 table.id, table.domain, table.active, table.validated)):
         address = _address(row[1])
-        if address is None:
+        if address is not None:
+            by_address[address].append(row)
+        elif row[2]:
             logger.warning(
                 "%s %s: its address is not valid, correct it",
                 Server.__name__, row[0])
-        else:
-            by_address[address].append(row)
     for address, rows in by_address.items():
         rows.sort(key=lambda r: (not r[2], not r[3], r[1] != address, r[0]))
         _unify(Server, address, *rows)
@@ -108,9 +113,10 @@ def _unify(Server, address, first, *others):
     table = Server.__table__()
     id_, spelling, *_ = first
     for other, domain, active, _ in others:
-        if domain == address:
+        if domain in {address, spelling}:
             # Two rows never have one address, not for a moment.
             _set(table, table.id == other, domain=f'{address}#{other}')
+        if domain == address != spelling:
             _set(table, table.id == id_, domain=address)
             _set(table, table.id == other, domain=spelling)
         if active:
@@ -145,6 +151,17 @@ def keep_last_index(Server, module):
             | (table.last_changed_index < 0)),
         last_changed_index=table.last)
     table_h.drop_column('last')
+
+
+def adopt_sync_button():
+    """Let the button of 4.4 be the one of this module: its name is unique.
+    """
+    data = Table('ir_model_data')
+    is_own = data.module == 'health_orthanc'
+    if not execute(data.select(data.id,
+            where=is_own & (data.fs_id == 'do_sync_button'))):
+        _set(data, is_own & (data.fs_id == 'server_sync_button'),
+            fs_id='do_sync_button')
 
 
 def adopt_schedule():

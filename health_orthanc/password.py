@@ -8,11 +8,19 @@ except ImportError:
 
 from trytond.config import config
 
-PREFIX = 'fernet:'
+# How what is stored tells itself from a plain password.
+SEALED, PLAIN = 'fernet:', 'plain:'
 
 
 class SecretError(Exception):
-    """A password cannot be encrypted or decrypted."""
+    """A password cannot be encrypted or decrypted.
+
+    :ivar reason: a stable code: no_package, bad_key, no_key or other_key
+    """
+
+    def __init__(self, reason):
+        super().__init__(reason)
+        self.reason = reason
 
 
 def _fernet():
@@ -25,11 +33,11 @@ def _fernet():
     if not keys:
         return None
     if Fernet is None:
-        raise SecretError("the package cryptography is not installed")
+        raise SecretError('no_package')
     try:
         return MultiFernet([Fernet(key) for key in keys])
     except ValueError:
-        raise SecretError("fernet_key is not a valid key") from None
+        raise SecretError('bad_key') from None
 
 
 def seal(text):
@@ -38,10 +46,12 @@ def seal(text):
     :param str text: the password
     :raises SecretError: when the configured key cannot be used
     """
-    fernet = _fernet()
-    if not fernet or not text:
+    if not text:
         return text
-    return PREFIX + fernet.encrypt(text.encode()).decode()
+    fernet = _fernet()
+    if fernet:
+        return SEALED + fernet.encrypt(text.encode()).decode()
+    return PLAIN + text if text.startswith((SEALED, PLAIN)) else text
 
 
 def unseal(stored):
@@ -49,12 +59,15 @@ def unseal(stored):
 
     :raises SecretError: when no configured key opens it
     """
-    if not stored or not stored.startswith(PREFIX):
+    if not stored or not stored.startswith((SEALED, PLAIN)):
         return stored
+    kind, _, rest = stored.partition(':')
+    if kind == 'plain':
+        return rest
     fernet = _fernet()
     if not fernet:
-        raise SecretError("fernet_key is not set")
+        raise SecretError('no_key')
     try:
-        return fernet.decrypt(stored[len(PREFIX):].encode()).decode()
+        return fernet.decrypt(rest.encode()).decode()
     except InvalidToken:
-        raise SecretError("no configured fernet_key fits") from None
+        raise SecretError('other_key') from None

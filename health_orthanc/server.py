@@ -15,44 +15,43 @@ from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
 from trytond.modules.health_imaging.common import check_rights
-from trytond.modules.health_imaging.migration import free_shipped_records
+from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
-from . import migration, password, synchronization
+from . import migration, password, records, synchronization
 from .exceptions import (
-    SecretKeyError, ServerError, ServerInUseError, ServerURLError)
+    SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
 
 logger = logging.getLogger(__name__)
 
 MASK = '*' * 10
+#: What decides whether and how a server answers.
 _CONNECTION = {
-    'domain', 'user', 'password', 'verify_tls', 'ca_file', 'active'}
+    'domain', 'user', 'password', 'verify_tls', 'ca_file', 'connect_timeout',
+    'read_timeout'}
+#: What only the synchronisation and the server itself can tell.
+_FOUND = {
+    'validated', 'version', 'viewers', 'last_error', 'last_changed_index',
+    'sync_time', 'compared', 'resume', 'lease', 'lease_until', 'runs'}
+# How much longer a whole answer may take than a silence in it.
+_PATIENCE = 5
+_URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 
 @contextmanager
 def user_errors(server):
     """Turn what goes wrong with an Orthanc into one translated UserError.
 
-    :param server: record of the server, or its label
+    :param server: record of the server
     """
     try:
         yield
     except orthanc.OrthancError as error:
-        raise ServerError(error_text(error, server)) from None
-
-
-def error_text(error, server):
-    """Return the translated sentence for an error, for a person to read.
-
-    :param error: OrthancError
-    :param server: record of the server, or its label
-    """
-    label = getattr(server, 'label', None) or str(server)
-    return gettext(f'health_orthanc.msg_error_{error.reason}', server=label)
+        raise ServerError(error_text(error, server.label)) from None
 
 
 class Server(DeactivableMixin, ModelSQL, ModelView):
@@ -95,6 +94,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             ('stone', "Stone"),
             ], "Viewers", readonly=True, sort=False,
         help="The viewers found on the server.")
+    viewers_string = viewers.translated('viewers')
     last_error = fields.Text("Last Error", readonly=True,
         states={'invisible': ~Eval('last_error')})
     last_changed_index = fields.Integer("Last Index", readonly=True,
@@ -110,7 +110,12 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     runs = fields.One2Many(
         'gnuhealth.orthanc.sync_run', 'server', "Runs", readonly=True)
     compared = fields.Char("Compared Counts", readonly=True,
-        states={'invisible': True})
+        states={'invisible': True},
+        help="How many studies, series and instances are known, and how many "
+        "more the server has because they cannot be stored.")
+    resume = fields.Char("Resume", readonly=True,
+        states={'invisible': True},
+        help="Where the next full run goes on when one was interrupted.")
     lease = fields.Char("Lease", readonly=True,
         states={'invisible': True},
         help="What holds the server while it synchronizes.")
@@ -142,13 +147,14 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module):
+        migration.unify_servers(cls, module)
         super().__register__(module)
         table_h = cls.__table_handler__(module)
         # The password is no field, so that nothing can read it over RPC.
         table_h.add_column('password', 'VARCHAR')
         table_h.not_null_action('password', action='remove')
-        migration.unify_servers(cls)
         migration.keep_last_index(cls, module)
+        migration.adopt_sync_button()
         free_shipped_records('health_orthanc', [
                 'user_orthanc', 'orthanc_user_group_health_admin'])
 
@@ -180,11 +186,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         if value == MASK:
             return
         table = cls.__table__()
-        try:
+        with secret_errors():
             stored = password.seal(value)
-        except password.SecretError as error:
-            raise SecretKeyError(gettext(
-                    'health_orthanc.msg_secret_key', reason=str(error)))
         _execute(table.update([table.password], [stored],
                 where=table.id.in_([s.id for s in servers])))
 
@@ -194,21 +197,36 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         return dict(_execute(table.select(table.id, table.password,
                     where=table.id.in_([s.id for s in servers]))))
 
+    @classmethod
+    def rotate_passwords(cls):
+        """Encrypt all passwords with the newest key of the configuration, or
+        store them plain when it has none any more.
+
+        To be run by an administrator in trytond-console. Nothing is changed
+        when one of them cannot be read.
+
+        :return: how many passwords there are
+        """
+        table = cls.__table__()
+        rows = _execute(table.select(table.id, table.password,
+                where=table.password != Null))
+        with secret_errors():
+            sealed = [
+                (id_, password.seal(password.unseal(stored)))
+                for id_, stored in rows]
+        for id_, stored in sealed:
+            _execute(table.update(
+                    [table.password], [stored], where=table.id == id_))
+        return len(sealed)
+
     def client(self):
         """Return a client for this server, to be used in a with statement.
 
         :rtype: client.OrthancClient
         """
-        try:
+        with secret_errors():
             secret = password.unseal(self._stored_passwords([self])[self.id])
-        except password.SecretError as error:
-            raise SecretKeyError(gettext(
-                    'health_orthanc.msg_secret_key', reason=str(error)))
-        return orthanc.OrthancClient(
-            self.domain, self.user, secret,
-            verify=(self.ca_file or True) if self.verify_tls else False,
-            connect_timeout=self.connect_timeout,
-            read_timeout=self.read_timeout)
+        return new_client(self, secret)
 
     def get_since_sync(self, name):
         if not self.sync_time:
@@ -248,58 +266,87 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
 
     @classmethod
     def create(cls, vlist):
-        vlist = [cls._clean(v) for v in vlist]
-        servers = super().create(vlist)
-        cls.__queue__.check_servers(servers)
+        servers = super().create([cls._clean(v) for v in vlist])
+        cls._check_later([s for s in servers if not s.validated])
         return servers
 
     @classmethod
     def write(cls, *args):
         actions = iter(args)
         args = []
-        changed = []
+        changed = set()
         for servers, values in zip(actions, actions):
             values = cls._clean(values)
-            if values.get('password') == MASK:
-                del values['password']
             if _CONNECTION & values.keys():
-                changed.extend(servers)
+                values.setdefault('validated', False)
+                changed.update(servers)
+            elif values.get('active'):
+                changed.update(servers)
+            moved = [s for s in servers
+                if values.get('domain', s.domain) != s.domain]
+            if moved:
+                # The change log is another one, so everything is compared.
+                args.extend((moved, _START_AGAIN))
             args.extend((servers, values))
         super().write(*args)
-        if changed:
-            cls.__queue__.check_servers(list(set(changed)))
+        cls._check_later(changed)
+
+    @classmethod
+    def _check_later(cls, servers):
+        """Ask servers in the background whether they answer."""
+        for server in servers:
+            if server.active:
+                cls.__queue__.check_servers([server])
 
     @classmethod
     def _clean(cls, values):
-        """Return the values with their URLs in one form."""
-        values = values.copy()
+        """Return the values that may be stored, URLs in their one form."""
+        if Transaction().check_access:
+            values = {n: v for n, v in values.items() if n not in _FOUND}
+        else:
+            values = values.copy()
         for name in ['domain', 'proxy_domain']:
             if values.get(name):
-                values[name] = normal_url(values[name])
+                values[name] = normal_url(
+                    values[name], cls.__names__(name)['field'])
+        if values.get('password') == MASK:
+            del values['password']
         return values
 
     @classmethod
     def delete(cls, servers):
-        for server in servers:
-            if server.number_of_studies_ever():
-                raise ServerInUseError(gettext(
-                        'health_orthanc.msg_server_in_use',
-                        server=server.rec_name,
-                        studies=server.number_of_studies_ever()))
+        with without_check_access():
+            cls._release(servers)
         super().delete(servers)
 
+    @classmethod
+    def _release(cls, servers):
+        """Raise ServerInUseError if servers have studies, else delete the
+        Orthanc patients that are left of them."""
+        OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
+        for server in servers:
+            studies = server.number_of_studies_ever()
+            if studies:
+                raise ServerInUseError(gettext(
+                        'health_orthanc.msg_server_in_use',
+                        server=server.label, studies=studies))
+        OrthancPatient.delete(OrthancPatient.search(
+                [('server', 'in', [s.id for s in servers])]))
+
     def number_of_studies_ever(self):
-        """Return how many studies came from this server, missing included."""
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        return Study.search_count([('orthanc_server', '=', self.id)])
+        """Return how many studies came from this server: missing ones, and
+        those of the time before GNU Health 5.0, included."""
+        pool = Pool()
+        return sum(pool.get(name).search_count([(field, '=', self.id)])
+            for name, field in [
+                ('gnuhealth.imaging_orthanc.study', 'orthanc_server'),
+                ('gnuhealth.orthanc.study', 'server'),
+                ])
 
     @classmethod
     def copy(cls, servers, default=None):
         default = {} if default is None else default.copy()
-        for name in [
-                'validated', 'version', 'viewers', 'last_error',
-                'last_changed_index', 'sync_time', 'runs', 'compared',
-                'lease', 'lease_until']:
+        for name in _FOUND:
             default.setdefault(name, None)
         return super().copy(servers, default=default)
 
@@ -311,14 +358,14 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def test_connection(cls, servers):
-        """Ask each server now and show what is wrong with the first bad one.
+        """Ask each server now, and show what is wrong with those that fail.
 
         What was found is kept, so the transaction ends before the error.
         """
         problems = cls.check_servers(servers)
         if problems:
             Transaction().commit()
-            raise ServerError(problems[0])
+            raise ServerError('\n'.join(problems))
 
     @classmethod
     @without_check_access
@@ -327,61 +374,88 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
 
         :return: list of the translated problems
         """
-        found = []
-        for server in servers:
-            with server.client() as client:
-                found.append((server, *probe(client)))
-        problems = []
-        for server, values, error in found:
-            if error:
-                values = {
-                    'validated': False,
-                    'last_error': error_text(error, server),
-                    }
-                problems.append(values['last_error'])
-            super().write([server], values)
-        return problems
+        found = [(server, server._look()) for server in servers]
+        for server, values in found:
+            if any(getattr(server, n) != v for n, v in values.items()):
+                super().write([server], values)
+        return [
+            values['last_error'] for _, values in found
+            if not values['validated']]
+
+    def _look(self):
+        """Ask the server who it is, return the values to keep."""
+        try:
+            with user_errors(self), self.client() as client:
+                return probe(client)
+        except (ServerError, SecretKeyError) as error:
+            return {'validated': False, 'last_error': error.message}
 
     @classmethod
     @ModelView.button
     def do_sync(cls, servers):
         """Fetch what is new on the servers, in the background."""
-        for server in servers:
-            cls.__queue__.sync_server(server, started_by='button')
+        cls.sync_later(servers, started_by='button')
 
     @classmethod
     @without_check_access
     def sync(cls, servers=None):
-        """Fetch what is new on servers, by default all validated ones.
+        """Fetch what is new on servers, by default on all that are active.
 
         Called by the scheduled task. Each server has a task of its own, so
-        that one that hangs delays no other.
+        that one that hangs delays no other. One that failed is asked first
+        whether it answers again.
+
+        :param servers: list of records
         """
-        if servers is None:
-            servers = cls.search([('validated', '=', True)])
         cls._sync_each(servers, started_by='cron')
 
     @classmethod
     @without_check_access
     def full_sync(cls, servers=None):
-        """Compare everything on servers, by default on all validated ones."""
-        if servers is None:
-            servers = cls.search([('validated', '=', True)])
+        """Compare everything on servers, by default on all that are active.
+
+        :param servers: list of records
+        """
         cls._sync_each(servers, full=True, started_by='nightly')
 
     @classmethod
     def _sync_each(cls, servers, full=False, started_by=None):
+        if servers is None:
+            servers = cls.search([])
+        for server in servers:
+            if full or not server.validated:
+                cls.__queue__.check_and_sync(
+                    server, full=full, started_by=started_by)
+            else:
+                cls.sync_later([server], started_by=started_by)
+
+    @classmethod
+    def sync_later(cls, servers, full=False, started_by=None):
+        """Synchronize servers in the background, each in a task of its own.
+
+        :param bool full: compare everything, not only what is new
+        :param str started_by: see gnuhealth.orthanc.sync_run
+        """
         for server in servers:
             cls.__queue__.sync_server(
                 server, full=full, started_by=started_by)
+
+    @classmethod
+    def check_and_sync(cls, server, full=False, started_by=None):
+        """Synchronize one server if it answers, see sync_server."""
+        if not cls.check_servers([server]):
+            return cls.sync_server(server, full, started_by)
 
     @classmethod
     @without_check_access
     def sync_server(cls, server, full=False, started_by=None):
         """Synchronize one server and keep what happened as a run.
 
-        A server that is synchronized already is left alone.
+        A server that is synchronized already is left alone. The transaction
+        is committed.
 
+        :param bool full: compare everything, not only what is new
+        :param str started_by: see gnuhealth.orthanc.sync_run
         :return: id of the run, or None
         """
         try:
@@ -392,65 +466,96 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
 
     @classmethod
     def sync_now(cls, labels=None):
-        """Synchronize servers at once and say what happened, for scripts.
+        """Synchronize active servers at once and say what happened, for
+        scripts.
 
-        :param labels: list of labels, None for all that are active
-        :return: list of dicts with label, found, state, error and the counts
-            of the run
+        :param labels: list of labels, None for all that are validated
+        :return: list of dicts with the label and the state of each server,
+            an error or None, and the counts of the run as ``run``
         """
         check_rights(cls.__name__, 'write')
+        if labels is None:
+            domain = [('validated', '=', True)]
+        else:
+            domain = [('label', 'in', labels)]
         with without_check_access():
-            domain = [('label', 'in', labels)] if labels is not None else []
-            servers = cls.search(domain)
-            missing = set(labels or []) - {s.label for s in servers}
-            if missing:
-                return [{'label': label, 'found': False}
-                    for label in sorted(missing)]
-            return [cls._sync_and_tell(server) for server in servers]
+            return [cls._sync_and_tell(server)
+                for server in cls.search(domain)]
 
     @classmethod
     def _sync_and_tell(cls, server):
-        Run = Pool().get('gnuhealth.orthanc.sync_run')
+        SyncRun = Pool().get('gnuhealth.orthanc.sync_run')
         label = server.label
         run = cls.sync_server(server, started_by='script')
         if run is None:
             return {
-                'label': label, 'found': True, 'state': 'busy',
+                'label': label, 'state': 'busy', 'run': {},
                 'error': gettext(
                     'health_orthanc.msg_sync_busy', server=label),
                 }
-        return {'label': label, 'found': True, **Run(run).summary()}
+        return {'label': label, **SyncRun(run).summary()}
 
 
-def normal_url(text):
+_START_AGAIN = dict.fromkeys(['last_changed_index', 'compared', 'resume'])
+
+
+def normal_url(text, field):
     """Return a URL in its one form.
 
+    :param str field: the name of the field it comes from, for people
     :raises ServerURLError: when it is none that may be asked
     """
     try:
         return orthanc.normalize_url(text)
-    except orthanc.InvalidURL:
-        raise ServerURLError(gettext(
-                'health_orthanc.msg_error_invalid_url', server=text)) from None
+    except orthanc.InvalidURL as error:
+        problem = error.problem
+    if problem not in _URL_PROBLEMS:
+        problem = 'other'
+    # What was typed is not repeated: a password may be in it.
+    raise ServerURLError(
+        gettext(f'health_orthanc.msg_url_{problem}', field=field))
+
+
+def new_client(server, secret):
+    """Return a client for what is known of a server.
+
+    :param server: record with domain, user, TLS options and timeouts
+    :param str secret: the password
+    :rtype: client.OrthancClient
+    """
+    return orthanc.OrthancClient(
+        server.domain, server.user, secret,
+        verify=(server.ca_file or True) if server.verify_tls else False,
+        connect_timeout=server.connect_timeout,
+        read_timeout=server.read_timeout,
+        total_timeout=server.read_timeout * _PATIENCE)
 
 
 def probe(client):
     """Ask a server who it is.
 
-    :return: values of the server, and the OrthancError or None
+    :return: values of the server
+    :raises OrthancError: it does not answer as an Orthanc does
     """
-    try:
-        system = client.system()
-        client.statistics()
-        viewers = client.viewers()
-    except orthanc.OrthancError as error:
-        return {}, error
+    system = client.system()
+    client.statistics()
     return {
         'validated': True,
-        'version': system['Version'],
-        'viewers': viewers,
+        'version': records.clean_text(system['Version']),
+        'viewers': tuple(client.viewers()),
         'last_error': None,
-        }, None
+        }
+
+
+@contextmanager
+def secret_errors():
+    """Turn what goes wrong with the key of the passwords into an error for
+    a person."""
+    try:
+        yield
+    except password.SecretError as error:
+        raise SecretKeyError(gettext(
+                f'health_orthanc.msg_secret_{error.reason}')) from None
 
 
 def _execute(query):
@@ -528,12 +633,15 @@ class SyncRun(ModelSQL, ModelView):
     def summary(self):
         """Return state, error and counts, for scripts."""
         names = [
-            'state', 'error', 'full', 'total', 'studies_new',
-            'studies_changed', 'studies_gone', 'series_new',
-            'series_changed', 'series_gone', 'instances_new',
+            'total', 'studies_new', 'studies_changed', 'studies_gone',
+            'series_new', 'series_changed', 'series_gone', 'instances_new',
             'instances_changed', 'instances_gone', 'studies_linked',
-            'skipped', 'skipped_reasons', 'calls']
-        return {name: getattr(self, name) for name in names}
+            'skipped', 'calls']
+        return {
+            'state': self.state,
+            'error': self.error,
+            'run': {name: getattr(self, name) for name in names},
+            }
 
 
 class Cron(metaclass=PoolMeta):

@@ -6,10 +6,12 @@ A hospital has hundreds of thousands of instances, so rows are compared and
 written with a few SQL statements per block instead of one record at a time.
 Nothing that belongs to the users (links, notes, comments) is touched.
 """
+import functools
 from collections import defaultdict
+from operator import itemgetter
 from typing import NamedTuple
 
-from sql import Literal, Null
+from sql import Column, Flavor, Literal, Null, Table
 from sql.aggregate import Count, Sum
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
@@ -19,19 +21,25 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 # SQLite takes 32 766 parameters in one statement.
-_ROWS = 1000
+_ROWS = 500
+_TOTALS = ['number_of_series', 'number_of_instances']
 
 
 class Upsert(NamedTuple):
     """What an upsert did.
 
-    :ivar ids: id of each row, by its key
+    :ivar ids: id of each row that was stored before, by its key
     :ivar new: keys of the inserted rows
     :ivar changed: keys of the updated rows
+    :ivar before: their former values, dict by key
+    :ivar others: ids of the rows that were not among the wanted ones, when
+        the scopes were said to be complete
     """
     ids: dict
     new: list
     changed: list
+    before: dict
+    others: list
 
 
 def execute(query):
@@ -39,106 +47,118 @@ def execute(query):
 
     :return: list of rows, empty for what is no select
     """
+    return _run(*query)
+
+
+def _run(text, parameters):
     cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
+    cursor.execute(text, parameters)
     return cursor.fetchall() if cursor.description else []
 
 
-def upsert(Model, scope, key, rows):
+def upsert(Model, scope, key, rows, complete=False):
     """Insert the rows that are new and update those that differ.
 
     :param Model: class of the model
     :param str scope: name of the Many2One that the rows belong to
     :param str key: name of the text that is unique in the scope
     :param rows: list of dicts with the same names, scope and key among them
+    :param bool complete: whether the rows are all that their scopes have
     :rtype: Upsert
     """
-    wanted = {(row[scope], row[key]): row for row in rows}
-    if not wanted:
-        return Upsert({}, [], [])
-    stored = _stored(Model, scope, key, wanted)
-    new = [k for k in wanted if k not in stored]
-    changed = [k for k, (_, values) in stored.items()
-        if _differ(values, wanted[k])]
-    _insert(Model, [wanted[k] for k in new])
-    for k in changed:
-        _update(Model, stored[k][0], wanted[k])
-    ids = {k: id_ for k, (id_, _) in stored.items()}
-    if new:
-        ids.update(_ids(Model, scope, key, new))
-    return Upsert(ids, new, changed)
+    done = Upsert({}, [], [], {}, [])
+    if not rows:
+        return done
+    names = tuple(rows[0])
+    identity, values = itemgetter(scope, key), itemgetter(*names)
+    wanted = {identity(row): values(row) for row in rows}
+    outdated = []
+    for id_, *stored in _stored(Model, scope, key, names, wanted, complete):
+        stored = dict(zip(names, stored))
+        k = identity(stored)
+        if k not in wanted:
+            done.others.append(id_)
+            continue
+        done.ids[k] = id_
+        if tuple(stored.values()) != wanted[k]:
+            done.changed.append(k)
+            done.before[k] = stored
+            outdated.append((id_, wanted[k]))
+    done.new.extend(k for k in wanted if k not in done.ids)
+    _insert(Model, names, [wanted[k] for k in done.new])
+    _update(Model, names, outdated)
+    return done
 
 
-def _stored(Model, scope, key, wanted):
-    """Return id and values of the stored rows by their key."""
-    table = Model.__table__()
-    names = list(next(iter(wanted.values())))
-    columns = [table.id] + [getattr(table, n) for n in names]
-    stored = {}
-    for row in _select(table, columns, scope, key, wanted):
-        values = dict(zip(names, row[1:]))
-        k = values[scope], values[key]
-        if k in wanted:
-            stored[k] = row[0], values
-    return stored
+def ids_of(Model, scope, key, wanted):
+    """Return the id of rows by their key.
 
-
-def _ids(Model, scope, key, wanted):
-    table = Model.__table__()
-    columns = [table.id, getattr(table, scope), getattr(table, key)]
+    :param wanted: pairs of scope and key
+    """
     wanted = set(wanted)
     return {(s, k): id_
-        for id_, s, k in _select(table, columns, scope, key, wanted)
+        for id_, s, k in _stored(Model, scope, key, (scope, key), wanted)
         if (s, k) in wanted}
 
 
-def _select(table, columns, scope, key, wanted):
-    """Yield the rows of some keys, with one statement for some hundred."""
-    keys = defaultdict(list)
-    for scope_id, value in wanted:
-        keys[scope_id].append(value)
-    scope_column, key_column = getattr(table, scope), getattr(table, key)
-    if len(keys) == 1:
-        (scope_id, values), = keys.items()
-        for sub in grouped_slice(values, _ROWS):
+def _stored(Model, scope, key, names, wanted, complete=False):
+    """Yield id and values of the stored rows, with a statement for some
+    hundred of them. Others of the same scopes may be among them."""
+    table = Model.__table__()
+    columns = [table.id] + [Column(table, name) for name in names]
+    scope_column, key_column = Column(table, scope), Column(table, key)
+    scopes = {s for s, _ in wanted}
+    if len(scopes) == 1 and not complete:
+        (scope_id,) = scopes
+        for sub in grouped_slice([k for _, k in wanted], _ROWS):
             yield from execute(table.select(*columns,
                     where=(scope_column == scope_id)
                     & key_column.in_(list(sub))))
     else:
-        for sub in grouped_slice(list(keys), _ROWS):
+        for sub in grouped_slice(sorted(scopes), _ROWS):
             yield from execute(table.select(*columns,
                     where=reduce_ids(scope_column, list(sub))))
 
 
-def _differ(stored, wanted):
-    return any(
-        stored[name] != value and str(stored[name]) != str(value)
-        for name, value in wanted.items())
+def _insert(Model, names, rows):
+    user = Transaction().user
+    for start in range(0, len(rows), _ROWS):
+        sub = rows[start:start + _ROWS]
+        _run(
+            _insert_text(
+                Model._table, names, len(sub), Flavor.get().paramstyle),
+            [value for row in sub for value in (*row, user)])
 
 
-def _insert(Model, rows):
+@functools.lru_cache(maxsize=32)
+def _insert_text(table, names, count, paramstyle):
+    """Return the statement that inserts rows.
+
+    To write it takes longer than to run it, so it is kept.
+    """
+    table = Table(table)
+    columns = [Column(table, name)
+        for name in (*names, 'create_uid', 'create_date')]
+    row = [''] * (len(names) + 1) + [CurrentTimestamp()]
+    return str(table.insert(columns, [row] * count))
+
+
+def _update(Model, names, rows):
+    """Update rows.
+
+    :param rows: list of pairs of id and values
+    """
     if not rows:
         return
     table = Model.__table__()
+    columns = [Column(table, name) for name in (*names, 'write_uid')]
+    text = str(table.update(
+            columns + [table.write_date],
+            [''] * len(columns) + [CurrentTimestamp()],
+            where=table.id == 0))
     user = Transaction().user
-    names = list(rows[0])
-    columns = [getattr(table, name) for name in names]
-    columns += [table.create_uid, table.create_date]
-    for sub in grouped_slice(rows, _ROWS):
-        execute(table.insert(columns, [
-                    [row[n] for n in names] + [user, CurrentTimestamp()]
-                    for row in sub]))
-
-
-def _update(Model, id_, values):
-    table = Model.__table__()
-    names = list(values)
-    execute(table.update(
-            [getattr(table, n) for n in names]
-            + [table.write_uid, table.write_date],
-            [values[n] for n in names]
-            + [Transaction().user, CurrentTimestamp()],
-            where=table.id == id_))
+    for id_, values in rows:
+        _run(text, [*values, user, id_])
 
 
 def set_values(Model, ids, **values):
@@ -148,7 +168,7 @@ def set_values(Model, ids, **values):
     names = list(values)
     for sub in grouped_slice(ids, _ROWS):
         execute(table.update(
-                [getattr(table, n) for n in names]
+                [Column(table, n) for n in names]
                 + [table.write_uid, table.write_date],
                 [values[n] for n in names]
                 + [Transaction().user, CurrentTimestamp()],
@@ -172,60 +192,97 @@ def delete(Model, ids):
         execute(table.delete(where=reduce_ids(table.id, list(sub))))
 
 
-def present_ids(server, level='study'):
-    """Return the rows of a server that are not missing, id by Orthanc id.
+def _tables():
+    """Return the tables of studies, series and instances, and the two joins
+    that lead from studies to the others."""
+    pool = Pool()
+    study, series, instance = [
+        pool.get(f'gnuhealth.imaging_orthanc.{name}').__table__()
+        for name in ['study', 'study_series', 'series_instances']]
+    with_series = study.join(series, condition=series.study == study.id)
+    with_instances = with_series.join(
+        instance, condition=instance.series == series.id)
+    return study, series, instance, with_series, with_instances
+
+
+def _present(study, server):
+    return (study.orthanc_server == server) & (study.missing_since == Null)
+
+
+def present_studies(server):
+    """Return the ids of the studies of a server that are not missing, by
+    their Orthanc id.
 
     :param int server: id of the server
-    :param str level: study, series or instance
     """
-    pool = Pool()
-    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
-    where = (study.orthanc_server == server) & (study.missing_since == Null)
-    if level == 'study':
-        return dict(execute(study.select(
-                    study.orthanc_UID, study.id, where=where)))
-    series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
-    query = study.join(series, condition=series.study == study.id)
-    where &= series.missing_since == Null
-    if level == 'series':
-        return dict(execute(query.select(
-                    series.orthanc_UID, study.orthanc_UID, where=where)))
-    instance = pool.get(
-        'gnuhealth.imaging_orthanc.series_instances').__table__()
-    query = query.join(instance, condition=instance.series == series.id)
-    return dict(execute(query.select(
-                instance.orthanc_UID, study.orthanc_UID, where=where)))
+    study, *_ = _tables()
+    return dict(execute(study.select(
+                study.orthanc_UID, study.id, where=_present(study, server))))
+
+
+def present_series(server):
+    """Return the Orthanc ids of the studies of the series of a server that
+    are not missing, by the Orthanc id of the series."""
+    study, series, _, with_series, _ = _tables()
+    return dict(execute(with_series.select(
+                series.orthanc_UID, study.orthanc_UID,
+                where=_present(study, server)
+                & (series.missing_since == Null))))
+
+
+def present_instances(server, series_uids):
+    """Return the Orthanc ids of instances by that of their series.
+
+    :param series_uids: Orthanc ids of series
+    :return: dict of sets
+    """
+    study, series, instance, _, with_instances = _tables()
+    found = defaultdict(set)
+    for sub in grouped_slice(list(series_uids), _ROWS):
+        for series_uid, uid in execute(with_instances.select(
+                    series.orthanc_UID, instance.orthanc_UID,
+                    where=_present(study, server)
+                    & series.orthanc_UID.in_(list(sub)))):
+            found[series_uid].add(uid)
+    return found
+
+
+def same_studies(ids):
+    """Return the ids of the studies that are not missing and have the server
+    and the Study Instance UID of others.
+
+    :param ids: ids of these others
+    """
+    study, *_ = _tables()
+    other, *_ = _tables()
+    query = study.join(other, condition=(
+            (other.orthanc_server == study.orthanc_server)
+            & (other.study_instance_UID == study.study_instance_UID)
+            & (other.id != study.id)
+            & (other.missing_since == Null)))
+    return {
+        id_ for sub in grouped_slice(list(ids), _ROWS)
+        for id_, in execute(query.select(
+                other.id, where=reduce_ids(study.id, list(sub))))}
 
 
 def present_counts(server):
-    """Return how many studies, series and instances of a server are known."""
-    study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    """Return how many studies, series and instances of a server are known.
+    """
+    study, *_ = _tables()
     (counts,) = execute(study.select(
             Count(Literal(1)),
             Coalesce(Sum(study.number_of_series), 0),
             Coalesce(Sum(study.number_of_instances), 0),
-            where=(study.orthanc_server == server)
-            & (study.missing_since == Null)))
+            where=_present(study, server)))
     return tuple(int(c) for c in counts)
-
-
-def mark_missing(server, orthanc_ids, now):
-    """Mark studies that the server does not list any more.
-
-    :return: ids of the rows that were marked
-    """
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    known = present_ids(server)
-    ids = [known[i] for i in orthanc_ids if i in known]
-    set_values(Study, ids, missing_since=now)
-    return ids
 
 
 class Tree:
     """Stores studies with their series and instances.
 
-    :ivar counts: how many rows of each level were new, changed and gone
+    :ivar counts: how many rows of each level were new, changed and gone, and
+        how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
     """
 
@@ -241,82 +298,177 @@ class Tree:
         self.Instance = pool.get(
             'gnuhealth.imaging_orthanc.series_instances')
 
-    def store(self, patients, studies, series, instances):
-        """Store rows that are complete: what is not among them is gone.
+    def store(self, items):
+        """Store studies that are complete: what is not in them is gone.
 
-        :param patients: rows of orthanc patients
-        :param studies: rows of studies, with the Orthanc id of the patient
-            as orthanc_patient
-        :param series: rows of series, by the Orthanc id of the study
-        :param instances: rows of instances, by the Orthanc id of the series
+        :param items: list of rows.StudyRows
         """
-        patient_ids = self._store_patients(patients)
-        study_ids = self._store_studies(studies, patient_ids)
-        series_ids = self._store_series(series, study_ids)
-        self._store_instances(instances, series_ids)
+        series_ids = self.store_studies(items)
+        done = upsert(self.Instance, 'series', 'sop_instance_UID', [
+                {**instance, 'series': series_ids[row['orthanc_UID']]}
+                for item in items for row, instances in item.series
+                for instance in instances], complete=True)
+        self._count('instances', done)
+        empty = [
+            series_ids[row['orthanc_UID']]
+            for item in items for row, instances in item.series
+            if not instances]
+        self._delete_instances(done.others + self._ids_in_series(empty))
+
+    def store_studies(self, items):
+        """Store studies with their series, without their instances.
+
+        :return: ids of the series by their Orthanc id
+        """
+        patients = self._store_patients(items)
+        studies = self._store_studies(items, patients)
+        done = upsert(self.Series, 'study', 'series_UID', [
+                {**row, 'study': studies[item.uid], 'missing_since': None}
+                for item in items for row, _ in item.series], complete=True)
+        self._count('series', done)
+        self.touched.update(study for study, _ in done.new)
+        empty = [studies[item.uid] for item in items if not item.series]
+        self._mark_series(done.others + self._ids_in_studies(empty))
+        ids = {**done.ids, **ids_of(
+                self.Series, 'study', 'series_UID', done.new)}
+        return {
+            row['orthanc_UID']: ids[studies[item.uid], row['series_UID']]
+            for item in items for row, _ in item.series}
+
+    def store_totals(self, item):
+        """Store the totals of a study and of its series, which are known
+        only when all its instances are stored."""
+        done = upsert(self.Study, 'orthanc_server', 'orthanc_UID', [{
+                    'orthanc_server': self.server,
+                    **_part(item.study, ['orthanc_UID', *_TOTALS]),
+                    }])
+        self._count('studies', done)
+        self._count_difference(
+            item.study, next(iter(done.before.values()), item.study))
+        (study,) = done.ids.values()
+        self.touched.update(done.ids[k] for k in done.changed)
+        self._count('series', upsert(self.Series, 'study', 'series_UID', [{
+                        'study': study,
+                        **_part(row, ['series_UID', 'number_of_instances']),
+                        } for row, _ in item.series]))
+
+    def store_instances(self, rows):
+        """Store some of the instances of series.
+
+        :param rows: list of rows, each with its series
+        """
+        self._count('instances', upsert(
+                self.Instance, 'series', 'sop_instance_UID', rows))
+
+    def drop_instances(self, series, present):
+        """Delete the instances of series that are gone.
+
+        :param series: ids of series
+        :param present: pairs of series and SOP Instance UID
+        """
+        table = self.Instance.__table__()
+        gone = []
+        for sub in grouped_slice(list(series), _ROWS):
+            gone.extend(id_ for id_, *key in execute(table.select(
+                        table.id, table.series, table.sop_instance_UID,
+                        where=reduce_ids(table.series, list(sub))))
+                if tuple(key) not in present)
+        self._delete_instances(gone)
+
+    def mark_missing(self, ids):
+        """Mark studies that the server does not list any more.
+
+        :param ids: ids of studies that are not missing yet
+        """
+        table = self.Study.__table__()
+        for sub in grouped_slice(list(ids), _ROWS):
+            for series, instances in execute(table.select(
+                        table.number_of_series, table.number_of_instances,
+                        where=reduce_ids(table.id, list(sub)))):
+                self._count_present(-1, -(series or 0), -(instances or 0))
+        set_values(self.Study, ids, missing_since=self.now)
+        self.counts['studies_gone'] += len(ids)
 
     def _count(self, level, done):
         self.counts[f'{level}_new'] += len(done.new)
         self.counts[f'{level}_changed'] += len(done.changed)
 
-    def _store_patients(self, rows):
-        done = upsert(self.Patient, 'server', 'uuid', [
-                {**row, 'server': self.server} for row in rows])
-        return {uuid: id_ for (_, uuid), id_ in done.ids.items()}
+    def _count_present(self, studies, series, instances):
+        self.counts['studies_present'] += studies
+        self.counts['series_present'] += series
+        self.counts['instances_present'] += instances
 
-    def _store_studies(self, rows, patient_ids):
-        done = upsert(self.Study, 'orthanc_server', 'orthanc_UID', [{
-                    **row,
-                    'orthanc_server': self.server,
-                    'orthanc_patient': patient_ids.get(
-                        row['orthanc_patient']),
-                    'missing_since': None,
-                    } for row in rows])
+    def _store_patients(self, items):
+        rows = {
+            item.patient['uuid']: {**item.patient, 'server': self.server}
+            for item in items if item.patient}
+        done = upsert(self.Patient, 'server', 'uuid', list(rows.values()))
+        ids = {**done.ids, **ids_of(
+                self.Patient, 'server', 'uuid', done.new)}
+        return {uuid: id_ for (_, uuid), id_ in ids.items()}
+
+    def _store_studies(self, items, patients):
+        rows = [{
+                **item.study,
+                'orthanc_server': self.server,
+                'orthanc_patient': (
+                    patients[item.patient['uuid']] if item.patient else None),
+                'missing_since': None,
+                } for item in items]
+        done = upsert(self.Study, 'orthanc_server', 'orthanc_UID', rows)
         self._count('studies', done)
-        self.touched.update(done.ids[k] for k in done.new + done.changed)
-        return {uid: id_ for (_, uid), id_ in done.ids.items()}
+        for row in rows:
+            key = self.server, row['orthanc_UID']
+            self._count_difference(row, done.before.get(
+                    key, row if key in done.ids else None))
+        new = ids_of(self.Study, 'orthanc_server', 'orthanc_UID', done.new)
+        self.touched.update(new.values())
+        self.touched.update(done.ids[k] for k in done.changed)
+        return {uid: id_ for (_, uid), id_ in {**done.ids, **new}.items()}
 
-    def _store_series(self, rows_by_study, study_ids):
-        done = upsert(self.Series, 'study', 'series_UID', [
-                {**row, 'study': study_ids[uid], 'missing_since': None}
-                for uid, rows in rows_by_study.items() for row in rows
-                if uid in study_ids])
-        self._count('series', done)
-        self.touched.update(study for study, _ in done.new)
-        self._mark_series_gone(study_ids.values(), set(done.ids.values()))
-        return {
-            row['orthanc_UID']: done.ids[study_ids[uid], row['series_UID']]
-            for uid, rows in rows_by_study.items() for row in rows
-            if uid in study_ids}
+    def _count_difference(self, row, before):
+        """Count how a study changes what is present.
 
-    def _mark_series_gone(self, studies, present):
+        :param before: its former values, None when it is new
+        """
+        if before and before.get('missing_since'):
+            before = None
+        old, new = [
+            [(values or {}).get(name) or 0 for name in _TOTALS]
+            for values in (before, row)]
+        self._count_present(
+            int(not before), *[n - o for o, n in zip(old, new)])
+
+    def _mark_series(self, ids):
+        """Mark those of some series as missing that are not marked yet."""
         table = self.Series.__table__()
         gone = []
-        for sub in grouped_slice(list(studies), _ROWS):
+        for sub in grouped_slice(ids, _ROWS):
             gone.extend(id_ for id_, in execute(table.select(table.id,
-                        where=reduce_ids(table.study, list(sub))
-                        & (table.missing_since == Null)))
-                if id_ not in present)
+                        where=reduce_ids(table.id, list(sub))
+                        & (table.missing_since == Null))))
         set_values(self.Series, gone, missing_since=self.now)
         self.counts['series_gone'] += len(gone)
 
-    def _store_instances(self, rows_by_series, series_ids):
-        rows = [
-            {**row, 'series': series_ids[uid]}
-            for uid, rows in rows_by_series.items() for row in rows
-            if uid in series_ids]
-        done = upsert(self.Instance, 'series', 'sop_instance_UID', rows)
-        self._count('instances', done)
-        self._delete_instances_gone(
-            series_ids.values(), set(done.ids.values()))
+    def _ids_in_studies(self, studies):
+        return _ids_in(self.Series, 'study', studies)
 
-    def _delete_instances_gone(self, series, present):
+    def _ids_in_series(self, series):
+        return _ids_in(self.Instance, 'series', series)
+
+    def _delete_instances(self, ids):
         """Instances carry nothing of the users, so their rows may go."""
-        table = self.Instance.__table__()
-        gone = []
-        for sub in grouped_slice(list(series), _ROWS):
-            gone.extend(id_ for id_, in execute(table.select(table.id,
-                        where=reduce_ids(table.series, list(sub))))
-                if id_ not in present)
-        delete(self.Instance, gone)
-        self.counts['instances_gone'] += len(gone)
+        delete(self.Instance, ids)
+        self.counts['instances_gone'] += len(ids)
+
+
+def _part(row, names):
+    return {name: row[name] for name in names}
+
+
+def _ids_in(Model, scope, ids):
+    table = Model.__table__()
+    return [
+        id_ for sub in grouped_slice(ids, _ROWS)
+        for id_, in execute(table.select(table.id,
+                where=reduce_ids(Column(table, scope), list(sub))))]

@@ -2,46 +2,45 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The synchronisation of one server: one run at a time, in short
 transactions, so that it can stop anywhere and go on in the next run."""
-import datetime as dt
 import logging
-import os
-import socket
-import uuid
-from collections import defaultdict
+import traceback
+from collections import Counter, defaultdict
 
-from sql import Null
-
+from trytond import backend
+from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.pool import Pool
-from trytond.tools import grouped_slice
-from trytond.transaction import Transaction
 
 from . import client as orthanc
 from . import linking, records, storage
+from .balance import LEVELS, Balance
+from .exceptions import error_text
+from .lease import Busy, Lease, LostLease, now, roll_back, transact
+from .rows import Converter, count_instances, count_series, cut
+
+__all__ = ['Busy', 'Run']
 
 logger = logging.getLogger(__name__)
 
-# How long a server belongs to a run that gives no sign of life.
-LEASE = dt.timedelta(minutes=10)
 KEPT_RUNS = 100
-# A block is stored in one transaction: big enough to be fast, small enough
-# for the memory. Instances are what counts.
-BLOCK_STUDIES = 200
-BLOCK_INSTANCES = 5000
 KEPT_REASONS = 200
+# What is fetched at once and what is stored in one transaction: much enough
+# to be fast, little enough for the memory.
+GROUP_STUDIES = 100
+GROUP_SERIES = 300
+BLOCK_INSTANCES = 5000
+# A server that fails on this many studies, each asked for alone, is ill.
+MAX_REFUSED = 10
+# How often a run follows a server that receives while it is read.
+ROUNDS = 3
 
-
-class Busy(Exception):
-    """The server is being synchronized by another run."""
-
-
-class LostLease(Exception):
-    """Another run took the server over, because this one seemed dead."""
-
-
-def now():
-    """Return the present time as trytond stores it, without fractions."""
-    return dt.datetime.now().replace(microsecond=0)
+# Changes that say nothing that a new instance has not said.
+_ECHOES = {
+    'NewPatient', 'NewStudy', 'NewSeries', 'StablePatient', 'StableStudy',
+    'StableSeries', 'CompletedSeries', 'Deleted'}
+_COLLECTIONS = {
+    'Patient': 'patients', 'Study': 'studies', 'Series': 'series',
+    'Instance': 'instances'}
 
 
 class Run:
@@ -56,74 +55,78 @@ class Run:
 
     def __init__(self, server, full=False, started_by=None):
         pool = Pool()
-        self.Server = pool.get('gnuhealth.orthanc.config')
         self.SyncRun = pool.get('gnuhealth.orthanc.sync_run')
-        self.server = self.Server(server.id)
+        self.server = pool.get('gnuhealth.orthanc.config')(server.id)
         self.full = full
         self.started_by = started_by
-        self.token = f'{socket.gethostname()} {os.getpid()} {uuid.uuid4()}'
-        self.run = None
+        self.label = self.server.label
+        self.lease = Lease(server.id)
+        self.run = self.client = self.version = self.warning = None
+        # How far the change log was read, and how far a full run came that
+        # was interrupted
+        self.position = self.resume = None
+        self.balance = Balance()
         self.counts = defaultdict(int)
-        self.done = 0
-        self.total = None
-        self.reasons = []
-        self.calls = 0
+        self.done = self.total = 0
+        self.skipped = {}
+        self.refused = 0
+        # Orthanc ids of instances that the change log told of
+        self.awaited = set()
+        self.convert = Converter(self.skip)
 
     def go(self):
         """Synchronize and return the id of the run's record.
 
         :raises Busy: another run has the server
         """
-        self._claim()
-        error, state = None, 'done'
-        try:
-            with self.server.client() as client:
-                self.client = client
-                self._end_transaction()
-                self._synchronize()
-        except orthanc.OrthancError as exception:
-            state, error = 'failed', self._tell(exception)
-        except LostLease:
-            state = 'interrupted'
-        except Exception:
-            logger.exception("synchronization of server %s", self.server.id)
-            state = 'failed'
-            error = gettext('health_orthanc.msg_sync_unexpected')
-        self._finish(state, error)
+        transact(self._start)
+        logger.info("server %s: run %s starts, %s", self.server.id, self.run,
+            "full" if self.full else "incremental")
+        state, validated, message = self._outcome()
+        roll_back()
+        transact(lambda: self._finish(state, validated, message))
+        logger.info("server %s: run %s is %s, %s of %s studies, %s calls",
+            self.server.id, self.run, state, self.done, self.total,
+            self._calls())
         return self.run
 
-    def _tell(self, exception):
-        from .server import error_text
-        Transaction().rollback()
-        return error_text(exception, self.Server(self.server.id))
+    def _outcome(self):
+        """Do the work, return the state of the run, whether the server is
+        valid (None when nobody knows), and what a person should know."""
+        try:
+            with self.server.client() as self.client:
+                roll_back()
+                self._synchronize()
+        except orthanc.OrthancError as error:
+            logger.info("server %s: %s", self.server.id, error)
+            roll_back()
+            return 'failed', False, error_text(error, self.label)
+        except UserError as error:
+            return 'failed', False, error.message
+        except LostLease:
+            return 'interrupted', None, None
+        except Exception as error:
+            _log_unexpected(error)
+            roll_back()
+            return 'failed', None, gettext(
+                'health_orthanc.msg_sync_unexpected')
+        return 'done', True, self.warning
 
-    # The lease
+    # Begin and end
 
-    def _claim(self):
-        """Take the server, unless a living run has it."""
-        table = self.Server.__table__()
-        ((lease, until),) = storage.execute(table.select(
-                table.lease, table.lease_until,
-                where=table.id == self.server.id))
-        if lease and until and until > now() and _is_alive(lease):
-            raise Busy
-        same = (table.lease == lease) if lease else (table.lease == Null)
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.update(
-                [table.lease, table.lease_until],
-                [self.token, now() + LEASE],
-                where=(table.id == self.server.id) & same))
-        if cursor.rowcount != 1:
-            raise Busy
-        self._start_record()
-        Transaction().commit()
-
-    def _start_record(self):
+    def _start(self):
+        position, time, compared, self.resume = self.lease.claim()
+        if time is not None:
+            self.position = position
+        self.full |= self.position is None
+        self.balance = Balance(compared)
         running = self.SyncRun.search([
                 ('server', '=', self.server.id),
                 ('state', '=', 'running'),
                 ])
-        self.SyncRun.write(running, {'state': 'interrupted', 'end': now()})
+        storage.set_values(
+            self.SyncRun, [r.id for r in running],
+            state='interrupted', end=now())
         run, = self.SyncRun.create([{
                     'server': self.server.id,
                     'full': self.full,
@@ -133,314 +136,495 @@ class Run:
                     }])
         self.run = run.id
 
-    def _keep(self, **values):
-        """Write to the server and prolong the lease, or raise LostLease."""
-        table = self.Server.__table__()
-        values['lease_until'] = now() + LEASE
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.update(
-                [getattr(table, name) for name in values],
-                list(values.values()),
-                where=(table.id == self.server.id)
-                & (table.lease == self.token)))
-        if cursor.rowcount != 1:
-            Transaction().rollback()
-            raise LostLease
+    def _finish(self, state, validated, message):
+        storage.set_values(self.SyncRun, [self.run],
+            state=state, error=message, end=now(), **self._progress())
+        values = {}
+        if validated is not None:
+            values.update(validated=validated, last_error=message)
+        if state == 'done':
+            values.update(
+                sync_time=now(), version=self.version,
+                compared=str(self.balance))
+        self.lease.release(**values)
+        self.SyncRun.delete(self.SyncRun.search(
+                [('server', '=', self.server.id)], offset=KEPT_RUNS))
 
-    def _end_block(self, **values):
-        """Keep what was stored, the position and the progress together."""
-        self._keep(**values)
-        storage.set_values(self.SyncRun, [self.run], **self._progress())
-        self._end_transaction()
-
-    @staticmethod
-    def _end_transaction():
-        Transaction().commit()
-
-    def _progress(self):
-        values = {name: self.counts[name] for name in [
-                f'{level}_{what}'
-                for level in ['studies', 'series', 'instances']
-                for what in ['new', 'changed', 'gone']]}
+    def _progress(self, counts=None, done=0):
+        counts = self.counts if counts is None else counts
+        values = {
+            f'{level}_{what}': counts[f'{level}_{what}']
+            for level in LEVELS for what in ['new', 'changed', 'gone']}
         return {
             **values,
-            'studies_linked': self.counts['studies_linked'],
-            'skipped': self.counts['skipped'],
-            'skipped_reasons': '\n'.join(self.reasons) or None,
-            'done': self.done,
+            'full': self.full,
+            'studies_linked': counts['studies_linked'],
+            'skipped': len(self.skipped),
+            'skipped_reasons': self._reasons(),
+            'done': self.done + done,
             'total': self.total,
-            'calls': self.client.calls if self.run and self._asked() else 0,
+            'calls': self._calls(),
             }
 
-    def _asked(self):
-        return getattr(self, 'client', None) is not None
+    def _reasons(self):
+        texts = {
+            reason: gettext(f'health_orthanc.msg_skipped_{reason}')
+            for reason in set(self.skipped.values())}
+        return '\n'.join(
+            f'{orthanc_id}: {texts[reason]}' for orthanc_id, reason
+            in list(self.skipped.items())[:KEPT_REASONS]) or None
 
-    def _finish(self, state, error):
-        Transaction().rollback()
-        values = self._progress()
-        storage.set_values(self.SyncRun, [self.run],
-            state=state, error=error, end=now(), full=self.full, **values)
-        table = self.Server.__table__()
-        server = {'lease': None, 'lease_until': None, 'last_error': error}
-        if state == 'done':
-            server.update(validated=True, sync_time=now())
-        elif state == 'failed':
-            server['validated'] = False
-        storage.execute(table.update(
-                [getattr(table, name) for name in server],
-                list(server.values()),
-                where=(table.id == self.server.id)
-                & (table.lease == self.token)))
-        self._forget_old_runs()
-        Transaction().commit()
+    def _calls(self):
+        return self.client.calls if self.client else 0
 
-    def _forget_old_runs(self):
-        old = self.SyncRun.search(
-            [('server', '=', self.server.id)], offset=KEPT_RUNS)
-        if old:
-            self.SyncRun.delete(old)
+    def commit(self, work=None, done=0, **values):
+        """Do something in the database, and keep with it the progress and
+        values of the server.
+
+        :param work: function without parameters that may be called again,
+            returns a dict of counts
+        :param int done: how many studies were looked at
+        """
+        def commit():
+            counts = self.counts.copy()
+            for name, count in (work() if work else {}).items():
+                counts[name] += count
+            self.lease.keep(**values)
+            storage.set_values(
+                self.SyncRun, [self.run], **self._progress(counts, done))
+            return counts
+        self.counts = transact(commit)
+        self.done += done
+        self.balance.add(
+            [self.counts.pop(f'{level}_present', 0) for level in LEVELS])
+
+    def _prolong(self):
+        """Show between two calls that this run is alive."""
+        if self.lease.is_due():
+            self.commit()
+
+    def skip(self, orthanc_id, reason):
+        self.skipped.setdefault(orthanc_id or '-', reason)
 
     # The ways
 
     def _synchronize(self):
-        self.client.system()
-        position = self._position()
-        if self.full or position is None:
+        self.version = records.clean_text(self.client.system()['Version'])
+        if self.full:
             self._synchronize_all()
         else:
-            self._synchronize_new(position)
+            self._synchronize_new()
         self._compare()
 
-    def _position(self):
-        table = self.Server.__table__()
-        ((position, time),) = storage.execute(table.select(
-                table.last_changed_index, table.sync_time,
-                where=table.id == self.server.id))
-        self._end_transaction()
-        return position if time else None
+    def _synchronize_new(self):
+        """Fetch what the change log lists after the position.
 
-    def _synchronize_new(self, position):
-        """Fetch what the change log lists after a position."""
-        self.total = 0
-        for changes in self.client.all_changes(position):
-            if changes.last < position:
+        :return: whether there was anything
+        """
+        start = self.position
+        covered, fetched = -1, set()
+        for changes in self.client.all_changes(start):
+            if changes.last < self.position:
                 logger.info("server %s was reset", self.server.id)
                 self._synchronize_all()
-                return
-            instances = list(dict.fromkeys(
-                    c.get('ID') for c in changes.changes
-                    if c.get('ChangeType') == 'NewInstance'))
-            studies = self.client.bulk(
-                'studies', instances, source='instances')
+                break
+            if changes.last == self.position:
+                break
+            ids = _changed_ids(changes.changes)
+            studies = self._studies_of(ids)
+            if changes.last <= covered:
+                # They were read when these changes had happened already.
+                studies = [s for s in studies if s.get('ID') not in fetched]
+                self.awaited = set()
+            else:
+                self.awaited = set(ids['instances'])
+                if not changes.done:
+                    covered, fetched = self.client.last_change(), set()
             self.total += len(studies)
-            self._store(studies, last_changed_index=changes.last)
+            self._store(studies)
+            self.balance.doubtful |= bool(self.awaited)
+            fetched.update(s.get('ID') for s in studies)
+            self.commit(last_changed_index=changes.last)
+            self.position = changes.last
+        return self.position != start
+
+    def _studies_of(self, ids):
+        """Return the studies to which resources belong, as the server tells
+        them.
+
+        :param ids: lists of Orthanc ids by level
+        """
+        studies = {}
+        for level, some in ids.items():
+            for study in self._ask('studies', some, level):
+                studies.setdefault(study.get('ID'), study)
+        return list(studies.values())
 
     def _synchronize_all(self):
-        """Fetch everything, and mark what the server does not have."""
+        """Fetch everything, and mark what the server does not have.
+
+        After each group it is kept how far it came, so that the next one goes
+        on there when this one dies. What changed meanwhile comes after the
+        position, which is read first of all.
+        """
         self.full = True
-        position = self.client.last_change()
-        ids = self.client.ids('studies')
-        self.total = len(ids)
-        self._fetch(ids)
+        self.balance.forget()
+        position, last = self._point_of_return(self.client.last_change())
+        ids = sorted(self.client.ids('studies'))
+        todo = [uid for uid in ids if uid > last]
+        self.total += len(ids)
+        self.done += len(ids) - len(todo)
+        self.commit(resume=f'{position} {last}')
+        for group in _groups(todo, GROUP_STUDIES):
+            self._fetch(group)
+            self.commit(resume=f'{position} {group[-1]}')
         self._mark_missing(ids)
-        self._end_block(last_changed_index=position)
+        self.commit(last_changed_index=position, resume=None)
+        self.position = position
+
+    def _point_of_return(self, newest):
+        """Return from which position and after which study to go on.
+
+        :param int newest: the newest change of the server
+        """
+        position, _, last = (self.resume or '').partition(' ')
+        if position.isdigit() and int(position) <= newest:
+            return int(position), last
+        return newest, ''
 
     def _fetch(self, ids):
-        for block in grouped_slice(ids, BLOCK_STUDIES):
-            self._store(self.client.bulk('studies', list(block)))
+        """Fetch and store studies given by their Orthanc ids."""
+        for group in _groups(ids, GROUP_STUDIES):
+            studies = self._ask('studies', group)
+            self._lose(len(group) - len(studies))
+            self._store(studies)
 
     def _mark_missing(self, ids):
-        """Mark what is not listed, but believe no server that lists nothing.
-
-        An empty list is what a server shows whose disk was not mounted.
-        """
-        known = storage.present_ids(self.server.id)
-        gone = known.keys() - set(ids)
-        if gone and not ids:
-            self._skip('-', gettext(
-                    'health_orthanc.msg_sync_server_empty',
-                    studies=len(gone)))
+        """Mark what is not listed, but believe no server that lists nothing:
+        so looks one whose disk is not mounted."""
+        if not ids:
             return
-        storage.mark_missing(self.server.id, gone, now())
-        self.counts['studies_gone'] += len(gone)
+        known = transact(lambda: storage.present_studies(self.server.id))
+        gone = sorted(known[uid] for uid in known.keys() - set(ids))
+        if gone:
+            self.commit(lambda: self._mark(gone))
+
+    def _mark(self, gone):
+        tree = storage.Tree(self.server.id, now())
+        tree.mark_missing(gone)
+        # They may be there under another PatientID.
+        tree.counts['studies_linked'] = linking.link_studies(
+            storage.same_studies(gone))
+        return tree.counts
+
+    # What the change log does not tell
 
     def _compare(self):
-        """Find what the change log does not tell, by comparing counts.
+        """Compare counts, because Orthanc deletes without a word and its log
+        can be emptied; and what is there when they differ."""
+        for _ in range(ROUNDS):
+            remote = self._count_remote()
+            if self.balance.agrees(remote):
+                break
+            self.balance.present = self._count_known()
+            if self.balance.agrees(remote):
+                break
+            if not self._synchronize_new():
+                self._compare_ids(remote)
+                self.balance.present = self._count_known()
+                self.balance.settle(remote)
+                break
+        # Else it is still receiving, and the next run compares.
+        if self.balance.is_emptied(remote):
+            self.warning = transact(lambda: gettext(
+                    'health_orthanc.msg_sync_server_empty',
+                    studies=self.balance.present[0]))
 
-        Orthanc deletes without a word, and its log can be emptied.
-        """
+    def _count_remote(self):
         statistics = self.client.statistics()
-        remote = tuple(statistics[f'Count{level}']
-            for level in ['Studies', 'Series', 'Instances'])
-        local = storage.present_counts(self.server.id)
-        compared = f'{remote} {local}'
-        if remote == local or compared == self._compared():
-            self._end_block()
-            return
-        self._end_transaction()
-        self._compare_ids(remote, local)
-        local = storage.present_counts(self.server.id)
-        self._end_block(compared=f'{remote} {local}')
+        return tuple(statistics[f'Count{level.title()}'] for level in LEVELS)
 
-    def _compared(self):
-        table = self.Server.__table__()
-        ((compared,),) = storage.execute(table.select(
-                table.compared, where=table.id == self.server.id))
-        return compared
+    def _count_known(self):
+        return transact(lambda: storage.present_counts(self.server.id))
 
-    def _compare_ids(self, remote, local):
+    def _compare_ids(self, remote):
+        """Fetch the studies that are not as they are known, and mark those
+        that are gone.
+
+        :raises BadAnswer: the server counts studies, but lists none
+        """
         ids = self.client.ids('studies')
-        known = storage.present_ids(self.server.id)
-        self._end_transaction()
-        fetch = [i for i in ids if i not in known]
+        if remote[0] and not ids:
+            raise orthanc.BadAnswer(call='GET /studies')
+        known = transact(lambda: storage.present_studies(self.server.id))
         self._mark_missing(ids)
-        self._end_block()
-        if storage.present_counts(self.server.id)[1:] != remote[1:]:
-            for level in ['series', 'instance']:
-                fetch.extend(self._differing_studies(level))
-        self._end_transaction()
-        fetch = list(dict.fromkeys(fetch))
-        self.total = (self.total or 0) + len(fetch)
-        self._fetch(fetch)
+        self._fetch_more(uid for uid in ids if uid not in known)
+        if ids and self._count_known()[1:] != remote[1:]:
+            self._fetch_more(self._differing_studies())
 
-    def _differing_studies(self, level):
-        """Return the Orthanc ids of the studies in which something differs."""
-        known = storage.present_ids(self.server.id, level)
-        self._end_transaction()
-        plural = {'series': 'series', 'instance': 'instances'}[level]
-        listed = set(self.client.ids(plural))
-        studies = {known[i] for i in known.keys() - listed}
-        unknown = list(listed - known.keys())
-        for block in grouped_slice(unknown, BLOCK_INSTANCES):
-            studies.update(s.get('ID') for s in self.client.bulk(
-                    'studies', list(block), source=plural))
-        return [s for s in studies if s]
+    def _fetch_more(self, ids):
+        ids = [uid for uid in ids if uid not in self.skipped]
+        self.total += len(ids)
+        self._fetch(ids)
 
-    # A block
+    def _differing_studies(self):
+        """Return the Orthanc ids of the studies whose series or instances are
+        not those that are known."""
+        known = transact(lambda: storage.present_series(self.server.id))
+        listed = self.client.ids('series')
+        studies = {known[uid] for uid in known.keys() - set(listed)}
+        for group in _groups(listed, GROUP_SERIES):
+            instances = transact(lambda: storage.present_instances(
+                    self.server.id, group))
+            for series in self._ask('series', group):
+                uid = series.get('ID')
+                if (uid not in known
+                        or instances[uid] != set(records.children(series))):
+                    studies.add(records.parent(series))
+            self._prolong()
+        return studies - {None}
 
-    def _store(self, studies, **position):
+    # Reading
+
+    def _ask(self, level, ids, source=None):
+        """Return resources as OrthancClient.bulk does, without those on which
+        the server fails."""
+        return self._in_parts(
+            lambda part: self.client.bulk(level, part, source=source), ids)
+
+    def _in_parts(self, call, things):
+        """Return the list that a call gives for things; when the server fails
+        on it, for each half of them.
+
+        :param things: list of Orthanc ids or of Orthanc's dicts
+        """
+        try:
+            return call(things)
+        except orthanc.ServerError as error:
+            if error.status != 500:
+                raise
+            if len(things) == 1:
+                self._refuse(things[0], error)
+                return []
+        half = len(things) // 2
+        return (self._in_parts(call, things[:half])
+            + self._in_parts(call, things[half:]))
+
+    def _refuse(self, thing, error):
+        self.refused += 1
+        if self.refused > MAX_REFUSED:
+            raise error
+        self.skip(_id(thing), 'server_error')
+
+    def _lose(self, count):
+        """Note that some studies were not there when they were asked for, or
+        cannot be stored."""
+        if count > 0:
+            self.done += count
+            self.balance.doubtful = True
+
+    def _store(self, studies):
         """Fetch what is in studies and store it, a block at a time.
 
-        The position is kept with the last block only.
+        :param studies: Orthanc's dicts
         """
-        blocks = list(_blocks(studies)) or [[]]
-        for i, block in enumerate(blocks, 1):
-            tree = self._rows(block)
-            self._store_block(tree)
-            self.done += len(block)
-            self._end_block(**(position if i == len(blocks) else {}))
+        for group in cut(studies, count_series, GROUP_SERIES):
+            series = defaultdict(list)
+            for item in self._ask(
+                    'series', [s.get('ID') for s in group], 'studies'):
+                series[records.parent(item)].append(item)
+            there = [
+                s for s in group
+                if series[s.get('ID')] or not records.children(s)]
+            self._lose(len(group) - len(there))
+            for block in cut(
+                    there, lambda s: count_instances(series[s.get('ID')]),
+                    BLOCK_INSTANCES):
+                self._store_block(block, series)
+                self._prolong()
 
-    def _rows(self, studies):
-        """Fetch the series and instances of studies, return rows."""
-        series = self.client.bulk(
-            'series', [s.get('ID') for s in studies], source='studies') \
-            if studies else []
-        series_rows = self._by_parent(records.series_values, series)
-        instance_rows = defaultdict(list)
-        for block in self.client.instance_blocks(series):
-            rows = self._by_parent(records.instance_values, block)
-            for uid, items in rows.items():
-                instance_rows[uid].extend(items)
-        patient_rows, study_rows = {}, []
-        for _, item in self._usable(records.study_values, studies):
-            patient = _patient_row(item)
-            patient_rows[patient['uuid']] = patient
-            self._add_totals(
-                item, series_rows[item['orthanc_UID']], instance_rows)
-            study_rows.append(item)
-        patient_rows.pop(None, None)
-        return (list(patient_rows.values()), study_rows, series_rows,
-            instance_rows)
+    def _store_block(self, studies, series):
+        """Fetch the instances of studies and store them.
 
-    def _by_parent(self, convert, items):
-        """Return lists of rows by the Orthanc id of what they belong to."""
-        rows = defaultdict(list)
-        for item, row in self._usable(convert, items):
-            rows[records.parent(item)].append(row)
+        :param series: lists of Orthanc's dicts by the Orthanc id of a study
+        """
+        if sum(count_instances(series[s.get('ID')]) for s in studies) > (
+                BLOCK_INSTANCES):
+            large, = studies
+            stored = self._in_parts(
+                lambda _: self._store_large(large, series[large.get('ID')]),
+                [large])
+            self._lose(1 - len(stored))
+            return
+        items = self._in_parts(
+            lambda part: self._read_items(part, series), studies)
+        self._store_items(items)
+        self._lose(len(studies) - len(items))
+
+    def _read_items(self, studies, series):
+        """Fetch the instances of studies, return a list of StudyRows."""
+        instances = defaultdict(list)
+        all_series = [item for s in studies for item in series[s.get('ID')]]
+        for block in self.client.instance_blocks(all_series):
+            for uid, rows in self.read_instances(block).items():
+                instances[uid].extend(rows)
+        items = [self.convert.study(s, series[s.get('ID')]) for s in studies]
+        items = list(filter(None, items))
+        for item in items:
+            for row, rows in item.series:
+                rows.extend(self.convert.unique(
+                        instances[row['orthanc_UID']], 'sop_instance_UID'))
+            item.add_totals()
+        return items
+
+    def read_instances(self, block):
+        """Return rows of instances by the Orthanc id of their series.
+
+        :param block: Orthanc's dicts
+        """
+        self.awaited.difference_update(map(_id, block))
+        return self.convert.instances(block)
+
+    # Storing
+
+    def _store_items(self, items):
+        """Store StudyRows; when that fails, each half of them."""
+        try:
+            self.commit(lambda: self._stored(items), len(items))
+            return
+        except (LostLease, backend.DatabaseOperationalError):
+            raise
+        except Exception as error:
+            _log_unexpected(error)
+        if len(items) == 1:
+            self._store_unlinked(items[0])
+        else:
+            half = len(items) // 2
+            self._store_items(items[:half])
+            self._store_items(items[half:])
+
+    def _stored(self, items, link=True):
+        tree = storage.Tree(self.server.id, now())
+        tree.store(items)
+        if link:
+            tree.counts['studies_linked'] = linking.link_studies(tree.touched)
+        return tree.counts
+
+    def _store_unlinked(self, item):
+        """Store a study on which storing and linking failed."""
+        try:
+            self.commit(lambda: self._stored([item], link=False), 1)
+            self.skip(item.uid, 'not_linked')
+        except (LostLease, backend.DatabaseOperationalError):
+            raise
+        except Exception as error:
+            _log_unexpected(error)
+            self.skip(item.uid, 'not_stored')
+            self._lose(1)
+
+    def _store_large(self, study, series):
+        """Store a study that is too large for the memory: its instances come
+        in blocks, its totals at the end.
+
+        :return: list of StudyRows
+        """
+        item = self.convert.study(study, series)
+        if not item:
+            return []
+        LargeStudy(self, item).store(self.client.instance_blocks(series))
+        return [item]
+
+
+class LargeStudy:
+    """A study whose instances are stored in several transactions.
+
+    :param run: the Run
+    :param item: StudyRows without instances
+    """
+
+    def __init__(self, run, item):
+        self.run = run
+        self.item = item
+        # What the head of the study did
+        self.head = None
+        # Ids of the series by their Orthanc ids
+        self.series = {}
+        # Orthanc ids of the instances by series and SOP Instance UID
+        self.present = {}
+
+    def store(self, blocks):
+        """Store the study with blocks of instances, Orthanc's dicts."""
+        self.run.commit(self._store_head)
+        for block in blocks:
+            rows = self._rows(block)
+            self.run.commit(lambda: self._store_instances(rows))
+        uids = {id_: uid for uid, id_ in self.series.items()}
+        self.item.count(Counter(uids[series] for series, _ in self.present))
+        self.run.commit(self._store_tail, 1)
+
+    def _tree(self):
+        return storage.Tree(self.run.server.id, now())
+
+    def _store_head(self):
+        self.head = tree = self._tree()
+        self.series = tree.store_studies([self.item])
+        return tree.counts.copy()
+
+    def _rows(self, block):
+        rows = []
+        for uid, some in self.run.read_instances(block).items():
+            for row in some if uid in self.series else ():
+                key = self.series[uid], row['sop_instance_UID']
+                other = self.present.setdefault(key, row['orthanc_UID'])
+                if other == row['orthanc_UID']:
+                    rows.append({**row, 'series': self.series[uid]})
+                else:
+                    self.run.skip(row['orthanc_UID'], 'duplicate_uid')
         return rows
 
-    @staticmethod
-    def _add_totals(study, series, instances):
-        """Set what a study tells of all its series."""
-        for item in series:
-            item['number_of_instances'] = len(instances[item['orthanc_UID']])
-        study['number_of_series'] = len(series)
-        study['number_of_instances'] = sum(
-            s['number_of_instances'] for s in series)
-        study['modalities'] = ', '.join(sorted(
-                {s['modality'] for s in series if s['modality']})) or None
-        for name in ['performing_physician_name', 'institution']:
-            study[name] = study.get(name) or next(
-                (s[name] for s in series if s.get(name)), None)
-        for item in series:
-            for name in ['performing_physician_name', 'institution']:
-                item.pop(name, None)
+    def _store_instances(self, rows):
+        tree = self._tree()
+        tree.store_instances(rows)
+        return tree.counts
 
-    def _usable(self, convert, items):
-        for item in items:
-            try:
-                yield item, convert(item)
-            except records.UnusableRecord as error:
-                self._skip(error.orthanc_id or '-', error.reason)
-
-    def _skip(self, orthanc_id, reason):
-        self.counts['skipped'] += 1
-        if len(self.reasons) < KEPT_REASONS:
-            self.reasons.append(f'{orthanc_id}: {reason}')
-
-    def _store_block(self, rows):
-        tree = storage.Tree(self.server.id, now())
-        tree.store(*rows)
-        for name, count in tree.counts.items():
-            self.counts[name] += count
-        self.counts['studies_linked'] += linking.link_studies(tree.touched)
+    def _store_tail(self):
+        tree = self._tree()
+        tree.store_totals(self.item)
+        tree.drop_instances(self.series.values(), self.present)
+        for level in ['studies', 'series']:
+            # What is counted as new or changed already
+            seen = sum(
+                self.head.counts[f'{level}_{what}']
+                for what in ['new', 'changed'])
+            name = f'{level}_changed'
+            tree.counts[name] = max(tree.counts[name] - seen, 0)
+        tree.counts['studies_linked'] = linking.link_studies(
+            self.head.touched | tree.touched)
+        return tree.counts
 
 
-def _patient_row(study):
-    """Take what is no column out of a study, return the row of its patient.
-    """
-    for name in ['is_stable', 'last_update', 'texts']:
-        study.pop(name, None)
-    study['orthanc_patient'] = study.pop('orthanc_patient_UID')
-    return {
-        'uuid': study['orthanc_patient'],
-        'name': study['patient_name'],
-        'bd': study['patient_birth_date'],
-        'sex': study['patient_sex'],
-        'ident': study['patient_id'],
-        }
+def _log_unexpected(error):
+    """Log where something happened, but not its text, in which a database may
+    repeat what it was given of a patient."""
+    logger.error("unexpected %s\n%s", type(error).__name__, ''.join(
+            traceback.format_tb(error.__traceback__)))
+    logger.debug("its text is: %s", error)
 
 
-def _blocks(studies):
-    """Yield lists of studies that together have a bounded size.
-
-    The number of instances is not known yet, so series stand for them.
-    """
-    block, size = [], 0
-    for study in studies:
-        series = study.get('Series')
-        weight = 1 + 20 * (len(series) if isinstance(series, list) else 0)
-        if block and size + weight > BLOCK_INSTANCES:
-            yield block
-            block, size = [], 0
-        block.append(study)
-        size += weight
-    if block:
-        yield block
+def _changed_ids(changes):
+    """Return the Orthanc ids in changes that may tell something new, lists by
+    level."""
+    ids = defaultdict(list)
+    for change in changes:
+        level, kind = change.get('ResourceType'), change.get('ChangeType')
+        if str(kind) not in _ECHOES and str(level) in _COLLECTIONS:
+            ids[_COLLECTIONS[level]].append(str(change.get('ID')))
+    return ids
 
 
-def _is_alive(lease):
-    """Return whether the process of a lease may still be working.
+def _groups(ids, size):
+    return [ids[i:i + size] for i in range(0, len(ids), size)]
 
-    Only processes of this computer can be looked at.
-    """
-    try:
-        host, pid, _ = lease.split(' ')
-        if host != socket.gethostname():
-            return True
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass
-    return True
+
+def _id(thing):
+    return thing.get('ID') if isinstance(thing, dict) else thing

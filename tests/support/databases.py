@@ -190,6 +190,11 @@ class Copies:
             self._templates[name] = template
         return self._templates[name]
 
+    def create(self, copy):
+        "Make an empty database in the cluster."
+        self._create(copy.name, 'template0')
+        self._copies.append(copy.name)
+
     def drop(self, copy):
         "Drop a copy; who is still connected to it is thrown out."
         if copy.name in self._copies:

@@ -8,6 +8,8 @@ import datetime as dt
 import io
 import itertools
 import json
+import urllib.error
+import urllib.request
 
 from PIL import Image, ImageDraw
 from werkzeug.test import Client
@@ -90,10 +92,10 @@ def make_user(login, *groups, password=None):
     ModelData = pool.get('ir.model.data')
     User = pool.get('res.user')
     ids = [ModelData.get_id(*group.split('.')) for group in groups]
-    user, = User.create([{
-                'name': login, 'login': login, 'password': password,
-                'groups': [('add', ids)],
-                }])
+    values = {'name': login, 'login': login, 'groups': [('add', ids)]}
+    if password:
+        values['password'] = password
+    user, = User.create([values])
     return user
 
 
@@ -115,13 +117,52 @@ def make_exam(name="Head CT", code=None, type_='ctscan', **values):
     return exam
 
 
+def make_hospital():
+    """Make what most tests need: an institution, users by the name of their
+    role, a doctor who is no user, a patient and an exam."""
+    make_institution()
+    make_professional()
+    make_patient()
+    make_exam()
+    doctor = make_user('doctor', 'health.group_health_doctor')
+    make_professional(doctor, "Hugo", "Meier")
+    radiologist = make_user(
+        'radiologist', 'health_imaging.group_health_imaging')
+    make_professional(radiologist, "Rosa", "Luna")
+    make_user('technician', 'health_imaging.group_health_imaging')
+    make_user('stranger')
+
+
+def commit(make):
+    """Run a function in a transaction of its own and return its value."""
+    from trytond.tests.test_tryton import DB_NAME
+    with Transaction().start(DB_NAME, 1):
+        return make()
+
+
+def user(login):
+    """Return the user of a login."""
+    user, = Pool().get('res.user').search([('login', '=', login)])
+    return user
+
+
+@without_check_access
+def _any(model, make):
+    """Return the first record of a model, made unless there is one."""
+    records = Pool().get(model).search([], limit=1, order=[('id', 'ASC')])
+    return records[0] if records else make()
+
+
 def make_request(patient=None, exam=None, doctor=None, **values):
-    """Make a draft request."""
+    """Make a draft request, of the first patient and so on unless given."""
     Request = Pool().get('gnuhealth.imaging.test.request')
+    patient = patient or _any('gnuhealth.patient', make_patient)
+    exam = exam or _any('gnuhealth.imaging.test', make_exam)
+    doctor = doctor or _any('gnuhealth.healthprofessional', make_professional)
     request, = Request.create([{
-                'patient': (patient or make_patient()).id,
-                'requested_test': (exam or make_exam()).id,
-                'doctor': (doctor or make_professional()).id,
+                'patient': patient.id,
+                'requested_test': exam.id,
+                'doctor': doctor.id,
                 **values,
                 }])
     return request
@@ -220,27 +261,27 @@ class RpcError(Exception):
 
 
 class Rpc:
-    """A user who comes through the web application, in this process.
+    """A user who comes through the web application.
 
     What he is to see must be committed.
+
+    :param login: his login name
+    :param url: of the database on a server, in this process without
     """
 
-    def __init__(self, login, password=PASSWORD):
-        from trytond.tests.test_tryton import DB_NAME
-        from trytond.wsgi import app
-        self._client = Client(app)
-        self._path = f'/{DB_NAME}/'
-        self._headers = {}
-        user, session, *_ = self._post(
+    def __init__(self, login, password=PASSWORD, url=None):
+        self._url = url
+        self._headers = {'Content-Type': 'application/json'}
+        user, session, *_ = self._call(
             'common.db.login', [login, {'password': password}])
         token = base64.b64encode(f'{login}:{user}:{session}'.encode())
         self._headers['Authorization'] = f'Session {token.decode()}'
-        self.context = self('model.res.user.get_preferences', True)
+        self.context = self._call(
+            'model.res.user.get_preferences', [True, {}])
 
     def __call__(self, method, *args, **context):
         """Call a method, such as "model.res.user.search"."""
-        context = {**getattr(self, 'context', {}), **context}
-        return self._post(method, [*args, context])
+        return self._call(method, [*args, {**self.context, **context}])
 
     def run_wizard(self, name, states, **context):
         """Run states of a wizard; see run_wizard."""
@@ -250,19 +291,31 @@ class Rpc:
                 f'wizard.{name}.execute', session, data, state, **context)
         return result
 
-    def _post(self, method, params):
-        response = self._client.post(
-            self._path, headers=self._headers,
-            content_type='application/json',
-            data=json.dumps({'id': 1, 'method': method, 'params': params},
-                cls=JSONEncoder))
-        if response.status_code != 200:
-            raise RpcError(str(response.status_code))
-        answer = json.loads(
-            response.get_data(as_text=True), object_hook=JSONDecoder())
+    def _call(self, method, params):
+        status, answer = self._post(json.dumps(
+                {'id': 1, 'method': method, 'params': params},
+                cls=JSONEncoder).encode())
+        if status != 200:
+            raise RpcError(str(status))
+        answer = json.loads(answer, object_hook=JSONDecoder())
         if 'error' in answer:
             raise RpcError(*answer['error'])
         return answer['result']
+
+    def _post(self, body):
+        if not self._url:
+            from trytond.tests.test_tryton import DB_NAME
+            from trytond.wsgi import app
+            response = Client(app).post(
+                f'/{DB_NAME}/', headers=self._headers, data=body)
+            return response.status_code, response.get_data()
+        request = urllib.request.Request(self._url, body, self._headers)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
 
 
 def as_user(user, **context):

@@ -10,9 +10,11 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
+import uuid
 import venv
 from contextlib import closing
 from importlib import metadata
@@ -21,7 +23,7 @@ from pathlib import Path
 from services import Orthanc, trytond_command, write_trytond_configuration
 from sources import MODULES, PACKAGES, packages_hash
 
-from .databases import BASE, Copies
+from .databases import BASE, Copies, Copy
 
 FILLERS = Path(__file__).parents[1] / 'upgrade'
 # Plain CT slices, which the synchronisation of 5.0.4 can read.
@@ -47,6 +49,13 @@ REQUIREMENTS = {
     }
 
 
+# What the content of their databases is made of.
+SOURCES = {
+    '5.0.4': ['fill_504.py'],
+    '4.4.1': ['fill_504.py', 'fill_441.py'],
+    }
+
+
 def _environment():
     "Return the environment variables for a program of another release."
     return {
@@ -54,11 +63,11 @@ def _environment():
         if not name.startswith(('PYTHON', 'TRYTOND', 'DB_', 'COVERAGE'))}
 
 
-def _run(command, **options):
-    "Run a program and return its output; its errors go to the test's."
+def _run(command, **variables):
+    "Run a program with more environment variables and return its output."
     result = subprocess.run(
-        [str(word) for word in command], env=_environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        [str(word) for word in command], text=True, capture_output=True,
+        env={**_environment(), **variables})
     if result.returncode:
         raise AssertionError(
             f"{command[0]} failed\n{result.stdout[-2000:]}"
@@ -118,10 +127,11 @@ class Releases:
         return self.cache / f'{name}-{key}-{backend}.dump'
 
     def _source_hash(self, name):
-        sources = [
-            path.read_text() for path in sorted(FILLERS.glob('fill_*.py'))]
-        return self._hash(name, packages_hash(), *sources, *sum(
-                REQUIREMENTS.values(), []))
+        release = next(r for r in REQUIREMENTS if name.startswith(r))
+        fillers = [] if name.endswith('core') else SOURCES[release]
+        return self._hash(
+            name, packages_hash(), *REQUIREMENTS[release],
+            *((FILLERS / filler).read_text() for filler in fillers))
 
     def made(self, name):
         "Return what the program that filled a database said of it."
@@ -149,6 +159,62 @@ class Releases:
                 finally:
                     self._cores.drop(core)
         return name
+
+    def database_441(self, folder):
+        """Make a filled database of 4.4.1 unless it is kept; it needs
+        PostgreSQL.
+
+        :return: the name of the kept database
+        """
+        programs = self.environment('4.4.1')
+        with self._locked():
+            if not self.path('4.4.1').exists():
+                self._make_core_441(programs, folder)
+                copy = self.copies.make('4.4.1-core', folder)
+                with filled_orthanc(folder) as orthanc:
+                    self._fill(programs, 'fill_441.py', '4.4.1', copy,
+                        orthanc.url, orthanc.user, orthanc.password)
+                self._keep(copy, '4.4.1')
+                self.copies.drop(copy)
+        return '4.4.1'
+
+    def _make_core_441(self, programs, folder):
+        "Make the database without content, which takes by far the longest."
+        if self.path('4.4.1-core').exists():
+            return
+        with self._empty(folder) as copy:
+            # In one step it fails, on a model of the core.
+            for modules in [None, ['health'], ['health_orthanc']]:
+                self._make_441(programs, copy, modules)
+            self._keep(copy, '4.4.1-core')
+
+    @contextlib.contextmanager
+    def _empty(self, folder):
+        "Return a database without tables, for a while."
+        copy = Copy(self.uri, f'made_{uuid.uuid4().hex}', folder)
+        self.copies.create(copy)
+        try:
+            yield copy
+        finally:
+            self.copies.drop(copy)
+
+    def _make_441(self, programs, copy, modules):
+        secret = copy.path / 'password'
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_urlsafe())
+        what = ['-u', *modules, '--activate-dependencies'] if modules \
+            else ['--all', '--email', 'admin@hospital.example']
+        _run([
+            programs / 'trytond-admin', '-c', self.configuration(copy),
+            '-d', copy.name, *what], TRYTONPASSFILE=str(secret))
+
+    def upgrade_to_504(self, copy):
+        "Upgrade a copy of a database of 4.4.1 with the packages of 5.0.4."
+        programs = self.environment('5.0.4')
+        _run([
+            programs / 'trytond-admin', '-c', self.configuration(copy),
+            '-d', copy.name, '--all'])
+        self._activate(programs, copy, MODULES)
 
     def configuration(self, copy):
         "Return a configuration file of trytond for a copy of a database."
@@ -208,13 +274,15 @@ def store(orthanc, names):
 def upgrade(copy, modules=MODULES, check=True):
     """Upgrade a copy of a database with the modules of this checkout.
 
+    :param modules: what to update, None for all, as a new trytond needs it
     :return: exit status and what was logged
     """
+    what = ['-u', *modules] if modules else ['--all']
     configuration = copy.path / 'trytond.conf'
     write_trytond_configuration(configuration, copy.uri, copy.path)
     result = subprocess.run(
         [*trytond_command('trytond-admin'), '-v', '-c', str(configuration),
-            '-d', copy.name, '-u', *modules],
+            '-d', copy.name, *what],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if check:
         assert not result.returncode, result.stdout[-4000:]

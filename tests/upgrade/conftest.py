@@ -32,6 +32,17 @@ def database_504(released, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def database_441(released, tmp_path_factory):
+    "Return a function that gives a copy of the filled database of 4.4.1."
+    name = released.database_441(tmp_path_factory.mktemp('4.4.1'))
+
+    def make():
+        return released.copy(name, tmp_path_factory.mktemp('upgrade'))
+    make.made = released.made(name)
+    return make
+
+
+@pytest.fixture(scope='session')
 def upgraded(database_504):
     "The database of 5.0.4 before and after the upgrade."
     copy = database_504()

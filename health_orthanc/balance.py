@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether as many studies, series and instances are known as the server says
+to have, without counting them each time."""
+
+LEVELS = ['studies', 'series', 'instances']
+NOTHING = (0, 0, 0)
+
+
+class Balance:
+    """What is known of a server, and what the server has beyond that.
+
+    A server may have more for ever: what cannot be stored, or what it hides
+    from its user. That is believed when a second look finds the same.
+
+    :param text: what ``str`` returned for the run before; None when that one
+        did not come to its end, so that its studies have to be looked at
+    :ivar present: numbers of studies, series and instances that are known
+        and not missing; None when they must be counted
+    :ivar doubtful: whether to look although the numbers agree
+    """
+
+    def __init__(self, text=None):
+        self.present = None
+        self.doubtful = True
+        self._excess, self._sure = NOTHING, True
+        try:
+            numbers = [int(number) for number in (text or '').split()]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 7:
+            self.doubtful = False
+            self.present = tuple(numbers[:3])
+            self._excess, self._sure = tuple(numbers[3:6]), bool(numbers[6])
+
+    def __str__(self):
+        if self.doubtful:
+            return ''
+        return ' '.join(map(str, [
+                    *self.present, *self._excess, int(self._sure)]))
+
+    def forget(self):
+        """Count anew: everything is looked at now."""
+        self.present = None
+        self.doubtful = False
+
+    def add(self, numbers):
+        """Take into account what came; what went is negative."""
+        if self.present is not None:
+            self.present = tuple(
+                a + b for a, b in zip(self.present, numbers))
+
+    def agrees(self, remote):
+        """Return whether nothing has to be looked for.
+
+        :param remote: the numbers that the server tells
+        """
+        if self.doubtful or self.present is None:
+            return False
+        difference = self._difference(remote)
+        if difference == NOTHING:
+            self._excess, self._sure = NOTHING, True
+        return self._sure and difference == self._excess
+
+    def settle(self, remote):
+        """Accept what the server has beyond what is known, after looking for
+        all that differs."""
+        difference = self._difference(remote)
+        self._sure = difference in {self._excess, NOTHING}
+        self._excess = difference
+        self.doubtful = False
+
+    def is_emptied(self, remote):
+        """Return whether a server has nothing any more."""
+        return bool(self.present[0] and not remote[0])
+
+    def _difference(self, remote):
+        return tuple(a - b for a, b in zip(remote, self.present))

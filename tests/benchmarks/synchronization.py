@@ -1,0 +1,172 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long synchronisation takes, as a ratio to the floor: the same data read
+with one session of requests, and inserted into bare tables or compared with
+them.  ``pytest -s tests/benchmarks/synchronization.py`` prints a table.
+
+The largest archive takes Orthanc minutes to receive; leave it out with
+``-k "not 150000"``.
+"""
+import gc
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from support import archive
+from support.synchronizing import (
+    Statements, count_rows, new_server, synchronize, transaction)
+
+from trytond.transaction import Transaction
+
+SERIES, INSTANCES = 3, 25
+BLOCK = {'studies': 100, 'series': 300, 'instances': 5000}
+LEVEL = {'studies': 'Study', 'series': 'Series', 'instances': 'Instance'}
+TAGS = {
+    'studies': [
+        'StudyInstanceUID', 'StudyDate', 'StudyTime', 'StudyDescription',
+        'StudyID', 'AccessionNumber', 'ReferringPhysicianName',
+        'InstitutionName'],
+    'series': [
+        'SeriesInstanceUID', 'SeriesNumber', 'Modality', 'SeriesDescription',
+        'BodyPartExamined'],
+    'instances': [
+        'SOPInstanceUID', 'InstanceNumber', 'ImagePositionPatient'],
+    }
+PATIENT_TAGS = ['PatientID', 'PatientName', 'PatientBirthDate', 'PatientSex']
+ROWS = 500
+
+
+@pytest.fixture(autouse=True)
+def in_transaction(activated):
+    with transaction():
+        yield
+
+
+class Floor:
+    "The least that reading an archive and storing it can cost."
+
+    def __init__(self, orthanc):
+        self.url = orthanc.url
+        self.session = requests.Session()
+        self.session.auth = orthanc.user, orthanc.password
+
+    def rows(self):
+        "Yield level and rows, a block at a time."
+        for level, size in BLOCK.items():
+            ids = self.session.get(f'{self.url}/{level}').json()
+            for start in range(0, len(ids), size):
+                found = self.session.post(
+                    f'{self.url}/tools/bulk-content', json={
+                        'Resources': ids[start:start + size],
+                        'Level': LEVEL[level], 'Metadata': False}).json()
+                yield level, [self.row(level, item) for item in found]
+
+    @staticmethod
+    def row(level, item):
+        tags = item['MainDicomTags']
+        values = [tags.get(name) for name in TAGS[level]]
+        if level == 'studies':
+            patient = item['PatientMainDicomTags']
+            values += [patient.get(name) for name in PATIENT_TAGS]
+        parent = item.get(
+            'ParentSeries', item.get('ParentStudy', item.get('ParentPatient')))
+        return (item['ID'], parent, *values)
+
+    def first(self):
+        "Read all and insert it into bare tables."
+        self.create()
+        cursor = Transaction().connection.cursor()
+        mark = '?' if Transaction().database.flavor.paramstyle == 'qmark' \
+            else '%s'
+        for level, rows in self.rows():
+            width = 2 + len(TAGS[level]) + 4 * (level == 'studies')
+            values = f"({', '.join([mark] * width)})"
+            for start in range(0, len(rows), ROWS):
+                part = rows[start:start + ROWS]
+                cursor.execute(
+                    f'INSERT INTO bare_{level} VALUES '
+                    + ', '.join([values] * len(part)),
+                    [value for row in part for value in row])
+            Transaction().commit()
+
+    def create(self):
+        cursor = Transaction().connection.cursor()
+        for level, tags in TAGS.items():
+            names = ['id', 'parent', *tags]
+            names += PATIENT_TAGS if level == 'studies' else []
+            columns = ', '.join(f'"{name}" VARCHAR' for name in names)
+            cursor.execute(f'DROP TABLE IF EXISTS bare_{level}')
+            cursor.execute(f'CREATE TABLE bare_{level} ({columns})')
+        Transaction().commit()
+
+    def second(self):
+        "Read all and compare it with what is in the bare tables."
+        cursor = Transaction().connection.cursor()
+        stored = {}
+        for level in LEVEL:
+            cursor.execute(f'SELECT * FROM bare_{level}')
+            stored[level] = {row[0]: row for row in cursor.fetchall()}
+        differing = 0
+        for level, rows in self.rows():
+            differing += sum(
+                stored[level].get(row[0]) != row for row in rows)
+        Transaction().commit()
+        assert not differing
+
+
+def seconds(function):
+    gc.collect()
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def best(function, count=2):
+    return min(seconds(function) for _ in range(count))
+
+
+def memory(name):
+    "Return a value of the memory of this process in MiB."
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+
+
+@contextmanager
+def more_memory(kept):
+    "Note by how many MiB the memory rose above what it was before."
+    gc.collect()
+    Path('/proc/self/clear_refs').write_text('5')
+    before = memory('VmRSS')
+    yield
+    kept.append(memory('VmHWM') - before)
+
+
+@pytest.mark.parametrize('count, most', [
+        (1500, 2.0), (15000, 2.0), (150000, 2.2)])
+def test_synchronization(orthanc, count, most):
+    number = count // (SERIES * INSTANCES)
+    archive.upload(orthanc, map(archive.study, range(number)))
+    server = new_server(orthanc)
+    more = []
+    with more_memory(more):
+        first = seconds(lambda: synchronize(server))
+    assert count_rows(server) == (number, number * SERIES, count)
+    floor = Floor(orthanc)
+    first_floor = best(floor.first)
+    second = best(lambda: synchronize(server, full=True))
+    second_floor = best(floor.second)
+    with Statements() as statements:
+        nothing = seconds(lambda: synchronize(server))
+    print(
+        f'\n{count} instances: first {first:.2f} s, '
+        f'{first / first_floor:.2f} x the floor; '
+        f'second {second:.2f} s, {second / second_floor:.2f} x; '
+        f'nothing new {nothing * 1000:.0f} ms, '
+        f'{len(statements)} statements; '
+        f'{more[0]:.0f} MiB more memory')
+    assert first <= most * first_floor
+    assert second <= 2 * second_floor
+    assert more[0] < 150

@@ -1,0 +1,298 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two users at the same moment, on PostgreSQL, each with a connection of his
+own: a third one holds the row until both have come for it."""
+import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+import seed
+from support.records import Rpc, RpcError, make_picture
+
+pytestmark = pytest.mark.postgresql
+
+REQUEST = 'gnuhealth.imaging.test.request'
+RESULT = 'gnuhealth.imaging.test.result'
+
+
+@pytest.fixture
+def server(make_trytond, database):
+    return make_trytond(database)
+
+
+@pytest.fixture
+def users(server):
+    """Two users of the seeded hospital."""
+    url = f'{server.url}/{server.database}/'
+    return [
+        Rpc(login, seed.PASSWORD, url) for login in ['doctor', 'radiologist']]
+
+
+def first(rpc, model):
+    return rpc(f'model.{model}.search', [], 0, 1, None)[0]
+
+
+def make_request(rpc, sent=True):
+    id_, = rpc(f'model.{REQUEST}.create', [{
+                'patient': first(rpc, 'gnuhealth.patient'),
+                'requested_test': first(rpc, 'gnuhealth.imaging.test'),
+                'doctor': first(rpc, 'gnuhealth.healthprofessional'),
+                'date': dt.datetime(2026, 5, 4)}])
+    if sent:
+        rpc(f'model.{REQUEST}.requested', [id_])
+    return id_
+
+
+def read(rpc, model, id_, name):
+    return rpc(f'model.{model}.read', [id_], [name])[0][name]
+
+
+class Row:
+    """A row that nobody else changes for a while."""
+
+    def __init__(self, database, model, id_):
+        self.database = database
+        self.table = model.replace('.', '_')
+        self.id = id_
+
+    def __enter__(self):
+        self.connection = self.database.connect()
+        self._execute(
+            f'SELECT id FROM {self.table} WHERE id = %s FOR UPDATE', self.id)
+        return self
+
+    def _execute(self, query, *parameters):
+        with self.connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else None
+
+    def wait_for(self, count):
+        """Wait until so many connections wait for a lock."""
+        end = time.monotonic() + 30
+        with closing(self.database.connect()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                while time.monotonic() < end:
+                    cursor.execute(
+                        "SELECT count(*) FROM pg_stat_activity WHERE "
+                        "wait_event_type = 'Lock' AND datname = %s",
+                        [self.database.name])
+                    if cursor.fetchone()[0] >= count:
+                        return
+                    time.sleep(0.05)
+        pytest.fail(f"{count} connections do not wait")
+
+    def __exit__(self, *exception):
+        self.connection.rollback()
+        self.connection.close()
+
+
+def attempt(action):
+    """Return None, or what the server refused."""
+    try:
+        action()
+    except RpcError as error:
+        return error
+
+
+def at_once(database, model, id_, *actions):
+    """Run actions that come for the same row at the same moment.
+
+    :return: what the server refused of each, None where it went well
+    """
+    with ThreadPoolExecutor(len(actions)) as pool:
+        with Row(database, model, id_) as row:
+            running = [pool.submit(attempt, action) for action in actions]
+            row.wait_for(len(actions))
+        return [future.result() for future in running]
+
+
+def on(id_, model=REQUEST):
+    return {'active_model': model, 'active_id': id_, 'active_ids': [id_]}
+
+
+def generate(rpc, id_, how):
+    if how == 'button':
+        rpc(f'model.{REQUEST}.generate_results', [id_])
+    elif how == 'wizard':
+        rpc.run_wizard('wizard.generate.result', [('open_', {})], **on(id_))
+    else:
+        rpc(f'model.{RESULT}.create', [{'request': id_}])
+
+
+@pytest.mark.parametrize('second', ['button', 'wizard', 'model'])
+def test_one_result_and_a_clear_message(database, users, second):
+    id_ = make_request(users[0])
+    refused = at_once(database, REQUEST, id_,
+        lambda: generate(users[0], id_, 'button'),
+        lambda: generate(users[1], id_, second))
+    message, = [error.message for error in refused if error]
+    assert "already has its result" in message
+    results = users[0](f'model.{RESULT}.search', [('request', '=', id_)])
+    assert len(results) == 1
+    assert read(users[0], REQUEST, id_, 'state') == 'done'
+
+
+def test_many_at_once_make_one_result(database, users):
+    id_ = make_request(users[0])
+    refused = at_once(database, REQUEST, id_, *[
+            lambda n=n: generate(users[n % 2], id_, 'button')
+            for n in range(4)])
+    assert [bool(error) for error in refused].count(False) == 1
+    for error in filter(None, refused):
+        assert "already has its result" in error.message
+
+
+def test_constraint_of_the_database_has_its_message(database, users):
+    """A result that comes past the model, as from another program."""
+    id_ = make_request(users[0])
+    request, = users[0](f'model.{REQUEST}.read', [id_], [
+            'patient', 'requested_test', 'doctor'])
+    with ThreadPoolExecutor(1) as pool:
+        with closing(database.connect()) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    'INSERT INTO gnuhealth_imaging_test_result (request, '
+                    'patient, requested_test, doctor, date, state) '
+                    "VALUES (%s, %s, %s, %s, now(), 'draft')",
+                    [id_, request['patient'], request['requested_test'],
+                        request['doctor']])
+            waiting = pool.submit(
+                attempt, lambda: generate(users[1], id_, 'button'))
+            Row(database, RESULT, id_).wait_for(1)
+            connection.commit()
+        error = waiting.result()
+    assert error.message.startswith("A request has one result only")
+    assert users[0](
+        f'model.{RESULT}.search', [('request', '=', id_)], count=True)
+
+
+def test_cancel_or_result_not_both(database, users):
+    id_ = make_request(users[0])
+    cancel, result = at_once(database, REQUEST, id_,
+        lambda: users[0].run_wizard(
+            'gnuhealth.imaging.test.request.cancel',
+            [('cancel', {'start': {'reason': "x"}})], **on(id_)),
+        lambda: generate(users[1], id_, 'button'))
+    state = read(users[0], REQUEST, id_, 'state')
+    if state == 'canceled':
+        assert cancel is None and "send the request" in result.message
+    else:
+        assert state == 'done'
+        assert result is None and "cannot be canceled" in cancel.message
+
+
+def test_sent_requests_do_not_change_at_the_same_moment(database, users):
+    id_ = make_request(users[0], sent=False)
+    sent, changed = at_once(database, REQUEST, id_,
+        lambda: users[0](f'model.{REQUEST}.requested', [id_]),
+        lambda: users[1](f'model.{REQUEST}.write', [id_], {'urgent': True}))
+    assert sent is None
+    assert read(users[0], REQUEST, id_, 'state') == 'requested'
+    if changed:
+        assert "set it back to draft" in changed.message
+    assert read(users[0], REQUEST, id_, 'urgent') == (changed is None)
+
+
+def make_result(rpc):
+    generate(rpc, id_ := make_request(rpc), 'button')
+    result, = rpc(f'model.{RESULT}.search', [('request', '=', id_)])
+    rpc(f'model.{RESULT}.write', [result], {'comment': "No fracture."})
+    return result
+
+
+@pytest.mark.parametrize('what', ['text', 'image'])
+def test_nothing_changes_under_a_signature(database, users, what):
+    id_ = make_result(users[0])
+
+    def change():
+        if what == 'text':
+            users[1](f'model.{RESULT}.write', [id_], {'comment': "Fracture."})
+        else:
+            users[1]('model.ir.attachment.create', [{
+                        'name': "late.png", 'type': 'data',
+                        'data': make_picture(),
+                        'resource': f'{RESULT},{id_}'}])
+
+    def sign():
+        users[0](f'model.{RESULT}.finalize', [id_])
+    signed, changed = at_once(database, RESULT, id_, sign, change)
+    assert signed is None
+    assert read(users[0], RESULT, id_, 'state') == 'final'
+    if changed:
+        assert "amend it first" in changed.message
+    # Before the signature, or not at all.
+    if what == 'text':
+        assert read(users[0], RESULT, id_, 'comment') == (
+            "No fracture." if changed else "Fracture.")
+    else:
+        assert len(read(users[0], RESULT, id_, 'images')) == (
+            0 if changed else 1)
+
+
+def test_image_that_comes_after_the_signature_is_refused(database, users):
+    """The signature is there, and not yet seen by who adds the image."""
+    id_ = make_result(users[0])
+    with ThreadPoolExecutor(1) as pool:
+        with Row(database, RESULT, id_) as row:
+            adding = pool.submit(attempt, lambda: users[1](
+                    'model.ir.attachment.create', [{
+                            'name': "late.png", 'type': 'data',
+                            'data': make_picture(),
+                            'resource': f'{RESULT},{id_}'}]))
+            row.wait_for(1)
+            row._execute(
+                f"UPDATE {row.table} SET state = 'final' WHERE id = %s", id_)
+            row.connection.commit()
+        error = adding.result()
+    assert "amend it first" in error.message
+    assert read(users[0], RESULT, id_, 'images') == []
+
+
+def test_orders_at_once_have_their_own_numbers(server, users):
+    def order(rpc):
+        answer = rpc.run_wizard('gnuhealth.patient.imaging.test.request', [
+                ('request', {'start': {
+                            'patient': first(rpc, 'gnuhealth.patient'),
+                            'doctor': first(
+                                rpc, 'gnuhealth.healthprofessional'),
+                            'date': dt.datetime(2026, 5, 4),
+                            'tests': rpc(
+                                'model.gnuhealth.imaging.test.search', []),
+                            }})])
+        assert answer['actions']
+    with ThreadPoolExecutor(4) as pool:
+        for future in [
+                pool.submit(order, users[n % 2]) for n in range(8)]:
+            future.result()
+    rows = users[0](
+        f'model.{REQUEST}.search_read', [], 0, None, None,
+        ['request', 'request_line'])
+    assert len({row['request'] for row in rows}) == 8
+    assert len({row['request_line'] for row in rows}) == len(rows) == 24
+
+
+def test_signed_by_one_of_two(database, users):
+    id_ = make_result(users[0])
+    refused = at_once(database, RESULT, id_, *[
+            lambda rpc=rpc: rpc(f'model.{RESULT}.finalize', [id_])
+            for rpc in users])
+    assert refused == [None, None]
+    assert read(users[0], RESULT, id_, 'state') == 'final'
+    assert read(users[0], RESULT, id_, 'signed_by')
+
+
+def test_amended_by_one_of_two(database, users):
+    id_ = make_result(users[0])
+    users[0](f'model.{RESULT}.finalize', [id_])
+    refused = at_once(database, RESULT, id_, *[
+            lambda rpc=rpc: rpc.run_wizard(
+                'gnuhealth.imaging.test.result.amend',
+                [('amend', {'start': {'reason': "x"}})], **on(id_, RESULT))
+            for rpc in users])
+    message, = [error.message for error in refused if error]
+    assert "is not signed" in message
+    assert read(users[0], RESULT, id_, 'revision') == 1
+    assert len(read(users[0], RESULT, id_, 'former_reports')) == 1

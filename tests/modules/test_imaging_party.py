@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two records of one person are merged: requests and results follow, whatever
+their state."""
+import pytest
+from support.records import (
+    make_final, make_institution, make_patient, make_person, make_professional,
+    make_request, make_requested, make_result, make_user, on, run_wizard)
+
+from trytond.pool import Pool
+
+
+@pytest.fixture
+def radiologist(transaction):
+    make_institution()
+    user = make_user('radiologist', 'health_imaging.group_health_imaging')
+    make_professional(user, "Rosa", "Luna")
+    return user
+
+
+def merge(source, destination):
+    run_wizard('party.replace', [('replace', {'ask': {
+                        'source': source.id,
+                        'destination': destination.id}})], **on(source))
+
+
+def test_requests_and_results_follow(radiologist):
+    source, destination = make_patient("Ana"), make_patient("Ana")
+    draft = make_request(patient=source)
+    sent = make_requested(patient=source)
+    final = make_final(
+        radiologist, request=make_requested(patient=source))
+    other = make_result()
+    merge(source.party, destination.party)
+    for record in [draft, sent, final.request, final]:
+        record = type(record)(record.id)
+        assert record.patient == destination
+        assert record.write_uid.id == 1
+    assert type(final)(final.id).state == 'final'
+    assert type(other)(other.id).patient == other.patient != destination
+
+
+def test_lines_of_an_order_stay_together(radiologist):
+    source, destination = make_patient("Ana"), make_patient("Ana")
+    first = make_request(patient=source, request='7', request_line='7-02-01')
+    make_request(patient=source, request='7', request_line='7-02-02')
+    merge(source.party, destination.party)
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    assert {r.patient for r in Request.search([('request', '=', '7')])} == {
+        destination}
+    Request.write([Request(first.id)], {'patient': destination.id})
+
+
+def test_inactive_patients_count(radiologist):
+    source, destination = make_patient("Ana"), make_patient("Ana")
+    request = make_request(patient=source)
+    type(source).write([source], {'active': False})
+    merge(source.party, destination.party)
+    assert type(request)(request.id).patient == destination
+
+
+def test_people_who_are_no_patients_are_merged_as_ever(transaction):
+    source, destination = make_person("Ana"), make_person("Ana")
+    merge(source, destination)
+    assert not Pool().get('party.party')(source.id).active
