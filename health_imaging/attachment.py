@@ -64,7 +64,7 @@ class Attachment(metaclass=PoolMeta):
 
     @classmethod
     def write(cls, *args):
-        attachments = sum(args[::2], [])
+        attachments = [a for records in args[::2] for a in records]
         cls._check_kept_reports(attachments)
         cls.check_imaging_results(attachments)
         super().write(*args)

@@ -3,6 +3,7 @@
 """What several models of the imaging modules share: rights, guarded states,
 the institution's local time and the age of a patient."""
 import datetime as dt
+import re
 
 from dateutil.relativedelta import relativedelta
 from sql import For, Literal
@@ -159,8 +160,9 @@ def search_words(names, clause):
     """
     _, operator, value, *_ = clause
     values = [value]
-    if operator == 'ilike' and value.startswith('%') and value.endswith('%'):
-        words = [w.strip(',;-') for w in value[1:-1].split()]
+    typed = re.fullmatch('%(.*)%', str(value), re.DOTALL)
+    if operator == 'ilike' and typed:
+        words = [w.strip(',;-') for w in typed[1].split()]
         values = [f'%{w}%' for w in words if w] or values
     logic = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
     return [

@@ -54,7 +54,8 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
         states=_draft_only,
         help="The health professional who asks for the exam.")
     context = fields.Many2One(
-        'gnuhealth.pathology', "Context", states=_draft_only,
+        'gnuhealth.pathology', "Context", ondelete='RESTRICT',
+        states=_draft_only,
         help="The condition that the exam is to confirm, follow or rule out.")
     urgent = fields.Boolean("Urgent", states=_draft_only)
     comment = fields.Text("Comments")

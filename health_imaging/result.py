@@ -43,7 +43,8 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
         states={'readonly': Eval('id', -1) > 0},
         help="Leave it empty for a patient who came without an order.")
     request_date = fields.DateTime("Request Date", readonly=True)
-    patient = fields.Many2One('gnuhealth.patient', "Patient",
+    patient = fields.Many2One(
+        'gnuhealth.patient', "Patient", ondelete='RESTRICT',
         states={
             'required': True,
             'readonly': (Eval('state') == 'final') | (Eval('request', -1) > 0),
@@ -83,7 +84,8 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
             ], "State", readonly=True, required=True, sort=False)
     revision = fields.Integer("Revision", readonly=True)
     signed_by = fields.Many2One(
-        'gnuhealth.healthprofessional', "Signed by", readonly=True)
+        'gnuhealth.healthprofessional', "Signed by", readonly=True,
+        ondelete='RESTRICT')
     signed_at = fields.DateTime("Signed at", readonly=True)
     amend_reason = fields.Text("Reason for Amendment", readonly=True,
         states={'invisible': ~Eval('amend_reason')})

@@ -8,6 +8,7 @@ cluster in which databases may be made and dropped.
 """
 import os
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ for folder in [ROOT / 'tests', ROOT / 'his-utils' / 'demo']:
 URI = os.environ.get('POSTGRESQL_URI') or 'sqlite://'
 os.environ['TRYTOND_DATABASE_URI'] = URI
 os.environ.pop('TRYTOND_CONFIG', None)
+if not URI.startswith('sqlite'):
+    # trytond names the database by the second, which parallel runs share.
+    os.environ['DB_NAME'] = f'test_{uuid.uuid4().hex}'
 
 from services import Orthanc, Trytond  # noqa: E402
 from sources import MODULES  # noqa: E402

@@ -30,7 +30,7 @@ def test_requests_and_results_follow(radiologist):
     sent = make_requested(patient=source)
     final = make_final(
         radiologist, request=make_requested(patient=source))
-    other = make_result()
+    other = make_result(make_requested(patient=make_patient("Eva")))
     merge(source.party, destination.party)
     for record in [draft, sent, final.request, final]:
         record = type(record)(record.id)

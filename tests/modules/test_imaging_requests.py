@@ -10,7 +10,7 @@ from support.records import (
     make_request, make_requested, make_result, on, run_wizard, user)
 
 from trytond.model.exceptions import (
-    AccessError, RequiredValidationError, SQLConstraintError)
+    AccessError, ForeignKeyError, RequiredValidationError, SQLConstraintError)
 from trytond.modules.health_imaging import request as request_module
 from trytond.modules.health_imaging.exceptions import (
     InactiveExamError, KeptValueError, MissingSequenceError, NotDraftError,
@@ -395,6 +395,17 @@ def test_sent_and_done_requests_cannot_be_deleted(doctor, state):
             assert "Cancel it instead" in error.value.message
 
 
+def test_what_a_request_says_stays_in_the_database(transaction):
+    """Whoever may delete conditions, not those that are a reason."""
+    context, = Pool().get('gnuhealth.pathology').create(
+        [{'name': "Fracture", 'code': 'S02'}])
+    request = make_request(patient=make_patient(), context=context.id)
+    for record in [context, request.patient, request.requested_test,
+            request.doctor]:
+        with pytest.raises((ForeignKeyError, AccessError)):
+            type(record).delete([record])
+
+
 def test_copy_starts_anew(doctor):
     done = make_result(make_requested(urgent=True)).request
     canceled = make_requested()
@@ -455,6 +466,21 @@ def test_search_does_not_find(transaction, text):
     make_request(patient=make_patient("Remedios", "Quiroga"),
         exam=make_exam("Knee MR"), request='ORD10')
     assert not requests().search([('rec_name', 'ilike', f'%{text}%')])
+
+
+@pytest.mark.parametrize('clause, found', [
+        (('rec_name', 'ilike', None), False),
+        (('rec_name', 'ilike', '%'), True),
+        (('rec_name', 'ilike', '%%'), True),
+        (('rec_name', 'ilike', '%50\\%%'), False),
+        (('rec_name', 'like', 'ORD%'), True),
+        (('rec_name', '!=', 'ORD12'), False),
+        (('rec_name', 'not in', ['ORD12']), False),
+        (('rec_name', 'in', []), False),
+        ])
+def test_odd_searches(transaction, clause, found):
+    request = make_request(request='ORD12')
+    assert requests().search([clause]) == [request] * found
 
 
 def test_search_by_exact_number(transaction):

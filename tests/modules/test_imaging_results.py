@@ -11,8 +11,8 @@ from support.records import (
     make_requested, make_result, on, run_wizard, user)
 
 from trytond.model.exceptions import (
-    AccessError, DomainValidationError, RequiredValidationError,
-    SQLConstraintError)
+    AccessError, DomainValidationError, ForeignKeyError,
+    RequiredValidationError, SQLConstraintError)
 from trytond.modules.health_imaging.common import age
 from trytond.modules.health_imaging.exceptions import (
     FinalResultError, InterpretationMissingError, KeptReportError,
@@ -505,6 +505,17 @@ def test_results_are_not_deleted(radiologist):
                 results().delete([results()(result.id)])
     with pytest.raises(FinalResultError):
         results().delete([final])
+
+
+def test_who_is_named_by_a_result_stays_in_the_database(radiologist):
+    Result = results()
+    result = make_final(radiologist, request=make_requested(
+            patient=make_patient(), doctor=make_professional()))
+    for record in [result.patient, result.signed_by, result.doctor,
+            result.requested_test, result.request]:
+        with pytest.raises((AccessError, ForeignKeyError)):
+            type(record).delete([record])
+    assert Result(result.id).patient
 
 
 def test_request_of_a_result_stays(radiologist):

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lists with ten thousand records: how many SQL queries it takes to read one
+page does not depend on the rows of the page, nor on those of the table."""
+import re
+from collections import Counter
+
+import pytest
+from support.imaging_lists import (
+    REQUEST, RESULT, columns, counted, fill, read_page)
+from support.records import as_user, commit, make_hospital, user
+
+from trytond.pool import Pool
+
+ROWS = 10000
+# What trytond asks for each number that it gives.
+OF_SEQUENCES = re.compile('ir_sequence|ir_model_data')
+
+
+@pytest.fixture(scope='module')
+def hospital(activated):
+    commit(make_hospital)
+    commit(lambda: fill(ROWS))
+
+
+@pytest.fixture
+def filled(hospital, transaction):
+    return user('radiologist')
+
+
+def read_again(*arguments):
+    """Read a page when trytond keeps what it keeps for all transactions, such
+    as rights and translations."""
+    read_page(*arguments)
+    return read_page(*arguments)
+
+
+@pytest.mark.parametrize('model', [REQUEST, RESULT])
+def test_queries_of_a_page_do_not_depend_on_its_rows(filled, model):
+    with as_user(filled):
+        names = columns(model, 'tree')
+        assert {'patient', 'patient.rec_name', 'rec_name'} <= set(names)
+        if model == REQUEST:
+            assert 'modality' in names
+        few, _ = read_again(model, names, 0, 5)
+        many, rows = read_again(model, names, 3000, 100)
+    assert len({row['rec_name'] for row in rows}) == 100
+    assert len(few) == len(many), '\n'.join(sorted(many))
+    assert len(many) < 20
+
+
+@pytest.mark.parametrize('model', [REQUEST, RESULT])
+def test_queries_of_the_form_fields_do_not_depend_on_the_rows(filled, model):
+    """Clients load the fields of forms of several records too."""
+    with as_user(filled):
+        names = columns(model, 'form')
+        few, _ = read_again(model, names, 0, 5)
+        many, _ = read_again(model, names, 3000, 100)
+    assert len(few) == len(many), '\n'.join(sorted(many))
+
+
+def test_queries_of_a_search_do_not_depend_on_the_rows(filled):
+    domain = [('rec_name', 'ilike', '%Family7%')]
+    with as_user(filled):
+        names = columns(REQUEST, 'tree')
+        few, _ = read_again(REQUEST, names, 0, 5, domain)
+        many, _ = read_again(REQUEST, names, 0, 100, domain)
+    assert len(few) == len(many)
+
+
+def test_counts_of_the_tabs_take_a_query_each(filled):
+    Request = Pool().get(REQUEST)
+    with as_user(filled):
+        Request.search_count([('state', '=', 'canceled')])
+        for domain in [
+                [('state', '=', 'draft')], [('state', '=', 'done')], []]:
+            with counted() as queries:
+                assert Request.search_count(domain) > 3000
+            assert len(queries) == 1
+
+
+def test_making_results_asks_once_for_all(filled):
+    """A number and a row each, and nothing else that is asked one by one."""
+    Request = Pool().get(REQUEST)
+    waiting = Request.search([('state', '=', 'requested')], limit=50)
+    with counted() as queries:
+        Request.make_results(waiting)
+    asked = Counter(
+        query.split(' WHERE ')[0] for query in queries
+        if query.startswith('SELECT') and not OF_SEQUENCES.search(query))
+    assert max(asked.values()) < 10, asked.most_common(1)
