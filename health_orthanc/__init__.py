@@ -4,8 +4,9 @@
 from trytond.pool import Pool
 
 from . import (
-    access_log, add_server, candidate, full_synchronize, get_new_studies,
-    legacy, link_log, patient, request, result, server, study)
+    access_log, add_server, candidate, deletion, encapsulated_report,
+    full_synchronize, get_new_studies, legacy, link_log, patient, preview,
+    report_picture, request, result, server, study, upload)
 
 __all__ = ['register']
 
@@ -34,9 +35,30 @@ def register():
         add_server.AddServerFailed,
         full_synchronize.FullSynchronizeStart,
         get_new_studies.GetNewStudiesStart,
+        preview.Study,
+        preview.StudySeries,
+        preview.SeriesInstance,
+        preview.PreviewShow,
+        report_picture.SeriesInstance,
+        upload.UploadStart,
+        upload.UploadFile,
+        upload.UploadDone,
+        deletion.Study,
+        deletion.StudySeries,
+        deletion.Server,
+        deletion.DeleteStart,
+        deletion.DeleteDone,
+        encapsulated_report.StoredReport,
+        encapsulated_report.Study,
+        encapsulated_report.Result,
+        encapsulated_report.Request,
+        encapsulated_report.Server,
         module='health_orthanc', type_='model')
     Pool.register(
         add_server.AddServer,
         full_synchronize.FullSynchronize,
         get_new_studies.GetNewStudies,
+        preview.Preview,
+        upload.UploadImageData,
+        deletion.Delete,
         module='health_orthanc', type_='wizard')

@@ -13,6 +13,16 @@ from trytond.transaction import Transaction, without_check_access
 from . import records
 from .exceptions import NotAllowedError
 
+#: Who works with images, and who may delete them.
+USERS = (
+    'health.group_health_doctor',
+    'health_imaging.group_health_imaging',
+    'health_imaging.group_health_imaging_admin',
+    'health_orthanc.group_imaging_orthanc',
+    'health_orthanc.group_imaging_orthanc_admin',
+    )
+KEEPERS = ('health_orthanc.group_imaging_orthanc_admin',)
+
 
 def note(action, studies, details=None):
     """Add a line to the access log for each study.

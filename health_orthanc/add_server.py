@@ -91,6 +91,8 @@ class AddServer(Wizard):
         try:
             return self._connect(Server, values)
         except ServerURLError as error:
+            # Somebody may have written a password into it.
+            self.start.domain = self.start.proxy_domain = None
             return self._failed(error.message)
         except OrthancError as error:
             return self._failed(error_text(error, values['domain']))

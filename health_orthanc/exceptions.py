@@ -51,6 +51,14 @@ class NotAllowedError(AccessError):
     pass
 
 
+class ReasonMissingError(UserError):
+    pass
+
+
+class UploadError(UserError):
+    pass
+
+
 def error_text(error, server):
     """Return the translated sentence for an error, for a person to read.
 

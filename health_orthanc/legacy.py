@@ -2,6 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Studies as GNU Health kept them before 5.0, read-only, for migration."""
 from trytond.model import ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.common import check_rights
+from trytond.pool import Pool
+from trytond.rpc import RPC
+from trytond.transaction import without_check_access
+
+from . import carry_over
 
 
 class FormerStudy(ModelSQL, ModelView):
@@ -31,6 +37,52 @@ class FormerStudy(ModelSQL, ModelView):
         fields.Char("OHIF Viewer"), 'get_no_link')
     stone_viewer_link = fields.Function(
         fields.Char("Stone Viewer"), 'get_no_link')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__rpc__.update({
+                'carry_over_links': RPC(readonly=False),
+                'missing_synchronizations': RPC(),
+                })
+
+    @classmethod
+    def carry_over_links(cls, kind, after=0, limit=500, dry_run=True):
+        """Carry over what people linked before 5.0, for the script.
+
+        :param str kind: study, or patient for what is left then
+        :param int after: id of the last one that was done
+        :param int limit: how many are done at once
+        :param bool dry_run: whether nothing is written
+        :return: dict with next, the id to go on after (None at the end), and
+            rows, what became of each
+        """
+        cls._check_administrator()
+        do = {
+            'study': carry_over.former_studies,
+            'patient': carry_over.orthanc_patients}[kind]
+        with without_check_access():
+            last, rows = do(after, min(limit, 2000), dry_run)
+        return {'next': last, 'rows': rows}
+
+    @classmethod
+    def missing_synchronizations(cls):
+        """Return the labels of the servers that have former studies and were
+        never compared completely."""
+        cls._check_administrator()
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Run = pool.get('gnuhealth.orthanc.sync_run')
+        with without_check_access():
+            servers = {s.server for s in cls.search([('server', '!=', None)])}
+            done = {r.server for r in Run.search([
+                        ('full', '=', True), ('state', '=', 'done')])}
+            return sorted(s.label for s in Server.browse(servers - done))
+
+    @staticmethod
+    def _check_administrator():
+        check_rights('gnuhealth.orthanc.config', 'write')
+        check_rights('gnuhealth.imaging_orthanc.study', 'write')
 
     def get_rec_name(self, name):
         return ' '.join(filter(None, [

@@ -3,6 +3,7 @@
 """Applies what matching decides to the studies in the database, in bulk."""
 import json
 from collections import defaultdict
+from dataclasses import replace
 
 from sql import Null
 from sql.functions import Lower
@@ -47,9 +48,12 @@ def _link(Study, studies):
     LinkLog = pool.get('gnuhealth.orthanc.link_log')
     facts = {s: study_facts(s) for s in studies}
     index = _index(facts.values())
+    former = _former_links(facts)
     same, lines, candidates, requests = defaultdict(list), [], {}, set()
     for study, fact in facts.items():
         decision = matching.decide(fact, index)
+        if study.id in former:
+            decision = _with_former_link(decision, former[study.id])
         before, after = values_of(study), _values(decision, index)
         if decision.request:
             requests.add(decision.request)
@@ -84,6 +88,51 @@ def _values(decision, index):
             if reason else None),
         'merge_id': request.merge_id if request else None,
         }
+
+
+def _former_links(facts):
+    """Return what studies were linked to under another PatientID, when they
+    are missing under that one.
+
+    :param facts: StudyFacts by the records of studies
+    :return: by the id of a study: the rule of the former link, its Candidate,
+        and the parameters of the reason
+    """
+    rows = storage.former_links([s.id for s in facts])
+    Patient = Pool().get('gnuhealth.patient')
+    patients = {
+        p.id: p for p in patient_facts(Patient.browse(
+                list({patient for _, patient, _, _ in rows})))}
+    by_id = {study.id: fact for study, fact in facts.items()}
+    return {
+        id_: (
+            rule,
+            matching.Candidate('patient', patient, patient, tuple(
+                    matching.differences(by_id[id_], patients[patient]))),
+            {
+                'patient_id': patient_id or '',
+                'patient': patients[patient].puid or '',
+                })
+        for id_, patient, rule, patient_id in rows}
+
+
+def _with_former_link(decision, former):
+    """Return a decision in which a former link is offered, unless it is the
+    same one or a rule knows better than the rule before."""
+    rule, candidate, parameters = former
+    if decision.link_state == matching.REVIEW:
+        known = {c.patient for c in decision.candidates}
+        if candidate.patient in known:
+            return decision
+        return replace(
+            decision, candidates=(*decision.candidates, candidate))
+    if decision.patient == candidate.patient:
+        return decision
+    if decision.link_state == matching.LINKED and rule != 'person':
+        return decision
+    return matching.Decision(
+        matching.REVIEW, candidates=(candidate,),
+        review_reason=matching.Reason('former_link', parameters))
 
 
 def _replace_candidates(candidates):

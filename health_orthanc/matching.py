@@ -81,6 +81,8 @@ REASONS = {
     'other_patient': set(),
     # Two records of the study were linked differently before they were one.
     'linked_twice': {'patient'},
+    # It was there under another PatientID, and linked to somebody.
+    'former_link': {'patient_id', 'patient'},
     }
 
 Date = Union[dt.date, str, None]

@@ -6,6 +6,7 @@ Nothing of the users' is lost: rows that stand for the same thing are merged,
 and what was decided is in the log.  Each step is done once; done again it
 changes nothing.
 """
+import hashlib
 import json
 import logging
 from collections import defaultdict
@@ -198,6 +199,7 @@ def migrate_studies(Study, module):
     _set_servers(Study)
     table_h.drop_constraint('studyUID_unique')
     table_h.not_null_action('server', 'remove')
+    _part_persons(Study)
     _merge_studies(Study)
     _set_dates(Study)
     _set_links(Study)
@@ -248,6 +250,47 @@ def _make_server(address, count):
         "%s %s: made for %s studies of a server without a record, and "
         "inactive", Server.__name__, id_, count)
     return id_
+
+
+def orthanc_id(patient_id, study_uid):
+    """Return the id that Orthanc gives to a study.
+
+    Source: the identifiers of Orthanc, Orthanc Book.
+
+    :param str patient_id: PatientID (0010,0020), ASCII
+    :param str study_uid: StudyInstanceUID (0020,000d)
+    """
+    digest = hashlib.sha1(f'{patient_id}|{study_uid}'.encode()).hexdigest()
+    return '-'.join(digest[i:i + 8] for i in range(0, 40, 8))
+
+
+def _part_persons(Study):
+    """Give studies the Orthanc id of their own PatientID back.
+
+    5.0 wrote the id of a study that came again under another PatientID into
+    the record of the first: one person's record showed another's images.
+    """
+    table = Study.__table__()
+    checked, wrong = 0, []
+    for id_, stored, ident, uid in execute(table.select(
+                table.id, table.orthanc_UID, table.patient_id,
+                table.study_instance_UID)):
+        ident = (ident or '').strip()
+        if not ident.isascii():
+            continue
+        checked += 1
+        own = orthanc_id(ident, uid)
+        if stored != own:
+            wrong.append((id_, stored, own))
+    if len(wrong) * 10 > checked:
+        # These are no ids of an Orthanc.
+        return
+    for id_, stored, own in wrong:
+        _set(table, table.id == id_, orthanc_UID=own)
+        logger.warning(
+            "%s %s: its images are those of another PatientID, under the "
+            "Orthanc id %s; it has the id of its own PatientID again",
+            Study.__name__, id_, stored)
 
 
 _STUDY_VALUES = [

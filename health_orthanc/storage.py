@@ -159,6 +159,7 @@ def _update(Model, names, rows):
     user = Transaction().user
     for id_, values in rows:
         _run(text, [*values, user, id_])
+    _forget(Model, [id_ for id_, _ in rows])
 
 
 def set_values(Model, ids, **values):
@@ -247,23 +248,59 @@ def present_instances(server, series_uids):
     return found
 
 
+def _twins():
+    """Return the tables of studies and of others that have their server and
+    Study Instance UID, and the join of both."""
+    study, *_ = _tables()
+    other, *_ = _tables()
+    return study, other, study.join(other, condition=(
+            (other.orthanc_server == study.orthanc_server)
+            & (other.study_instance_UID == study.study_instance_UID)
+            & (other.id != study.id)))
+
+
 def same_studies(ids):
     """Return the ids of the studies that are not missing and have the server
     and the Study Instance UID of others.
 
     :param ids: ids of these others
     """
-    study, *_ = _tables()
-    other, *_ = _tables()
-    query = study.join(other, condition=(
-            (other.orthanc_server == study.orthanc_server)
-            & (other.study_instance_UID == study.study_instance_UID)
-            & (other.id != study.id)
-            & (other.missing_since == Null)))
+    study, other, twins = _twins()
     return {
         id_ for sub in grouped_slice(list(ids), _ROWS)
-        for id_, in execute(query.select(
-                other.id, where=reduce_ids(study.id, list(sub))))}
+        for id_, in execute(twins.select(
+                other.id, where=reduce_ids(study.id, list(sub))
+                & (other.missing_since == Null)))}
+
+
+def ambiguous_studies(ids):
+    """Return those of some ids of studies whose Study Instance UID leads to
+    another one of their server too."""
+    study, other, twins = _twins()
+    return {
+        id_ for sub in grouped_slice(list(ids), _ROWS)
+        for id_, in execute(twins.select(
+                study.id, where=reduce_ids(study.id, list(sub))
+                & (other.missing_since == Null)))}
+
+
+def former_links(ids):
+    """Return to whom studies were linked that are missing, but there under
+    another PatientID.
+
+    :param ids: ids of the studies that are there
+    :return: list of: id of the study, patient and rule of the former link,
+        and the former PatientID
+    """
+    study, other, twins = _twins()
+    return [
+        row for sub in grouped_slice(list(ids), _ROWS)
+        for row in execute(twins.select(
+                study.id, other.patient, other.link_rule, other.patient_id,
+                where=reduce_ids(study.id, list(sub))
+                & (study.missing_since == Null)
+                & (other.missing_since != Null) & (other.patient != Null),
+                order_by=[other.missing_since, other.id]))]
 
 
 def present_counts(server):

@@ -1,31 +1,20 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the servers hold: studies, their series and their instances."""
-import logging
-from urllib.parse import quote
-
 from sql.functions import Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
-from . import client as orthanc
-from . import linking, migration, records
-from .exceptions import (
-    FinalResultError, NoPictureError, NoResultError, StudyMismatchError)
+from . import linking, migration, records, viewers
+from .exceptions import StudyMismatchError
 from .link_log import shown_differ, values_of
-from .server import user_errors
-
-logger = logging.getLogger(__name__)
-
-# Seconds a person waits for one picture.
-PREVIEW_TIMEOUT = 10
 
 
-class Study(ModelSQL, ModelView):
+class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
 
@@ -120,18 +109,6 @@ class Study(ModelSQL, ModelView):
 
     link_base_url = fields.Function(
         fields.Char("Base URL of Links"), 'get_link_base_url')
-    orthanc_explorer_link = fields.Function(
-        fields.Char("Orthanc Explorer",
-            states={'invisible': ~Eval('orthanc_explorer_link')}),
-        'get_viewer_links')
-    ohif_viewer_link = fields.Function(
-        fields.Char("OHIF Viewer",
-            states={'invisible': ~Eval('ohif_viewer_link')}),
-        'get_viewer_links')
-    stone_viewer_link = fields.Function(
-        fields.Char("Stone Viewer",
-            states={'invisible': ~Eval('stone_viewer_link')}),
-        'get_viewer_links')
 
     @classmethod
     def __setup__(cls):
@@ -229,37 +206,17 @@ class Study(ModelSQL, ModelView):
     def get_link_base_url(self, name):
         return self.orthanc_server.link_base_url
 
-    @classmethod
-    def get_viewer_links(cls, studies, names):
-        links = {name: dict.fromkeys((s.id for s in studies))
-            for name in names}
-        for study in studies:
-            found = study._viewer_links()
-            for name in names:
-                links[name][study.id] = found.get(name)
-        return links
+    def viewer_links(self, shared=False):
+        """Return the links by the codes of the viewers.
 
-    def _viewer_links(self):
-        """Return the links of the viewers that the server has, by field."""
+        :param bool shared: whether another study has the same UID
+        """
         if self.missing_since:
             return {}
-        base = self.link_base_url
-        uid = quote(self.study_instance_UID, safe='')
-        viewers = self.orthanc_server.viewers or ()
-        paths = {
-            'explorer': (
-                'orthanc_explorer_link',
-                f'/app/explorer.html#study?uuid={self.orthanc_UID}'),
-            'ohif': (
-                'ohif_viewer_link',
-                f'/ohif/viewer?StudyInstanceUIDs={uid}'),
-            'stone': (
-                'stone_viewer_link',
-                f'/stone-webviewer/index.html?study={uid}'),
-            }
-        return {
-            name: base + path for viewer, (name, path) in paths.items()
-            if viewer in viewers}
+        server = self.orthanc_server
+        return viewers.links(
+            server.link_base_url, server.viewers, self.orthanc_UID,
+            self.study_instance_UID, shared=shared)
 
     @classmethod
     def validate_fields(cls, studies, field_names):
@@ -323,6 +280,7 @@ class Study(ModelSQL, ModelView):
                     values.setdefault(name, None)
 
     @classmethod
+    @without_check_access
     def _note_links(cls, before):
         """Keep lines for links that changed, and end their review."""
         pool = Pool()
@@ -372,7 +330,7 @@ class Study(ModelSQL, ModelView):
         return study.study_instance_UID
 
 
-class StudySeries(ModelSQL, ModelView):
+class StudySeries(viewers.ViewerLinks, ModelSQL, ModelView):
     "Imaging Series"
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
 
@@ -396,10 +354,6 @@ class StudySeries(ModelSQL, ModelView):
         readonly=True)
     server = fields.Function(fields.Char("Server URL"),
         'get_server', searcher='search_server')
-    stone_viewer_link = fields.Function(
-        fields.Char("Stone Viewer",
-            states={'invisible': ~Eval('stone_viewer_link')}),
-        'get_stone_viewer_link')
 
     @classmethod
     def __setup__(cls):
@@ -439,10 +393,19 @@ class StudySeries(ModelSQL, ModelView):
     def search_server(cls, name, clause):
         return [('study.server', *clause[1:])]
 
-    def get_stone_viewer_link(self, name):
-        link = self.study.stone_viewer_link
-        if link and not self.missing_since:
-            return f'{link}&series={quote(self.series_UID, safe="")}'
+    def viewer_links(self, shared=False):
+        """Return the links by the codes of the viewers.
+
+        :param bool shared: whether another study has the UID of this one's
+        """
+        study = self.study
+        if study.missing_since or self.missing_since:
+            return {}
+        server = study.orthanc_server
+        return viewers.links(
+            server.link_base_url, server.viewers, study.orthanc_UID,
+            study.study_instance_UID, self.orthanc_UID, self.series_UID,
+            shared)
 
 
 class SeriesInstance(ModelSQL, ModelView):
@@ -460,7 +423,6 @@ class SeriesInstance(ModelSQL, ModelView):
         "SOP Instance UID", required=True, readonly=True)
     server = fields.Function(fields.Char("Server URL"),
         'get_server', searcher='search_server')
-    image = fields.Function(fields.Binary("Image"), 'get_image')
 
     @classmethod
     def __setup__(cls):
@@ -472,9 +434,6 @@ class SeriesInstance(ModelSQL, ModelView):
                 'health_orthanc.msg_instance_unique'),
             ]
         cls._order = [('instance_number', 'ASC NULLS LAST'), ('id', 'ASC')]
-        cls._buttons.update({
-                'attach_image_to_imaging_test_report': {},
-                })
 
     @classmethod
     def __register__(cls, module):
@@ -492,105 +451,3 @@ class SeriesInstance(ModelSQL, ModelView):
     @classmethod
     def search_server(cls, name, clause):
         return [('series.study.server', *clause[1:])]
-
-    @classmethod
-    def get_image(cls, instances, name):
-        """Return the pictures, and None where there is none.
-
-        A server that does not answer is asked once.
-        """
-        images = dict.fromkeys(i.id for i in instances)
-        silent = set()
-        for instance in instances:
-            server = instance.series.study.orthanc_server
-            if server.id in silent:
-                continue
-            try:
-                images[instance.id] = fields.Binary.cast(
-                    instance.picture()[0])
-            except orthanc.NoPicture:
-                continue
-            except orthanc.OrthancError as error:
-                logger.info(
-                    "no preview from server %s: %s", server.id, error.reason)
-                silent.add(server.id)
-        return images
-
-    def picture(self, frame=None, window=None):
-        """Return the picture of the instance and its media type.
-
-        :raises OrthancError: the server has no picture or does not answer
-        """
-        with self.series.study.orthanc_server.client() as client:
-            return client.preview(self.orthanc_UID, frame, window)
-
-    @classmethod
-    @ModelView.button
-    def attach_image_to_imaging_test_report(cls, instances):
-        """Attach the picture of instances to the result of their study.
-
-        Done again, it replaces what it attached before.
-        """
-        Attachment = Pool().get('ir.attachment')
-        values = [instance._attachment() for instance in instances]
-        for value in values:
-            old = Attachment.search([
-                    ('resource', '=', value['resource']),
-                    ('name', '=', value['name']),
-                    ])
-            if old:
-                Attachment.write(old, value)
-            else:
-                Attachment.create([value])
-
-    def _attachment(self):
-        """Return the values of the attachment for the report."""
-        study = self.series.study
-        result = study.imaging_test
-        if not result:
-            raise NoResultError(gettext(
-                    'health_orthanc.msg_find_no_gnuhealth_imaging_test',
-                    study=study.rec_name))
-        if result.state == 'final':
-            raise FinalResultError(gettext(
-                    'health_orthanc.msg_result_is_final',
-                    result=result.rec_name))
-        server = study.orthanc_server
-        try:
-            with user_errors(server):
-                content, media_type = self.picture()
-        except orthanc.NoPicture:
-            raise NoPictureError(gettext(
-                    'health_orthanc.msg_error_no_picture',
-                    server=server.label))
-        extension = media_type.rpartition('/')[2]
-        return {
-            'name': f'{self.sop_instance_UID}.{extension}',
-            'description': self._caption(),
-            'type': 'data',
-            'data': fields.Binary.cast(content),
-            'resource': str(result),
-            }
-
-    def _caption(self):
-        """Return what stands under the picture in the report."""
-        series = self.series
-        parts = [series.series_description or series.modality]
-        if self.instance_number is not None:
-            parts.append(gettext(
-                    'health_orthanc.msg_label_instance_number',
-                    number=self.instance_number))
-        if self.image_position_patient:
-            parts.append(gettext(
-                    'health_orthanc.msg_label_image_position',
-                    position=_millimetres(self.image_position_patient)))
-        return ', '.join(parts)
-
-
-def _millimetres(position):
-    """Return Image Position (Patient) (0020,0032) with whole millimetres."""
-    try:
-        return ' / '.join(
-            f'{round(float(p))}' for p in position.split('\\')) + ' mm'
-    except ValueError:
-        return position

@@ -5,6 +5,7 @@ transactions, so that it can stop anywhere and go on in the next run."""
 import logging
 import traceback
 from collections import Counter, defaultdict
+from functools import partial
 
 from trytond import backend
 from trytond.exceptions import UserError
@@ -13,9 +14,11 @@ from trytond.pool import Pool
 
 from . import client as orthanc
 from . import linking, records, storage
+from .ahead import ahead
 from .balance import LEVELS, Balance
 from .exceptions import error_text
-from .lease import Busy, Lease, LostLease, now, roll_back, transact
+from .lease import (
+    PROLONG_SECONDS, Busy, Lease, LostLease, now, roll_back, transact)
 from .rows import Converter, count_instances, count_series, cut
 
 __all__ = ['Busy', 'Run']
@@ -29,7 +32,7 @@ KEPT_REASONS = 200
 GROUP_STUDIES = 100
 GROUP_SERIES = 300
 BLOCK_INSTANCES = 5000
-# A server that fails on this many studies, each asked for alone, is ill.
+# A server that fails on more studies one after the other is ill.
 MAX_REFUSED = 10
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
@@ -61,7 +64,7 @@ class Run:
         self.started_by = started_by
         self.label = self.server.label
         self.lease = Lease(server.id)
-        self.run = self.client = self.version = self.warning = None
+        self.run = self.client = self.version = None
         # How far the change log was read, and how far a full run came that
         # was interrupted
         self.position = self.resume = None
@@ -69,7 +72,10 @@ class Run:
         self.counts = defaultdict(int)
         self.done = self.total = 0
         self.skipped = {}
+        # On how many studies, one after the other, the server failed
         self.refused = 0
+        # Whether the server has nothing any more
+        self.emptied = False
         # Orthanc ids of instances that the change log told of
         self.awaited = set()
         self.convert = Converter(self.skip)
@@ -82,9 +88,9 @@ class Run:
         transact(self._start)
         logger.info("server %s: run %s starts, %s", self.server.id, self.run,
             "full" if self.full else "incremental")
-        state, validated, message = self._outcome()
+        state, validated, tell = self._outcome()
         roll_back()
-        transact(lambda: self._finish(state, validated, message))
+        transact(lambda: self._finish(state, validated, tell()))
         logger.info("server %s: run %s is %s, %s of %s studies, %s calls",
             self.server.id, self.run, state, self.done, self.total,
             self._calls())
@@ -92,25 +98,29 @@ class Run:
 
     def _outcome(self):
         """Do the work, return the state of the run, whether the server is
-        valid (None when nobody knows), and what a person should know."""
+        valid (None when nobody knows), and a function that returns what a
+        person should know."""
         try:
             with self.server.client() as self.client:
                 roll_back()
                 self._synchronize()
         except orthanc.OrthancError as error:
             logger.info("server %s: %s", self.server.id, error)
-            roll_back()
-            return 'failed', False, error_text(error, self.label)
+            return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
-            return 'failed', False, error.message
+            return 'failed', False, partial(str, error.message)
         except LostLease:
-            return 'interrupted', None, None
+            return 'interrupted', None, _nothing
         except Exception as error:
             _log_unexpected(error)
-            roll_back()
-            return 'failed', None, gettext(
-                'health_orthanc.msg_sync_unexpected')
-        return 'done', True, self.warning
+            return 'failed', None, partial(
+                gettext, 'health_orthanc.msg_sync_unexpected')
+        return 'done', True, self._warning
+
+    def _warning(self):
+        if self.emptied:
+            return gettext('health_orthanc.msg_sync_server_empty',
+                studies=self.balance.present[0])
 
     # Begin and end
 
@@ -204,6 +214,10 @@ class Run:
             self.commit()
 
     def skip(self, orthanc_id, reason):
+        """Note what cannot be stored, or not completely.
+
+        :param str reason: the last part of a message's id
+        """
         self.skipped.setdefault(orthanc_id or '-', reason)
 
     # The ways
@@ -241,7 +255,7 @@ class Run:
                 if not changes.done:
                     covered, fetched = self.client.last_change(), set()
             self.total += len(studies)
-            self._store(studies)
+            self._do(self._read(studies))
             self.balance.doubtful |= bool(self.awaited)
             fetched.update(s.get('ID') for s in studies)
             self.commit(last_changed_index=changes.last)
@@ -275,9 +289,7 @@ class Run:
         self.total += len(ids)
         self.done += len(ids) - len(todo)
         self.commit(resume=f'{position} {last}')
-        for group in _groups(todo, GROUP_STUDIES):
-            self._fetch(group)
-            self.commit(resume=f'{position} {group[-1]}')
+        self._do(self._read_ids(todo, position))
         self._mark_missing(ids)
         self.commit(last_changed_index=position, resume=None)
         self.position = position
@@ -291,13 +303,6 @@ class Run:
         if position.isdigit() and int(position) <= newest:
             return int(position), last
         return newest, ''
-
-    def _fetch(self, ids):
-        """Fetch and store studies given by their Orthanc ids."""
-        for group in _groups(ids, GROUP_STUDIES):
-            studies = self._ask('studies', group)
-            self._lose(len(group) - len(studies))
-            self._store(studies)
 
     def _mark_missing(self, ids):
         """Mark what is not listed, but believe no server that lists nothing:
@@ -335,10 +340,7 @@ class Run:
                 self.balance.settle(remote)
                 break
         # Else it is still receiving, and the next run compares.
-        if self.balance.is_emptied(remote):
-            self.warning = transact(lambda: gettext(
-                    'health_orthanc.msg_sync_server_empty',
-                    studies=self.balance.present[0]))
+        self.emptied = self.balance.is_emptied(remote)
 
     def _count_remote(self):
         statistics = self.client.statistics()
@@ -365,7 +367,7 @@ class Run:
     def _fetch_more(self, ids):
         ids = [uid for uid in ids if uid not in self.skipped]
         self.total += len(ids)
-        self._fetch(ids)
+        self._do(self._read_ids(ids))
 
     def _differing_studies(self):
         """Return the Orthanc ids of the studies whose series or instances are
@@ -388,9 +390,10 @@ class Run:
 
     def _ask(self, level, ids, source=None):
         """Return resources as OrthancClient.bulk does, without those on which
-        the server fails."""
-        return self._in_parts(
+        the server fails and those without an id."""
+        found = self._in_parts(
             lambda part: self.client.bulk(level, part, source=source), ids)
+        return [item for item in found if _id(item)]
 
     def _in_parts(self, call, things):
         """Return the list that a call gives for things; when the server fails
@@ -399,7 +402,9 @@ class Run:
         :param things: list of Orthanc ids or of Orthanc's dicts
         """
         try:
-            return call(things)
+            found = call(things)
+            self.refused = 0
+            return found
         except orthanc.ServerError as error:
             if error.status != 500:
                 raise
@@ -416,59 +421,69 @@ class Run:
             raise error
         self.skip(_id(thing), 'server_error')
 
-    def _lose(self, count):
-        """Note that some studies were not there when they were asked for, or
-        cannot be stored."""
-        if count > 0:
-            self.done += count
-            self.balance.doubtful = True
+    # What the following generators yield is done in the thread of the run:
+    # only it has a transaction. They run ahead of it and use the server.
 
-    def _store(self, studies):
-        """Fetch what is in studies and store it, a block at a time.
+    def _do(self, steps):
+        """Call what a generator yields."""
+        with ahead(steps, self._prolong, PROLONG_SECONDS) as steps:
+            for step in steps:
+                step()
+                self._prolong()
+
+    def _read_ids(self, ids, position=None):
+        """Read studies given by their Orthanc ids, yield how to store them.
+
+        :param int position: what to keep with the last id of each group, for
+            a run that goes on there
+        """
+        for start in range(0, len(ids), GROUP_STUDIES):
+            group = ids[start:start + GROUP_STUDIES]
+            studies = self._ask('studies', group)
+            yield from self._lost(len(group) - len(studies))
+            yield from self._read(studies)
+            if position is not None:
+                yield partial(self.commit, resume=f'{position} {group[-1]}')
+
+    def _read(self, studies):
+        """Read what is in studies, yield how to store it, a block at a time.
 
         :param studies: Orthanc's dicts
         """
         for group in cut(studies, count_series, GROUP_SERIES):
             series = defaultdict(list)
-            for item in self._ask(
-                    'series', [s.get('ID') for s in group], 'studies'):
+            for item in self._ask('series', list(map(_id, group)), 'studies'):
                 series[records.parent(item)].append(item)
             there = [
                 s for s in group
-                if series[s.get('ID')] or not records.children(s)]
-            self._lose(len(group) - len(there))
+                if series[_id(s)] or not records.children(s)]
+            yield from self._lost(len(group) - len(there))
+            sizes = {_id(s): count_instances(series[_id(s)]) for s in there}
             for block in cut(
-                    there, lambda s: count_instances(series[s.get('ID')]),
-                    BLOCK_INSTANCES):
-                self._store_block(block, series)
-                self._prolong()
+                    there, lambda s: sizes[_id(s)], BLOCK_INSTANCES):
+                if sizes[_id(block[0])] > BLOCK_INSTANCES:
+                    yield from self._read_large(block[0], series)
+                else:
+                    yield from self._read_block(block, series)
 
-    def _store_block(self, studies, series):
-        """Fetch the instances of studies and store them.
+    def _read_block(self, studies, series):
+        """Read the instances of studies, yield how to store the studies.
 
         :param series: lists of Orthanc's dicts by the Orthanc id of a study
         """
-        if sum(count_instances(series[s.get('ID')]) for s in studies) > (
-                BLOCK_INSTANCES):
-            large, = studies
-            stored = self._in_parts(
-                lambda _: self._store_large(large, series[large.get('ID')]),
-                [large])
-            self._lose(1 - len(stored))
-            return
         items = self._in_parts(
             lambda part: self._read_items(part, series), studies)
-        self._store_items(items)
-        self._lose(len(studies) - len(items))
+        yield partial(self._store_items, items)
+        yield from self._lost(len(studies) - len(items))
 
     def _read_items(self, studies, series):
-        """Fetch the instances of studies, return a list of StudyRows."""
+        """Read the instances of studies, return a list of StudyRows."""
         instances = defaultdict(list)
-        all_series = [item for s in studies for item in series[s.get('ID')]]
+        all_series = [item for s in studies for item in series[_id(s)]]
         for block in self.client.instance_blocks(all_series):
-            for uid, rows in self.read_instances(block).items():
+            for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
-        items = [self.convert.study(s, series[s.get('ID')]) for s in studies]
+        items = [self.convert.study(s, series[_id(s)]) for s in studies]
         items = list(filter(None, items))
         for item in items:
             for row, rows in item.series:
@@ -477,7 +492,28 @@ class Run:
             item.add_totals()
         return items
 
-    def read_instances(self, block):
+    def _read_large(self, study, series):
+        """Read a study that is too large for the memory, yield how to store
+        it: its instances come in blocks, its totals at the end."""
+        item = self.convert.study(study, series[_id(study)])
+        if not item:
+            yield from self._lost(1)
+            return
+        large = LargeStudy(self, item)
+        yield large.store_head
+        try:
+            for block in self.client.instance_blocks(series[_id(study)]):
+                yield partial(
+                    large.store_instances, self._convert_instances(block))
+        except orthanc.ServerError as error:
+            if error.status != 500:
+                raise
+            self._refuse(study, error)
+            yield from self._lost(1)
+        else:
+            yield large.store_tail
+
+    def _convert_instances(self, block):
         """Return rows of instances by the Orthanc id of their series.
 
         :param block: Orthanc's dicts
@@ -485,7 +521,17 @@ class Run:
         self.awaited.difference_update(map(_id, block))
         return self.convert.instances(block)
 
+    def _lost(self, count):
+        """Yield how to note that some studies were not there when they were
+        asked for, or cannot be stored."""
+        if count > 0:
+            yield partial(self._lose, count)
+
     # Storing
+
+    def _lose(self, count):
+        self.done += count
+        self.balance.doubtful = True
 
     def _store_items(self, items):
         """Store StudyRows; when that fails, each half of them."""
@@ -522,18 +568,6 @@ class Run:
             self.skip(item.uid, 'not_stored')
             self._lose(1)
 
-    def _store_large(self, study, series):
-        """Store a study that is too large for the memory: its instances come
-        in blocks, its totals at the end.
-
-        :return: list of StudyRows
-        """
-        item = self.convert.study(study, series)
-        if not item:
-            return []
-        LargeStudy(self, item).store(self.client.instance_blocks(series))
-        return [item]
-
 
 class LargeStudy:
     """A study whose instances are stored in several transactions.
@@ -552,12 +586,20 @@ class LargeStudy:
         # Orthanc ids of the instances by series and SOP Instance UID
         self.present = {}
 
-    def store(self, blocks):
-        """Store the study with blocks of instances, Orthanc's dicts."""
+    def store_head(self):
+        """Store the study and its series."""
         self.run.commit(self._store_head)
-        for block in blocks:
-            rows = self._rows(block)
-            self.run.commit(lambda: self._store_instances(rows))
+
+    def store_instances(self, rows):
+        """Store some of the instances.
+
+        :param rows: lists of rows by the Orthanc id of their series
+        """
+        rows = self._new(rows)
+        self.run.commit(lambda: self._store_instances(rows))
+
+    def store_tail(self):
+        """Store the totals, and delete what is gone."""
         uids = {id_: uid for uid, id_ in self.series.items()}
         self.item.count(Counter(uids[series] for series, _ in self.present))
         self.run.commit(self._store_tail, 1)
@@ -570,17 +612,18 @@ class LargeStudy:
         self.series = tree.store_studies([self.item])
         return tree.counts.copy()
 
-    def _rows(self, block):
-        rows = []
-        for uid, some in self.run.read_instances(block).items():
+    def _new(self, rows):
+        """Return rows that can be stored, without duplicates."""
+        found = []
+        for uid, some in rows.items():
             for row in some if uid in self.series else ():
                 key = self.series[uid], row['sop_instance_UID']
                 other = self.present.setdefault(key, row['orthanc_UID'])
                 if other == row['orthanc_UID']:
-                    rows.append({**row, 'series': self.series[uid]})
+                    found.append({**row, 'series': self.series[uid]})
                 else:
                     self.run.skip(row['orthanc_UID'], 'duplicate_uid')
-        return rows
+        return found
 
     def _store_instances(self, rows):
         tree = self._tree()
@@ -601,6 +644,10 @@ class LargeStudy:
         tree.counts['studies_linked'] = linking.link_studies(
             self.head.touched | tree.touched)
         return tree.counts
+
+
+def _nothing():
+    return None
 
 
 def _log_unexpected(error):
@@ -627,4 +674,7 @@ def _groups(ids, size):
 
 
 def _id(thing):
-    return thing.get('ID') if isinstance(thing, dict) else thing
+    """Return the Orthanc id of a dict of Orthanc's, of an id itself; None when
+    it is none."""
+    id_ = thing.get('ID') if isinstance(thing, dict) else thing
+    return id_ if isinstance(id_, str) else None

@@ -1,18 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Synchronisation with a real Orthanc: what changes there changes here."""
+import contextlib
 import datetime as dt
 import logging
 import os
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import pydicom.data
 import pytest
 from services import Orthanc
 from support import archive
-from support.fault_server import FaultServer, answer, change, status
+from support.fault_server import FaultServer, after, answer, change, status
+from support.records import make_patient
 from support.synchronizing import (
     Statements, count_rows, new_server, orthanc_tree, stored_tree, studies,
     synchronize, transaction)
@@ -20,6 +23,7 @@ from support.synchronizing import (
 from trytond import backend
 from trytond.modules.health_orthanc import lease, storage, synchronization
 from trytond.pool import Pool
+from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
@@ -322,27 +326,116 @@ def test_server_that_lists_nothing_wipes_nothing(filled, server, full):
     assert stored_tree(server) == orthanc_tree(filled)
 
 
-def test_study_sent_again_under_another_patient_id(filled, server):
-    delete(filled, 'Study', StudyInstanceUID=uid(2))
-    archive.upload(filled, [small(2, patient_id='RIGHT')])
-    run = synchronize(server)
+def resend(orthanc, number, **changes):
+    "Send a study again, under another PatientID for instance."
+    delete(orthanc, 'Study', StudyInstanceUID=uid(number))
+    archive.upload(orthanc, [small(number, **changes)])
+
+
+@pytest.mark.parametrize('full', [False, True])
+def test_study_sent_again_under_another_patient_id(filled, server, full):
+    resend(filled, 2, patient_id='RIGHT')
+    run = synchronize(server, full=full)
     assert counts(run, studies_new=1, studies_gone=1, series_new=2,
         instances_new=6)
     old = find(server, study_instance_UID=uid(2), patient_id='SYN000001')
     new = find(server, study_instance_UID=uid(2), patient_id='RIGHT')
     assert old.missing_since and not new.missing_since
+    assert new.link_state == 'unlinked'
 
 
-def test_one_uid_under_two_patient_ids_is_two_studies(filled, server):
+def linked_by(server, rule, patient):
+    "Link the study 2 of a server to a patient."
+    Study = Pool().get(STUDY)
+    old = find(server, study_instance_UID=uid(2))
+    if rule == 'person':
+        Study.write([old], {'patient': patient.id})
+    else:
+        storage.set_values(Study, [old.id], patient=patient.id,
+            link_rule=rule, link_state='linked')
+    Transaction().commit()
+    return old
+
+
+@pytest.mark.parametrize('rule', ['person', 'patient_id'])
+def test_former_link_is_offered(filled, server, rule):
+    wrong = make_patient(lastname="Wrong")
+    linked_by(server, rule, wrong)
+    resend(filled, 2, patient_id='NOBODY')
+    synchronize(server)
+    old = find(server, study_instance_UID=uid(2), patient_id='SYN000001')
+    new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
+    # What was linked stays linked.
+    assert old.missing_since and old.patient == wrong
+    assert (old.link_rule, old.link_state) == (rule, 'linked')
+    assert new.link_state == 'review' and not new.patient
+    assert 'SYN000001' in new.review_reason
+    candidate, = new.candidates
+    assert candidate.patient == wrong
+    # A later change of the study does not withdraw it.
+    archive.upload(filled, [small(2, patient_id='NOBODY', series=3)])
+    synchronize(server)
+    new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
+    assert new.link_state == 'review' and len(new.candidates) == 1
+    type(candidate).choose(list(new.candidates))
+    new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
+    assert (new.patient, new.link_rule) == (wrong, 'person')
+    assert synchronize(server, full=True).state == 'done'
+    new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
+    assert (new.patient, new.link_state) == (wrong, 'linked')
+
+
+@pytest.mark.parametrize('rule, state', [
+        ('person', 'review'), ('patient_id', 'linked')])
+def test_corrected_patient_id_is_matched_afresh(filled, server, rule, state):
+    wrong = make_patient(lastname="Wrong")
+    right = make_patient("Jürgen", "Müller", gender='m',
+        dob=dt.date(1990, 5, 17), ref=f'RIGHT{server}')
+    linked_by(server, rule, wrong)
+    resend(filled, 2, patient_id=right.puid, patient_name='Müller^Jürgen',
+        charset='ISO_IR 100', encoding='latin-1', birth_date='19900517',
+        sex='M')
+    synchronize(server)
+    new = find(server, study_instance_UID=uid(2), patient_id=right.puid)
+    assert new.link_state == state
+    assert new.patient == (right if state == 'linked' else None)
+    if state == 'review':
+        assert {c.patient for c in new.candidates} == {wrong}
+
+
+@pytest.fixture
+def seen(server):
+    "The server has all viewers."
+    Server = Pool().get(SERVER)
+    Server.write([Server(server)], {
+            'viewers': ['explorer', 'ohif', 'stone']})
+    Transaction().commit()
+    return server
+
+
+def test_one_uid_under_two_patient_ids_is_two_studies(filled, seen):
+    one = find(seen, study_instance_UID=uid(2), patient_id='SYN000001')
+    assert one.ohif_viewer_link and one.stone_viewer_link
     archive.upload(filled, [small(2, patient_id='OTHER', instances=1)])
-    run = synchronize(server)
+    run = synchronize(seen)
     assert counts(run, studies_new=1, series_new=2, instances_new=2)
-    one = find(server, study_instance_UID=uid(2), patient_id='SYN000001')
-    other = find(server, study_instance_UID=uid(2), patient_id='OTHER')
+    one = find(seen, study_instance_UID=uid(2), patient_id='SYN000001')
+    other = find(seen, study_instance_UID=uid(2), patient_id='OTHER')
     assert one.orthanc_patient != other.orthanc_patient
     assert (one.number_of_instances, other.number_of_instances) == (6, 2)
     assert not one.missing_since
-    assert stored_tree(server) == orthanc_tree(filled)
+    assert stored_tree(seen) == orthanc_tree(filled)
+    # A viewer that is told the UID alone would open the pictures of both.
+    for study in [one, other]:
+        assert study.orthanc_UID in study.orthanc_explorer_link
+        assert not study.ohif_viewer_link
+        assert not study.stone_viewer_link
+        assert not study.series[0].stone_viewer_link
+    delete(filled, 'Study', StudyInstanceUID=uid(2), PatientID='OTHER')
+    synchronize(seen)
+    one = find(seen, study_instance_UID=uid(2), patient_id='SYN000001')
+    other = find(seen, study_instance_UID=uid(2), patient_id='OTHER')
+    assert one.ohif_viewer_link and not other.orthanc_explorer_link
 
 
 def test_same_studies_on_two_servers(filled, server, make_orthanc):
@@ -474,7 +567,8 @@ def test_what_has_no_uid_is_listed(filled, proxy, name, level, rows):
 
 def test_duplicates_and_strays_in_an_answer(filled, proxy):
     def double(items):
-        return [*items, *items, {}, {'ID': None}, {'ID': 'x' * 500}]
+        strays = [None, 5, ['x'], {}, 'x' * 500, '', '\0']
+        return [*items, *items, {}, *({'ID': stray} for stray in strays)]
     proxy.on('/tools/bulk-content', change(double))
     server = new_server(proxy.url)
     run = synchronize(server)
@@ -595,18 +689,18 @@ def test_long_change_log_reads_no_study_twice(orthanc, monkeypatch):
     assert stored_tree(server) == orthanc_tree(orthanc)
 
 
-def failing_on(text):
-    "Return a fault: 500 for requests in which a text is."
+def failing_on(*texts):
+    "Return a fault: 500 for requests in which one of some texts is."
     def fault(exchange):
         body = exchange.read()
-        if text in body.decode():
+        if any(text in body.decode() for text in texts):
             return status(500)(exchange)
         exchange._unread = 0
-        return resend(exchange, body)
+        return pass_on(exchange, body)
     return fault
 
 
-def resend(exchange, body):
+def pass_on(exchange, body):
     import http.client
     from urllib.parse import urlsplit
 
@@ -633,6 +727,18 @@ def test_one_bad_study_stops_no_other(filled, proxy):
     proxy.clear()
     assert synchronize(server, full=True).state == 'done'
     assert stored_tree(server) == orthanc_tree(filled)
+
+
+def test_many_bad_studies_stop_no_other(filled, proxy, monkeypatch):
+    monkeypatch.setattr(synchronization, 'MAX_REFUSED', 1)
+    bad = sorted(filled.rest('GET', '/studies'))[::2]
+    proxy.on('/tools/bulk-content', failing_on(*bad))
+    server = new_server(proxy.url)
+    run = synchronize(server)
+    assert run.state == 'done'
+    assert counts(run, studies_new=2, series_new=4, instances_new=12)
+    assert {line.partition(':')[0]
+        for line in run.skipped_reasons.splitlines()} == set(bad)
 
 
 def test_server_that_fails_on_all_studies_is_ill(filled, proxy, monkeypatch):
@@ -739,7 +845,68 @@ def test_log_tells_nothing_of_patients(filled, proxy, caplog):
     assert 'secret' not in caplog.text
 
 
+def administer(*statements):
+    "Run statements of the database cluster, on a connection of its own."
+    import psycopg2
+    connection = psycopg2.connect(
+        f'{os.environ["POSTGRESQL_URI"].rstrip("/")}/postgres')
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def end_connections():
+    administer('SELECT pg_terminate_backend(pid) FROM pg_stat_activity '
+        f"WHERE datname = '{DB_NAME}' AND pid != pg_backend_pid()")
+
+
+def restart_database():
+    "Let the database be away for some time, as when it is restarted."
+    administer(f'ALTER DATABASE "{DB_NAME}" ALLOW_CONNECTIONS false')
+    end_connections()
+    threading.Timer(2, administer, [
+            f'ALTER DATABASE "{DB_NAME}" ALLOW_CONNECTIONS true']).start()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize('happening', [end_connections, restart_database])
+@pytest.mark.parametrize('number', [1, 3, 6, 7])
+def test_database_goes_away(filled, proxy, happening, number):
+    server = new_server(proxy.url)
+    proxy.on('', after(happening), nth=number)
+    run = synchronize(server)
+    assert run.state == 'done'
+    assert counts(run, studies_new=5, series_new=10, instances_new=30)
+    assert stored_tree(server) == orthanc_tree(filled)
+
+
 # One run at a time
+
+@pytest.mark.postgresql
+def test_one_of_many_gets_the_server(server):
+    barrier, got = threading.Barrier(4), []
+
+    def claim():
+        with transaction():
+            mine = lease.Lease(server)
+            barrier.wait()
+            try:
+                lease.transact(mine.claim)
+                got.append(mine)
+            except lease.Busy:
+                pass
+    for _ in range(5):
+        got.clear()
+        threads = [threading.Thread(target=claim) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 1
+        Transaction().rollback()
+        lease.transact(got[0].release)
+
 
 def claimed_by(server, token, minutes=5):
     Server = Pool().get(SERVER)
@@ -761,7 +928,9 @@ def token(host=None, pid=None, program='0'):
         (token(pid=os.getpid()), 5, False),
         (token(pid=os.getpid(), program=lease._PROGRAM), 5, True),
         ('nonsense', 5, False),
-        ])
+        ], ids=[
+        'alive', 'expired', 'elsewhere', 'expired elsewhere', 'dead',
+        'former program', 'own program', 'nonsense'])
 def test_server_belongs_to_one_living_run(server, other, minutes, busy):
     Server = Pool().get(SERVER)
     claimed_by(server, other, minutes)

@@ -135,7 +135,8 @@ def test_fault_at_each_call_of_the_first_run(orthanc, name):
     assert all(survive_first(orthanc, FAULTS[name], n) for n in numbers)
 
 
-@pytest.mark.parametrize('name', FAULTS)
+@pytest.mark.parametrize('name', [
+        '401', '404', '500', 'web page', 'list', 'drop', 'cut body', 'less'])
 def test_fault_at_each_call_of_a_later_run(orthanc, name):
     numbers = range(1, LATER + 1)
     assert all(survive_next(orthanc, FAULTS[name], n) for n in numbers)
@@ -147,7 +148,9 @@ def test_slow_fault(orthanc, name):
     assert survive_first(orthanc, SLOW[name], 6)
 
 
-@pytest.mark.parametrize('name', [*FAULTS, 'hang'])
+@pytest.mark.parametrize('name', [
+        '403', '409', '503', 'error page', 'null', 'list', 'reset', 'empty',
+        'redirect', 'less', 'hang'])
 def test_fault_at_all_calls(orthanc, name):
     fault = {**FAULTS, **SLOW}[name]
     with FaultServer(orthanc.url) as proxy:

@@ -25,6 +25,21 @@ def transaction(user=1, **context):
         transaction.tasks.clear()
 
 
+def with_queue(work, user=1, **context):
+    """Call a function in a transaction of its own, commit, and run what it
+    put into the queue, as trytond does for a request without workers.
+
+    :return: what the function returned
+    """
+    from trytond.tests.test_tryton import DB_NAME
+    from trytond.worker import run_task
+    with Transaction().start(DB_NAME, user, context=context) as transaction:
+        result = work()
+    while transaction.tasks:
+        run_task(DB_NAME, transaction.tasks.pop())
+    return result
+
+
 def new_server(url, user='demo', password='secret', **values):
     """Make the record of a server and return its id.
 

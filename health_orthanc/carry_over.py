@@ -1,0 +1,227 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carries over to the studies of today what people linked by hand before
+5.0, block by block, for the script migrate_orthanc_module.py.
+
+A link that is there is never replaced.
+"""
+from collections import defaultdict
+from typing import NamedTuple, Optional
+
+from trytond.pool import Pool
+
+from . import linking, matching, storage
+from .link_log import values_of
+
+COMMENT = 'NEED TO VERIFY!'
+
+
+class Wish(NamedTuple):
+    """What a person linked before 5.0.
+
+    :ivar former: record of a former study, or of an Orthanc patient
+    :ivar study: record of the study of today, or None
+    :ivar patient: id of the patient, or None
+    :ivar result: id of the result, or None
+    :ivar problem: why it cannot be carried over, or None
+    """
+    former: object
+    study: object
+    patient: Optional[int]
+    result: Optional[int] = None
+    problem: Optional[str] = None
+
+
+def former_studies(after, limit, dry_run):
+    """Carry over the links of some former studies.
+
+    :param int after: id of the last one that was done
+    :param int limit: how many
+    :param bool dry_run: whether nothing is written
+    :return: id of the last one, None at the end, and list of dicts
+    """
+    Former = Pool().get('gnuhealth.orthanc.study')
+    formers = Former.search(
+        [('id', '>', after)], limit=limit, order=[('id', 'ASC')])
+    candidates = _Candidates(formers)
+    wishes = [_wish(former, candidates) for former in formers]
+    return _last(formers, limit), _carry_over(wishes, dry_run)
+
+
+def orthanc_patients(after, limit, dry_run):
+    """Carry over the local patients of some Orthanc patients, to those of
+    their studies that no former study stands for.
+
+    Parameters and answer are those of former_studies.
+    """
+    pool = Pool()
+    OrthancPatient = pool.get('gnuhealth.orthanc.patient')
+    Former = pool.get('gnuhealth.orthanc.study')
+    patients = OrthancPatient.search([
+            ('id', '>', after), ('patient', '!=', None),
+            ], limit=limit, order=[('id', 'ASC')])
+    studies = [
+        s for p in patients for s in p.imaging_studies if not s.patient]
+    formers = Former.search([
+            ('uuid', 'in', [s.orthanc_UID for s in studies])])
+    known = {(f.server, f.uuid) for f in formers}
+    facts = {
+        p.id: f for p, f in zip(patients, linking.patient_facts(
+                [p.patient for p in patients]))}
+    wishes = [
+        _wish_of_patient(study, facts[study.orthanc_patient.id])
+        for study in sorted(studies, key=lambda s: s.id)
+        if (study.orthanc_server, study.orthanc_UID) not in known]
+    return _last(patients, limit), _carry_over(wishes, dry_run)
+
+
+def _last(records, limit):
+    return records[-1].id if len(records) == limit else None
+
+
+class _Candidates:
+    "The studies of today that may be some former ones, read at once."
+
+    def __init__(self, formers):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        self._by_id, self._by_uid = defaultdict(list), defaultdict(list)
+        for name, attribute, index in [
+                ('orthanc_UID', 'uuid', self._by_id),
+                ('study_instance_UID', 'instance_uid', self._by_uid)]:
+            keys = {getattr(f, attribute) for f in formers} - {None, ''}
+            for study in Study.search(
+                    [(name, 'in', list(keys))], order=[('id', 'ASC')]):
+                index[getattr(study, name)].append(study)
+
+    def find(self, former):
+        """Return the study of today, or None, and why there is none.
+
+        The Orthanc id stands for PatientID and study UID.  A study UID alone
+        may have been used for two patients.
+        """
+        found = [s for s in self._by_id[former.uuid]
+            if not former.server or s.orthanc_server == former.server]
+        if not found:
+            ident = former.patient.ident if former.patient else None
+            found = [s for s in self._by_uid[former.instance_uid]
+                if not ident or (s.patient_id or '') == ident.strip()]
+            own = [s for s in found if s.orthanc_server == former.server]
+            found = own or found
+        if len(found) > 1:
+            return None, 'several'
+        return (found[0], None) if found else (None, 'not_there')
+
+
+def _wish(former, candidates):
+    patient = former.patient.patient if former.patient else None
+    result = former.imaging_test
+    if not patient and not result:
+        return Wish(former, None, None, problem='not_linked')
+    if result and result.patient:
+        if patient and patient != result.patient:
+            return Wish(former, None, patient.id, result.id, 'contradiction')
+        patient = result.patient
+    study, problem = candidates.find(former)
+    return Wish(
+        former, study, patient.id if patient else None,
+        result.id if result else None, problem)
+
+
+def _wish_of_patient(study, facts):
+    contradicts = matching.contradiction(linking.study_facts(study), facts)
+    return Wish(study.orthanc_patient, study, facts.id,
+        problem='contradiction' if contradicts else None)
+
+
+def _carry_over(wishes, dry_run):
+    """Link the studies, and return what became of each wish."""
+    lines, changes, taken = [], [], set()
+    for wish in wishes:
+        outcome = wish.problem or _outcome(wish)
+        if outcome == 'linked' and wish.study in taken:
+            outcome = 'several'
+        if outcome == 'linked':
+            taken.add(wish.study)
+            changes.append(_change(wish))
+        lines.append(_line(wish, outcome))
+    if not dry_run:
+        _write(changes)
+    return lines
+
+
+def _outcome(wish):
+    "Return whether a study can be linked as wished, or why not."
+    study, wanted = wish.study, (wish.patient, wish.result, _request(wish))
+    linked = study.patient, study.imaging_test, study.request
+    linked = tuple(record.id if record else None for record in linked)
+    if all(w in {None, l} for w, l in zip(wanted, linked)):
+        return 'already'
+    if any(w and l and w != l for w, l in zip(wanted, linked)):
+        return 'conflict'
+    if study.link_rule == 'person' and study.link_state == 'unlinked':
+        return 'rejected'
+    return 'linked'
+
+
+def _request(wish):
+    "Return the id of the request of the result, or None."
+    Result = Pool().get('gnuhealth.imaging.test.result')
+    request = Result(wish.result).request if wish.result else None
+    return request.id if request else None
+
+
+def _change(wish):
+    "Return a study, and its values before and after."
+    before = values_of(wish.study)
+    after = {
+        **before, 'link_rule': 'person', 'link_state': 'linked',
+        'review_code': None, 'review_parameters': None,
+        'patient': wish.patient or before['patient']}
+    if wish.result:
+        after['imaging_test'] = wish.result
+        after['request'] = _request(wish) or before['request']
+    return wish.study, before, after
+
+
+def _write(changes):
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Candidate = pool.get('gnuhealth.imaging_orthanc.link_candidate')
+    for study, before, after in changes:
+        comment = study.merge_comment or ''
+        if COMMENT not in comment:
+            comment = '; '.join(filter(None, [comment, COMMENT]))
+        changed = {
+            name: value for name, value in after.items()
+            if value != before[name]}
+        storage.set_values(
+            Study, [study.id], merge_comment=comment, **changed)
+    pool.get('gnuhealth.orthanc.link_log').note(changes)
+    Candidate.delete(Candidate.search([
+                ('study', 'in', [study.id for study, _, _ in changes])]))
+    linking.images_are_there({
+            after['request'] for _, _, after in changes if after['request']})
+
+
+def _line(wish, outcome):
+    "Return what the report says of a wish."
+    former, study = wish.former, wish.study
+    result = Pool().get('gnuhealth.imaging.test.result')(wish.result) \
+        if wish.result else None
+    patient = Pool().get('gnuhealth.patient')(wish.patient) \
+        if wish.patient else None
+    return {
+        'outcome': outcome,
+        'kind': 'study' if former.__name__.endswith('study') else 'patient',
+        'former': former.id,
+        'orthanc_id': former.uuid,
+        'server': former.server.label if former.server else '',
+        'patient': (patient.puid or str(patient.id)) if patient else '',
+        'result': (result.number or str(result.id)) if result else '',
+        'study': study.id if study else None,
+        'study_uid': study.study_instance_UID if study else '',
+        'has_patient': (study.patient.puid or ''
+            if study and study.patient else ''),
+        'has_result': (study.imaging_test.number or ''
+            if study and study.imaging_test else ''),
+        }

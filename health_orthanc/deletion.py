@@ -1,0 +1,380 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deletes studies and series on their servers, and here when the servers have
+confirmed it."""
+from sql import Null
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelView, fields
+from trytond.modules.health_imaging.common import check_read
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, Id
+from trytond.transaction import Transaction, without_check_access
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from . import client as orthanc
+from . import storage
+from .access_log import KEEPERS, check_group, note
+from .exceptions import NothingSelectedError, ReasonMissingError, error_text
+from .lease import now, roll_back, transact
+
+_FOR_KEEPERS = {
+    'invisible': ~Id(*KEEPERS[0].split('.')).in_(
+        Eval('context', {}).get('groups', [])),
+    }
+# More are not asked about by name.
+MAX_LISTED = 20
+# With these the server has done nothing.
+_REFUSALS = (
+    orthanc.BadRequest, orthanc.Conflict, orthanc.ConnectionRefused,
+    orthanc.ConnectTimeout, orthanc.Forbidden, orthanc.HostNotFound,
+    orthanc.InvalidURL, orthanc.MethodNotAllowed, orthanc.Redirected,
+    orthanc.TLSError, orthanc.Unauthorized, orthanc.Unreachable)
+
+
+class Deletable:
+    """Mixin of what can be deleted on a server: a study or a series."""
+    __slots__ = ()
+
+    deleting_since = fields.DateTime("Deletion Asked at", readonly=True,
+        states={'invisible': ~Eval('deleting_since')},
+        help="When the server was asked to delete this. It did not confirm "
+        "it yet, the next synchronization shows whether it did.")
+    deleting_by = fields.Many2One(
+        'res.user', "Deletion Asked by", readonly=True,
+        states={'invisible': ~Eval('deleting_since')})
+    deleting_reason = fields.Text("Reason for Deletion", readonly=True,
+        states={'invisible': ~Eval('deleting_since')})
+
+    @classmethod
+    def _index_deletions(cls):
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(
+                table, (table.deleting_since, Index.Range()),
+                where=table.deleting_since != Null))
+
+    @property
+    def _deleted_study(self):
+        """The study that is, or whose series is, to be deleted."""
+        raise NotImplementedError
+
+    def delete_on_server(self, reason):
+        """Ask the server to delete this, and delete it here when it did.
+
+        It ends transactions: call it where nothing else is written.
+
+        :param str reason: why, for the access log
+        :return: the translated sentence on what happened
+        """
+        names = {
+            'record': self.rec_name,
+            'server': self._deleted_study.orthanc_server.label,
+            }
+        if not transact(lambda: self._announce(reason)):
+            return gettext('health_orthanc.msg_delete_final', **names)
+        try:
+            outcome = self._ask_server()
+        except _REFUSALS as error:
+            transact(lambda: self._forget([self]))
+            problem = error_text(error, names['server'])
+            return gettext('health_orthanc.msg_delete_refused',
+                problem=problem, **names)
+        except orthanc.OrthancError as error:
+            problem = error_text(error, names['server'])
+            return gettext('health_orthanc.msg_delete_unknown',
+                problem=problem, **names)
+        transact(lambda: self._drop([self], outcome))
+        return gettext(f'health_orthanc.msg_delete_{outcome}', **names)
+
+    def _announce(self, reason):
+        """Keep that the server is being asked, unless it must not be.
+
+        :return: whether it may be asked
+        """
+        current = type(self)(self.id)
+        result = current._deleted_study.imaging_test
+        if result and result.state == 'final':
+            return False
+        storage.set_values(type(self), [self.id],
+            deleting_since=now(), deleting_by=Transaction().user,
+            deleting_reason=reason)
+        return True
+
+    def _ask_server(self):
+        """Return done, or absent when the server did not have it."""
+        server = self._deleted_study.orthanc_server
+        level, uid = self._orthanc_level, self.orthanc_UID
+        with server.client() as client:
+            roll_back()
+            try:
+                client.delete(level, uid)
+            except orthanc.NotFound:
+                return 'absent'
+        return 'done'
+
+    @classmethod
+    def _forget(cls, records):
+        """Forget that servers were asked to delete records."""
+        storage.set_values(cls, [r.id for r in records],
+            deleting_since=None, deleting_by=None, deleting_reason=None)
+
+    @classmethod
+    def settle_deletions(cls, server, since):
+        """Finish what was left open, after the server was compared.
+
+        What it does not list was deleted, what it lists was not.
+
+        :param int server: id of the server
+        :param since: when the comparison began, datetime
+        """
+        found = cls.search([
+                (cls._server_field, '=', server),
+                ('deleting_since', '<=', since),
+                ])
+        gone = [r for r in found
+            if r.missing_since or r._deleted_study.missing_since]
+        cls._forget(set(found) - set(gone))
+        for record in gone:
+            with Transaction().set_user(record.deleting_by.id):
+                cls._drop([record], 'absent')
+
+    @classmethod
+    def _drop(cls, records, outcome):
+        """Delete records here, and keep in the access log what they were.
+
+        :param str outcome: done or absent
+        """
+        for record in cls.browse([r.id for r in records]):
+            details = '\n'.join(filter(None, [
+                        gettext(f'health_orthanc.msg_deleted_{outcome}',
+                            record=record.rec_name),
+                        record.deleting_reason, *record._kept()]))
+            note('delete', [record._deleted_study], details)
+            record._delete_rows()
+
+    def _kept(self):
+        """Return lines with what users had added, for the access log."""
+        raise NotImplementedError
+
+    def _delete_rows(self):
+        raise NotImplementedError
+
+
+def _labelled(record, *names):
+    """Return lines with the values of fields that are not empty."""
+    lines = []
+    for name in names:
+        value = getattr(record, name)
+        if value:
+            label = type(record).__names__(name)['field']
+            lines.append(f'{label}: {getattr(value, "rec_name", value)}')
+    return lines
+
+
+def _delete_series(series):
+    """Delete series with their instances, a few statements for thousands."""
+    pool = Pool()
+    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
+    Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
+    instances = [i.id for i in Instance.search(
+            [('series', 'in', [s.id for s in series])], order=[])]
+    storage.delete(Instance, instances)
+    Series.delete(series)
+
+
+class Study(Deletable, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+    _orthanc_level = 'studies'
+    _server_field = 'orthanc_server'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({'delete_study': _FOR_KEEPERS})
+        cls._index_deletions()
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_delete_study')
+    def delete_study(cls, studies):
+        pass
+
+    @property
+    def _deleted_study(self):
+        return self
+
+    def _kept(self):
+        lines = _labelled(
+            self, 'study_instance_UID', 'orthanc_UID', 'request',
+            'imaging_test', 'link_rule', 'merge_comment', 'notes')
+        for series in self.series:
+            if series.notes:
+                lines.append(f'{series.rec_name}: {series.notes}')
+        return lines
+
+    def _delete_rows(self):
+        """Delete the study, and leave a note with its result."""
+        Note = Pool().get('ir.note')
+        if self.imaging_test:
+            Note.create([{
+                        'resource': str(self.imaging_test),
+                        'message': gettext(
+                            'health_orthanc.msg_note_study_deleted',
+                            study=self.rec_name,
+                            reason=self.deleting_reason),
+                        }])
+        _delete_series(list(self.series))
+        type(self).delete([self])
+
+
+class StudySeries(Deletable, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study_series'
+    _orthanc_level = 'series'
+    _server_field = 'study.orthanc_server'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({'delete_series': _FOR_KEEPERS})
+        cls._index_deletions()
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_delete_series')
+    def delete_series(cls, series):
+        pass
+
+    @property
+    def _deleted_study(self):
+        return self.study
+
+    def _kept(self):
+        return _labelled(self, 'series_UID', 'orthanc_UID', 'notes')
+
+    def _delete_rows(self):
+        """Delete the series, and correct the totals of its study.
+
+        A server deletes a study with its last series. Here the study stays,
+        marked as missing, with what the users have added to it.
+        """
+        study = self.study
+        _delete_series([self])
+        left = [s for s in type(study)(study.id).series
+            if not s.missing_since]
+        values = {
+            'number_of_series': len(left),
+            'number_of_instances': sum(
+                s.number_of_instances or 0 for s in left),
+            'modalities': ', '.join(sorted({s.modality for s in left})),
+            }
+        if not left and not study.missing_since:
+            values['missing_since'] = now()
+        storage.set_values(type(study), [study.id], **values)
+
+
+class Server(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.orthanc.config'
+
+    @classmethod
+    @without_check_access
+    def sync_server(cls, server, *args, **kwargs):
+        run = super().sync_server(server, *args, **kwargs)
+        if run:
+            id_ = server.id
+            transact(lambda: cls._settle_deletions(id_, run))
+        return run
+
+    @classmethod
+    def _settle_deletions(cls, server, run):
+        """Finish the deletions that the server did not confirm."""
+        pool = Pool()
+        Run = pool.get('gnuhealth.orthanc.sync_run')
+        run = Run(run)
+        if run.state == 'done':
+            for name in ['study_series', 'study']:
+                Model = pool.get(f'gnuhealth.imaging_orthanc.{name}')
+                Model.settle_deletions(server, run.start)
+
+
+class DeleteStart(ModelView):
+    "Delete on the Server"
+    __name__ = 'gnuhealth.imaging_orthanc.delete.start'
+
+    question = fields.Text("Question", readonly=True)
+    reason = fields.Text("Reason", required=True,
+        help="Why it is deleted, kept in the access log.")
+
+
+class DeleteDone(ModelView):
+    "Deleted on the Server"
+    __name__ = 'gnuhealth.imaging_orthanc.delete.done'
+
+    outcome = fields.Text("Outcome", readonly=True)
+
+
+class Delete(Wizard):
+    "Delete on the Server"
+    __name__ = 'gnuhealth.imaging_orthanc.delete'
+
+    start = StateView('gnuhealth.imaging_orthanc.delete.start',
+        'health_orthanc.delete_start_view_form', [
+            Button("Keep", 'end', 'tryton-cancel', default=True),
+            Button("Delete", 'remove', 'tryton-delete',
+                states={'readonly': ~Bool(Eval('question'))}),
+            ])
+    remove = StateTransition()
+    done = StateView('gnuhealth.imaging_orthanc.delete.done',
+        'health_orthanc.delete_done_view_form', [
+            Button("Close", 'end', 'tryton-ok', default=True),
+            ])
+
+    @classmethod
+    def check_access(cls):
+        check_group(*KEEPERS)
+        super().check_access()
+
+    def _chosen(self):
+        """Return the studies or series, if the user may delete them."""
+        check_group(*KEEPERS)
+        if (not self.model or not issubclass(self.model, Deletable)
+                or not self.records):
+            raise NothingSelectedError(gettext(
+                    'health_orthanc.msg_nothing_selected'))
+        records = list(self.records)
+        check_read(records)
+        return records
+
+    def default_start(self, field_names):
+        records = self._chosen()
+        lines = [_question(r) for r in records[:MAX_LISTED]]
+        if len(records) > MAX_LISTED:
+            lines.append(gettext('health_orthanc.msg_delete_more',
+                    count=len(records) - MAX_LISTED))
+        lines.append(gettext('health_orthanc.msg_delete_for_ever'))
+        return {'question': '\n'.join(lines)}
+
+    def transition_remove(self):
+        records = self._chosen()
+        reason = (getattr(self.start, 'reason', None) or '').strip()
+        if not reason:
+            raise ReasonMissingError(gettext(
+                    'health_orthanc.msg_delete_reason_missing'))
+        self.done.outcome = '\n'.join(
+            r.delete_on_server(reason) for r in records)
+        return 'done'
+
+    def default_done(self, field_names):
+        return {'outcome': getattr(self.done, 'outcome', None)}
+
+
+def _question(record):
+    """Return the line that says what would be deleted."""
+    study = record._deleted_study
+    result = study.imaging_test
+    kind = 'study' if record == study else 'series'
+    text = gettext(f'health_orthanc.msg_delete_question_{kind}',
+        record=record.rec_name, study=study.rec_name,
+        server=study.orthanc_server.label,
+        images=record.number_of_instances or 0)
+    if result:
+        text += ' ' + gettext(
+            'health_orthanc.msg_delete_linked', result=result.rec_name)
+    return text

@@ -1,0 +1,442 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stores the PDF of final results in their studies, once for each revision,
+and again later when a server did not answer."""
+import datetime as dt
+import logging
+from contextlib import ExitStack
+
+from sql import Null
+from sql.aggregate import Count
+from sql.conditionals import Coalesce
+
+from trytond.exceptions import UserError
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval, If
+from trytond.transaction import Transaction, without_check_access
+
+from . import client as orthanc
+from . import storage
+from .access_log import note
+from .exceptions import error_text
+from .lease import now, roll_back, transact
+
+logger = logging.getLogger(__name__)
+
+# How long one attempt may take before another process tries.
+CLAIMED = dt.timedelta(minutes=15)
+# After so many refusals a person has to look; a server that is down refuses
+# nothing.
+MAX_ATTEMPTS = 20
+SERIES_NUMBER = 9000
+_REPORT = 'patient.imaging_report_results'
+
+
+class StoredReport(ModelSQL, ModelView):
+    "Report on an Orthanc Server"
+    __name__ = 'gnuhealth.orthanc.report'
+
+    result = fields.Many2One(
+        'gnuhealth.imaging.test.result', "Result", required=True,
+        readonly=True, ondelete='CASCADE')
+    revision = fields.Integer("Revision", required=True, readonly=True)
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", required=True,
+        readonly=True, ondelete='CASCADE')
+    state = fields.Selection([
+            ('waiting', "Waiting"),
+            ('stored', "Stored"),
+            ('superseded', "Superseded"),
+            ('failed', "Failed"),
+            ], "State", required=True, readonly=True, sort=False)
+    orthanc_UID = fields.Char("Orthanc ID", readonly=True)
+    stored_at = fields.DateTime("Stored at", readonly=True)
+    attempts = fields.Integer("Attempts", readonly=True)
+    claimed_until = fields.DateTime("Claimed until", readonly=True)
+    error = fields.Text("Error", readonly=True,
+        states={'invisible': ~Eval('error')})
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('once', Unique(table, table.result, table.revision, table.study),
+                'health_orthanc.msg_report_once'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.study, Index.Equality())),
+                Index(table, (table.orthanc_UID, Index.Equality())),
+                Index(table, (table.state, Index.Equality())),
+                })
+        cls._order = [('id', 'DESC')]
+        cls._buttons.update({
+                'retry': {
+                    'invisible': Eval('state') != 'failed',
+                    'depends': ['state'],
+                    },
+                })
+
+    @staticmethod
+    def default_state():
+        return 'waiting'
+
+    @staticmethod
+    def default_attempts():
+        return 0
+
+    def get_rec_name(self, name):
+        return self.title
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state') == 'failed', 'danger',
+                    If(Eval('state') == 'waiting', 'warning', ''))),
+            ]
+
+    @property
+    def title(self):
+        """The name of the report on the server, in ASCII (VR LO), which tells
+        it from all others of its study."""
+        number = self.result.number or ''
+        if not (number.isascii() and number.isprintable()):
+            number = str(self.result.id)
+        return f'Imaging report {number[:32]} revision {self.revision}'
+
+    @classmethod
+    @ModelView.button
+    def retry(cls, reports):
+        """Try again to store reports, in the background."""
+        cls.write(reports, {'state': 'waiting', 'attempts': 0})
+        cls.__queue__.send(reports)
+
+    @classmethod
+    @without_check_access
+    def announce(cls, results):
+        """Store the reports of final results where they shall be, in the
+        background.
+
+        :param results: records of results
+        """
+        reports = cls._prepare(results)
+        if reports:
+            cls.__queue__.send(reports)
+
+    @classmethod
+    def _prepare(cls, results):
+        """Return new records for the reports of results that shall be stored.
+        """
+        wanted = {
+            (result.id, result.revision or 0, study.id)
+            for result in results for study in result.orthanc_studies
+            if study.takes_report_of(result)}
+        known = {
+            (r.result.id, r.revision, r.study.id) for r in cls.search([
+                    ('result', 'in', [result.id for result in results])])}
+        return cls.create([
+                {'result': result, 'revision': revision, 'study': study}
+                for result, revision, study in sorted(wanted - known)])
+
+    @classmethod
+    @without_check_access
+    def catch_up(cls, server):
+        """Store the reports that a server does not have yet, those of studies
+        that were linked late among them. It ends transactions.
+
+        :param server: record
+        """
+        late = cls._late_results(server)
+        if late:
+            transact(lambda: cls._prepare(late))
+        cls.send(cls.search([
+                    ('study.orthanc_server', '=', server.id),
+                    ('state', '=', 'waiting'),
+                    ]))
+
+    @classmethod
+    def _late_results(cls, server):
+        """Return final results without a record for one of their studies."""
+        pool = Pool()
+        Result = pool.get('gnuhealth.imaging.test.result')
+        study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+        result, report = Result.__table__(), cls.__table__()
+        query = study.join(
+            result, condition=study.imaging_test == result.id).join(
+            report, 'LEFT', condition=(report.study == study.id)
+            & (report.result == result.id)
+            & (report.revision == Coalesce(result.revision, 0)))
+        rows = storage.execute(query.select(
+                result.id,
+                where=(study.orthanc_server == server.id)
+                & (study.missing_since == Null)
+                & (result.state == 'final')
+                & (result.signed_at >= server.store_reports_since)
+                & (report.id == Null)))
+        return Result.browse(sorted({id_ for id_, in rows}))
+
+    @classmethod
+    @without_check_access
+    def send(cls, reports):
+        """Store reports that wait. It ends transactions.
+
+        :param reports: records
+        """
+        by_server = {}
+        for report in reports:
+            if report.state == 'waiting':
+                by_server.setdefault(
+                    report.study.orthanc_server, []).append(report.id)
+        for server, ids in by_server.items():
+            cls._send_to(server, ids)
+
+    @classmethod
+    def _send_to(cls, server, ids):
+        """Store reports on one server, as long as it answers."""
+        label = server.label
+        try:
+            with server.client() as client:
+                client.system()
+                for id_ in ids:
+                    cls(id_)._send(client, label)
+        except orthanc.OrthancError as error:
+            logger.info("no reports for server %s: %s",
+                server.id, error.reason)
+            text = error_text(error, label)
+        except UserError as error:
+            text = error.message
+        else:
+            return
+        roll_back()
+        transact(lambda: storage.set_values(cls,
+                [r.id for r in cls.search([
+                            ('id', 'in', ids), ('state', '=', 'waiting')])],
+                error=text, claimed_until=None))
+
+    def _send(self, client, label):
+        """Store the report.
+
+        :raises OrthancError: the server does not answer any more
+        """
+        if not transact(self._claim):
+            return
+        values = {'claimed_until': None, 'error': None}
+        try:
+            values['orthanc_UID'] = self._store(client)
+        except (orthanc.BadRequest, orthanc.Conflict, orthanc.NotFound,
+                orthanc.ServerError, orthanc.UploadTooLarge) as error:
+            values['error'] = error_text(error, label)
+        except UserError as error:
+            values['error'] = error.message
+        roll_back()
+        transact(lambda: self._finish(values))
+
+    def _claim(self):
+        """Take the report for this process, unless it is another's or need
+        not be stored any more.
+
+        :return: whether it is to be stored now
+        """
+        if not self.study.takes_report_of(self.result, self.revision):
+            if not self.study.missing_since:
+                storage.set_values(
+                    type(self), [self.id], state='superseded')
+            return False
+        table = self.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.update(
+                [table.claimed_until, table.attempts],
+                [now() + CLAIMED, table.attempts + 1],
+                where=(table.id == self.id) & (table.state == 'waiting')
+                & ((table.claimed_until == Null)
+                    | (table.claimed_until < now()))))
+        return cursor.rowcount == 1
+
+    def _store(self, client):
+        """Return the Orthanc id of the stored instance."""
+        content = self._render()
+        title, study = self.title, self.study.orthanc_UID
+        number = str(SERIES_NUMBER + self.revision)
+        roll_back()
+        # It may be there since an attempt whose answer never came.
+        for series in client.bulk('series', [study], source='studies'):
+            tags = series.get('MainDicomTags') or {}
+            if tags.get('SeriesDescription') == title:
+                return next(iter(series.get('Instances') or []), None)
+        return client.store_pdf(study, content, {
+                'Modality': 'DOC',
+                'SeriesDescription': title,
+                'SeriesNumber': number,
+                'InstanceNumber': '1',
+                'DocumentTitle': title,
+                'ConversionType': 'WSD',
+                'BurnedInAnnotation': 'YES',
+                })
+
+    def _render(self):
+        """Return the PDF, in the language of who signed it.
+
+        :raises UserError: there is none
+        """
+        pool = Pool()
+        Report = pool.get(_REPORT, type='report')
+        User = pool.get('res.user')
+        professional = self.result.signed_by
+        user = professional.party.internal_user if professional else None
+        with ExitStack() as stack:
+            transaction = Transaction()
+            if user:
+                stack.enter_context(transaction.set_user(user.id))
+                stack.enter_context(transaction.set_context(
+                        User.get_preferences(context_only=True)))
+            stack.enter_context(without_check_access())
+            try:
+                _, content, _, _ = Report.execute([self.result.id], {})
+            except UserError:
+                raise
+            except Exception as error:
+                # What LibreOffice and a changed template may raise.
+                logger.error("report %s was not made: %s",
+                    self.id, type(error).__name__)
+                content = b''
+        if not bytes(content[:5]) == b'%PDF-':
+            raise UserError(gettext('health_orthanc.msg_report_no_pdf'))
+        return bytes(content)
+
+    def _finish(self, values):
+        if values.get('orthanc_UID'):
+            values = {**values, 'state': 'stored', 'stored_at': now()}
+            note('report', [self.study], self.title)
+        elif self.attempts >= MAX_ATTEMPTS:
+            values = {**values, 'state': 'failed'}
+        storage.set_values(type(self), [self.id], **values)
+
+
+class Study(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+
+    def takes_report_of(self, result, revision=None):
+        """Return whether the report of a result belongs into this study.
+
+        :param revision: of the report, by default that of the result
+        """
+        server = self.orthanc_server
+        return bool(
+            result.state == 'final'
+            and self.imaging_test == result
+            and self.patient == result.patient
+            and not self.missing_since
+            and server.store_reports
+            and server.store_reports_since
+            and result.signed_at
+            and result.signed_at >= server.store_reports_since
+            and revision in {None, result.revision or 0})
+
+
+class Result(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.result'
+
+    stored_reports = fields.One2Many(
+        'gnuhealth.orthanc.report', 'result', "Reports on Servers",
+        readonly=True, states={'invisible': ~Eval('stored_reports', [])})
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        StoredReport = Pool().get('gnuhealth.orthanc.report')
+        actions = iter(args)
+        signed = [
+            result for results, values in zip(actions, actions)
+            if values.get('state') == 'final' for result in results]
+        if signed:
+            StoredReport.announce(cls.browse(signed))
+
+    @classmethod
+    def copy(cls, results, default=None):
+        default = {} if default is None else default.copy()
+        default.setdefault('stored_reports', None)
+        return super().copy(results, default=default)
+
+
+class Request(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.request'
+
+    @classmethod
+    def get_number_of_images(cls, requests, name):
+        """Return the number of images, without the stored reports."""
+        counts = super().get_number_of_images(requests, name)
+        for request, reports in cls._stored_reports(requests):
+            counts[request] -= reports
+        return counts
+
+    @classmethod
+    def _stored_reports(cls, requests):
+        pool = Pool()
+        study, series, instance, report = [
+            pool.get(name).__table__() for name in [
+                'gnuhealth.imaging_orthanc.study',
+                'gnuhealth.imaging_orthanc.study_series',
+                'gnuhealth.imaging_orthanc.series_instances',
+                'gnuhealth.orthanc.report']]
+        query = report.join(study, condition=report.study == study.id).join(
+            series, condition=series.study == study.id).join(
+            instance, condition=(instance.series == series.id)
+            & (instance.orthanc_UID == report.orthanc_UID))
+        return storage.execute(query.select(
+                study.request, Count(instance.id),
+                where=study.request.in_([r.id for r in requests])
+                & (study.missing_since == Null)
+                & (series.missing_since == Null),
+                group_by=study.request))
+
+
+class Server(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.orthanc.config'
+
+    store_reports = fields.Boolean("Store Reports",
+        help="Store the PDF of final results in their studies on this "
+        "server, from now on.")
+    store_reports_since = fields.DateTime("Store Reports since",
+        readonly=True, states={'invisible': ~Eval('store_reports')})
+
+    @staticmethod
+    def default_store_reports():
+        return False
+
+    @classmethod
+    def create(cls, vlist):
+        return super().create([cls._dated(v) for v in vlist])
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        args = []
+        for servers, values in zip(actions, actions):
+            new = [
+                s for s in servers
+                if values.get('store_reports') and not s.store_reports]
+            if new:
+                args.extend((new, cls._dated(values)))
+                servers = [s for s in servers if s not in new]
+            if servers or not new:
+                args.extend((servers, values))
+        super().write(*args)
+
+    @classmethod
+    def _dated(cls, values):
+        if not values.get('store_reports'):
+            return values
+        return {**values, 'store_reports_since': now()}
+
+    @classmethod
+    @without_check_access
+    def sync_server(cls, server, *args, **kwargs):
+        StoredReport = Pool().get('gnuhealth.orthanc.report')
+        run = super().sync_server(server, *args, **kwargs)
+        server = cls(server.id)
+        if run and server.store_reports and server.validated:
+            StoredReport.catch_up(server)
+        return run

@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fetches pictures of instances from their servers, in a bounded time."""
+import logging
+import time
+from typing import NamedTuple
+
+from trytond.config import config
+from trytond.i18n import gettext
+from trytond.transaction import Transaction
+
+from . import client as orthanc
+from . import pictures
+from .exceptions import error_text
+
+logger = logging.getLogger(__name__)
+
+# Seconds and bytes for all pictures that are fetched at once.
+SECONDS = 10
+MAX_BYTES = 20 * 2 ** 20
+# Who needs longer for one picture is taken for silent, in seconds.
+PATIENCE = 1
+
+cache = pictures.Cache(
+    config.getint('health_orthanc', 'preview_cache', default=64) * 2 ** 20)
+
+# What is wrong with one instance says nothing about the next one.
+_OF_THE_INSTANCE = (
+    orthanc.AnswerTooLarge, orthanc.BadAnswer, orthanc.BadRequest,
+    orthanc.NotFound, orthanc.ServerError, orthanc.UnsupportedMedia)
+
+
+class Picture(NamedTuple):
+    """A picture of an instance.
+
+    :ivar content: bytes
+    :ivar media_type: image/png or image/jpeg
+    :ivar window: center and width, or None
+    """
+    content: bytes
+    media_type: str
+    window: tuple
+
+
+class Gallery:
+    """Fetches pictures of some instances, used in a with statement.
+
+    All of them together take a bounded time and number of bytes, and a server
+    that does not answer is asked once.
+
+    :param seconds: for all pictures
+    :param bool hurried: whether servers that were silent a moment ago are
+        left alone
+    """
+
+    def __init__(self, seconds=SECONDS, hurried=False):
+        self._end = time.monotonic() + seconds
+        self._bytes = MAX_BYTES
+        self._hurried = hurried
+        self._clients = {}
+        self._silent = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for client in self._clients.values():
+            client.close()
+
+    def picture(self, instance, frame=0, window=None, side=None):
+        """Return the Picture of an instance.
+
+        :param instance: record
+        :param int frame: from 0
+        :param window: center and width, None for that of the file or of the
+            modality
+        :param side: what width and height must not exceed, in pixels
+        :raises OrthancError: the server has no picture or does not answer
+        """
+        study = instance.series.study
+        server = study.orthanc_server
+        key = (Transaction().database.name, server.id, server.domain)
+        error = self._silent.get(key)
+        if not error and self._hurried:
+            error = cache.silent(key)
+        if error:
+            raise error()
+        started = time.monotonic()
+        try:
+            return self._picture(instance, frame, window, side, server, key)
+        except _OF_THE_INSTANCE:
+            raise
+        except orthanc.OrthancError as exception:
+            self._silent[key] = type(exception)
+            # Others need not hear that there was no time left here.
+            if (not isinstance(exception, orthanc.Timeout)
+                    or time.monotonic() - started >= PATIENCE):
+                cache.silent(key, type(exception))
+            raise
+
+    def _picture(self, instance, frame, window, side, server, key):
+        key += (instance.orthanc_UID, frame)
+        about = self._about(instance, frame, server, key)
+        if about.kind:
+            raise pictures.NothingToShow(about.kind)
+        window = window or about.window
+        found = cache.picture(key + (window, side))
+        if not found:
+            found = self._fetch(instance, frame, window, side, server, about)
+            cache.picture(key + (window, side), found)
+        return Picture(*found, window)
+
+    def _about(self, instance, frame, server, key):
+        about = cache.facts(key)
+        if about:
+            return about
+        modality = instance.series.modality
+        tags = {}
+        try:
+            tags = self._client(server).tags(instance.orthanc_UID)
+        except (orthanc.AnswerTooLarge, orthanc.ServerError) as error:
+            logger.info("no attributes: %s", error.reason)
+        return cache.facts(key, pictures.about(tags, modality, frame))
+
+    def _fetch(self, instance, frame, window, side, server, about):
+        size = None
+        if window and side and max(about.rows, about.columns) > side:
+            size = side, side
+        try:
+            content, _ = self._client(server).preview(
+                instance.orthanc_UID, frame, window, size)
+        except orthanc.NoFrame:
+            raise
+        except orthanc.NoPicture as error:
+            raise pictures.NothingToShow('codec', status=error.status)
+        self._bytes -= len(content)
+        return pictures.check(content, side)
+
+    def _client(self, server):
+        """Return the client of a server, with the time that is left."""
+        if server.id not in self._clients:
+            self._clients[server.id] = server.client()
+        client = self._clients[server.id]
+        left = self._end - time.monotonic()
+        if left <= 0 or self._bytes <= 0:
+            raise orthanc.TooSlow
+        client.max_bytes = MAX_BYTES
+        client.total_timeout = left
+        client.read_timeout = min(server.read_timeout, left)
+        client.connect_timeout = min(server.connect_timeout, left)
+        return client
+
+
+def sentence(error, server):
+    """Return the translated sentence that says why there is no picture.
+
+    :param error: OrthancError
+    :param server: record
+    """
+    if isinstance(error, pictures.NothingToShow):
+        return gettext(f'health_orthanc.msg_no_picture_{error.kind}',
+            server=server.label)
+    return error_text(error, server.label)

@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be shown of a DICOM instance and how: its window, its frames, why
+there is no picture; and the check that a server sent a real one."""
+import io
+import math
+import threading
+from typing import NamedTuple
+
+from cachetools import LRUCache, TTLCache
+from PIL import Image
+
+from .client_errors import BadAnswer, NoPicture
+
+#: The windows of modalities whose files may tell none, in Hounsfield units:
+#: soft tissue. Without it a CT is black.
+WINDOWS = {'CT': (40.0, 400.0)}
+#: Modalities of documents, plans and signals, which have no pixels.
+WITHOUT_PICTURES = frozenset({
+    'AU', 'DOC', 'ECG', 'EPS', 'FID', 'HD', 'KO', 'PLAN', 'PR', 'REG',
+    'RESP', 'RTPLAN', 'RTRECORD', 'RTSTRUCT', 'SR'})
+#: What a picture may have; more would take gigabytes to unpack.
+MAX_PIXELS = 64 * 1000 ** 2
+FORMATS = ['JPEG', 'PNG']
+_GREY = {'MONOCHROME1', 'MONOCHROME2', ''}
+
+# SOP classes (0008,0016) below DICOM PS3.4, B.5, the first that fits wins.
+_ROOT = '1.2.840.10008.5.1.4.1.1.'
+_KINDS = [
+    ('document', ['104.']),
+    ('report', ['88.']),
+    ('plan', ['481.3', '481.4', '481.5', '481.6', '481.7', '481.8', '481.9']),
+    ('video', ['77.1.1.1', '77.1.2.1', '77.1.4.1']),
+    ('signal', ['9.']),
+    ]
+#: Why there is no picture: what the instance is, that it has no pixels, or
+#: that the server cannot decode them.
+KINDS = [*(kind for kind, _ in _KINDS), 'no_pixels', 'codec']
+
+
+class NothingToShow(NoPicture):
+    """There is no picture, and it is known why.
+
+    :ivar kind: among KINDS
+    """
+
+    def __init__(self, kind, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+
+
+class About(NamedTuple):
+    """What an instance says about its pictures.
+
+    :ivar kind: among KINDS, None when it may have a picture
+    :ivar window: center and width, None when none is needed
+    :ivar rows: of a picture, 0 when it is not known
+    :ivar columns: of a picture, 0 when it is not known
+    """
+    kind: str = None
+    window: tuple = None
+    rows: int = 0
+    columns: int = 0
+
+
+def about(tags, modality=None, frame=0):
+    """Return what is known of an instance, About.
+
+    :param tags: its attributes by keyword, as Orthanc simplifies them
+    :param modality: Modality (0008,0060), for the default window
+    :param frame: the frame whose window is wanted, from 0
+    """
+    window = None
+    if _text(tags.get('PhotometricInterpretation')) in _GREY:
+        window = _window(tags, frame)
+        if not window and _integer(tags.get('BitsStored')) != 8:
+            window = WINDOWS.get(modality)
+    return About(
+        kind_of(tags), window,
+        _integer(tags.get('Rows')) or 0, _integer(tags.get('Columns')) or 0)
+
+
+def kind_of(tags):
+    """Return why an instance has no picture, None when it may have one.
+
+    :param tags: its attributes by keyword
+    """
+    sop_class = _text(tags.get('SOPClassUID'))
+    if sop_class.startswith(_ROOT):
+        for kind, classes in _KINDS:
+            if any(_is_below(sop_class[len(_ROOT):], c) for c in classes):
+                return kind
+    if tags and 'Rows' not in tags:
+        return 'no_pixels'
+    return None
+
+
+def _is_below(uid, prefix):
+    return uid == prefix or uid.startswith(prefix.rstrip('.') + '.')
+
+
+def _window(tags, frame):
+    """Return center and width that the file gives for a frame, or None.
+
+    Enhanced instances have it in their functional groups (PS3.3,
+    C.7.6.16.2.10): those of the frame, or those that all frames share.
+    """
+    groups = [
+        tags,
+        _item(tags.get('PerFrameFunctionalGroupsSequence'), frame),
+        _item(tags.get('SharedFunctionalGroupsSequence'), 0),
+        ]
+    for group in groups:
+        for item in [group, _item(group.get('FrameVOILUTSequence'), 0)]:
+            center = _number(item.get('WindowCenter'))
+            width = _number(item.get('WindowWidth'))
+            if center is not None and width is not None and width >= 1:
+                return center, width
+    return None
+
+
+def _item(sequence, index):
+    if not isinstance(sequence, list) or index >= len(sequence):
+        return {}
+    return sequence[index] if isinstance(sequence[index], dict) else {}
+
+
+def _text(value):
+    return value.strip() if isinstance(value, str) else ''
+
+
+def _number(value):
+    "Return the first number of a value (VR DS), None when there is none."
+    try:
+        number = float(_text(value).split('\\')[0])
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _integer(value):
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def check(content, side=None):
+    """Return a picture that a server sent: bytes and its media type.
+
+    :param content: the bytes
+    :param side: what width and height must not exceed, None: no limit
+    :raises BadAnswer: it is no picture that can be shown
+    """
+    picture = None
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height <= MAX_PIXELS:
+                image.load()
+                picture = image
+    except Exception:
+        # Decoders raise nearly anything on damaged files.
+        picture = None
+    if picture is None:
+        raise BadAnswer("The answer is no picture that can be shown.")
+    if side and max(picture.size) > side:
+        return _smaller(picture, side), 'image/png'
+    return content, f'image/{picture.format.lower()}'
+
+
+def _smaller(image, side):
+    if image.mode not in {'L', 'RGB'}:
+        image = image.convert('RGB')
+    image.thumbnail((side, side))
+    content = io.BytesIO()
+    image.save(content, 'PNG')
+    return content.getvalue()
+
+
+class Cache:
+    """Keeps pictures, for all threads of the process.
+
+    :param size: how many bytes of pictures are kept
+    :param seconds: how long they are kept
+    :param silence: for how many seconds a server that did not answer is left
+        alone
+    """
+
+    def __init__(self, size, seconds=600, silence=20):
+        self._lock = threading.Lock()
+        self._pictures = TTLCache(
+            size, seconds, getsizeof=lambda picture: len(picture[0]))
+        self._facts = LRUCache(2000)
+        self._silent = TTLCache(100, silence)
+
+    def picture(self, key, picture=None):
+        """Return the picture of a key, None when it is not kept.
+
+        :param picture: what to keep: bytes and media type
+        """
+        return self._kept(self._pictures, key, picture)
+
+    def facts(self, key, about=None):
+        "Return the About of a key, None when it is not kept."
+        return self._kept(self._facts, key, about)
+
+    def silent(self, server, error=None):
+        "Return the error of a server that did not answer a moment ago."
+        return self._kept(self._silent, server, error)
+
+    def _kept(self, cache, key, value):
+        with self._lock:
+            if value is None:
+                return cache.get(key)
+            if cache.getsizeof(value) <= cache.maxsize:
+                cache[key] = value
+            return value
+
+    def clear(self):
+        "Forget everything."
+        with self._lock:
+            for cache in [self._pictures, self._facts, self._silent]:
+                cache.clear()

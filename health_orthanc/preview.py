@@ -1,0 +1,391 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of instances on the screen: the preview with frames and window,
+and thumbnails."""
+import logging
+import math
+
+from sql.functions import CharLength
+
+from trytond.exceptions import UserError
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.common import check_read
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from . import client as orthanc
+from .access_log import USERS, check_group, note
+from .exceptions import NoPictureError, NothingSelectedError
+from .gallery import Gallery, sentence
+from .pictures import WITHOUT_PICTURES
+
+logger = logging.getLogger(__name__)
+
+# Seconds for all thumbnails of a list, which nobody waits for.
+THUMBNAIL_SECONDS = 5
+MAX_THUMBNAILS = 50
+THUMBNAIL_SIDE = 96
+# What a preview has at most, in pixels. A report gets all of them.
+SIDE = 1024
+
+_MODELS = {
+    'gnuhealth.imaging_orthanc.study',
+    'gnuhealth.imaging_orthanc.study_series',
+    'gnuhealth.imaging_orthanc.series_instances'}
+
+
+class Study(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({'preview': {}})
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_preview')
+    def preview(cls, studies):
+        pass
+
+    def first_instance(self):
+        """Return the instance to show first, None when there is none."""
+        series = [s for s in self.series if not s.missing_since]
+        series.sort(key=lambda s: s.modality in WITHOUT_PICTURES)
+        for one in series:
+            instance = one.first_instance()
+            if instance:
+                return instance
+
+
+class StudySeries(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study_series'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({'preview': {}})
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_preview')
+    def preview(cls, series):
+        pass
+
+    @classmethod
+    def order_series_number(cls, tables):
+        table, _ = tables[None]
+        return [CharLength(table.series_number), table.series_number]
+
+    def instances_in_order(self, limit=None):
+        """Return the instances, for a series of thousands without reading
+        more than their ids."""
+        Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+        return Instance.search([('series', '=', self.id)], limit=limit)
+
+    def first_instance(self):
+        """Return the first instance, None when there is none."""
+        return next(iter(self.instances_in_order(limit=1)), None)
+
+    def neighbour(self, step):
+        """Return the next series of the study, or the one before.
+
+        :param int step: 1 or -1
+        """
+        all_ = [s for s in self.study.series
+            if s == self or not s.missing_since]
+        index = all_.index(self) + step
+        return all_[index] if 0 <= index < len(all_) else None
+
+
+class SeriesInstance(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.series_instances'
+
+    image = fields.Function(fields.Binary("Image"), 'get_picture')
+    no_image = fields.Function(fields.Text("No Image",
+            states={'invisible': ~Eval('no_image')}),
+        'get_picture')
+    thumbnail = fields.Function(fields.Binary("Thumbnail"), 'get_thumbnail')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({'preview': {}})
+
+    def first_instance(self):
+        """Return itself, as what a preview begins with."""
+        return self
+
+    @classmethod
+    def get_picture(cls, instances, names):
+        """Return the pictures, and why there is none."""
+        found = {name: dict.fromkeys(i.id for i in instances)
+            for name in ['image', 'no_image']}
+        with Gallery() as gallery:
+            for instance in instances:
+                try:
+                    picture = gallery.picture(instance)
+                except orthanc.OrthancError as error:
+                    found['no_image'][instance.id] = sentence(
+                        error, instance.series.study.orthanc_server)
+                except UserError as error:
+                    found['no_image'][instance.id] = error.message
+                else:
+                    found['image'][instance.id] = fields.Binary.cast(
+                        picture.content)
+        if 'image' in names:
+            cls._note_views(instances, found['image'])
+        return {name: found[name] for name in names}
+
+    @classmethod
+    def get_thumbnail(cls, instances, name):
+        """Return small pictures of the first instances, as far as there is
+        time."""
+        found = dict.fromkeys(i.id for i in instances)
+        with Gallery(THUMBNAIL_SECONDS, hurried=True) as gallery:
+            for instance in instances[:MAX_THUMBNAILS]:
+                if instance.series.modality in WITHOUT_PICTURES:
+                    continue
+                try:
+                    picture = gallery.picture(instance, side=THUMBNAIL_SIDE)
+                except (orthanc.OrthancError, UserError) as error:
+                    logger.info("no thumbnail: %s", type(error).__name__)
+                else:
+                    found[instance.id] = fields.Binary.cast(picture.content)
+        cls._note_views(instances, found)
+        return found
+
+    @classmethod
+    def _note_views(cls, instances, found):
+        """Keep who saw which of the pictures.
+
+        :param found: dict of pictures by the id of the instance
+        """
+        by_study = {}
+        for instance in instances:
+            if found[instance.id]:
+                by_study.setdefault(instance.series.study, []).append(instance)
+        for study, seen in by_study.items():
+            note('view', [study], seen[0].position_text() if len(seen) == 1
+                else gettext('health_orthanc.msg_viewed', count=len(seen)))
+
+    def position_text(self, frame=None):
+        """Return which image of the study this is, for people.
+
+        :param frame: the number of the frame from 1, or None
+        """
+        parts = [self.series.rec_name]
+        if self.instance_number is not None:
+            parts.append(gettext(
+                    'health_orthanc.msg_label_instance_number',
+                    number=self.instance_number))
+        if frame:
+            parts.append(gettext(
+                    'health_orthanc.msg_label_frame', number=frame))
+        return ', '.join(parts)
+
+    def neighbour(self, step):
+        """Return the next instance of the study, or the one before; None at
+        the end.
+
+        :param int step: 1 or -1
+        """
+        series, found = self.series, self.series.instances_in_order()
+        index = found.index(self) + step
+        while not 0 <= index < len(found):
+            series = series.neighbour(step)
+            if not series:
+                return None
+            found = series.instances_in_order()
+            index = 0 if step > 0 else len(found) - 1
+        return found[index]
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_preview')
+    def preview(cls, instances):
+        pass
+
+
+class PreviewShow(ModelView):
+    "Preview"
+    __name__ = 'gnuhealth.imaging_orthanc.preview.show'
+
+    instance = fields.Many2One(
+        'gnuhealth.imaging_orthanc.series_instances', "Image",
+        states={'invisible': True})
+    series = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study_series', "Series", readonly=True)
+    position = fields.Char("Image", readonly=True)
+    frame = fields.Integer("Frame",
+        states={'invisible': Eval('number_of_frames', 1) <= 1})
+    number_of_frames = fields.Integer("Frames", readonly=True,
+        states={'invisible': Eval('number_of_frames', 1) <= 1})
+    window_center = fields.Float("Window Center",
+        help="Empty both for the window of the file.")
+    window_width = fields.Float("Window Width",
+        help="Empty both for the window of the file.")
+    shown_center = fields.Float("Default Window Center", readonly=True,
+        states={'invisible': True})
+    shown_width = fields.Float("Default Window Width", readonly=True,
+        states={'invisible': True})
+    picture = fields.Binary("Picture", readonly=True,
+        states={'invisible': ~Eval('has_picture')})
+    has_picture = fields.Boolean("Has Picture", readonly=True,
+        states={'invisible': True})
+    message = fields.Text("Message", readonly=True,
+        states={'invisible': ~Eval('message')})
+
+
+class Preview(Wizard):
+    "Preview"
+    __name__ = 'gnuhealth.imaging_orthanc.preview'
+    start_state = 'open_'
+
+    open_ = StateTransition()
+    show = StateView('gnuhealth.imaging_orthanc.preview.show',
+        'health_orthanc.preview_show_view_form', [
+            Button("Close", 'end', 'tryton-close'),
+            Button("Previous", 'previous', 'tryton-arrow-left'),
+            Button("Next", 'next_', 'tryton-arrow-right'),
+            Button("Add to Report", 'attach', 'tryton-attach',
+                states={'invisible': ~Eval('has_picture')}),
+            Button("Show", 'again', 'tryton-refresh', default=True),
+            ])
+    previous = StateTransition()
+    next_ = StateTransition()
+    attach = StateTransition()
+    again = StateTransition()
+
+    @classmethod
+    def check_access(cls):
+        check_group(*USERS)
+        super().check_access()
+
+    def transition_open_(self):
+        if (not self.model or self.model.__name__ not in _MODELS
+                or not self.record):
+            raise NothingSelectedError(gettext(
+                    'health_orthanc.msg_nothing_selected'))
+        instance = self.record.first_instance()
+        if not instance:
+            raise NoPictureError(gettext(
+                    'health_orthanc.msg_no_images',
+                    record=self.record.rec_name))
+        self._go_to(instance)
+        return 'show'
+
+    def transition_previous(self):
+        return self._step(-1)
+
+    def transition_next_(self):
+        return self._step(1)
+
+    def transition_again(self):
+        self.show.message = None
+        return 'show'
+
+    def transition_attach(self):
+        instance = self._instance()
+        type(instance).attach_pictures([
+                (instance, self._frame(instance), self._window())])
+        self.show.message = gettext('health_orthanc.msg_added_to_report',
+            result=instance.series.study.imaging_test.rec_name)
+        return 'show'
+
+    def _step(self, step):
+        """Go to the next frame or image, or to the one before."""
+        instance = self._instance()
+        frame = self._frame(instance) + step
+        if 1 <= frame <= (instance.number_of_frames or 1):
+            self._go_to(instance, frame)
+            return 'show'
+        neighbour = instance.neighbour(step)
+        if neighbour:
+            last = neighbour.number_of_frames or 1
+            self._go_to(neighbour, 1 if step > 0 else last)
+        else:
+            self.show.message = gettext('health_orthanc.msg_no_more_images')
+        return 'show'
+
+    def _go_to(self, instance, frame=1):
+        show = self.show
+        before = getattr(show, 'instance', None)
+        if not before or before.series != instance.series:
+            show.window_center = show.window_width = None
+        show.instance = instance
+        show.frame = frame
+        show.message = None
+
+    def _instance(self):
+        """Return the instance that the client sent back, if its user may see
+        it, and forget the picture that came with it."""
+        self.show.picture = None
+        instance = getattr(self.show, 'instance', None)
+        if not instance:
+            raise NothingSelectedError(gettext(
+                    'health_orthanc.msg_nothing_selected'))
+        check_read([instance])
+        return instance
+
+    def _frame(self, instance):
+        """Return the number of the wanted frame, from 1."""
+        frame = getattr(self.show, 'frame', None) or 1
+        return min(max(frame, 1), instance.number_of_frames or 1)
+
+    def _window(self):
+        """Return the window that the user chose, None when it is the default
+        that was shown."""
+        center, width, *shown = [
+            getattr(self.show, name, None) for name in [
+                'window_center', 'window_width', 'shown_center',
+                'shown_width']]
+        if None in {center, width} or [center, width] == shown:
+            return None
+        if math.isfinite(center) and math.isfinite(width):
+            return center, max(width, 1)
+
+    def default_show(self, field_names):
+        instance = self._instance()
+        frame = self._frame(instance)
+        values = {
+            'instance': instance.id,
+            'series': instance.series.id,
+            'frame': frame,
+            'number_of_frames': instance.number_of_frames or 1,
+            'position': self._position(instance),
+            'message': getattr(self.show, 'message', None),
+            'has_picture': False,
+            }
+        return {**values, **self._picture_values(instance, frame)}
+
+    @staticmethod
+    def _position(instance):
+        found = instance.series.instances_in_order()
+        return gettext('health_orthanc.msg_position',
+            index=found.index(instance) + 1, count=len(found))
+
+    def _picture_values(self, instance, frame):
+        chosen = self._window()
+        try:
+            with Gallery() as gallery:
+                picture = gallery.picture(instance, frame - 1, chosen, SIDE)
+        except orthanc.OrthancError as error:
+            server = instance.series.study.orthanc_server
+            center, width = chosen or (None, None)
+            return {
+                'message': sentence(error, server),
+                'window_center': center,
+                'window_width': width,
+                }
+        note('view', [instance.series.study], instance.position_text(
+                frame if (instance.number_of_frames or 1) > 1 else None))
+        center, width = picture.window or (None, None)
+        shown = (None, None) if chosen else (center, width)
+        return {
+            'picture': fields.Binary.cast(picture.content),
+            'has_picture': True,
+            'window_center': center,
+            'window_width': width,
+            'shown_center': shown[0],
+            'shown_width': shown[1],
+            }

@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of instances in the report: attached to the result of their
+study."""
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.common import check_rights
+from trytond.pool import Pool, PoolMeta
+from trytond.transaction import without_check_access
+
+from . import client as orthanc
+from .exceptions import FinalResultError, NoPictureError, NoResultError
+from .gallery import Gallery, sentence
+
+
+class SeriesInstance(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.series_instances'
+
+    in_report = fields.Function(
+        fields.Boolean("In Report",
+            help="The picture is attached to the result of the study."),
+        'get_in_report')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({'attach_image_to_imaging_test_report': {}})
+
+    @classmethod
+    @without_check_access
+    def get_in_report(cls, instances, name):
+        Attachment = Pool().get('ir.attachment')
+        wanted = {}
+        for instance in instances:
+            result = instance.series.study.imaging_test
+            if result:
+                wanted.setdefault(str(result), []).append(instance)
+        found = dict.fromkeys((i.id for i in instances), False)
+        for resource, some in wanted.items():
+            names = {a.name.rpartition('.')[0] for a in Attachment.search([
+                        ('resource', '=', resource)])}
+            for instance in some:
+                uid = instance.sop_instance_UID
+                found[instance.id] = uid in names or any(
+                    n.startswith(f'{uid}-') for n in names)
+        return found
+
+    @classmethod
+    @ModelView.button
+    def attach_image_to_imaging_test_report(cls, instances):
+        """Attach pictures of instances to the results of their studies.
+
+        Done again, it replaces what it attached before.
+        """
+        cls.attach_pictures([(i, None, None) for i in instances])
+
+    @classmethod
+    def attach_pictures(cls, shown):
+        """Attach pictures to the results of their studies.
+
+        :param shown: list of instance, number of the frame from 1 or None,
+            and window (center and width) or None
+        """
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        check_rights(Result.__name__, 'write')
+        for instance, *_ in shown:
+            instance._check_draft()
+        with Gallery() as gallery:
+            values = [
+                instance._attachment(gallery, frame, window)
+                for instance, frame, window in shown]
+        # This begins the transaction again, with the pictures in the cache.
+        Result.lock({i.series.study.imaging_test for i, *_ in shown})
+        for value in values:
+            cls._attach(value)
+
+    def _check_draft(self):
+        study = self.series.study
+        result = study.imaging_test
+        if not result:
+            raise NoResultError(gettext(
+                    'health_orthanc.msg_find_no_gnuhealth_imaging_test',
+                    study=study.rec_name))
+        if result.state == 'final':
+            raise FinalResultError(gettext(
+                    'health_orthanc.msg_result_is_final',
+                    result=result.rec_name))
+
+    def _attachment(self, gallery, frame, window):
+        """Return the values of the attachment for the report."""
+        study = self.series.study
+        try:
+            picture = gallery.picture(self, (frame or 1) - 1, window)
+        except orthanc.OrthancError as error:
+            raise NoPictureError(
+                sentence(error, study.orthanc_server)) from None
+        extension = picture.media_type.rpartition('/')[2]
+        return {
+            'name': f'{self._attachment_name(frame)}.{extension}',
+            'description': self._caption(frame),
+            'type': 'data',
+            'data': fields.Binary.cast(picture.content),
+            'resource': str(study.imaging_test),
+            }
+
+    def _attachment_name(self, frame):
+        if frame and (self.number_of_frames or 1) > 1:
+            return f'{self.sop_instance_UID}-{frame}'
+        return self.sop_instance_UID
+
+    @classmethod
+    def _attach(cls, values):
+        Attachment = Pool().get('ir.attachment')
+        stem = values['name'].rpartition('.')[0]
+        old = Attachment.search([
+                ('resource', '=', values['resource']),
+                ('name', 'in', [f'{stem}.{e}' for e in ['png', 'jpeg']]),
+                ], limit=1)
+        if old:
+            Attachment.write(old, values)
+        else:
+            Attachment.create([values])
+
+    def _caption(self, frame):
+        """Return what stands under the picture in the report."""
+        series = self.series
+        parts = [series.series_description or series.modality]
+        if self.instance_number is not None:
+            parts.append(gettext(
+                    'health_orthanc.msg_label_instance_number',
+                    number=self.instance_number))
+        if frame and (self.number_of_frames or 1) > 1:
+            parts.append(gettext(
+                    'health_orthanc.msg_label_frame', number=frame))
+        if self.image_position_patient:
+            parts.append(gettext(
+                    'health_orthanc.msg_label_image_position',
+                    position=_millimetres(self.image_position_patient)))
+        return ', '.join(parts)
+
+
+def _millimetres(position):
+    """Return Image Position (Patient) (0020,0032) with whole millimetres."""
+    try:
+        return ' / '.join(
+            f'{round(float(p))}' for p in position.split('\\')) + ' mm'
+    except (ValueError, OverflowError):
+        return position

@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wizard "Upload DICOM Files": stores files on a server, says what became
+of each, and opens their studies."""
+import io
+import logging
+from collections import Counter
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.common import check_read
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, PYSONEncoder
+from trytond.transaction import without_check_access
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
+
+from . import client as orthanc
+from . import container
+from .access_log import USERS, check_group, note
+from .exceptions import UploadError, error_text
+from .server import user_errors
+
+logger = logging.getLogger(__name__)
+
+# More are only counted, those with a problem come first.
+MAX_LISTED = 500
+# A server that fails on so many files in a row is ill.
+MAX_FAILURES = 3
+STATES = [
+    ('stored', "Stored"),
+    ('already', "Already There"),
+    ('not_dicom', "Not DICOM"),
+    ('refused', "Refused"),
+    ]
+# What is wrong with one file says nothing about the next one.
+_OF_THE_FILE = (
+    orthanc.BadRequest, orthanc.Conflict, orthanc.NotFound,
+    orthanc.ServerError, orthanc.UnsupportedMedia, orthanc.UploadTooLarge)
+
+
+class Upload:
+    """Sends the files of one upload to a server.
+
+    :param server: record
+    :ivar files: list of dicts with name, state and reason
+    :ivar studies: Orthanc ids of the studies, in order
+    :ivar problem: the translated sentence on why it stopped, or None
+    """
+
+    def __init__(self, server):
+        self.server = server
+        self.files = []
+        self.studies = {}
+        self.problem = None
+        self._failures = 0
+
+    def send(self, file, name):
+        """Send all files.
+
+        :param file: binary file that can seek
+        :param str name: its name, for people
+        :raises UploadError: nothing was sent
+        """
+        with self.server.client() as client:
+            client.upload_timeout = self.server.read_timeout
+            try:
+                for part in container.parts(file, name):
+                    self._send(client, part)
+            except container.ContainerError as error:
+                raise UploadError(gettext(
+                        f'health_orthanc.msg_upload_all_{error.reason}',
+                        files=container.MAX_FILES,
+                        size=container.MAX_BYTES // 2 ** 30)) from None
+            except orthanc.OrthancError as error:
+                self._stop(error_text(error, self.server.label))
+            except OSError:
+                # What is unpacked is kept on the disk.
+                self._stop(gettext('health_orthanc.msg_upload_no_room'))
+
+    def _stop(self, problem):
+        self.problem = gettext('health_orthanc.msg_upload_stopped',
+            problem=problem, count=len(self.files))
+        logger.info("upload to server %s stopped after %s files",
+            self.server.id, len(self.files))
+
+    def _send(self, client, part):
+        if part.reason:
+            self._add(part.name, 'not_dicom' if part.reason == 'not_dicom'
+                else 'refused', part.reason)
+            return
+        try:
+            stored = client.upload(part.file)
+        except _OF_THE_FILE as error:
+            self._failures += 1
+            if (isinstance(error, orthanc.StorageFull)
+                    or self._failures >= MAX_FAILURES):
+                raise
+            self.files.append({
+                    'name': part.name, 'state': 'refused',
+                    'reason': error_text(error, self.server.label),
+                    })
+            return
+        self._failures = 0
+        for one in stored:
+            self._keep(part.name, one)
+
+    def _keep(self, name, stored):
+        """Keep what the server said about a file."""
+        if stored.study:
+            self.studies[stored.study] = None
+        if stored.status == 'refused':
+            state = 'not_dicom' if stored.reason == 'not_dicom' else 'refused'
+            self._add(name, state, stored.reason, stored.details)
+        else:
+            self._add(name, stored.status)
+
+    def _add(self, name, state, reason=None, details=None):
+        text = gettext(f'health_orthanc.msg_upload_{reason}') if reason else ''
+        self.files.append({
+                'name': name, 'state': state,
+                'reason': ' '.join(filter(None, [text, details])),
+                })
+
+
+class UploadStart(ModelView):
+    "Upload DICOM Files"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.start'
+
+    data_to_upload = fields.Binary("File", filename='file_name',
+        required=True, help="A DICOM file, or a ZIP of DICOM files.")
+    file_name = fields.Char("File Name", states={'invisible': True})
+    server_config = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True,
+        help="Where the files are stored.")
+
+    @staticmethod
+    def default_server_config():
+        Server = Pool().get('gnuhealth.orthanc.config')
+        servers = Server.search([], limit=2)
+        return servers[0].id if len(servers) == 1 else None
+
+
+class UploadFile(ModelView):
+    "Uploaded File"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.file'
+
+    name = fields.Char("File", readonly=True)
+    state = fields.Selection(STATES, "State", readonly=True, sort=False)
+    reason = fields.Char("Reason", readonly=True)
+
+
+class UploadDone(ModelView):
+    "DICOM Files Uploaded"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.done'
+
+    summary = fields.Text("Summary", readonly=True)
+    files = fields.One2Many(
+        'gnuhealth.imaging_orthanc.upload_image_data.file', None, "Files",
+        readonly=True)
+    studies = fields.Many2Many(
+        'gnuhealth.imaging_orthanc.study', None, None, "Studies",
+        readonly=True)
+
+
+class UploadImageData(Wizard):
+    "Upload DICOM Files"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data'
+
+    start = StateView('gnuhealth.imaging_orthanc.upload_image_data.start',
+        'health_orthanc.upload_image_data_start_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Upload", 'upload', 'tryton-ok', default=True),
+            ])
+    upload = StateTransition()
+    done = StateView('gnuhealth.imaging_orthanc.upload_image_data.done',
+        'health_orthanc.upload_image_data_done_form', [
+            Button("Close", 'end', 'tryton-cancel'),
+            Button("Upload More", 'start', 'tryton-back'),
+            Button("Open Studies", 'open_', 'tryton-ok', default=True,
+                states={'invisible': ~Bool(Eval('studies'))}),
+            ])
+    open_ = StateAction('health_orthanc.act_imaging_orthanc_study_view')
+
+    @classmethod
+    def check_access(cls):
+        check_group(*USERS)
+        super().check_access()
+
+    def transition_upload(self):
+        check_group(*USERS)
+        data, name, server = [
+            getattr(self.start, field, None)
+            for field in ['data_to_upload', 'file_name', 'server_config']]
+        # The session must not keep it.
+        self.start.data_to_upload = None
+        if not server:
+            raise UploadError(gettext('health_orthanc.msg_upload_no_server'))
+        check_read([server])
+        upload = Upload(server)
+        with user_errors(server):
+            upload.send(io.BytesIO(data or b''), name or '')
+        self._finish(upload)
+        return 'done'
+
+    @without_check_access
+    def _finish(self, upload):
+        """Synchronize the studies, and keep what happened."""
+        pool = Pool()
+        Study = pool.get('gnuhealth.imaging_orthanc.study')
+        server = upload.server
+        label = server.label
+        notice = _synchronize(server) if upload.studies else None
+        studies = Study.search([
+                ('orthanc_server', '=', server.id),
+                ('orthanc_UID', 'in', list(upload.studies)),
+                ])
+        counts = Counter(file['state'] for file in upload.files)
+        summary = gettext('health_orthanc.msg_upload_summary', server=label,
+            **{state: counts[state] for state, _ in STATES})
+        if upload.studies:
+            note('upload', studies, '\n'.join([summary, *(
+                        [] if studies else upload.studies)]))
+        self.done.summary = '\n'.join(
+            filter(None, [summary, upload.problem, notice]))
+        self.done.studies = [s.id for s in studies]
+        self.done.files = sorted(upload.files,
+            key=lambda file: file['state'] in {'stored', 'already'}
+            )[:MAX_LISTED]
+
+    def default_done(self, field_names):
+        return self.done._default_values
+
+    def do_open_(self, action):
+        action['pyson_domain'] = PYSONEncoder().encode(
+            [('id', 'in', [int(s) for s in self.done.studies])])
+        return action, {}
+
+
+def _synchronize(server):
+    """Fetch what was uploaded; return a sentence when it comes later."""
+    pool = Pool()
+    Run = pool.get('gnuhealth.orthanc.sync_run')
+    Server = pool.get('gnuhealth.orthanc.config')
+    if not server.sync_time:
+        # The first synchronization fetches everything, nobody waits for it.
+        Server.__queue__.sync_server(server, started_by='upload')
+        return gettext('health_orthanc.msg_upload_later')
+    run = Server.sync_server(server, started_by='upload')
+    if run is None:
+        return gettext('health_orthanc.msg_upload_later')
+    return Run(run).error

@@ -1,0 +1,101 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links into the viewers of a server, for studies and series."""
+from urllib.parse import quote
+
+from trytond.model import fields
+from trytond.pyson import Eval
+
+from . import storage
+
+# What follows the public URL of the server, by the code of the viewer: for a
+# study and for a series. Orthanc Explorer 2 has no page for one series.
+_PATHS = {
+    'explorer': (
+        '/app/explorer.html#study?uuid={study_id}',
+        '/app/explorer.html#series?uuid={series_id}'),
+    'explorer2': (
+        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=study',
+        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=series'),
+    'ohif': (
+        '/ohif/viewer?StudyInstanceUIDs={study}',
+        '/ohif/viewer?StudyInstanceUIDs={study}&SeriesInstanceUIDs={series}'),
+    'stone': (
+        '/stone-webviewer/index.html?study={study}',
+        '/stone-webviewer/index.html?study={study}&series={series}'),
+    }
+_BY_UID = {'explorer2', 'ohif', 'stone'}
+_FIELDS = {
+    'orthanc_explorer_link': 'explorer',
+    'orthanc_explorer2_link': 'explorer2',
+    'ohif_viewer_link': 'ohif',
+    'stone_viewer_link': 'stone',
+    }
+
+
+def links(
+        base, viewers, study_id, study, series_id=None, series=None,
+        shared=False):
+    """Return the links of the viewers that a server has, by their codes.
+
+    :param base: the public URL of the server
+    :param viewers: codes: explorer, explorer2, ohif, stone
+    :param study_id: the Orthanc id of the study
+    :param study: StudyInstanceUID (0020,000D)
+    :param series_id: the Orthanc id of the series, for links to a series
+    :param series: SeriesInstanceUID (0020,000E), the same
+    :param bool shared: whether a study of another patient has the same UID,
+        which is all that most viewers are told
+    """
+    if not (base or '').startswith(('http://', 'https://')):
+        # A browser would run what begins with javascript:
+        return {}
+    ids = {
+        name: quote(value or '', safe='') for name, value in [
+            ('study_id', study_id), ('study', study),
+            ('series_id', series_id), ('series', series)]}
+    return {
+        viewer: base.rstrip('/') + paths[bool(series)].format(**ids)
+        for viewer, paths in _PATHS.items()
+        if viewer in (viewers or ()) and not (shared and viewer in _BY_UID)}
+
+
+def _link(name, string):
+    return fields.Function(
+        fields.Char(string, states={'invisible': ~Eval(name)}),
+        'get_viewer_links')
+
+
+class ViewerLinks:
+    """Mixin with a link to each viewer that the server has."""
+    __slots__ = ()
+
+    orthanc_explorer_link = _link('orthanc_explorer_link', "Orthanc Explorer")
+    orthanc_explorer2_link = _link(
+        'orthanc_explorer2_link', "Orthanc Explorer 2")
+    ohif_viewer_link = _link('ohif_viewer_link', "OHIF Viewer")
+    stone_viewer_link = _link('stone_viewer_link', "Stone Viewer")
+
+    @classmethod
+    def get_viewer_links(cls, records, names):
+        """Return the links by field, none for what the server lost."""
+        found = {name: dict.fromkeys(r.id for r in records) for name in names}
+        shared = storage.ambiguous_studies(
+            list({r.study_of_links.id for r in records}))
+        for record in records:
+            urls = record.viewer_links(record.study_of_links.id in shared)
+            for name in names:
+                found[name][record.id] = urls.get(_FIELDS[name])
+        return found
+
+    @property
+    def study_of_links(self):
+        """The study that the viewers open."""
+        return self.study if 'study' in self._fields else self
+
+    def viewer_links(self, shared=False):
+        """Return the links by the codes of the viewers.
+
+        :param bool shared: see links
+        """
+        raise NotImplementedError
