@@ -161,7 +161,8 @@ def test_foreign_packages_are_asked_for(path):
         for lines in [distribution['options']['install_requires'],
             *distribution['options.extras_require'].values()]
         for line in lines.strip().splitlines()}
-    neighbours = {other.stem for other in path.parent.glob('*.py')}
+    top = path.relative_to(ROOT).parts[0]
+    neighbours = {other.stem for other in (ROOT / top).rglob('*.py')}
     imported = {name.split('.')[0] for name in imported_names(path)}
     foreign = imported - set(sys.stdlib_module_names) - neighbours
     assert {DISTRIBUTIONS.get(name, name) for name in foreign} <= asked

@@ -5,11 +5,13 @@ of their own, and what the tests of the upgrade do with them.
 
 Environments and databases are made once, kept, and copied.
 """
+import configparser
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -21,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 
 from services import Orthanc, trytond_command, write_trytond_configuration
-from sources import MODULES, PACKAGES, packages_hash
+from sources import MODULES, PACKAGES, ROOT, packages_hash
 
 from .databases import BASE, Copies, Copy
 
@@ -35,6 +37,14 @@ def pinned(*names):
     return [f'{name}=={metadata.version(name)}' for name in names]
 
 
+def needed():
+    "Return the names of the packages that the suite asks for."
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / 'setup.cfg')
+    lines = parser['options']['install_requires'].split('\n')
+    return [re.match(r'[\w-]+', line).group() for line in lines if line]
+
+
 # The same core as here: what differs is the imaging modules alone.
 CORE_50 = pinned(*PACKAGES, 'python-sql', 'psycopg2')
 REQUIREMENTS = {
@@ -46,6 +56,15 @@ REQUIREMENTS = {
     '4.4.1': [
         'setuptools<81', 'Pillow', *pinned('psycopg2'),
         'gnuhealth_imaging==4.4.1', 'gnuhealth_orthanc==4.4.1'],
+    # What builds on the suite; its own packages ask for those of 5.0.4.
+    'services': [
+        *CORE_50, *pinned(*needed()),
+        'gnuhealth-services==5.0.4', 'gnuhealth-lab==5.0.4', 'setuptools<81',
+        'wheel'],
+    }
+ALONE = {
+    'services': [
+        'gnuhealth-services-imaging==5.0.4', 'gnuhealth-surgery==5.0.4'],
     }
 
 
@@ -101,22 +120,40 @@ class Releases:
             '\0'.join([sys.version, *parts]).encode()).hexdigest()
         return digest[:12]
 
-    def environment(self, release, *more):
-        """Return the folder with the programs of a release.
-
-        :param more: further requirements
-        """
-        requirements = [*REQUIREMENTS[release], *more]
-        folder = self.cache / f'{release}-{self._hash(*requirements)}'
+    def environment(self, release):
+        "Return the folder with the programs of a release."
+        requirements, alone = REQUIREMENTS[release], ALONE.get(release, [])
+        folder = self.cache / f'{release}-{self._hash(*requirements, *alone)}'
         with self._locked():
             if not (folder / 'complete').exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 venv.create(folder, with_pip=True)
-                _run([
-                    folder / 'bin' / 'python', '-m', 'pip', 'install',
-                    '--quiet', '--disable-pip-version-check', *requirements])
+                self._install(folder / 'bin', *requirements)
+                if alone:
+                    self._install(folder / 'bin', '--no-deps', *alone)
                 (folder / 'complete').touch()
         return folder / 'bin'
+
+    @staticmethod
+    def _install(programs, *arguments):
+        _run([
+            programs / 'python', '-m', 'pip', 'install', '--quiet',
+            '--disable-pip-version-check', *arguments])
+
+    def environment_of_services(self, folder):
+        """Return the folder with the programs of an environment in which
+        the suite, as it is now, has modules of GNU Health on top."""
+        programs = self.environment('services')
+        source = folder / 'source'
+        for path in [
+                *MODULES, 'setup.cfg', 'pyproject.toml', 'README.rst',
+                'LICENSE']:
+            copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
+            source.mkdir(exist_ok=True)
+            copy(ROOT / path, source / path)
+        self._install(programs, '--no-deps', '--force-reinstall',
+            '--no-build-isolation', source)
+        return programs
 
     # Databases
 
@@ -150,7 +187,7 @@ class Releases:
             if not self.path(name).exists():
                 core = self._cores.make('-'.join(BASE), folder)
                 try:
-                    self._activate(programs, core, MODULES)
+                    self.activate(programs, core, MODULES)
                     with filled_orthanc(folder) as orthanc:
                         self._fill(programs, 'fill_504.py', name, core,
                             *size, orthanc.url, orthanc.user,
@@ -214,7 +251,7 @@ class Releases:
         _run([
             programs / 'trytond-admin', '-c', self.configuration(copy),
             '-d', copy.name, '--all'])
-        self._activate(programs, copy, MODULES)
+        self.activate(programs, copy, MODULES)
 
     def configuration(self, copy):
         "Return a configuration file of trytond for a copy of a database."
@@ -222,7 +259,13 @@ class Releases:
         write_trytond_configuration(path, copy.uri, copy.path)
         return path
 
-    def _activate(self, programs, copy, modules):
+    def run(self, programs, name, copy):
+        "Run a program beside the fillers and return what it printed."
+        return json.loads(_run([
+                    programs / 'python', '-W', 'ignore', FILLERS / name,
+                    self.configuration(copy), copy.name]))
+
+    def activate(self, programs, copy, modules):
         _run([
             programs / 'trytond-admin', '-c', self.configuration(copy),
             '-d', copy.name, '-u', *modules, '--activate-dependencies'])

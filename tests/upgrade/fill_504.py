@@ -448,6 +448,9 @@ def studies():
     ids['gone_again'] = study('1.2.3.105', 6, server=GONE + '/')
     ids['branch'] = study('1.2.3.106', 7,
         server='https://branch.example/orthanc')
+    # Came again under another PatientID, whose Orthanc id it got.
+    ids['two_persons'] = study('1.2.3.108', 0, patient=patients[0],
+        orthanc_UID=orthanc_id('PAT123457', '1.2.3.108'))
     ids['odd_server'] = study('1.2.3.107', 7, server='my old pacs')
     duplicates(ids, patients)
     trees(ids)

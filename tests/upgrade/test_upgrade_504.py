@@ -11,6 +11,8 @@ from sources import MODULES
 from support import releases
 from support.releases import execute
 
+from trytond.modules.health_orthanc.migration import orthanc_id
+
 STUDY = 'gnuhealth_imaging_orthanc_study'
 SERIES = 'gnuhealth_imaging_orthanc_study_series'
 INSTANCE = 'gnuhealth_imaging_orthanc_series_instances'
@@ -81,6 +83,7 @@ def expected_differences(made):
             ('branch', 'domain'), ('branch', 'proxy_domain'),
             ('unused', 'domain')]:
         yield SERVER, made['servers'][name], column
+    yield STUDY, studies['two_persons'], 'orthanc_UID'
     # Merged rows, and what they had.
     for row, kept in [('first', 'second'),
             ('conflict_second', 'conflict_first')]:
@@ -218,6 +221,13 @@ def test_rows_of_one_study_are_merged(upgraded, after, made):
     assert sorted(instances) == [f'1.2.3.7.1.{n}' for n in [1, 2, 3]]
     assert after(SERIES, series['1.2.3.7.1'])['notes'] == "Sharp"
     assert (study['number_of_series'], study['number_of_instances']) == (3, 9)
+
+
+def test_the_record_of_one_person_shows_no_images_of_another(after, made):
+    row = after(STUDY, made['studies']['two_persons'])
+    assert row['orthanc_UID'] == orthanc_id(
+        row['patient_id'], row['study_instance_UID'])
+    assert row['patient'] == made['patients'][0]
 
 
 def test_contradicting_links_are_reviewed(after, made):

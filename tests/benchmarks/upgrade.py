@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long the upgrade of a database of 5.0.4 takes, what became of its rows,
+and how fast links of 4.4 are carried over.
+
+    python tests/support/postgres.py python tests/benchmarks/upgrade.py \\
+        [--studies 2000] [--series 3] [--instances 25] [--former 10000]
+
+Without PostgreSQL it measures SQLite.  Environments and databases are kept in
+the cache of pytest.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+for folder in [ROOT / 'tests', ROOT / 'his-utils' / 'demo']:
+    sys.path.insert(0, str(folder))
+URI = os.environ.get('POSTGRESQL_URI') or 'sqlite://'
+os.environ['TRYTOND_DATABASE_URI'] = URI
+CACHE = ROOT / '.pytest_cache' / 'd'
+SCRIPT = (ROOT / 'his-utils' / 'scripts' / 'upgrade_utils' / '5.0'
+    / 'migrate_orthanc_module.py')
+PASSWORD = 'benchmark'
+TABLES = [
+    ('gnuhealth.imaging.test.type', "Exam types"),
+    ('gnuhealth.imaging.test', "Exams"),
+    ('gnuhealth.imaging.test.request', "Requests"),
+    ('gnuhealth.imaging.test.result', "Results"),
+    ('ir.attachment', "Attachments"),
+    ('gnuhealth.imaging_worklist.worklist_template', "Worklist templates"),
+    ('gnuhealth.orthanc.config', "Servers"),
+    ('gnuhealth.imaging_orthanc.study', "Studies"),
+    ('gnuhealth.imaging_orthanc.study_series', "Series"),
+    ('gnuhealth.imaging_orthanc.series_instances', "Instances"),
+    ('gnuhealth.orthanc.patient', "Orthanc patients"),
+    ('gnuhealth.orthanc.study', "Former studies"),
+    ]
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, default in [
+            ('studies', 2000), ('series', 3), ('instances', 25),
+            ('former', 10000)]:
+        parser.add_argument(f'--{name}', type=int, default=default)
+    return parser.parse_args(arguments)
+
+
+def releases(folder):
+    "Return the kept environments and databases."
+    from support.databases import Templates
+    from support.releases import Releases
+    for name in ['databases', 'releases']:
+        (CACHE / name).mkdir(parents=True, exist_ok=True)
+    templates = Templates(CACHE / 'databases')
+    templates.prepare()
+    os.environ['DB_CACHE'] = str(templates.folder)
+    return Releases(CACHE / 'releases', templates, URI)
+
+
+def count(copy):
+    from support.releases import execute
+    return {
+        name: execute(
+            copy, f'SELECT COUNT(*) FROM "{name.replace(".", "_")}"')[0][0]
+        for name, _ in TABLES}
+
+
+def timed(action):
+    begin = time.perf_counter()
+    result = action()
+    return time.perf_counter() - begin, result
+
+
+def measure_upgrade(released, options, folder):
+    from support.releases import upgrade
+    size = options.studies, options.series, options.instances
+    name = '5.0.4-' + 'x'.join(map(str, size))
+    released.database_504(name, size, folder)
+    copy = released.copy(name, folder)
+    before = count(copy)
+    seconds, (_, log) = timed(lambda: upgrade(copy))
+    after = count(copy)
+    again, _ = timed(lambda: upgrade(copy))
+    print(f"{'Rows':24}{'before':>10}{'after':>10}")
+    for model, label in TABLES:
+        print(f"{label:24}{before[model]:>10}{after[model]:>10}")
+    print(f"first upgrade {seconds:.1f} s, second {again:.1f} s")
+    return copy
+
+
+def measure_carry_over(copy, size, folder):
+    from services import Trytond
+    make_former_studies(copy, size)
+    with Trytond(folder / 'trytond', **copy.options) as server:
+        seconds, result = timed(lambda: subprocess.run(
+                [sys.executable, SCRIPT, '-p', str(server.port),
+                    '-d', copy.name, '--csv', folder / 'links.csv'],
+                env={**os.environ, 'GNUHEALTH_PASSWORD': PASSWORD},
+                capture_output=True, text=True))
+    print(result.stdout.splitlines()[-3:], result.stderr)
+    print(f"{size} former studies carried over in {seconds:.1f} s")
+
+
+def make_former_studies(copy, size):
+    "Make former studies with links, and the studies of today without."
+    from support.releases import execute
+
+    from trytond.config import config
+    from trytond.pool import Pool
+    from trytond.transaction import Transaction
+    config.set('database', 'path', str(copy.path))
+    Pool(copy.name).init()
+    with Transaction().start(copy.name, 1) as transaction:
+        pool = Pool()
+        User = pool.get('res.user')
+        User.write([User(1)], {'password': PASSWORD})
+        Server = pool.get('gnuhealth.orthanc.config')
+        server, = Server.search([('label', '=', "Main")])
+        patients = pool.get('gnuhealth.patient').search([])
+        persons = pool.get('gnuhealth.orthanc.patient').create([{
+                    'server': server.id, 'uuid': f'bench-{i}',
+                    'ident': f'B{i}', 'patient': patients[i % 8].id}
+                for i in range(size)])
+        pool.get('gnuhealth.orthanc.study').create([{
+                    'server': server.id, 'uuid': f'bench-{i}',
+                    'patient': persons[i].id} for i in range(size)])
+        pool.get('gnuhealth.imaging_orthanc.study').create([{
+                    'orthanc_server': server.id, 'orthanc_UID': f'bench-{i}',
+                    'study_instance_UID': f'1.9.{i}'} for i in range(size)])
+        transaction.tasks.clear()
+        transaction.commit()
+    execute(copy, "UPDATE gnuhealth_imaging_orthanc_study "
+        "SET link_rule = NULL, link_state = 'unlinked' "
+        "WHERE \"orthanc_UID\" LIKE 'bench-%'".replace('%', '%%')
+        if not URI.startswith('sqlite') else
+        "UPDATE gnuhealth_imaging_orthanc_study SET link_rule = NULL, "
+        "link_state = 'unlinked' WHERE \"orthanc_UID\" LIKE 'bench-%'")
+
+
+def main():
+    options = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        released = releases(folder)
+        try:
+            copy = measure_upgrade(released, options, folder)
+            if options.former:
+                measure_carry_over(copy, options.former, folder)
+        finally:
+            released.close()
+
+
+if __name__ == '__main__':
+    main()
