@@ -172,7 +172,7 @@ def make_trytond(tmp_path_factory):
         return servers[-1]
     yield make
     for server in servers:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def make_orthanc(tmp_path_factory):
         return servers[-1]
     yield make
     for server in servers:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture
