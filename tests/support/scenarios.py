@@ -19,11 +19,14 @@ class ScenarioItem(pytest.Item):
     "Runs the examples of a file."
 
     def runtest(self):
-        from trytond.tests.test_tryton import doctest_checker, doctest_teardown
+        from trytond.tests.test_tryton import (
+            doctest_checker, doctest_teardown, drop_db)
         case = doctest.DocFileTest(
             str(self.path), module_relative=False, encoding='utf-8',
             tearDown=doctest_teardown, checker=doctest_checker,
             optionflags=doctest.REPORT_ONLY_FIRST_FAILURE)
+        # Other tests leave their database, and the models of its modules.
+        drop_db()
         case.setUp()
         try:
             case.runTest()
