@@ -34,6 +34,8 @@ templates_key = pytest.StashKey()
 
 
 def pytest_configure(config):
+    # It would run the scenarios that are named on the command line again.
+    config.pluginmanager.unregister(name='doctest')
     for name, other in [('postgresql', "SQLite"), ('sqlite', "PostgreSQL")]:
         config.addinivalue_line(
             'markers', f"{name}: a test of what {other} does not have")
