@@ -70,7 +70,7 @@ class Request(metaclass=PoolMeta):
         'get_worklist_text')
     computed_age = fields.Function(
         fields.Char("Age", help="The age on the day of the exam."),
-        'on_change_with_computed_age')
+        'get_computed_age')
     patient_weight = fields.Function(
         fields.Float("Weight"), 'get_patient_weight')
     patient_allergies = fields.Function(
@@ -142,11 +142,19 @@ class Request(metaclass=PoolMeta):
             'canceled': 'canceled'}
         return {**super()._stamps(state), 'worklist_status': status[state]}
 
+    @classmethod
+    def get_computed_age(cls, requests, name):
+        zone = institution_timezone()
+        return {r.id: r._age(zone) for r in requests}
+
     @fields.depends('patient', 'date', '_parent_patient.dob')
-    def on_change_with_computed_age(self, name=None):
+    def on_change_with_computed_age(self):
+        return self._age(institution_timezone())
+
+    def _age(self, zone):
         if not self.patient or not self.date:
             return ''
-        return age(self.patient.dob, local_datetime(self.date))
+        return age(self.patient.dob, local_datetime(self.date, zone))
 
     def get_show_worklist_text(self, name):
         return False

@@ -9,10 +9,12 @@ from support.records import (
     make_exam, make_patient, make_professional, make_user)
 
 from trytond.pool import Pool
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
+STUDY = 'gnuhealth.imaging_orthanc.study'
 PATIENTS = 200
 
 
@@ -69,8 +71,7 @@ def counted():
 
 
 def fill(rows):
-    """Insert requests and results, as fast as the database takes them."""
-    pool = Pool()
+    """Insert requests and results, a third of the requests is done."""
     patients = [
         make_patient(f"Name{n}", f"Family{n}").id for n in range(PATIENTS)]
     doctors = [make_professional(name=f"Doctor{n}").id for n in range(20)]
@@ -79,46 +80,61 @@ def fill(rows):
             ['ctscan', 'mri', 'ultrasound', 'cr', 'mg'] * 4)]
     users = [make_user(f'user{n}').id for n in range(10)]
     start = dt.datetime(2026, 1, 1)
-    cursor = Transaction().connection.cursor()
-
-    def insert(model, names, make):
-        table = pool.get(model).__table__()
-        columns = [getattr(table, name) for name in names]
-        for block in range(0, rows, 100):
-            cursor.execute(*table.insert(columns, [
-                        make(n) for n in range(block, block + 100)]))
-    insert(REQUEST, [
+    _insert(REQUEST, [
             'id', 'request', 'request_line', 'date', 'patient',
             'requested_test', 'doctor', 'urgent', 'state', 'requested_by'],
-        lambda n: [
+        [[
             n + 1, f'{n}', f'{n}-01-01', start + dt.timedelta(minutes=n),
             patients[n % PATIENTS], exams[n % 20], doctors[n % 19],
             n % 50 == 0, ['draft', 'requested', 'done'][n % 3],
-            users[n % 10]])
-    insert(RESULT, [
-            'number', 'request', 'order', 'request_date', 'date', 'patient',
-            'requested_test', 'doctor', 'state', 'comment', 'revision'],
-        lambda n: [
-            f'T{n}', n + 1 if n % 3 == 2 else None, f'{n}', start,
+            users[n % 10]]
+            for n in range(rows)])
+    _insert(RESULT, [
+            'id', 'number', 'request', 'order', 'request_date', 'date',
+            'patient', 'requested_test', 'doctor', 'state', 'comment',
+            'revision'],
+        [[
+            n + 1, f'T{n}', n + 1 if n % 3 == 2 else None, f'{n}', start,
             start + dt.timedelta(minutes=n), patients[n % PATIENTS],
-            exams[n % 20], doctors[n % 19], 'draft', "No fracture.", 0])
+            exams[n % 20], doctors[n % 19], 'draft', "No fracture.", 0]
+            for n in range(rows)])
+
+
+def fill_studies(rows, server):
+    """Insert a study of each request that is done, and a picture of each
+    result.
+
+    :param int rows: as for fill, before this
+    :param int server: id of a gnuhealth.orthanc.config
+    """
+    done = range(2, rows, 3)
+    _insert(STUDY, [
+            'orthanc_server', 'orthanc_UID', 'study_instance_UID', 'request',
+            'imaging_test', 'number_of_instances', 'link_state'],
+        [[server, f's{n}', f'2.999.{n}', n + 1, n + 1, n % 7 + 1, 'linked']
+            for n in done])
+    _insert('ir.attachment', ['name', 'type', 'resource', 'link'],
+        [[f'{n}.png', 'link', f'{RESULT},{n + 1}', 'http://example.com']
+            for n in range(rows)])
+
+
+def _insert(model, names, rows):
+    """Insert rows, as fast as the database takes them."""
+    table = Pool().get(model).__table__()
+    columns = [getattr(table, name) for name in names]
+    cursor = Transaction().connection.cursor()
+    for block in grouped_slice(rows, 100):
+        cursor.execute(*table.insert(columns, list(block)))
 
 
 def columns(model, kind):
-    """Return what a client reads of this module for a list or a form."""
-    ModelField = Pool().get('ir.model.field')
-    own = {f.name for f in ModelField.search([
-                ('model.model', '=', model),
-                ('module', '=', 'health_imaging')])}
+    """Return what a client reads for a list or a form, of all modules."""
     fields = Pool().get(model).fields_view_get(view_type=kind)['fields']
-    single = {
-        name: field for name, field in fields.items()
-        if name in own and field['type'] not in {'one2many', 'many2many'}}
     return [
-        *single,
-        *(f'{name}.rec_name' for name, field in single.items()
+        *fields,
+        *(f'{name}.rec_name' for name, field in fields.items()
             if field['type'] == 'many2one'),
-        'rec_name']
+        'rec_name', '_timestamp', '_write', '_delete']
 
 
 def read_page(model, names, offset, rows, domain=()):
