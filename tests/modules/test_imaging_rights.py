@@ -13,7 +13,8 @@ from support.records import (
     make_professional, make_request, make_requested, make_result, make_user,
     on)
 
-from trytond.pool import Pool
+from trytond.model import ModelStorage
+from trytond.pool import Pool, isregisteredby
 from trytond.transaction import Transaction
 
 DOC = Path(__file__).parents[2] / 'health_imaging/doc/configuration.rst'
@@ -51,6 +52,12 @@ MENUS = {
     "Medical Imaging": 'menu_imaging',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }
+# Records that are reached through others only.
+PARTS = [
+    'gnuhealth.imaging.report.template-exam',
+    'gnuhealth.sequences.imaging_req_seq',
+    'gnuhealth.sequences.imaging_test_sequence',
+    ]
 REPORT = 'patient.imaging_report_results'
 
 
@@ -126,6 +133,46 @@ def model_values(model):
             'patient': make_patient().id, 'requested_test': make_exam().id,
             'doctor': make_professional().id},
         }[model]()
+
+
+def made_by_module(type_):
+    """Return the names of the wizards or reports that the module brings."""
+    return {
+        name for name, cls in Pool().iterobject(type=type_)
+        if isregisteredby(cls, 'health_imaging', type_=type_)}
+
+
+def test_tables_are_complete(transaction):
+    """Who adds a door says in the tables for whom it is."""
+    pool = Pool()
+    models = {
+        m.model for m in pool.get('ir.model').search(
+            [('module', '=', 'health_imaging')])
+        if issubclass(pool.get(m.model), ModelStorage)}
+    assert models == {*MODELS.values(), *PARTS}
+    assert made_by_module('wizard') - {'party.replace'} == set(
+        WIZARDS.values())
+    assert made_by_module('report') == {REPORT}
+    assert len(matrix("Wizards and reports")) \
+        == len(GROUPS) * (len(WIZARDS) + 1)
+    for title, rows in [
+            ("Models: read, write, create, delete", MODELS),
+            ("Buttons", BUTTONS), ("Menus", MENUS)]:
+        assert [row for row, *_ in matrix(title)[::len(GROUPS)]] == list(rows)
+
+
+def test_buttons_are_complete(transaction):
+    pool = Pool()
+    ids = [d.db_id for d in pool.get('ir.model.data').search([
+                ('module', '=', 'health_imaging'),
+                ('model', '=', 'ir.model.button')])]
+    buttons = pool.get('ir.model.button').browse(ids)
+    assert sorted(b.name for b in buttons) == sorted(BUTTONS.values())
+    guarded = {(b.model.model, b.name)
+        for b in pool.get('ir.model.button').search([]) if b.groups}
+    for model in MODELS.values():
+        for name in pool.get(model)._buttons:
+            assert (model, name) in guarded
 
 
 @cells("Models: read, write, create, delete")
@@ -304,11 +351,7 @@ def test_menus(users, committed, row, group, cell):
     assert bool(shown) == bool(cell)
 
 
-@pytest.mark.parametrize('model', [
-        'gnuhealth.imaging.report.template-exam',
-        'gnuhealth.sequences.imaging_req_seq',
-        'gnuhealth.sequences.imaging_test_sequence',
-        ])
+@pytest.mark.parametrize('model', PARTS)
 @pytest.mark.parametrize('method', [
         'read', 'search', 'create', 'write', 'delete'])
 def test_parts_of_other_records_have_no_door(users, model, method):
