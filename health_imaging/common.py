@@ -35,9 +35,10 @@ def check_rights(model, *modes):
 
 
 def check_read(records):
-    """Raise AccessError unless the user may read each of the records."""
-    if not records:
-        return
+    """Raise AccessError unless the user may read each of the records.
+
+    :param records: at least one record, of one model
+    """
     with check_access():
         type(records[0]).read([r.id for r in records], ['id'])
 
@@ -219,8 +220,12 @@ def institution_timezone():
 
 def local_datetime(value, zone=None):
     """Return a stored (naive, UTC) datetime in the institution's time zone."""
-    return value.replace(tzinfo=timezone.UTC).astimezone(
-        zone or institution_timezone())
+    moment = value.replace(tzinfo=timezone.UTC)
+    try:
+        return moment.astimezone(zone or institution_timezone())
+    except OverflowError:
+        # Beyond the first or the last day of the calendar.
+        return moment
 
 
 def age(birth, at):

@@ -221,18 +221,21 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
 
         A request without an order is an order of its own.
         """
-        lonely = [v for v in vlist if not v.get('request')]
+        for values in vlist:
+            for name in ['request', 'request_line']:
+                values[name] = (values.get(name) or '').strip() or None
+        lonely = [v for v in vlist if not v['request']]
         complete = [v for v in lonely if v.get('requested_test')]
         numbers = next_numbers('imaging_req_seq', len(complete)) \
             if complete else []
         for values, number in zip(complete, numbers):
             values['request'] = number
         sizes = Counter(v['request'] for v in vlist
-            if v.get('request') and not v.get('request_line'))
+            if v['request'] and not v['request_line'])
         ranks = Counter()
         for values in vlist:
-            order = values.get('request')
-            if order and not values.get('request_line'):
+            order = values['request']
+            if order and not values['request_line']:
                 ranks[order] += 1
                 values['request_line'] = cls.line_number(
                     order, sizes[order], ranks[order])

@@ -16,7 +16,7 @@ from trytond.tools import grouped_slice
 
 from . import pictures
 from .common import institution, institution_timezone, local_datetime
-from .exceptions import OfficeError
+from .exceptions import NothingSelectedError, OfficeError
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,13 @@ _PIXELS_PER_CM = 160
 
 class ImagingReport(Report):
     __name__ = 'patient.imaging_report_results'
+
+    @classmethod
+    def execute(cls, ids, data):
+        if not ids:
+            raise NothingSelectedError(gettext(
+                    'health_imaging.msg_nothing_selected'))
+        return super().execute(ids, data)
 
     @classmethod
     def get_context(cls, records, header, data):
@@ -77,7 +84,7 @@ class ImagingReport(Report):
         lang = Lang.get()
         text = lang.strftime(local, f'{lang.date} %H:%M')
         offset = local.strftime('%z')
-        return f'{text} (UTC{offset[:3]}:{offset[3:]})'
+        return f'{text} (UTC{offset[:3]}:{offset[3:5]})'
 
     @classmethod
     def _day(cls, value):
@@ -162,7 +169,7 @@ class ImagingReport(Report):
                     '--norestore', '--nolockcheck', '--nodefault',
                     '--convert-to', extension, '--outdir', path.parent, path],
                 check=True, capture_output=True, timeout=timeout)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             raise OfficeError(gettext(
                     'health_imaging.msg_office_missing')) from None
         except subprocess.SubprocessError as error:

@@ -4,8 +4,9 @@
 their state."""
 import pytest
 from support.records import (
-    make_final, make_institution, make_patient, make_person, make_professional,
-    make_request, make_requested, make_result, make_user, on, run_wizard)
+    as_user, make_final, make_institution, make_patient, make_person,
+    make_professional, make_request, make_requested, make_result, make_user,
+    on, run_wizard)
 
 from trytond.pool import Pool
 
@@ -57,6 +58,39 @@ def test_inactive_patients_count(radiologist):
     type(source).write([source], {'active': False})
     merge(source.party, destination.party)
     assert type(request)(request.id).patient == destination
+
+
+def test_professional_who_is_merged_keeps_his_requests_and_signs(
+        radiologist):
+    Professional = Pool().get('gnuhealth.healthprofessional')
+    own, = Professional.search(
+        [('party.internal_user', '=', radiologist.id)])
+    request = make_requested(doctor=own)
+    final = make_final(radiologist, request=request)
+    merge(own.party, make_professional(name="Rosa", lastname="Luna").party)
+    request = type(request)(request.id)
+    assert request.doctor.rec_name == "Luna, Rosa"
+    assert type(request).search(
+        [('doctor.rec_name', 'ilike', '%luna%')]) == [request]
+    final = type(final)(final.id)
+    assert final.signed_by.rec_name == "Luna, Rosa"
+    later = make_final(radiologist, request=make_requested(doctor=own))
+    assert later.signed_by.rec_name == "Luna, Rosa"
+
+
+def test_requests_of_an_inactive_patient_are_found_and_done(radiologist):
+    patient = make_patient("Zoe", "Quispe")
+    request = make_requested(patient=patient)
+    for record in [patient, patient.party]:
+        type(record).write([record], {'active': False})
+    with as_user(radiologist):
+        Request = type(request)
+        assert Request.search([('rec_name', 'ilike', '%quispe%')]) == [request]
+        row, = Request.read([request.id], ['patient.rec_name', 'rec_name'])
+        assert row['patient.']['rec_name'] == "Quispe, Zoe"
+        Request.generate_results([Request(request.id)])
+        result, = Request(request.id).results
+        assert result.patient == patient
 
 
 def test_people_who_are_no_patients_are_merged_as_ever(transaction):

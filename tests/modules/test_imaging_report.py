@@ -17,7 +17,8 @@ from support.records import (
     make_institution, make_patient, make_picture, make_professional,
     make_requested, make_result, user)
 
-from trytond.modules.health_imaging.exceptions import OfficeError
+from trytond.modules.health_imaging.exceptions import (
+    NothingSelectedError, OfficeError)
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -152,6 +153,7 @@ def test_what_it_says(radiologist, printed):
         ('America/Lima', '05/04/2026 07:00 (UTC-05:00)'),
         ('Asia/Kathmandu', '05/04/2026 17:45 (UTC+05:45)'),
         ('Europe/Madrid', '05/04/2026 14:00 (UTC+02:00)'),
+        ('UTC', '05/04/2026 12:00 (UTC+00:00)'),
         (None, '05/04/2026 12:00 (UTC+00:00)'),
         ])
 def test_times_are_local_with_their_zone(transaction, zone, expected):
@@ -160,6 +162,12 @@ def test_times_are_local_with_their_zone(transaction, zone, expected):
     assert Report._local(dt.datetime(2026, 5, 4, 12)).split() \
         == expected.split()
     assert Report._local(None) == ''
+
+
+def test_times_before_there_were_zones(transaction):
+    make_institution(timezone='America/Lima')
+    Report = Pool().get(NAME, type='report')
+    assert Report._local(dt.datetime(1890, 5, 4, 12)).endswith("(UTC-05:08)")
 
 
 def test_dates_are_of_the_language_of_the_user(transaction):
@@ -455,10 +463,23 @@ def test_several_results_are_several_files(radiologist):
             assert archive.read(name).startswith(b'%PDF')
 
 
-def test_missing_office_says_what_to_install(radiologist, monkeypatch):
+def test_nothing_selected_has_its_message(transaction):
+    Report = Pool().get(NAME, type='report')
+    with pytest.raises(NothingSelectedError) as error:
+        Report.execute([], {})
+    assert "Select at least one" in error.value.message
+
+
+@pytest.mark.parametrize('mode', [None, 0o644])
+def test_missing_office_says_what_to_install(
+        radiologist, monkeypatch, tmp_path, mode):
     Report = Pool().get(NAME, type='report')
     result = make_final(radiologist)
-    monkeypatch.setenv('PATH', '')
+    if mode:
+        office = tmp_path / 'soffice'
+        office.touch()
+        office.chmod(mode)
+    monkeypatch.setenv('PATH', str(tmp_path))
     with pytest.raises(OfficeError) as error:
         Report.execute([result.id], {})
     assert "libreoffice-writer-nogui" in error.value.message

@@ -53,6 +53,13 @@ def test_requests_without_number_are_orders_of_their_own(transaction):
     assert second.request_line == f'{second.request}-01-01'
 
 
+@pytest.mark.parametrize('blank', [None, '', ' '])
+def test_blank_number_is_none(transaction, blank):
+    request = make_request(request=blank, request_line=blank)
+    assert request.request.strip()
+    assert request.request_line == f'{request.request}-01-01'
+
+
 def test_requests_made_together_have_orders_of_their_own(transaction):
     values = {
         'patient': make_patient().id, 'doctor': make_professional().id,

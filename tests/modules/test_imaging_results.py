@@ -295,6 +295,17 @@ def test_age_is_of_the_local_day_of_the_exam(transaction):
     assert results()(result.id).computed_age == '0y 0m 1d'
 
 
+@pytest.mark.parametrize('date, expected', [
+        (dt.datetime(1, 1, 1), ''),
+        (dt.datetime(9999, 12, 31, 23, 59), '8014y 2m 27d'),
+        ])
+@pytest.mark.parametrize('zone', ['America/Lima', 'Asia/Kathmandu'])
+def test_age_at_the_ends_of_the_calendar(transaction, zone, date, expected):
+    """A slip of the keys leaves a list that opens."""
+    make_institution(timezone=zone)
+    assert make_result(date=date).computed_age == expected
+
+
 def test_age_is_in_the_language_of_the_user(transaction):
     Translation = Pool().get('ir.translation')
     Translation.create([{
