@@ -67,7 +67,8 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
             ], "Report Style", sort=False, states=_final_readonly)
     images = fields.One2Many(
         'ir.attachment', 'resource', "Images",
-        filter=[('imaging_revision', '=', None)], states=_final_readonly)
+        filter=[('imaging_revision', '=', None)], order=[('id', 'ASC')],
+        states=_final_readonly, help="The report shows them in this order.")
     comment = fields.Text("Interpretation", states=_final_readonly)
     template = fields.Function(fields.Many2One(
             'gnuhealth.imaging.report.template', "Insert Text",
@@ -92,6 +93,7 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
     former_reports = fields.One2Many(
         'ir.attachment', 'resource', "Former Revisions", readonly=True,
         filter=[('imaging_revision', '!=', None)],
+        order=[('imaging_revision', 'DESC')],
         states={'invisible': ~Eval('revision')})
 
     _stamped = frozenset({

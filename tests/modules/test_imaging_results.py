@@ -489,6 +489,12 @@ def test_images_of_a_final_result_stay(radiologist):
         attachments().create([{'name': 'x', 'type': 'data'}])
 
 
+def test_images_are_listed_in_the_order_of_the_report(radiologist):
+    result = make_result()
+    made = [make_attachment(result, f'{n}.png') for n in [2, 3, 1]]
+    assert results()(result.id).images == tuple(made)
+
+
 def test_images_of_a_draft_change(radiologist):
     result = make_result()
     with as_user(radiologist):
