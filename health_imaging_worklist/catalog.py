@@ -36,6 +36,17 @@ class Test(metaclass=PoolMeta):
         except KeyError:
             return None
 
+    def worklist_setting(self):
+        """Return what `get_worklist_exams` tells of this exam, dict."""
+        template = self.imaging_worklist_template
+        return {
+            'exam': self.rec_name,
+            'aetitle': self.aetitle or '',
+            'modality': self.test_type.code or '',
+            'template': template.name if template else '',
+            'charset': (template.charset or '') if template else '',
+            }
+
     @classmethod
     def validate_fields(cls, tests, field_names):
         super().validate_fields(tests, field_names)

@@ -88,6 +88,7 @@ class Request(metaclass=PoolMeta):
                 (table.worklist_status, Index.Equality()),
                 where=table.worklist_status == 'todo'))
         cls.__rpc__['get_worklist_entries'] = RPC()
+        cls.__rpc__['get_worklist_exams'] = RPC()
 
     @classmethod
     def __register__(cls, module):
@@ -351,6 +352,18 @@ class Request(metaclass=PoolMeta):
             'entries': entries,
             'removed': [r for r in removed if r['id'] not in told],
             }
+
+    @classmethod
+    def get_worklist_exams(cls):
+        """Return for each active exam what its machine is told by.
+
+        :return: list of dicts of str: `exam`, `aetitle` (AE), `modality`
+            (CS), `template` and `charset` (SpecificCharacterSet, CS)
+        """
+        check_rights(cls.__name__, 'read')
+        Exam = Pool().get('gnuhealth.imaging.test')
+        with without_check_access():
+            return [exam.worklist_setting() for exam in Exam.search([])]
 
     @classmethod
     def _worklist_domain(cls, filters):

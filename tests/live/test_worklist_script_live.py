@@ -3,6 +3,7 @@
 """What modalities get from a folder that the worklist script keeps: a real
 Orthanc and a real wlmscpfs, asked with findscu.
 """
+import json
 import random
 import resource
 import shutil
@@ -21,6 +22,8 @@ from unit.test_script_connection import (
     DATABASE, PASSWORD, SCRIPTS, WORKLISTS, StandIn, assert_one_sentence,
     environment, run, wait_for, worklist)
 from unit.test_worklist_script import NAMES, make_entry, script
+
+from trytond.modules.health_imaging_worklist import dataset
 
 DEMO = SCRIPTS / 'worklists_service_demo.sh'
 STEP = '0040,0100[0].'
@@ -329,6 +332,12 @@ def test_orthanc_ignores_what_is_beside_the_files(
 
 # --check
 
+@pytest.fixture(autouse=True)
+def no_exams(stand_in):
+    "Each test starts without exams."
+    stand_in.say(exams=[])
+
+
 def check(stand_in, orthanc, *arguments):
     "Run the script with --check; return its CompletedProcess."
     return run(
@@ -354,12 +363,30 @@ def test_check_finds_nothing_wrong(stand_in, make_orthanc, entries):
     assert sorted(orthanc.worklists.iterdir()) == before
 
 
+def told(done, status):
+    "Return the lines that tell what is wrong, and the warnings."
+    assert done.returncode == status, (done.stdout, done.stderr)
+    wrong = done.stderr.splitlines()
+    assert all(line.startswith("WRONG: ") for line in wrong)
+    return wrong, [line for line in done.stdout.splitlines()
+        if line.startswith("warning: ")]
+
+
+def assert_once(lines, *texts):
+    "Each text is in one of the lines."
+    for text in texts:
+        assert sum(text in line for line in lines) == 1, (text, lines)
+
+
+def make_exam(name, charset='ISO_IR 192', aetitle='CT1', template="General"):
+    "Return an exam as GNU Health tells it."
+    return {'exam': name, 'aetitle': aetitle, 'modality': 'CT',
+        'template': template, 'charset': charset}
+
+
 def test_check_explains_what_is_wrong(stand_in, make_orthanc, entries):
     orthanc = make_orthanc(
-        default_encoding='Latin1', extra={
-            'Plugins': [], 'DicomModalities': {'ct': {
-                    'AET': 'CT1', 'Host': '127.0.0.1', 'Port': 104,
-                    'AllowFindWorklist': False}}})
+        default_encoding='Latin1', extra={'Plugins': []})
     stand_in.say(entries=worklist(entries))
     publish(stand_in, orthanc.worklists)
     (orthanc.worklists / 'mine.wl').write_bytes(b'broken')
@@ -369,17 +396,116 @@ def test_check_explains_what_is_wrong(stand_in, make_orthanc, entries):
     stand_in.say(entries=worklist(
             entries[:-1] + [make_entry(90, error="No template.")]))
     done = check(stand_in, orthanc)
-    assert done.returncode == 1
-    wrong = done.stderr.splitlines()
-    assert all(line.startswith("WRONG: ") for line in wrong)
-    for words in [
-            "plugin is not loaded", "090-01-01: No template.",
-            '"DefaultEncoding" : "Utf8"', '"CT1" may not ask',
-            "1 files are damaged", "1 files are missing",
-            "1 files are no longer asked for", "mine.wl"]:
-        assert sum(words in line for line in wrong) == 1, (words, wrong)
-    assert f"{len(wrong)} things are wrong." in done.stdout
-    assert '"CT2" is not among the DicomModalities' in done.stdout
+    wrong, _ = told(done, 1)
+    assert_once(wrong, "plugin is not loaded", "090-01-01: No template.",
+        '"DefaultEncoding" : "Utf8"', "1 files are damaged",
+        "1 files are missing", "1 files are no longer asked for", "mine.wl")
+    assert f"{len(wrong)} things are wrong" in done.stdout
+
+
+STRANGE = {
+    '\\ISO 2022 IR 149': 'Hong^Gildong=\u6d2a^\u5409\u6d1e',
+    '\\ISO 2022 IR 58': 'Zhang^XiaoDong=\u5f20^\u5c0f\u4e1c',
+    'ISO 2022 IR 13\\ISO 2022 IR 87': '\uff94\uff8f=\u5c71\u7530',
+    'ISO 2022 IR 100\\ISO 2022 IR 144': 'M\xfcller^\u0418',
+    }
+
+
+def make_strange(id_, charset, name):
+    "Return an entry as GNU Health encodes it, which pydicom does not."
+    text = json.dumps({
+            'PatientName': name, 'PatientID': "P1",
+            'StudyInstanceUID': f'2.25.{1000 + id_}', 'Modality': 'CT',
+            'ScheduledStationAETitle': 'CT1',
+            'ScheduledProcedureStepStartDate': '20261121',
+            'ScheduledProcedureStepStartTime': '101500'})
+    return dict(make_entry(id_, charset=charset),
+        dicom=dataset.convert(text, 'json', charset))
+
+
+@pytest.mark.parametrize('charset', STRANGE)
+def test_check_of_character_sets_that_orthanc_damages(
+        stand_in, make_orthanc, ask, charset):
+    orthanc = make_orthanc()
+    stand_in.say(
+        exams=[make_exam("Head", charset, template="Strange")],
+        entries=worklist([
+                make_strange(1, charset, STRANGE[charset]),
+                make_strange(2, charset, "Test^Ana")]))
+    publish(stand_in, orthanc.worklists)
+    # It is true what is told.
+    names = names_by_uid(ask(orthanc.dicom_port))
+    assert names['2.25.1001'] != STRANGE[charset]
+    assert names['2.25.1002'] == 'Test^Ana'
+    wrong, warnings = told(check(stand_in, orthanc), 1)
+    assert_once(wrong, charset)
+    assert '"Strange"' in wrong[0] and '001-01-01' in wrong[0]
+    assert '002-01-01' not in wrong[0] and 'ISO_IR 192' in wrong[0]
+    assert warnings == []
+
+
+def test_check_warns_of_templates_before_names_come(stand_in, make_orthanc):
+    orthanc = make_orthanc(default_encoding='Latin1')
+    stand_in.say(entries=worklist([make_entry(1)]), exams=[
+            make_exam("Head"), make_exam("Hand", 'ISO_IR 100'),
+            make_exam("Foot", 'GB18030', template="Chinese"),
+            make_exam("Knee", '\\ISO 2022 IR 149', template="Korean"),
+            make_exam("Lost", '', '', '')])
+    publish(stand_in, orthanc.worklists)
+    done = check(stand_in, orthanc)
+    wrong, warnings = told(done, 0)
+    assert wrong == [] and "Nothing is wrong, 5 warnings." in done.stdout
+    assert_once(warnings, "letters of ISO_IR 192", "letters of GB18030",
+        "does not read the character set \\ISO 2022 IR 149",
+        "no worklist template: no machine is told of them (Lost)",
+        "no AE title")
+    assert not any('ISO_IR 100' in line for line in warnings)
+
+
+def test_check_asks_as_each_machine_does(stand_in, make_orthanc):
+    def modality(title, **options):
+        return {'AET': title, 'Host': '127.0.0.1', 'Port': 104, **options}
+    orthanc = make_orthanc(modalities={}, extra={'DicomModalities': {
+                'good': modality('GOOD'),
+                'forbidden': modality('FORBIDDEN', AllowFindWorklist=False),
+                'away': modality('AWAY', Host='10.0.0.1')}})
+    stand_in.say(
+        entries=worklist([make_entry(1, aetitle='GOOD')]),
+        exams=[make_exam(title, aetitle=title) for title in [
+                'GOOD', 'FORBIDDEN', 'AWAY', 'STRANGER']])
+    publish(stand_in, orthanc.worklists)
+    done = check(stand_in, orthanc)
+    wrong, warnings = told(done, 1)
+    assert len(wrong) == 2 and len(warnings) == 1
+    assert_once(wrong, '"FORBIDDEN" may not ask', '"STRANGER" gets no answer')
+    assert '10.0.0.1' in warnings[0] and '"AWAY"' in warnings[0]
+    assert '"GOOD" may ask and gets 1 entries.' in done.stdout
+
+
+def test_check_misses_what_is_not_answered(stand_in, make_orthanc, tmp_path):
+    # The plugin reads another folder than the script writes.
+    orthanc = make_orthanc()
+    stand_in.say(entries=worklist([make_entry(1)]))
+    publish(stand_in, tmp_path)
+    done = run(
+        WORKLISTS, *stand_in.options, '-w', tmp_path, '--check',
+        '--orthanc-url', orthanc.url, GNUHEALTH_PASSWORD=PASSWORD,
+        ORTHANC_USER=orthanc.user, ORTHANC_PASSWORD=orthanc.password)
+    wrong, _ = told(done, 1)
+    assert wrong == ["WRONG: \"CT1\" does not get 1 entries that are "
+        "published (001-01-01)."]
+
+
+def test_check_without_a_dicom_port(stand_in, make_orthanc):
+    orthanc = make_orthanc()
+    stand_in.say(entries=worklist([make_entry(1)]))
+    publish(stand_in, orthanc.worklists)
+    for port, reason in [
+            (free_port(), "refused"), (orthanc.http_port, "DICOM")]:
+        wrong, _ = told(
+            check(stand_in, orthanc, '--dicom-port', str(port)), 1)
+        assert_once(wrong, "the DICOM port of Orthanc cannot be asked")
+        assert reason in wrong[0]
 
 
 def test_check_without_orthanc(stand_in, make_orthanc):

@@ -67,6 +67,11 @@ class Request(Model):
     def __setup__(cls):
         super().__setup__()
         cls.__rpc__['get_worklist_entries'] = RPC()
+        cls.__rpc__['get_worklist_exams'] = RPC()
+
+    @classmethod
+    def get_worklist_exams(cls):
+        return answer('exams', [])
 
     @classmethod
     def get_worklist_entries(cls, since, filters):
@@ -164,7 +169,7 @@ class StandIn:
                 folder, 'sqlite://', DATABASE, list(modules), PASSWORD)
         self.server = Trytond(
             folder, 'sqlite://', DATABASE, environment=environment)
-        self.say(entries=worklist([]), sync=[])
+        self.say(entries=worklist([]), exams=[], sync=[])
         self.server.start()
 
     def say(self, **answers):
