@@ -8,8 +8,10 @@ import hashlib
 import re
 from functools import cached_property
 
-from sql import Literal, Null
+from sql import Literal, Null, Select
 from sql.conditionals import Coalesce
+from sql.functions import CurrentTimestamp
+from sql.operators import Exists
 
 from trytond.config import config
 from trytond.i18n import gettext
@@ -84,9 +86,12 @@ class Request(metaclass=PoolMeta):
             ('merge_id_unique', Unique(table, table.merge_id),
                 'health_imaging_worklist.msg_merge_id_unique'),
             ]
-        cls._sql_indexes.add(Index(table,
-                (table.worklist_status, Index.Equality()),
-                where=table.worklist_status == 'todo'))
+        cls._sql_indexes.update([
+                Index(table,
+                    (table.worklist_status, Index.Equality()),
+                    where=table.worklist_status == 'todo'),
+                Index(table, (_modified(table), Index.Range())),
+                ])
         cls.__rpc__['get_worklist_entries'] = RPC()
         cls.__rpc__['get_worklist_exams'] = RPC()
 
@@ -333,24 +338,27 @@ class Request(metaclass=PoolMeta):
             the bytes of its file, or `error`, a sentence
         """
         check_rights(cls.__name__, 'read')
-        moment = _parse_cursor(since)
-        cursor = dt.datetime.now().isoformat()
+        filters = filters or {}
+        now = _now()
+        moment = _parse_cursor(since, now)
         with without_check_access():
-            domain = cls._worklist_domain(filters or {})
-            removed = []
+            domain = cls._worklist_domain(filters)
+            changed = {}
             if moment:
-                moment -= OVERLAP
-                domain.append(('id', 'in', cls._changed_since(moment)))
-                removed = cls._removed_since(moment)
+                changed = cls._changed_since(
+                    moment - OVERLAP, bool(filters.get('done')))
+                domain.append(('id', 'in', list(changed)))
             requests = cls.search(domain, order=[('id', 'ASC')])
             with Transaction().set_context(_worklist_batch=Batch()):
                 entries = [r._worklist_entry() for r in requests]
         told = {entry['id'] for entry in entries}
         return {
-            'cursor': cursor,
+            'cursor': now.isoformat(),
             'full': moment is None,
             'entries': entries,
-            'removed': [r for r in removed if r['id'] not in told],
+            'removed': [
+                {'id': id_, 'number': number}
+                for id_, number in changed.items() if id_ not in told],
             }
 
     @classmethod
@@ -395,9 +403,21 @@ class Request(metaclass=PoolMeta):
         return []
 
     @classmethod
-    def _changed_since(cls, moment):
-        """Return a query of the ids of the open requests of which the
-        machine is told something that changed."""
+    def _changed_since(cls, moment, done=False):
+        """Return the numbers by id of the requests that changed, and of the
+        open ones of which something changed that machines are told.
+
+        :param bool done: whether those that are done count as open
+        """
+        table = cls.__table__()
+        changed = dict(_execute(table.select(
+                    table.id, table.request_line,
+                    where=_modified(table) >= moment)))
+        changed.update(cls._changed_around(moment, done))
+        return changed
+
+    @classmethod
+    def _changed_around(cls, moment, done):
         pool = Pool()
         table = cls.__table__()
         patient = pool.get('gnuhealth.patient').__table__()
@@ -408,7 +428,6 @@ class Request(metaclass=PoolMeta):
             'gnuhealth.imaging_worklist.worklist_template').__table__()
         doctor = pool.get('gnuhealth.healthprofessional').__table__()
         doctor_party = pool.get('party.party').__table__()
-        name = pool.get('gnuhealth.person_name').__table__()
         query = table.join(
             patient, condition=table.patient == patient.id).join(
             party, condition=patient.party == party.id).join(
@@ -418,25 +437,24 @@ class Request(metaclass=PoolMeta):
             condition=exam.imaging_worklist_template == template.id).join(
             doctor, condition=table.doctor == doctor.id).join(
             doctor_party, condition=doctor.party == doctor_party.id)
-        renamed = name.select(name.party,
-            where=Coalesce(name.write_date, name.create_date) >= moment)
         changed = Literal(False)
         for part in [
-                table, patient, party, exam, type_, template, doctor,
-                doctor_party]:
-            changed |= Coalesce(part.write_date, part.create_date) >= moment
-        changed |= party.id.in_(renamed) | doctor_party.id.in_(renamed)
-        return query.select(table.id,
-            where=table.state.in_(['requested', 'done']) & changed)
-
-    @classmethod
-    def _removed_since(cls, moment):
-        table = cls.__table__()
-        rows = _execute(table.select(table.id, table.request_line,
-                where=((table.state != 'requested')
-                    | (table.worklist_status != 'todo'))
-                & (Coalesce(table.write_date, table.create_date) >= moment)))
-        return [{'id': id_, 'number': number} for id_, number in rows]
+                patient, party, exam, type_, template, doctor, doctor_party]:
+            changed |= _modified(part) >= moment
+        for name, column, id_ in [
+                ('gnuhealth.person_name', 'party', party.id),
+                ('gnuhealth.person_name', 'party', doctor_party.id),
+                ('gnuhealth.patient.evaluation', 'patient', patient.id),
+                ('gnuhealth.patient.disease', 'patient', patient.id)]:
+            changed |= _modified_of(name, column, id_, moment)
+        is_open = (
+            (table.state == 'requested') & (table.worklist_status == 'todo'))
+        if done:
+            is_open |= (
+                (table.state == 'done')
+                & (table.done_at >= dt.datetime.now() - KEPT_DONE))
+        return _execute(query.select(
+                table.id, table.request_line, where=is_open & changed))
 
     def _worklist_entry(self):
         """Return what the script needs of this request."""
@@ -510,11 +528,35 @@ class Batch:
         return self._doctors[key]
 
 
-def _parse_cursor(since):
+def _parse_cursor(since, now):
+    """Return the moment of a cursor, None when all must be told: there is
+    none, or the clock went back."""
     try:
-        return dt.datetime.fromisoformat(since) if since else None
+        moment = dt.datetime.fromisoformat(since) if since else None
+        return moment if moment and moment <= now else None
     except (TypeError, ValueError):
         return None
+
+
+def _now():
+    """Return the time of the database, which stamps what changes, naive as
+    the stamps are."""
+    (now,), = _execute(Select([CurrentTimestamp()]))
+    if isinstance(now, str):
+        now = dt.datetime.fromisoformat(now)
+    return now.replace(tzinfo=None)
+
+
+def _modified(table):
+    return Coalesce(table.write_date, table.create_date)
+
+
+def _modified_of(name, column, id_, moment):
+    "Return whether a record of a model that points to an id changed."
+    table = Pool().get(name).__table__()
+    return Exists(table.select(Literal(1),
+            where=(getattr(table, column) == id_)
+            & (_modified(table) >= moment)))
 
 
 def _execute(query):

@@ -166,11 +166,129 @@ def test_the_same_request_gives_the_same_bytes(request_):
     assert entries()['entries'] == entries()['entries']
 
 
-def test_nothing_new_gives_nothing_but_what_is_recent(request_):
-    later = (dt.datetime.now() + dt.timedelta(hours=1)).isoformat()
-    answer = entries(later)
+@pytest.fixture
+def recorded(request_):
+    "The request, as if all was recorded an hour ago; with the cursor."
+    cursor = Transaction().connection.cursor()
+    for name in [
+            'gnuhealth.imaging.test.request', 'gnuhealth.patient',
+            'party.party', 'gnuhealth.imaging.test', 'gnuhealth.person_name',
+            'gnuhealth.imaging.test.type', 'gnuhealth.healthprofessional',
+            'gnuhealth.imaging_worklist.worklist_template']:
+        table = Pool().get(name).__table__()
+        past = dt.datetime(2026, 1, 1)
+        cursor.execute(*table.update(
+                [table.create_date, table.write_date], [past, None]))
+    return request_, entries()['cursor']
+
+
+def test_nothing_new_gives_nothing(recorded):
+    _, cursor = recorded
+    answer = entries(cursor)
     assert not answer['full']
     assert answer['entries'] == answer['removed'] == []
+
+
+def test_a_clock_that_went_back_gives_all(recorded):
+    later = (dt.datetime.now() + dt.timedelta(hours=1)).isoformat()
+    answer = entries(later)
+    assert answer['full'] and len(answer['entries']) == 1
+
+
+def change_weight(request):
+    Pool().get('gnuhealth.patient.evaluation').create([{
+                'patient': request.patient.id, 'weight': 71.5,
+                'healthprof': request.doctor.id,
+                'evaluation_start': dt.datetime(2026, 3, 1)}])
+
+
+def change_allergy(request):
+    pool = Pool()
+    pathology, = pool.get('gnuhealth.pathology').create([
+            {'name': "Iodine", 'code': 'X1'}])
+    pool.get('gnuhealth.patient.disease').create([{
+                'patient': request.patient.id, 'is_allergy': True,
+                'pathology': pathology.id}])
+
+
+def change_date(request):
+    # Clinical content of a request that was sent stays, so it goes back.
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Request.cancel_for([request], "Other day")
+    Request.draft([request])
+    Request.write([request], {'date': dt.datetime(2026, 3, 9, 15)})
+    Request.requested([request])
+
+
+def change_name(request):
+    name, = request.patient.party.person_names
+    name.write([name], {'family': "Ruiz", 'given': "Ana"})
+
+
+def change_template(request):
+    template = request.requested_test.imaging_worklist_template
+    template.write([template], {
+            'template': template.template.replace(
+                '[${AccessionNumber}]', '[N${AccessionNumber}]')})
+
+
+def change_machine(request):
+    exam = request.requested_test
+    exam.write([exam], {'aetitle': 'CT9'})
+
+
+def change_doctor(request):
+    party = request.doctor.party
+    party.write([party], {'lastname': "Renamed"})
+
+
+@pytest.mark.parametrize('change, found', [
+        (change_weight, 'PatientWeight: 71.5'),
+        (change_allergy, 'Allergies: Iodine'),
+        (change_date, 'StartDate: 20260309'),
+        (change_name, 'PatientName: Ruiz^Ana'),
+        (change_template, 'AccessionNumber: N'),
+        (change_machine, 'ScheduledStationAETitle: CT9'),
+        (change_doctor, 'RequestingPhysician: Renamed'),
+        ])
+def test_what_changes_is_told_at_the_next_poll(recorded, change, found):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    request, cursor = recorded
+    change(Request(request.id))
+    entry, = entries(cursor)['entries']
+    keyword, value = found.split(': ')
+    told = [str(element.value) for element in dataset(entry).iterall()
+        if element.keyword.endswith(keyword)]
+    assert told and told[0].startswith(value)
+
+
+def test_an_exam_that_moves_leaves_the_other_machine(recorded):
+    request, cursor = recorded
+    change_machine(request)
+    answer = entries(cursor, aetitles=['CT1'])
+    assert answer['entries'] == []
+    assert [r['id'] for r in answer['removed']] == [request.id]
+
+
+def test_merged_patients_have_one_entry(recorded):
+    pool = Pool()
+    request, cursor = recorded
+    other = make_patient("Real", "Person", ref='PUID-2')
+    Replace = pool.get('party.replace', type='wizard')
+    session, _, _ = Replace.create()
+    replace = Replace(session)
+    replace.ask.source = request.patient.party
+    replace.ask.destination = other.party
+    with Transaction().set_context(_skip_warnings=True):
+        replace.transition_replace()
+    entry, = entries(cursor)['entries']
+    assert dataset(entry).PatientID == 'PUID-2'
+    assert str(dataset(entry).PatientName) == 'Person^Real'
+
+
+def test_odd_cursors_give_all(request_):
+    for cursor in ['', 'x', '9999', 5, None, '2026-01-01T00:00:00+00:00']:
+        assert entries(cursor)['full'], cursor
 
 
 def test_a_new_name_changes_the_entry(request_):
