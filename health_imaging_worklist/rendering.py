@@ -586,7 +586,7 @@ def _sample_request():
         request_line='ORDER-1-01-01', date=dt.datetime(2026, 1, 31, 13, 30),
         urgent=False, modality='CT', patient=_sample_patient(),
         doctor=_sample_professional(), requested_test=_sample_exam(),
-        comment="Sample", context=_Sample(
+        computed_age="40y 0m 30d", comment="Sample", context=_Sample(
             __name__='gnuhealth.pathology', name="Headache"),
         merge_id=attributes.generate_uid(value=_SAMPLE_ID))
 

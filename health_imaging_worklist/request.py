@@ -6,6 +6,7 @@ writes the entries reads them."""
 import datetime as dt
 import hashlib
 import re
+import time
 from functools import cached_property
 
 from sql import Literal, Null, Select
@@ -26,7 +27,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import attributes, dataset, migration, rendering
 from .exceptions import MergeIDError, WorklistEntryError
-from .template import OPEN_FIELDS, error_text
+from .template import error_text
 
 # Entries that changed so long before the last poll are told again, because a
 # transaction may take this long to be seen.
@@ -34,6 +35,10 @@ OVERLAP = dt.timedelta(minutes=2)
 
 # How long requests that are done can still be told to machines, on demand.
 KEPT_DONE = dt.timedelta(days=30)
+
+# How long one template may work for all entries of an answer: a slow one must
+# not keep those of others from the machines.
+TEMPLATE_SECONDS = 20
 
 # DICOM has no codes for these in the worklist, machines show the words.
 _ALERTS = [
@@ -237,13 +242,16 @@ class Request(metaclass=PoolMeta):
                     'health_imaging_worklist.msg_no_template',
                     exam=self.requested_test.rec_name))
         try:
-            text = rendering.render(
-                template.compiled(), self.get_worklist_template_data(),
-                template.template_type)
+            text = self._batch().render(
+                template, self.get_worklist_template_data())
         except rendering.TemplateError as error:
             raise WorklistEntryError(error_text(error, template)) from None
         self._check_charset(text, template.charset)
         return text
+
+    @staticmethod
+    def _batch():
+        return Transaction().context.get('_worklist_batch') or Batch()
 
     def _check_charset(self, text, charset):
         """Raise WorklistEntryError for what the machine could not read."""
@@ -279,7 +287,7 @@ class Request(metaclass=PoolMeta):
 
         :rtype: dict
         """
-        batch = Transaction().context.get('_worklist_batch') or Batch()
+        batch = self._batch()
         patient, date = self.patient, self.date
         party, zone = patient.party, batch.zone
         sex = attributes.patient_sex(party.gender, patient.biological_sex)
@@ -288,7 +296,7 @@ class Request(metaclass=PoolMeta):
         return {
             **exam,
             **batch.doctor(self.doctor, charset),
-            'my': rendering.RecordView(self, OPEN_FIELDS),
+            'my': rendering.RecordView(self, batch.open_fields),
             'MergeID': self.merge_id or '',
             'TimezoneOffsetFromUTC': attributes.timezone_offset(date, zone),
             'AccessionNumber': attributes.short_string(self.request),
@@ -486,6 +494,30 @@ class Batch:
     def __init__(self):
         self._exams = {}
         self._doctors = {}
+        self._seconds = {}
+
+    @cached_property
+    def open_fields(self):
+        Template = Pool().get(
+            'gnuhealth.imaging_worklist.worklist_template')
+        return Template.open_fields()
+
+    def render(self, template, variables):
+        """Return the text that a template makes of variables.
+
+        :raises rendering.TemplateError: it is wrong, or it took so long
+            before that others would wait
+        """
+        begin = time.monotonic()
+        spent = self._seconds.get(template.id, 0)
+        limits = rendering.LIMITS._replace(seconds=min(
+                rendering.LIMITS.seconds, TEMPLATE_SECONDS - spent))
+        try:
+            return rendering.render(
+                template.compiled(), variables, template.template_type,
+                limits)
+        finally:
+            self._seconds[template.id] = spent + time.monotonic() - begin
 
     @cached_property
     def zone(self):

@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
+from trytond.model.exceptions import AccessError
+from trytond.pool import Pool
 
 from . import attributes, dataset, migration, rendering
 from .exceptions import CharsetError, WorklistTemplateError
@@ -14,7 +16,7 @@ OPEN_FIELDS = {
     'gnuhealth.imaging.test.request': {
         'request', 'request_line', 'date', 'urgent', 'comment', 'state',
         'merge_id', 'modality', 'patient', 'requested_test', 'doctor',
-        'context', 'rec_name'},
+        'context', 'computed_age', 'worklist_status', 'rec_name'},
     'gnuhealth.patient': {
         'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
         'biological_sex', 'party', 'critical_info', 'crit_allergic',
@@ -71,6 +73,30 @@ class WorklistTemplate(ModelSQL, ModelView):
         return 'ISO_IR 192'
 
     @classmethod
+    def default_template(cls):
+        return cls._general(cls.default_template_type())
+
+    @staticmethod
+    def _general(template_type):
+        """Return the text of the general template of a type."""
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        Template = pool.get('gnuhealth.imaging_worklist.worklist_template')
+        try:
+            return Template(ModelData.get_id(
+                    'health_imaging_worklist',
+                    f'worklist_template_general_{template_type}')).template
+        except (KeyError, AccessError):
+            return None
+
+    @fields.depends('template_type', 'template')
+    def on_change_template_type(self):
+        texts = {type_: self._general(type_)
+            for type_, _ in self.__class__.template_type.selection}
+        if not self.template or self.template in texts.values():
+            self.template = texts.get(self.template_type)
+
+    @classmethod
     def validate_fields(cls, templates, field_names):
         super().validate_fields(templates, field_names)
         for template in templates:
@@ -100,12 +126,33 @@ class WorklistTemplate(ModelSQL, ModelView):
         """
         return dataset.convert(text, self.template_type, self.charset)
 
+    @classmethod
+    def open_fields(cls):
+        """Return the fields that templates may read through "my".
+
+        Other modules extend this.
+
+        :return: dict of sets of field names by model name
+        """
+        return {model: set(fields) for model, fields in OPEN_FIELDS.items()}
+
+    def get_sample_data(self):
+        """Return the variables of a patient who does not exist, with whom
+        the template is tried.
+
+        What extends `get_worklist_template_data` of the request extends
+        this by the same names.
+
+        :rtype: dict
+        """
+        return rendering.sample_variables(
+            self.template_type, self.charset or '', self.open_fields())
+
     def check_template(self):
         """Raise WorklistTemplateError unless the template makes a correct
         worklist entry of a sample patient."""
         try:
-            variables = rendering.sample_variables(
-                self.template_type, self.charset or '', OPEN_FIELDS)
+            variables = self.get_sample_data()
             compiled = rendering.compile(self.template, variables.keys())
             self.to_file(rendering.render(
                     compiled, variables, self.template_type))

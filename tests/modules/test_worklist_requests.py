@@ -93,6 +93,55 @@ def test_a_wrong_template_is_refused_with_its_line(hospital, text, told):
         assert word in refused.value.message
 
 
+def test_a_new_template_begins_with_the_general_one(hospital):
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    template = Template(**Template.default_get(
+            ['template_type', 'template', 'charset'],
+            with_rec_name=False))
+    assert '(0010,0010) PN' in template.template
+    template.template_type = 'json'
+    template.on_change_template_type()
+    assert '"PatientName"' in template.template
+    template.name = "Mine"
+    template.save()
+    template.template = '{"Mine": ""}'
+    template.template_type = 'dump2dcm'
+    template.on_change_template_type()
+    assert template.template == '{"Mine": ""}'
+
+
+@pytest.mark.parametrize('name', [
+        'my.computed_age', 'my.patient.blood_type', 'my.worklist_status',
+        'my.requested_test.test_type.name', 'my.doctor.party.lastname',
+        'my.patient.critical_info'])
+def test_fields_that_templates_may_read(request_, name):
+    template = make_template(
+        template=GOOD + '(0032,4000) LT [${%s}]\n' % name)
+    request_.requested_test.imaging_worklist_template = template
+    request_.requested_test.save()
+    assert entries()['entries'][0]['error'] is None
+
+
+def test_a_slow_template_leaves_time_to_the_others(
+        request_, monkeypatch):
+    module = 'trytond.modules.health_imaging_worklist.request'
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    slow = make_exam("Slow", type_='ctscan', code='SLOW')
+    slow.imaging_worklist_template = make_template(
+        template='{% for x in range(100) %}{% if "b" in "a" * 20000 %}'
+        '{% end %}{% end %}' + GOOD)
+    slow.imaging_worklist_template.save()
+    slow.save()
+    for number in range(3):
+        Request.requested([make_request(
+                    make_patient(f"A{number}", "B"), slow,
+                    request_.doctor)])
+    monkeypatch.setattr(f'{module}.TEMPLATE_SECONDS', 0.001)
+    fast, *others = entries()['entries']
+    assert fast['error'] is None
+    assert any("too long" in (e['error'] or '') for e in others)
+
+
 def test_only_dicom_character_sets(hospital):
     with pytest.raises(CharsetError, match="ISO_IR 192"):
         make_template(charset='UTF-8')
