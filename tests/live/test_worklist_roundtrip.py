@@ -39,8 +39,19 @@ def hospital(templates, copies, tmp_path_factory):
             **database.options) as server:
         config = proteus_config.set_xmlrpc(
             server.rpc_url('admin', seed.PASSWORD))
+        make_user(config)
         yield server, seed.PASSWORD, make_requests(config)
     copies.drop(database)
+
+
+def make_user(config):
+    "Make the user of the script, who may do nothing else."
+    User = Model.get('res.user', config)
+    group, = Model.get('res.group', config).find(
+        [('name', '=', "Health Imaging Worklist Script")])
+    user = User(name="Worklist", login='worklist', password=seed.PASSWORD)
+    user.groups.append(group)
+    user.save()
 
 
 def make_requests(config):
@@ -87,7 +98,7 @@ def publish(server, password, folder, tmp_path, *arguments):
     secret.write_text(password)
     return subprocess.run([
             sys.executable, str(SCRIPT), '-H', HOST, '-p', str(server.port),
-            '-d', server.database, '-u', 'admin', '--password-file',
+            '-d', server.database, '-u', 'worklist', '--password-file',
             str(secret), '-w', str(folder), *arguments],
         capture_output=True, text=True, timeout=120)
 
@@ -175,7 +186,7 @@ def test_an_order_can_be_asked_for_within_two_seconds(
     secret.write_text(password)
     service = Process([
             sys.executable, SCRIPT, '-H', HOST, '-p', str(server.port),
-            '-d', server.database, '-u', 'admin', '--password-file', secret,
+            '-d', server.database, '-u', 'worklist', '--password-file', secret,
             '-w', folder, '-s', '1'], tmp_path / 'service.log')
     service.start()
     try:

@@ -157,6 +157,8 @@ def test_only_valid_ae_titles(hospital):
         (['health.group_health_frontdesk'], False, False),
         (['health.group_health_doctor'], True, False),
         (['health_imaging.group_health_imaging'], True, False),
+        (['health.group_health_nursing'], False, False),
+        (['health_imaging_worklist.group_worklist_script'], False, False),
         (['health_imaging.group_health_imaging_admin'], True, True),
         ])
 def test_rights_on_templates(hospital, groups, reads, writes):
@@ -436,10 +438,53 @@ def test_the_preview_is_no_change(request_):
     assert not Request(request_.id).show_worklist_text
 
 
-def test_strangers_read_no_entries(request_):
-    with as_user(make_user('stranger')):
-        with pytest.raises(AccessError):
-            entries()
+@pytest.mark.parametrize('groups, allowed', [
+        ([], False),
+        (['health.group_health_frontdesk'], False),
+        (['health.group_health_nursing'], False),
+        (['health.group_health_doctor'], True),
+        (['health_imaging.group_health_imaging'], True),
+        (['health_imaging.group_health_imaging_admin'], True),
+        (['health_imaging_worklist.group_worklist_script'], True),
+        ])
+def test_rights_on_entries(request_, groups, allowed):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    with as_user(make_user('someone', *groups)):
+        if allowed:
+            assert len(entries()['entries']) == 1
+            assert Request.get_worklist_exams()[0]['exam']
+            assert Request.read([request_.id], ['worklist_text'])
+            return
+        for ask in [
+                entries, Request.get_worklist_exams,
+                lambda: Request.read([request_.id], ['worklist_text'])]:
+            with pytest.raises(AccessError):
+                ask()
+
+
+def test_the_script_reads_only(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    group = 'health_imaging_worklist.group_worklist_script'
+    with as_user(make_user('script', group)):
+        for change in [
+                lambda: Request.write([request_], {'urgent': True}),
+                lambda: Request.delete([request_]),
+                lambda: Request.copy([request_]),
+                lambda: Request.cancel_for([request_], "x")]:
+            with pytest.raises(AccessError):
+                change()
+
+
+def test_what_the_check_is_told_of_exams(exam):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    told = {e['aetitle']: e for e in Request.get_worklist_exams()}
+    assert told['CT1'] == {
+        'exam': exam.rec_name, 'aetitle': 'CT1', 'modality': 'CT',
+        'template': "General (dump)", 'charset': 'ISO_IR 192'}
+    exam.imaging_worklist_template = None
+    exam.save()
+    told = {e['aetitle']: e for e in Request.get_worklist_exams()}
+    assert told['CT1']['template'] == told['CT1']['charset'] == ''
 
 
 def test_the_number_of_queries_does_not_grow(request_):
