@@ -6,10 +6,8 @@ writes the entries reads them."""
 import datetime as dt
 import hashlib
 import re
-import time
-from functools import cached_property
 
-from sql import Literal, Null, Select
+from sql import Literal, Select
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
 from sql.operators import Exists
@@ -18,14 +16,14 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, Unique, fields
 from trytond.modules.health_imaging.common import (
-    age, check_rights, institution, institution_timezone, local_datetime)
+    age, check_rights, local_datetime)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC
-from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from . import attributes, dataset, migration, rendering
+from .batch import Batch
 from .exceptions import MergeIDError, WorklistEntryError
 from .template import error_text
 
@@ -35,10 +33,6 @@ OVERLAP = dt.timedelta(minutes=2)
 
 # How long requests that are done can still be told to machines, on demand.
 KEPT_DONE = dt.timedelta(days=30)
-
-# How long one template may work for all entries of an answer: a slow one must
-# not keep those of others from the machines.
-TEMPLATE_SECONDS = 20
 
 # DICOM has no codes for these in the worklist, machines show the words.
 _ALERTS = [
@@ -78,10 +72,6 @@ class Request(metaclass=PoolMeta):
     computed_age = fields.Function(
         fields.Char("Age", help="The age on the day of the exam."),
         'get_computed_age')
-    patient_weight = fields.Function(
-        fields.Float("Weight"), 'get_patient_weight')
-    patient_allergies = fields.Function(
-        fields.Text("Allergies"), 'get_patient_allergies')
 
     @classmethod
     def __setup__(cls):
@@ -174,43 +164,6 @@ class Request(metaclass=PoolMeta):
     def set_show_worklist_text(cls, requests, name, value):
         pass
 
-    @classmethod
-    def get_patient_weight(cls, requests, name):
-        """Return the weight (kg) of the last evaluation that has one."""
-        Evaluation = Pool().get('gnuhealth.patient.evaluation')
-        table = Evaluation.__table__()
-        weights = {}
-        patients = list({r.patient.id for r in requests})
-        for sub in grouped_slice(patients):
-            weights.update(_execute(table.select(
-                        table.patient, table.weight,
-                        where=reduce_ids(table.patient, list(sub))
-                        & (table.weight > 0),
-                        order_by=table.evaluation_start)))
-        return {r.id: weights.get(r.patient.id) for r in requests}
-
-    @classmethod
-    def get_patient_allergies(cls, requests, name):
-        """Return the names of what the patients are allergic to, in lines."""
-        pool = Pool()
-        disease = pool.get('gnuhealth.patient.disease').__table__()
-        Pathology = pool.get('gnuhealth.pathology')
-        found = {}
-        patients = list({r.patient.id for r in requests})
-        for sub in grouped_slice(patients):
-            for patient, pathology in _execute(disease.select(
-                        disease.patient, disease.pathology,
-                        where=reduce_ids(disease.patient, list(sub))
-                        & (disease.is_allergy == Literal(True))
-                        & (disease.pathology != Null))):
-                found.setdefault(patient, []).append(pathology)
-        ids = {i for ids in found.values() for i in ids}
-        with Transaction().set_context(language='en'):
-            names = {p.id: p.name for p in Pathology.browse(ids)}
-        return {
-            r.id: '\n'.join(names[i] for i in found.get(r.patient.id, []))
-            for r in requests}
-
     # The entry
 
     @property
@@ -221,7 +174,7 @@ class Request(metaclass=PoolMeta):
     @without_check_access
     def get_worklist_text(cls, requests, name):
         """Return the texts that machines are told, or what is wrong."""
-        with Transaction().set_context(_worklist_batch=Batch()):
+        with Transaction().set_context(_worklist_batch=Batch(requests)):
             return {r.id: r._worklist_text() for r in requests}
 
     def _worklist_text(self):
@@ -249,9 +202,8 @@ class Request(metaclass=PoolMeta):
         self._check_charset(text, template.charset)
         return text
 
-    @staticmethod
-    def _batch():
-        return Transaction().context.get('_worklist_batch') or Batch()
+    def _batch(self):
+        return Transaction().context.get('_worklist_batch') or Batch([self])
 
     def _check_charset(self, text, charset):
         """Raise WorklistEntryError for what the machine could not read."""
@@ -305,16 +257,17 @@ class Request(metaclass=PoolMeta):
             'RequestedProcedurePriority':
                 attributes.requested_procedure_priority(self.urgent),
             'StudyInstanceUID': self.merge_id or '',
-            'PatientName': _person_name(party, charset),
+            'PatientName': batch.person_name(party, charset),
             'PatientID': attributes.long_string(party.ref),
             'PatientAge': attributes.patient_age(
                 party.dob, local_datetime(date, zone).date()),
             'PatientBirthDate': attributes.dicom_date(party.dob),
             'PatientSex': sex,
-            'PatientWeight': attributes.patient_weight(self.patient_weight),
+            'PatientWeight': attributes.patient_weight(
+                batch.weights.get(patient.id)),
             'PregnancyStatus': attributes.pregnancy_status(None, sex),
             'Allergies': attributes.multi_value(
-                (self.patient_allergies or '').splitlines()),
+                batch.allergies.get(patient.id, [])),
             'MedicalAlerts': attributes.multi_value(self._alerts()),
             'CurrentPatientLocation': '',
             'InstitutionName': batch.institution_name,
@@ -357,7 +310,7 @@ class Request(metaclass=PoolMeta):
                     moment - OVERLAP, bool(filters.get('done')))
                 domain.append(('id', 'in', list(changed)))
             requests = cls.search(domain, order=[('id', 'ASC')])
-            with Transaction().set_context(_worklist_batch=Batch()):
+            with Transaction().set_context(_worklist_batch=Batch(requests)):
                 entries = [r._worklist_entry() for r in requests]
         told = {entry['id'] for entry in entries}
         return {
@@ -488,78 +441,6 @@ class Request(metaclass=PoolMeta):
         return entry
 
 
-class Batch:
-    """What many requests share, looked up once."""
-
-    def __init__(self):
-        self._exams = {}
-        self._doctors = {}
-        self._seconds = {}
-
-    @cached_property
-    def open_fields(self):
-        Template = Pool().get(
-            'gnuhealth.imaging_worklist.worklist_template')
-        return Template.open_fields()
-
-    def render(self, template, variables):
-        """Return the text that a template makes of variables.
-
-        :raises rendering.TemplateError: it is wrong, or it took so long
-            before that others would wait
-        """
-        begin = time.monotonic()
-        spent = self._seconds.get(template.id, 0)
-        limits = rendering.LIMITS._replace(seconds=min(
-                rendering.LIMITS.seconds, TEMPLATE_SECONDS - spent))
-        try:
-            return rendering.render(
-                template.compiled(), variables, template.template_type,
-                limits)
-        finally:
-            self._seconds[template.id] = spent + time.monotonic() - begin
-
-    @cached_property
-    def zone(self):
-        return institution_timezone()
-
-    @cached_property
-    def institution_name(self):
-        place = institution()
-        return attributes.long_string(place.party.name if place else '')
-
-    def exam(self, exam):
-        """Return the variables that depend on the exam alone."""
-        if exam.id not in self._exams:
-            template = exam.imaging_worklist_template
-            name = attributes.long_string(exam.name)
-            self._exams[exam.id] = {
-                'template_type': template.template_type if template else None,
-                'SpecificCharacterSet':
-                    (template.charset or '') if template else '',
-                'RequestedProcedureDescription': name,
-                'ScheduledProcedureStepDescription': name,
-                'Modality': attributes.code_string(exam.test_type.code),
-                'ScheduledStationAETitle': attributes.application_entity(
-                    exam.aetitle),
-                }
-        return self._exams[exam.id]
-
-    def doctor(self, doctor, charset):
-        """Return the variables that depend on the doctor alone."""
-        key = doctor.id, charset
-        if key not in self._doctors:
-            name = _person_name(doctor.party, charset)
-            specialty = doctor.main_specialty
-            self._doctors[key] = {
-                'RequestingPhysician': name,
-                'ReferringPhysicianName': name,
-                'RequestingService': attributes.long_string(
-                    specialty.rec_name if specialty else ''),
-                }
-        return self._doctors[key]
-
-
 def _parse_cursor(since, now):
     """Return the moment of a cursor, None when all must be told: there is
     none, or the clock went back."""
@@ -595,29 +476,3 @@ def _execute(query):
     cursor = Transaction().connection.cursor()
     cursor.execute(*query)
     return cursor.fetchall() if cursor.description else []
-
-
-def _person_name(party, charset):
-    """Return the name of a person (PN).
-
-    The official name counts while it is valid, else the name of the person.
-    Names in other scripts fill the other component groups.
-    """
-    today = dt.date.today()
-    valid = [n for n in party.person_names
-        if not (n.date_to and n.date_to < today)
-        and not (n.date_from and n.date_from > today)]
-    official = [n for n in valid if n.use == 'official']
-    if official:
-        first = _name(official[0])
-    else:
-        first = attributes.Name(party.lastname or '', party.name or '')
-    others = [_name(n) for n in valid
-        if n.use not in {'official', 'old', 'maiden', 'anonymous'}]
-    return attributes.person_name(first, others, charset or None)
-
-
-def _name(name):
-    return attributes.Name(
-        name.family or '', name.given or '', prefix=name.prefix or '',
-        suffix=name.suffix or '')

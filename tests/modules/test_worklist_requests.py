@@ -124,7 +124,7 @@ def test_fields_that_templates_may_read(request_, name):
 
 def test_a_slow_template_leaves_time_to_the_others(
         request_, monkeypatch):
-    module = 'trytond.modules.health_imaging_worklist.request'
+    module = 'trytond.modules.health_imaging_worklist.batch'
     Request = Pool().get('gnuhealth.imaging.test.request')
     slow = make_exam("Slow", type_='ctscan', code='SLOW')
     slow.imaging_worklist_template = make_template(
@@ -405,6 +405,38 @@ def test_a_request_without_template_says_so(request_):
     assert "Head CT" in entry['error']
     Request = Pool().get('gnuhealth.imaging.test.request')
     assert Request(request_.id).worklist_text == entry['error']
+
+
+@pytest.mark.parametrize('names, told', [
+        ([], 'Ñúñez^José María'),
+        ([('official', "Official", "Ana", 'Dr', 'Jr', None, None)],
+            'Official^Ana^^Dr^Jr'),
+        ([('official', "Expired", "Ana", None, None, None, -1)],
+            'Ñúñez^José María'),
+        ([('official', "Future", "Ana", None, None, 1, None)],
+            'Ñúñez^José María'),
+        ([('official', "Today", "Ana", None, None, 0, 0)], 'Today^Ana'),
+        ([('maiden', "Maiden", "Ana", None, None, None, None)],
+            'Ñúñez^José María'),
+        ([('usual', "王", "小东", None, None, None, None)],
+            'Ñúñez^José María=王^小东'),
+        ([('usual', "王", "小东", None, None, None, -1)],
+            'Ñúñez^José María'),
+        ])
+def test_the_name_of_a_patient(request_, names, told):
+    Name = Pool().get('gnuhealth.person_name')
+    party = request_.patient.party
+    Name.delete(Name.search([('party', '=', party.id)]))
+
+    def day(offset):
+        return offset is not None and (
+            dt.date.today() + dt.timedelta(days=offset)) or None
+    for use, family, given, prefix, suffix, begin, end in names:
+        Name.create([{
+                    'party': party.id, 'use': use, 'family': family,
+                    'given': given, 'prefix': prefix, 'suffix': suffix,
+                    'date_from': day(begin), 'date_to': day(end)}])
+    assert str(dataset(entries()['entries'][0]).PatientName) == told
 
 
 def test_free_text_breaks_nothing(request_):

@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the entries of many requests are made of, read from the database with
+a few statements for all of them."""
+import datetime as dt
+import time
+from collections import defaultdict, namedtuple
+from functools import cached_property
+
+from sql import Literal, Null
+
+from trytond.modules.health_imaging.common import (
+    institution, institution_timezone)
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction
+
+from . import attributes, rendering
+
+# How long one template may work for all entries of an answer: a slow one must
+# not keep those of others from the machines.
+TEMPLATE_SECONDS = 20
+
+# Names that people do not go by.
+_FORMER_USES = {'old', 'maiden', 'anonymous'}
+
+_PersonName = namedtuple('_PersonName', 'use name')
+
+
+class Batch:
+    """What the entries of many requests are made of, looked up once.
+
+    :param requests: records of requests
+    """
+
+    def __init__(self, requests):
+        self._patients = list({r.patient.id for r in requests})
+        self._exams = {}
+        self._doctors = {}
+        self._seconds = {}
+
+    @cached_property
+    def open_fields(self):
+        Template = Pool().get(
+            'gnuhealth.imaging_worklist.worklist_template')
+        return Template.open_fields()
+
+    def render(self, template, variables):
+        """Return the text that a template makes of variables.
+
+        :raises rendering.TemplateError: it is wrong, or it took so long
+            before that others would wait
+        """
+        begin = time.monotonic()
+        spent = self._seconds.get(template.id, 0)
+        limits = rendering.LIMITS._replace(seconds=min(
+                rendering.LIMITS.seconds, TEMPLATE_SECONDS - spent))
+        try:
+            return rendering.render(
+                template.compiled(), variables, template.template_type,
+                limits)
+        finally:
+            self._seconds[template.id] = spent + time.monotonic() - begin
+
+    @cached_property
+    def zone(self):
+        return institution_timezone()
+
+    @cached_property
+    def institution_name(self):
+        place = institution()
+        return attributes.long_string(place.party.name if place else '')
+
+    def exam(self, exam):
+        """Return the variables that depend on the exam alone."""
+        if exam.id not in self._exams:
+            template = exam.imaging_worklist_template
+            name = attributes.long_string(exam.name)
+            self._exams[exam.id] = {
+                'template_type': template.template_type if template else None,
+                'SpecificCharacterSet':
+                    (template.charset or '') if template else '',
+                'RequestedProcedureDescription': name,
+                'ScheduledProcedureStepDescription': name,
+                'Modality': attributes.code_string(exam.test_type.code),
+                'ScheduledStationAETitle': attributes.application_entity(
+                    exam.aetitle),
+                }
+        return self._exams[exam.id]
+
+    def doctor(self, doctor, charset):
+        """Return the variables that depend on the doctor alone."""
+        key = doctor.id, charset
+        if key not in self._doctors:
+            name = self.person_name(doctor.party, charset)
+            specialty = doctor.main_specialty
+            self._doctors[key] = {
+                'RequestingPhysician': name,
+                'ReferringPhysicianName': name,
+                'RequestingService': attributes.long_string(
+                    specialty.rec_name if specialty else ''),
+                }
+        return self._doctors[key]
+
+    @cached_property
+    def weights(self):
+        """The weight (kg) by patient id, of the last evaluation that has
+        one."""
+        table = Pool().get('gnuhealth.patient.evaluation').__table__()
+        return dict(self._of_patients(lambda ids: table.select(
+                    table.patient, table.weight,
+                    where=reduce_ids(table.patient, ids)
+                    & (table.weight > 0),
+                    order_by=[table.evaluation_start, table.id])))
+
+    @cached_property
+    def allergies(self):
+        """The names of what patients are allergic to, lists by patient id."""
+        pool = Pool()
+        table = pool.get('gnuhealth.patient.disease').__table__()
+        Pathology = pool.get('gnuhealth.pathology')
+        found = self._of_patients(lambda ids: table.select(
+                table.patient, table.pathology,
+                where=reduce_ids(table.patient, ids)
+                & (table.is_allergy == Literal(True))
+                & (table.pathology != Null),
+                order_by=table.id))
+        with Transaction().set_context(language='en'):
+            names = {p.id: p.name for p in Pathology.browse(
+                    {pathology for _, pathology in found})}
+        allergies = defaultdict(list)
+        for patient, pathology in found:
+            allergies[patient].append(names[pathology])
+        return allergies
+
+    @cached_property
+    def _names(self):
+        "The names that are valid today, lists by party id."
+        patient = Pool().get('gnuhealth.patient').__table__()
+        names = {id_: [] for id_, in self._of_patients(
+                lambda ids: patient.select(
+                    patient.party, where=reduce_ids(patient.id, ids)))}
+        for ids in grouped_slice(list(names)):
+            _read_names(list(ids), names)
+        return names
+
+    def person_name(self, party, charset):
+        """Return the name of a person (PN).
+
+        The official name counts while it is valid, else the name of the
+        person. Names in other scripts fill the other component groups.
+
+        :param party: record of the person
+        :param str charset: SpecificCharacterSet (CS) that the name must fit
+        """
+        if party.id not in self._names:
+            self._names[party.id] = []
+            _read_names([party.id], self._names)
+        names = self._names[party.id]
+        first = next((n.name for n in names if n.use == 'official'), None)
+        others = [n.name for n in names
+            if n.use != 'official' and n.use not in _FORMER_USES]
+        return attributes.person_name(
+            first or attributes.Name(party.lastname or '', party.name or ''),
+            others, charset or None)
+
+    def _of_patients(self, query):
+        return [row for ids in grouped_slice(self._patients)
+            for row in _execute(query(list(ids)))]
+
+
+def _read_names(ids, names):
+    "Add to a dictionary of lists the names of parties that are valid today."
+    table = Pool().get('gnuhealth.person_name').__table__()
+    today = dt.date.today()
+    for id_, use, begin, end, *parts in _execute(table.select(
+                table.party, table.use, table.date_from, table.date_to,
+                table.family, table.given, table.prefix, table.suffix,
+                where=reduce_ids(table.party, ids), order_by=table.id)):
+        if (begin or today) <= today <= (end or today):
+            family, given, prefix, suffix = (part or '' for part in parts)
+            names[id_].append(_PersonName(use, attributes.Name(
+                        family, given, prefix=prefix, suffix=suffix)))
+
+
+def _execute(query):
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor.fetchall()
