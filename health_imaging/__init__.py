@@ -4,14 +4,15 @@
 from trytond.pool import Pool
 
 from . import (
-    attachment, catalog, configuration, order, party, request, result,
-    result_report)
+    attachment, catalog, configuration, dashboard, ir, order, party, request,
+    result, result_report, statistics)
 
 __all__ = ['register']
 
 
 def register():
     Pool.register(
+        ir.View,
         catalog.TestType,
         catalog.Test,
         configuration.Sequences,
@@ -20,6 +21,7 @@ def register():
         party.Patient,
         request.Request,
         request.CancelRequestStart,
+        dashboard.Request,
         order.OrderStart,
         order.OrderTest,
         result.Result,
@@ -27,6 +29,9 @@ def register():
         result.ReportTemplate,
         result.ReportTemplateExam,
         attachment.Attachment,
+        statistics.StatisticsContext,
+        statistics.StatisticsRequests,
+        statistics.StatisticsTurnaround,
         module='health_imaging', type_='model')
     Pool.register(
         order.Order,

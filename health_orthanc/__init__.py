@@ -6,7 +6,7 @@ from trytond.pool import Pool
 from . import (
     access_log, add_server, candidate, deletion, encapsulated_report,
     full_synchronize, get_new_studies, legacy, link_log, patient, preview,
-    report_picture, request, result, server, study, upload)
+    report_picture, request, result, server, statistics, study, upload)
 
 __all__ = ['register']
 
@@ -53,6 +53,7 @@ def register():
         encapsulated_report.Result,
         encapsulated_report.Request,
         encapsulated_report.Server,
+        statistics.StatisticsTurnaround,
         module='health_orthanc', type_='model')
     Pool.register(
         add_server.AddServer,

@@ -1,0 +1,380 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Statistics that the database computes: requests per month and modality, and
+how long exams take from the request to the images and to the final result."""
+import datetime as dt
+import xml.etree.ElementTree as ET
+
+from dateutil.relativedelta import relativedelta
+from sql import Literal, Null, Values, Window
+from sql.aggregate import Count, Min, Sum
+from sql.conditionals import Case, Coalesce, Greatest
+from sql.functions import Abs, CurrentTimestamp, Extract, RowNumber
+
+from trytond.model import ModelSQL, ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Eval, If, PYSONEncoder
+from trytond.transaction import Transaction, without_check_access
+
+from .common import institution_timezone
+from .dashboard import today, utc
+
+#: How many months a statistic reaches back at most.
+MONTHS = 600
+#: The shares of the exams that took no longer than the time shown.
+_SHARES = {'median': 0.5, 'percentile': 0.9}
+_STAGES = {
+    'images': ('requested', 'images'),
+    'reading': ('images', 'final'),
+    'total': ('requested', 'final'),
+    }
+
+
+def period():
+    """Return the first and the last day of the context, else the last twelve
+    months.
+
+    No more than MONTHS are between them.
+    """
+    context = Transaction().context
+    last = context.get('to_date') or today()
+    first = context.get('from_date') or _default_from(last)
+    return max(first, _months_before(last, MONTHS - 1)), last
+
+
+def _default_from(last):
+    return _months_before(last, 11)
+
+
+def _months_before(day, count):
+    "Return the first day of the month so many months before, or year 1."
+    day = day.replace(day=1)
+    left = (day.year - 1) * 12 + day.month - 1
+    return day - relativedelta(months=min(count, left))
+
+
+def instants():
+    "Return when the period of the context begins and ends (naive, UTC)."
+    first, last = period()
+    zone = institution_timezone()
+    return _instant(first, zone), _instant(
+        last + dt.timedelta(days=last < dt.date.max), zone)
+
+
+def _instant(day, zone):
+    "As utc, at the ends of the calendar without the time zone."
+    try:
+        return utc(day, zone)
+    except OverflowError:
+        return dt.datetime.combine(day, dt.time.min)
+
+
+def months():
+    """Return the months of the period of the context, cut at its ends.
+
+    :return: list of the first day and of both instants (naive, UTC)
+    """
+    first, last = period()
+    zone = institution_timezone()
+    start, end = instants()
+    days = []
+    month = first.replace(day=1)
+    while month <= last:
+        days.append(month)
+        if (month.year, month.month) == (9999, 12):
+            break
+        month += relativedelta(months=1)
+    edges = [start, *(_instant(d, zone) for d in days[1:]), end]
+    return list(zip(days, edges, edges[1:])) or [(first, start, start)]
+
+
+class StatisticsContext(ModelView):
+    "Context of Imaging Statistics"
+    __name__ = 'gnuhealth.imaging.statistics.context'
+
+    from_date = fields.Date("From",
+        domain=[
+            If(Eval('to_date') & Eval('from_date'),
+                ('from_date', '<=', Eval('to_date')), ()),
+            ])
+    to_date = fields.Date("To",
+        domain=[
+            If(Eval('to_date') & Eval('from_date'),
+                ('to_date', '>=', Eval('from_date')), ()),
+            ])
+    type = fields.Many2One('gnuhealth.imaging.test.type', "Modality",
+        help="Leave it empty for all.")
+
+    @staticmethod
+    def default_from_date():
+        return Transaction().context.get(
+            'from_date', _default_from(today()))
+
+    @staticmethod
+    def default_to_date():
+        return Transaction().context.get('to_date', today())
+
+    @staticmethod
+    def default_type():
+        return Transaction().context.get('type')
+
+
+class _Statistic(ModelSQL, ModelView):
+    "What both statistics have in common."
+
+    @classmethod
+    def _tables(cls):
+        "Return the tables of the query by name."
+        pool = Pool()
+        return {
+            'request': pool.get('gnuhealth.imaging.test.request').__table__(),
+            'exam': pool.get('gnuhealth.imaging.test').__table__(),
+            'type': pool.get('gnuhealth.imaging.test.type').__table__(),
+            }
+
+    @classmethod
+    def _from_item(cls, tables):
+        "Return the tables joined."
+        request, exam, type_ = [
+            tables[name] for name in ['request', 'exam', 'type']]
+        return (request
+            .join(exam, condition=request.requested_test == exam.id)
+            .join(type_, condition=exam.test_type == type_.id))
+
+    @classmethod
+    def _where(cls, tables):
+        "Return which requests count, but for the period."
+        type_ = Transaction().context.get('type')
+        where = tables['request'].state != 'draft'
+        if type_:
+            where &= tables['type'].id == type_
+        return where
+
+
+class StatisticsRequests(_Statistic):
+    "Imaging Requests per Month"
+    __name__ = 'gnuhealth.imaging.statistics.requests'
+
+    month = fields.Date("Month")
+    modality = fields.Char("Modality")
+    number = fields.Integer("Requests",
+        help="Requests that were sent, without those that were canceled.")
+    done = fields.Integer("Done")
+    urgent = fields.Integer("Urgent")
+    canceled = fields.Integer("Canceled")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('month', 'DESC'), ('modality', 'ASC')]
+
+    @classmethod
+    def table_query(cls):
+        tables = cls._tables()
+        request = tables['request']
+        month = Values(months())
+        query = cls._from_item(tables).join(month,
+            condition=(request.date >= month.column2)
+            & (request.date < month.column3))
+        return query.select(
+            Min(request.id).as_('id'),
+            *_nobody(),
+            cls.month.sql_cast(month.column1).as_('month'),
+            tables['type'].code.as_('modality'),
+            _count(request.state != 'canceled').as_('number'),
+            _count(request.state == 'done').as_('done'),
+            _count((request.state != 'canceled')
+                & (request.urgent == Literal(True))).as_('urgent'),
+            _count(request.state == 'canceled').as_('canceled'),
+            where=cls._where(tables),
+            group_by=[month.column1, tables['type'].code])
+
+    @classmethod
+    def fields_view_get(cls, view_id=None, view_type='form', level=None):
+        """Return the view; the graph has a bar for each modality."""
+        view = super().fields_view_get(
+            view_id=view_id, view_type=view_type, level=level)
+        if view['type'] == 'graph':
+            view = {**view, 'arch': cls._with_modalities(view['arch'])}
+        return view
+
+    @classmethod
+    def _with_modalities(cls, arch):
+        graph = ET.fromstring(arch)
+        bars = graph.find('y')
+        bars.clear()
+        for code in cls._modalities():
+            ET.SubElement(bars, 'field', {
+                    'name': 'number',
+                    'key': f'modality_{code}',
+                    'string': code,
+                    'domain': PYSONEncoder().encode(
+                        Eval('modality', '') == code),
+                    })
+        return ET.tostring(graph, encoding='unicode')
+
+    @classmethod
+    @without_check_access
+    def _modalities(cls):
+        "Return the codes of the modalities that have exams, sorted."
+        Exam = Pool().get('gnuhealth.imaging.test')
+        with Transaction().set_context(active_test=False):
+            exams = Exam.search([])
+        return sorted({e.test_type.code for e in exams}) or ['']
+
+
+class StatisticsTurnaround(_Statistic):
+    "Imaging Turnaround"
+    __name__ = 'gnuhealth.imaging.statistics.turnaround'
+
+    exam = fields.Many2One('gnuhealth.imaging.test', "Exam")
+    modality = fields.Char("Modality")
+    urgent = fields.Boolean("Urgent")
+    number = fields.Integer("Requests",
+        help="Requests that were sent in the period and not canceled.")
+    final = fields.Integer("Final", help="Those whose result is final.")
+    images_median = fields.Float(
+        "Until Images, Median (h)", digits=(16, 1),
+        help="Hours from the request to its images: half of the exams took "
+        "no longer.")
+    images_percentile = fields.Float(
+        "Until Images, 90 % (h)", digits=(16, 1),
+        help="Hours from the request to its images: nine of ten exams took "
+        "no longer.")
+    reading_median = fields.Float(
+        "Images to Final, Median (h)", digits=(16, 1),
+        help="Hours from the images to the signature of the result: half of "
+        "the exams took no longer.")
+    reading_percentile = fields.Float(
+        "Images to Final, 90 % (h)", digits=(16, 1),
+        help="Hours from the images to the signature of the result: nine of "
+        "ten exams took no longer.")
+    total_median = fields.Float(
+        "Until Final, Median (h)", digits=(16, 1),
+        help="Hours from the request to the signature of the result: half "
+        "of the exams took no longer.")
+    total_percentile = fields.Float(
+        "Until Final, 90 % (h)", digits=(16, 1),
+        help="Hours from the request to the signature of the result: nine "
+        "of ten exams took no longer.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('modality', 'ASC'), ('exam', 'ASC'), ('urgent', 'DESC')]
+
+    @classmethod
+    def _tables(cls):
+        tables = super()._tables()
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        tables['result'] = Result.__table__()
+        return tables
+
+    @classmethod
+    def _from_item(cls, tables):
+        result = tables['result']
+        return super()._from_item(tables).join(result, 'LEFT',
+            condition=result.request == tables['request'].id)
+
+    @classmethod
+    def _instants(cls, tables):
+        """Return when things happened (SQL expressions of timestamps).
+
+        Images count from when the exam was done, as its result tells.
+        """
+        return {
+            'requested': tables['request'].requested_at,
+            'images': tables['result'].date,
+            'final': tables['result'].signed_at,
+            }
+
+    @classmethod
+    def _requests(cls):
+        "Return the query of the requests with the seconds of each stage."
+        tables = cls._tables()
+        request = tables['request']
+        at = cls._instants(tables)
+        start, end = instants()
+        return cls._from_item(tables).select(
+            request.id.as_('id'),
+            request.requested_test.as_('exam'),
+            tables['type'].code.as_('modality'),
+            Coalesce(request.urgent, Literal(False)).as_('urgent'),
+            *(_seconds(at[begin], at[finish]).as_(stage)
+                for stage, (begin, finish) in _STAGES.items()),
+            where=cls._where(tables)
+            & (request.state != 'canceled')
+            & (request.requested_at >= start)
+            & (request.requested_at < end))
+
+    @classmethod
+    def _ranked(cls):
+        """Return the query of the requests with the rank of each among those
+        of the same exam and urgency that have this stage, and how many these
+        are."""
+        request = cls._requests()
+        columns = [request.id, request.exam, request.modality, request.urgent]
+        for stage in _STAGES:
+            seconds = getattr(request, stage)
+            group = [request.exam, request.urgent, seconds == Null]
+            columns += [
+                seconds.as_(stage),
+                RowNumber(window=Window(group, order_by=[seconds.asc])).as_(
+                    f'{stage}_rank'),
+                Count(Literal(1), window=Window(group)).as_(f'{stage}_count'),
+                ]
+        return request.select(*columns)
+
+    @classmethod
+    def table_query(cls):
+        ranked = cls._ranked()
+        return ranked.select(
+            Min(ranked.id).as_('id'),
+            *_nobody(),
+            ranked.exam,
+            Min(ranked.modality).as_('modality'),
+            ranked.urgent,
+            Count(Literal(1)).as_('number'),
+            Count(ranked.total).as_('final'),
+            *(cls._share(ranked, stage, name)
+                for stage in _STAGES for name in _SHARES),
+            group_by=[ranked.exam, ranked.urgent])
+
+    @classmethod
+    def _share(cls, ranked, stage, name):
+        """Return the column of a percentile, in hours.
+
+        It is the value at the place that the share has among the sorted ones,
+        between two of them in proportion, as percentile_cont of PostgreSQL.
+        SQLite has no such function, so each value counts by how near its rank
+        is to that place.
+        """
+        name_ = f'{stage}_{name}'
+        seconds, rank, count = [
+            getattr(ranked, n)
+            for n in [stage, f'{stage}_rank', f'{stage}_count']]
+        place = (count - 1) * _SHARES[name] + 1
+        weight = Greatest(Literal(1) - Abs(rank - place), 0)
+        return getattr(cls, name_).sql_cast(
+            Sum(seconds * weight) / 3600.0).as_(name_)
+
+
+def _nobody():
+    "Return the columns of who made and changed a record."
+    return [
+        Literal(0).as_('create_uid'),
+        CurrentTimestamp().as_('create_date'),
+        Literal(Null).as_('write_uid'),
+        Literal(Null).as_('write_date'),
+        ]
+
+
+def _count(condition):
+    return Sum(Case((condition, 1), else_=0))
+
+
+def _seconds(begin, end):
+    "Return the seconds between timestamps, 0 when they are in disorder."
+    both = (begin != Null) & (end != Null)
+    seconds = Extract('EPOCH', end) - Extract('EPOCH', begin)
+    return Case((both, Greatest(seconds, 0)))
