@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from support.records import (
-    as_user, make_exam, make_hospital, make_request, make_result, make_user,
-    user)
+    as_user, make_exam, make_final, make_hospital, make_request, make_result,
+    make_user, user)
 
 from trytond.modules.health_imaging import dashboard
 from trytond.pool import Pool
@@ -64,17 +64,25 @@ def action(name):
     return Pool().get('ir.action.act_window').get(name)
 
 
-def found(name, tab=None):
-    "Return the records that a part shows, as a client asks for them."
-    window = action(name)
+def search(window, domain):
     decoder = PYSONDecoder(Transaction().context)
-    domain = [decoder.decode(window['pyson_domain'])]
-    if tab:
-        domain.append(decoder.decode(dict(
-                    (label, value) for label, value, _ in window['domains']
-                    )[tab]))
-    Model = Pool().get(window['res_model'])
-    return Model.search(domain, order=decoder.decode(window['pyson_order']))
+    return Pool().get(window['res_model']).search(
+        decoder.decode(domain), order=decoder.decode(window['pyson_order']))
+
+
+def found(name):
+    "Return the records that a part shows, as the desktop client asks."
+    window = action(name)
+    return search(window, window['pyson_domain'])
+
+
+def tabs(name):
+    """Return the records of each tab of a part, as the web client asks: it
+    leaves the domain of the part out."""
+    window = action(name)
+    return {
+        label: search(window, domain)
+        for label, domain, _ in window['domains']}
 
 
 def finish(request):
@@ -143,6 +151,7 @@ def test_urgent_and_overdue_requests(hospital, noon):
     done = make_request(date=noon - day, urgent=True)
     finish(done)
     assert found(OF_IMAGING[0]) == [urgent, late]
+    assert tabs(OF_IMAGING[0]) == {"Urgent": [urgent], "Overdue": [late]}
 
 
 def test_todays_worklist_by_modality(hospital, noon):
@@ -164,16 +173,16 @@ def test_todays_worklist_by_modality(hospital, noon):
     name = OF_IMAGING[1]
     late, early, urgent, knee, body, hand = requests
     assert found(name) == [urgent, early, late, knee, body, hand]
-    tabs = {label: found(name, label)
-        for label, _, _ in action(name)['domains']}
-    assert tabs == {
+    assert tabs(name) == {
         "All": found(name), "CT": [urgent, early, late], "MR": [knee],
-        "X-Ray": [hand], "Ultrasound": [], "Other": [body]}
+        "X-Ray": [hand], "US": [], "Other": [body]}
 
 
 def test_results_to_sign(hospital):
     result = make_result()
+    make_final(user('radiologist'))
     assert found(OF_IMAGING[2]) == [result]
+    assert tabs(OF_IMAGING[2]) == {"Preliminary": [result]}
 
 
 def test_servers_with_trouble(hospital):
@@ -193,3 +202,19 @@ def test_servers_with_trouble(hospital):
             for name, values in names.items()])
     assert [s.label for s in found(SERVERS)] == [
         'late', 'new', 'silent', 'wrong']
+    assert tabs(SERVERS) == {"Trouble": found(SERVERS)}
+
+
+def test_studies_to_review(hospital):
+    pool = Pool()
+    server, = pool.get('gnuhealth.orthanc.config').create([{
+                'label': "PACS", 'domain': 'http://127.0.0.1', 'user': 'a',
+                'password': 'b',
+                }])
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    studies = Study.create([{
+                'orthanc_server': server.id, 'orthanc_UID': state,
+                'study_instance_UID': '1.2', 'link_state': state,
+                } for state in ['review', 'unlinked']])
+    assert found(STUDIES) == studies[:1]
+    assert tabs(STUDIES) == {"To Review": studies[:1]}
