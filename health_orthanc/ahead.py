@@ -16,7 +16,7 @@ class _Failure:
 
 
 @contextmanager
-def ahead(iterable, wait, seconds):
+def ahead(iterable, wait, seconds, abort):
     """Give an iterator of the items of an iterable, which a thread takes one
     ahead of who asks for them. The thread has ended when the block ends.
 
@@ -24,6 +24,8 @@ def ahead(iterable, wait, seconds):
         database, as transactions belong to one thread
     :param wait: function that is called when no item came for some time
     :param seconds: how long that time is
+    :param abort: function that makes the iterable end soon, called when the
+        block fails
     :raises: in the caller what iterating raises in the thread
     """
     items, stop = queue.Queue(1), threading.Event()
@@ -38,10 +40,13 @@ def ahead(iterable, wait, seconds):
         except BaseException as error:
             items.put(_Failure(error))
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name='read-ahead', daemon=True)
     thread.start()
     try:
         yield _taken(items, wait, seconds)
+    except BaseException:
+        abort()
+        raise
     finally:
         stop.set()
         while thread.is_alive():

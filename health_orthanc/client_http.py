@@ -152,6 +152,8 @@ class _Clock:
 
     def __init__(self):
         self.deadline = self.silence = None
+        # The socket that is waited for, and whether to wait no longer
+        self.sock, self.stopped = None, False
 
     @property
     def runs(self):
@@ -159,7 +161,19 @@ class _Clock:
 
     def left(self):
         "The seconds until the end, never below zero."
+        if self.stopped:
+            return 0
         return max(self.deadline - time.monotonic(), 0)
+
+    def stop(self):
+        "End all waiting, whichever thread waits."
+        self.stopped = True
+        try:
+            # Not the method of a TLS socket, which is not made for threads.
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+        except (OSError, TypeError):
+            # Nobody waits.
+            pass
 
     def patience(self):
         "The seconds to wait for the next bytes, socket.timeout at the end."
@@ -213,6 +227,7 @@ class _TimedConnection:
     def send(self, data):
         if self.sock is None:
             self.connect()
+        self.clock.sock = self.sock
         self.sock.settimeout(self.clock.patience())
         super().send(data)
 
@@ -350,6 +365,13 @@ class Session:
     def close(self):
         "Close the connection; a later call opens another one."
         self._session.close()
+
+    def abort(self):
+        """Let the request that another thread makes fail, and all later ones.
+
+        Only the making of a connection is waited for.
+        """
+        self._clock.stop()
 
     def request(self, method, path, body=None, headers=None, repeat=True,
             max_bytes=None):

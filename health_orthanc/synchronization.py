@@ -177,12 +177,14 @@ class Run:
             }
 
     def _reasons(self):
+        # A copy, as the thread that reads ahead adds to it.
+        skipped = list(self.skipped.items())[:KEPT_REASONS]
         texts = {
             reason: gettext(f'health_orthanc.msg_skipped_{reason}')
-            for reason in set(self.skipped.values())}
+            for reason in {reason for _, reason in skipped}}
         return '\n'.join(
-            f'{orthanc_id}: {texts[reason]}' for orthanc_id, reason
-            in list(self.skipped.items())[:KEPT_REASONS]) or None
+            f'{orthanc_id}: {texts[reason]}'
+            for orthanc_id, reason in skipped) or None
 
     def _calls(self):
         return self.client.calls if self.client else 0
@@ -426,7 +428,9 @@ class Run:
 
     def _do(self, steps):
         """Call what a generator yields."""
-        with ahead(steps, self._prolong, PROLONG_SECONDS) as steps:
+        with ahead(
+                steps, self._prolong, PROLONG_SECONDS,
+                self.client.abort) as steps:
             for step in steps:
                 step()
                 self._prolong()

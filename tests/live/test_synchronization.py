@@ -8,13 +8,15 @@ import os
 import shutil
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pydicom.data
 import pytest
 from services import Orthanc
 from support import archive
-from support.fault_server import FaultServer, after, answer, change, status
+from support.fault_server import (
+    FaultServer, after, answer, change, hang, status)
 from support.records import make_patient
 from support.synchronizing import (
     Statements, count_rows, new_server, orthanc_tree, stored_tree, studies,
@@ -969,6 +971,35 @@ def test_run_that_lost_its_server_stores_nothing_more(
     run = synchronize(server)
     assert (run.state, run.studies_new, len(calls)) == ('interrupted', 2, 2)
     assert count_rows(server) == (2, 4, 12)
+
+
+@pytest.mark.parametrize('error, state', [
+        (lease.LostLease, 'interrupted'), (RecursionError, 'failed')])
+def test_run_that_fails_leaves_no_request_behind(
+        filled, proxy, monkeypatch, error, state):
+    hanging = threading.Event()
+
+    def hang_here(exchange):
+        hanging.set()
+        return hang()(exchange)
+
+    def fail(*args):
+        assert hanging.wait(30)
+        raise error
+    monkeypatch.setattr(synchronization, 'GROUP_STUDIES', 2)
+    # Three calls for each group
+    proxy.on('/tools/bulk-content', hang_here, nth=4)
+    server = new_server(proxy.url)
+    monkeypatch.setattr(synchronization.Run, '_store_items', fail)
+    start = time.monotonic()
+    assert synchronize(server).state == state
+    assert time.monotonic() - start < 30
+    assert 'read-ahead' not in {t.name for t in threading.enumerate()}
+    monkeypatch.undo()
+    proxy.clear()
+    claimed_by(server, None)
+    assert synchronize(server).state == 'done'
+    assert stored_tree(server) == orthanc_tree(filled)
 
 
 def test_long_run_shows_signs_of_life(filled, monkeypatch):

@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import traceback
 import tracemalloc
@@ -145,7 +146,9 @@ def subclasses(class_):
 
 
 def test_each_error_has_a_reason_and_a_sentence_of_its_own():
-    errors = [OrthancError, *subclasses(OrthancError)]
+    errors = [
+        error for error in [OrthancError, *subclasses(OrthancError)]
+        if error.__module__ == OrthancError.__module__]
     assert len({e.reason for e in errors}) == len(errors) > 20
     assert len({e.text for e in errors}) == len(errors)
     assert all(re.fullmatch('[a-z_]+', e.reason) for e in errors)
@@ -491,6 +494,48 @@ def test_no_way_through_the_network(make_client, monkeypatch):
         raise OSError(errno.ENETUNREACH, 'x')
     monkeypatch.setattr(socket.socket, 'connect', connect)
     assert type(error_of(make_client().system)) is Unreachable
+
+
+# Ended by another thread
+
+def aborted(client, server, function, *arguments):
+    """Return the error of a call that another thread ends when the server has
+    got it."""
+    errors = []
+    thread = threading.Thread(
+        target=lambda: errors.append(error_of(function, *arguments)))
+    thread.start()
+    while not server.count():
+        time.sleep(0.01)
+    time.sleep(0.05)
+    client.abort()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert server.count() == 1
+    return errors[0]
+
+
+@pytest.mark.parametrize('fault', [
+        faults.hang(), faults.drip(0.05, body=b'[' + b' ' * 1000),
+        faults.endless()], ids=['hang', 'drip', 'endless'])
+def test_call_is_aborted(server, client, fault):
+    server.on('', fault)
+    assert isinstance(aborted(client, server, client.plugins), TooSlow)
+    server.clear()
+    assert isinstance(error_of(client.plugins), TooSlow)
+    assert not server.count()
+
+
+def test_call_is_aborted_with_tls(tls_server, make_client, certificate):
+    client = make_client(tls_server.url, verify=certificate[0])
+    tls_server.on('', faults.hang())
+    assert isinstance(aborted(client, tls_server, client.plugins), TooSlow)
+
+
+def test_client_is_aborted_before_its_first_call(server, client):
+    client.abort()
+    assert isinstance(error_of(client.plugins), TooSlow)
+    assert not server.count()
 
 
 # Secrets
