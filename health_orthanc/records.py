@@ -51,6 +51,10 @@ def clean_text(value):
 
     :param value: anything that JSON holds
     """
+    if (type(value) is str and value.isprintable()
+            and len(value) <= MAX_TEXT):
+        # What nearly all values are is dealt with first: there are millions.
+        return value.strip()
     if isinstance(value, list):
         text = '\\'.join(filter(None, map(_plain, value)))
     else:
@@ -125,6 +129,8 @@ def parse_integer(value):
 
     :param value: such as '3', '3.0', ' 3 ' or 3
     """
+    if value is None:
+        return None
     match = _INTEGER.match(clean_text(value))
     number = int(match.group(1)) if match else None
     if match and -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
@@ -261,7 +267,8 @@ def instance_values(record):
         'orthanc_UID': orthanc_id,
         'sop_instance_UID': _uid(tags, 'SOPInstanceUID', orthanc_id),
         'instance_number': parse_integer(tags.get('InstanceNumber')),
-        'image_position_patient': _reader(tags)('ImagePositionPatient'),
+        'image_position_patient': (
+            clean_text(tags.get('ImagePositionPatient')) or None),
         'number_of_frames': frames if frames and frames > 0 else None,
         }
 

@@ -54,6 +54,11 @@ def user_errors(server):
         raise ServerError(error_text(error, server.label)) from None
 
 
+class _LongInteger(fields.Integer):
+    "An integer of 64 bits: a PACS counts its changes for decades."
+    _sql_type = 'BIGINT'
+
+
 class Server(DeactivableMixin, ModelSQL, ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
@@ -97,7 +102,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     viewers_string = viewers.translated('viewers')
     last_error = fields.Text("Last Error", readonly=True,
         states={'invisible': ~Eval('last_error')})
-    last_changed_index = fields.Integer("Last Index", readonly=True,
+    last_changed_index = _LongInteger("Last Index", readonly=True,
         help="The last change of the server that is known here.")
     sync_time = fields.DateTime("Last Synchronization", readonly=True)
     since_sync = fields.Function(

@@ -6,7 +6,7 @@ import io
 import struct
 import time
 import zipfile
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,10 +62,22 @@ class Archive:
         return result
 
 
+@contextmanager
+def running(folder, **options):
+    """Give an Orthanc. As nothing is kept it is killed in the end, which is
+    much faster than to stop it."""
+    orthanc = Orthanc(folder, **options)
+    try:
+        orthanc.start()
+        yield orthanc
+    finally:
+        orthanc.kill()
+
+
 @pytest.fixture(scope='module')
 def archive(tmp_path_factory):
     # No study becomes stable meanwhile, so the change log stands still.
-    with Orthanc(tmp_path_factory.mktemp('archive'),
+    with running(tmp_path_factory.mktemp('archive'),
             extra={'StableAge': 3600}) as orthanc:
         with client_of(orthanc) as client:
             yield Archive(orthanc, client)
@@ -73,8 +85,16 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def shared(tmp_path_factory):
-    with Orthanc(tmp_path_factory.mktemp('shared')) as orthanc:
+    with running(tmp_path_factory.mktemp('shared')) as orthanc:
         yield orthanc
+
+
+@pytest.fixture
+def make_orthanc(tmp_path):
+    "Return a function that starts an Orthanc; options of services.Orthanc."
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(
+            running(tmp_path / 'orthanc', **options))
 
 
 @pytest.fixture

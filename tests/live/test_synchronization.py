@@ -465,6 +465,14 @@ def test_server_that_moved_is_compared(filled, server):
     assert {s.server for s in studies(server)} == {proxy.url}
 
 
+def test_change_log_of_an_old_server_is_long(filled, proxy):
+    proxy.on('^/changes', change(lambda c: {**c, 'Last': c['Last'] + 2 ** 33}))
+    server = new_server(proxy.url)
+    assert synchronize(server).state == 'done'
+    assert Pool().get(SERVER)(server).last_changed_index > 2 ** 33
+    assert synchronize(server).calls == 3
+
+
 # Odd data
 
 def test_every_file_of_pydicom(orthanc):
@@ -872,8 +880,9 @@ def restart_database():
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize('happening', [end_connections, restart_database])
-@pytest.mark.parametrize('number', [1, 3, 6, 7])
+@pytest.mark.parametrize('happening, number', [
+        (end_connections, 1), (end_connections, 3), (end_connections, 6),
+        (end_connections, 7), (restart_database, 3), (restart_database, 6)])
 def test_database_goes_away(filled, proxy, happening, number):
     server = new_server(proxy.url)
     proxy.on('', after(happening), nth=number)

@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Synchronisation by real trytond processes: several at once, killed, seen
-from outside, asked by the script, upgraded."""
+from outside, asked by the script, upgraded.
+
+What happens at the same time is shown by requests that are held until
+something else has happened, never by how long it takes.
+"""
 import contextlib
 import os
 import subprocess
@@ -12,20 +16,21 @@ from pathlib import Path
 
 import pytest
 import seed
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from proteus import Model
 from proteus import config as proteus
-from services import Orthanc, trytond_command
+from services import (
+    Orthanc, Trytond, trytond_command, write_trytond_configuration)
 from support import archive
-from support.fault_server import FaultServer, delay, hang
+from support.databases import SEEDED
+from support.fault_server import FaultServer, hang
 
 SERVER = 'gnuhealth.orthanc.config'
 RUN = 'gnuhealth.orthanc.sync_run'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 SCRIPT = (Path(__file__).parents[2]
     / 'his-utils' / 'scripts' / 'imaging' / 'sync_orthanc_server.py')
-# One request of a slow server, and how much of this a synchronisation needs.
-PAUSE = 0.25
+STUDIES, INSTANCES = 3, 12
 
 
 @pytest.fixture(scope='module')
@@ -34,17 +39,59 @@ def orthanc(tmp_path_factory):
     orthanc = Orthanc(tmp_path_factory.mktemp('orthanc'))
     orthanc.start()
     archive.upload(orthanc, [
-            archive.study(n, series=2, instances=2) for n in range(3)])
+            archive.study(n, series=2, instances=2) for n in range(STUDIES)])
     yield orthanc
     orthanc.kill()
 
 
 @pytest.fixture
-def slow(orthanc):
-    "A slow address of the Orthanc."
+def proxy(orthanc):
+    "Another address of the Orthanc, where requests can be held."
     with FaultServer(orthanc.url) as proxy:
-        proxy.on('', delay(PAUSE))
         yield proxy
+
+
+@pytest.fixture(scope='module')
+def shared(templates, copies, tmp_path_factory):
+    "A copy of the seeded database, for all tests of servers."
+    templates.need_seeded()
+    database = copies.make(SEEDED, tmp_path_factory.mktemp('database'))
+    yield database
+    copies.drop(database)
+
+
+@pytest.fixture(scope='module')
+def running_trytond(shared, tmp_path_factory):
+    trytond = Trytond(tmp_path_factory.mktemp('trytond'), **shared.options)
+    trytond.start()
+    yield trytond
+    trytond.stop()
+
+
+@pytest.fixture
+def trytond(running_trytond):
+    """A trytond without workers: it runs the task of a request when the
+    request is committed."""
+    connect(running_trytond)
+    return running_trytond
+
+
+@pytest.fixture(scope='module')
+def running_workers(shared, tmp_path_factory):
+    # One trytond-worker with two processes would do as well, but these share
+    # nothing.
+    trytond = Trytond(
+        tmp_path_factory.mktemp('workers'), workers=2, **shared.options)
+    trytond.start()
+    yield trytond
+    trytond.kill()
+
+
+@pytest.fixture
+def workers(running_workers, shared):
+    "A trytond with two worker processes, which need PostgreSQL."
+    connect(running_workers)
+    return running_workers
 
 
 def connect(trytond):
@@ -53,6 +100,11 @@ def connect(trytond):
 
 def add_server(label, url, **values):
     "Make the record of a server."
+    # The port may have been that of a server of another test.
+    for other in Model.get(SERVER).find([('domain', '=', url)]):
+        other.domain = f'http://gone-{other.id}'
+        other.active = False
+        other.save()
     server = Model.get(SERVER)(
         label=label, domain=url, user='demo', password='secret', **values)
     server.save()
@@ -76,7 +128,7 @@ def execute(database, text, *parameters):
         connection.commit()
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=60):
     "Wait until something is true, and return it."
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -97,51 +149,75 @@ def in_background(function, *arguments):
     return thread
 
 
-def running(database):
-    return query(database, 'SELECT id, done, total, calls '
-        "FROM gnuhealth_orthanc_sync_run WHERE state = 'running'")
+@contextlib.contextmanager
+def held(proxy, pattern, **options):
+    """Hold some requests until the block ends; the caller may hang up.
+
+    :param options: those of FaultServer.on
+    """
+    release = threading.Event()
+
+    def hold(exchange):
+        while not release.is_set() and exchange.wait(0.05):
+            pass
+        return exchange.forward()
+    try:
+        yield proxy.on(pattern, hold, **options)
+    finally:
+        release.set()
 
 
-def ended(database, count):
-    "Return the runs when as many have ended."
-    rows = query(database, 'SELECT server, start, "end", state, error '
-        "FROM gnuhealth_orthanc_sync_run WHERE state != 'running' "
-        'ORDER BY id')
-    return rows if len(rows) >= count else None
+def runs_of(database, *servers):
+    """Return the runs of servers, the oldest first: server, state, start,
+    end, total and what was stored."""
+    marks = ', '.join('?' * len(servers))
+    return query(database, 'SELECT server, state, start, "end", total, '
+        'instances_new, error FROM gnuhealth_orthanc_sync_run '
+        f'WHERE server IN ({marks}) ORDER BY id', *servers)
+
+
+def states(database, *servers):
+    return [row[1] for row in runs_of(database, *servers)]
+
+
+def unfinished(database):
+    "Return how many tasks of the queue are not done."
+    (count,), = query(database,
+        'SELECT COUNT(*) FROM ir_queue WHERE finished_at IS NULL')
+    return count
 
 
 def test_progress_is_seen_and_kill_is_survived(
-        database, make_trytond, orthanc, slow):
-    trytond = make_trytond(database)
-    connect(trytond)
-    server = add_server("Slow", slow.url)
-    # trytond without workers runs the task when the request is committed.
-    in_background(server.click, 'do_sync')
-    shown = wait_for(lambda: [r for r in running(database) if r[2]])
-    assert shown[0][2] == 3
-    trytond.kill()
-    assert running(database)
-    slow.clear()
+        shared, trytond, orthanc, proxy):
+    server = add_server("Slow", proxy.url)
+    with held(proxy, 'bulk-content', nth=2):
+        in_background(server.click, 'do_sync')
+        wait_for(lambda: [
+                row for row in runs_of(shared, server.id) if row[4]])
+        (_, state, _, end, total, *_), = runs_of(shared, server.id)
+        assert (state, end, total) == ('running', None, STUDIES)
+        trytond.kill()
+        assert states(shared, server.id) == ['running']
     trytond.start()
     connect(trytond)
     server = Model.get(SERVER)(server.id)
     server.click('do_sync')
     last, first = Model.get(RUN).find([('server', '=', server.id)])
-    assert (last.state, last.studies_new + first.studies_new) == ('done', 3)
+    assert (last.state, last.studies_new + first.studies_new) == (
+        'done', STUDIES)
     assert first.state == 'interrupted' and first.end
-    assert {s.orthanc_UID for s in Model.get(STUDY).find([])} == set(
-        orthanc.rest('GET', '/studies'))
+    assert {
+        s.orthanc_UID for s in Model.get(STUDY).find(
+            [('orthanc_server', '=', server.id)])
+        } == set(orthanc.rest('GET', '/studies'))
     server.reload()
     assert server.validated and server.since_sync
 
 
-def test_script(database, make_trytond, orthanc):
-    trytond = make_trytond(database)
-    connect(trytond)
+def test_script(trytond, orthanc, proxy):
     add_server("Main PACS", orthanc.url)
     add_server("Dead PACS", 'http://127.0.0.1:1')
-    with FaultServer(orthanc.url) as proxy:
-        add_server("Never named", proxy.url, active=False)
+    add_server("Never named", proxy.url, active=False)
 
     def run(*arguments, user='admin'):
         return subprocess.run(
@@ -163,161 +239,152 @@ def test_script(database, make_trytond, orthanc):
     assert "Nothing answers" in result.stderr
     assert "Main PACS: done" in result.stdout + result.stderr
     result = run('--all')
-    assert result.returncode == 0
-    assert "Dead" not in result.stdout + result.stderr
+    for label in ["Dead", "Never named"]:
+        assert label not in result.stdout + result.stderr
+    assert "Main PACS: done" in result.stdout + result.stderr
     result = run('--all', user='doctor')
     assert result.returncode not in {0, 2}
     for text in [result.stdout, result.stderr]:
         assert 'secret' not in text and 'Traceback' not in text
 
 
-def admin(trytond, *arguments, program='trytond-admin', **options):
+# Commands of the administrator
+
+def admin(database, folder, *arguments, program='trytond-admin',
+        settings=None, **options):
+    "Run a program of trytond on a database, return what it prints."
+    configuration = folder / 'trytond.conf'
+    write_trytond_configuration(
+        configuration, database.uri, database.path, settings=settings)
     return subprocess.run(
-        [*trytond_command(program), '-c', trytond.configuration,
-            '-d', trytond.database, *arguments],
-        check=True, capture_output=True, text=True, **options)
+        [*trytond_command(program), '-c', configuration,
+            '-d', database.name, *arguments],
+        check=True, capture_output=True, text=True, **options).stdout
 
 
-def test_update_keeps_the_schedule_of_the_administrator(
-        database, make_trytond):
-    trytond = make_trytond(database)
+def test_update_keeps_the_schedule_of_the_administrator(database, tmp_path):
     method = 'gnuhealth.orthanc.config|sync'
     execute(database, 'UPDATE ir_cron SET interval_number = 45, active = ? '
         'WHERE method = ?', False, method)
     execute(database, 'DELETE FROM ir_cron WHERE method = ?',
         f'{method.partition("|")[0]}|full_sync')
-    admin(trytond, '-u', 'health_orthanc')
+    admin(database, tmp_path, '-u', 'health_orthanc')
     rows = query(database, 'SELECT method, interval_number, active '
         'FROM ir_cron WHERE method LIKE ?', 'gnuhealth.orthanc.config%')
     assert [(r[0], r[1], bool(r[2])) for r in rows] == [(method, 45, False)]
 
 
-def test_keys_are_rotated_by_the_documented_command(
-        database, make_trytond, orthanc):
+def test_keys_are_rotated_by_the_documented_command(database, tmp_path):
     one, two = [Fernet.generate_key().decode() for _ in range(2)]
 
-    def passwords():
-        return [text for text, in query(
-                database, 'SELECT password FROM gnuhealth_orthanc_config')]
-
-    def start(*keys):
-        trytond = make_trytond(database, settings={
-                'health_orthanc': {'fernet_key': ' '.join(keys)}})
-        connect(trytond)
-        return trytond
-
-    def rotate(trytond):
+    def rotate(*keys):
         # As in health_orthanc/doc/configuration.rst
-        return admin(trytond, program='trytond-console', input=(
-                "print(pool.get('gnuhealth.orthanc.config')"
+        printed = admin(database, tmp_path, program='trytond-console',
+            settings={'health_orthanc': {'fernet_key': ' '.join(keys)}},
+            input="print(pool.get('gnuhealth.orthanc.config')"
                 ".rotate_passwords())\n"
-                "transaction.commit()\n")).stdout
-    trytond = start()
-    server = add_server("Main PACS", orthanc.url)
-    assert passwords() == ['secret']
-    trytond.stop()
-    trytond = start(one)
-    assert rotate(trytond).strip() == '1'
-    first, = passwords()
-    assert 'secret' not in first
-    trytond.stop()
-    trytond = start(two, one)
-    rotate(trytond)
-    assert passwords() != [first]
-    trytond.stop()
-    trytond = start(two)
-    Model.get(SERVER)(server.id).click('test_connection')
-    assert Model.get(SERVER)(server.id).validated
+                "transaction.commit()\n")
+        assert printed.strip() == '1'
+        (stored,), = query(
+            database, 'SELECT password FROM gnuhealth_orthanc_config')
+        return stored.partition('fernet:')[2].encode()
+    execute(database, 'DELETE FROM gnuhealth_orthanc_config')
+    execute(database, 'INSERT INTO gnuhealth_orthanc_config '
+        '(label, domain, "user", password, connect_timeout, read_timeout) '
+        "VALUES ('PACS', 'http://pacs', 'demo', 'secret', 5, 60)")
+    assert Fernet(one).decrypt(rotate(one)) == b'secret'
+    stored = rotate(two, one)
+    assert Fernet(two).decrypt(stored) == b'secret'
+    with pytest.raises(InvalidToken):
+        Fernet(one).decrypt(stored)
 
 
-# Workers, which need PostgreSQL
-
-@pytest.fixture
-def make_workers(database, make_trytond):
-    "Return a function that starts a trytond with worker processes."
-    def make(count):
-        # One trytond-worker with several processes would do as well, but
-        # these share nothing.
-        trytond = make_trytond(database, workers=count, settings={
-                'queue': {'worker': True}})
-        connect(trytond)
-        return trytond
-    return make
-
-
-def quiet(database):
-    "Whether all tasks of the queue are done."
-    return not query(
-        database, 'SELECT id FROM ir_queue WHERE finished_at IS NULL')
-
+# Workers
 
 @pytest.mark.postgresql
-def test_two_workers_and_a_server_that_hangs(
-        database, make_workers, orthanc):
-    make_workers(2)
+def test_two_workers_and_a_server_that_hangs(shared, workers, orthanc):
     with contextlib.ExitStack() as stack:
         proxies = [
             stack.enter_context(FaultServer(orthanc.url)) for _ in range(4)]
-        servers = [
-            add_server(f"Server {n}", proxy.url, read_timeout=4)
+        dead, *good = [
+            add_server(f"Server {n}", proxy.url)
             for n, proxy in enumerate(proxies)]
-        wait_for(lambda: quiet(database))
-        for proxy in proxies:
-            proxy.clear()
-            proxy.on('', delay(PAUSE))
-        proxies[0].clear()
+        wait_for(lambda: not unfinished(shared))
         proxies[0].on('', hang())
-        bad = servers[0].id
-        start = time.monotonic()
-        Model.get(SERVER).click(servers, 'do_sync')
-        rows = wait_for(lambda: [
-                r for r in ended(database, 3) or () if r[0] != bad][2:])
-        good = time.monotonic() - start
-        rows = wait_for(lambda: ended(database, 4), 60)
-    states = {row[0]: row[3] for row in rows}
-    assert states.pop(bad) == 'failed'
-    assert set(states.values()) == {'done'}
-    # One worker would have needed as long as the sum of the runs.
-    took = sum((end - begin).total_seconds() for _, begin, end, *_ in rows)
-    hanging, = [r for r in rows if r[0] == bad]
-    assert any(
-        row[1] < hanging[2] and row[2] > hanging[1]
-        for row in rows if row[0] != bad)
-    assert good < 0.65 * took
-    doubles = query(database, 'SELECT orthanc_server, "orthanc_UID" '
-        'FROM gnuhealth_imaging_orthanc_study GROUP BY 1, 2 '
-        'HAVING COUNT(*) > 1')
-    assert not doubles
-    assert query(database, 'SELECT COUNT(*) '
-        'FROM gnuhealth_imaging_orthanc_series_instances') == [(36,)]
+        dead.click('do_sync')
+        wait_for(lambda: states(shared, dead.id) == ['running'])
+        ids = [server.id for server in good]
+        Model.get(SERVER).click(good, 'do_sync')
+        wait_for(lambda: states(shared, *ids) == ['done'] * 3)
+        # They are done while the dead one still keeps one worker.
+        assert states(shared, dead.id) == ['running']
+        proxies[0].stop()
+        wait_for(lambda: states(shared, dead.id) == ['failed'])
+        together(shared, good, proxies[1:])
+        wait_for(lambda: not unfinished(shared))
+    (_, _, begin, end, *_), = runs_of(shared, dead.id)
+    rows = runs_of(shared, *ids)
+    # One worker would have come to them after the dead one only.
+    assert all(begin <= row[2] <= row[3] <= end for row in rows[:3])
+    assert [row[5] for row in rows] == [INSTANCES] * 3 + [0] * 3
+    for table, scope, key in [
+            ('study', 'orthanc_server', '"orthanc_UID"'),
+            ('study_series', 'study', '"series_UID"'),
+            ('series_instances', 'series', '"sop_instance_UID"')]:
+        assert not query(shared, 'SELECT 1 FROM '
+            f'gnuhealth_imaging_orthanc_{table} GROUP BY {scope}, {key} '
+            'HAVING COUNT(*) > 1')
+
+
+def together(database, servers, proxies):
+    """Synchronize three servers, of which any two that come first wait for
+    each other: one worker alone would never end."""
+    meeting = threading.Barrier(2)
+    met = []
+
+    def meet(exchange):
+        if len(met) < 2:
+            met.append(exchange)
+            meeting.wait(60)
+        return exchange.forward()
+    for proxy in proxies:
+        proxy.on('/system', meet)
+    Model.get(SERVER).click(servers, 'do_sync')
+    ids = [server.id for server in servers]
+    wait_for(lambda: states(database, *ids) == ['done'] * 6)
+    assert len(met) == 2
 
 
 @pytest.mark.postgresql
-def test_one_run_at_a_time_whoever_asks(database, make_workers, slow):
-    make_workers(3)
-    server = add_server("Wanted", slow.url)
-    for _ in range(3):
+def test_one_run_at_a_time_whoever_asks(
+        shared, workers, trytond, proxy):
+    server = add_server("Wanted", proxy.url)
+    with held(proxy, 'bulk-content', nth=1):
+        connect(workers)
+        for _ in range(3):
+            Model.get(SERVER)(server.id).click('do_sync')
+        # Of the tasks only the one that is held is left.
+        wait_for(lambda: unfinished(shared) == 1 and proxy.count('bulk'))
+        # Another process finds the server taken, too.
+        connect(trytond)
+        Model.get(SERVER)(server.id).click('do_sync')
+        assert states(shared, server.id) == ['running']
+    wait_for(lambda: not unfinished(shared))
+    assert states(shared, server.id) == ['done']
+    assert not query(shared, 'SELECT id FROM ir_error')
+
+
+@pytest.mark.postgresql
+def test_worker_is_killed(shared, workers, proxy):
+    server = add_server("Killed", proxy.url)
+    wait_for(lambda: not unfinished(shared))
+    with held(proxy, 'bulk-content', nth=2):
         server.click('do_sync')
-    wait_for(lambda: quiet(database))
-    rows = ended(database, 1)
-    assert {row[3] for row in rows} == {'done'}
-    for before, after in zip(rows, rows[1:]):
-        assert before[2] <= after[1]
-    assert len(rows) < 3
-    assert not query(database, 'SELECT id FROM ir_error')
-
-
-@pytest.mark.postgresql
-def test_worker_is_killed(database, make_workers, make_trytond, slow):
-    trytond = make_workers(1)
-    server = add_server("Slow", slow.url)
-    wait_for(lambda: quiet(database))
-    server.click('do_sync')
-    wait_for(lambda: [r for r in running(database) if r[2]])
-    trytond.kill()
-    slow.clear()
-    other = make_trytond(database, workers=1)
-    connect(other)
+        wait_for(lambda: proxy.count('bulk') == 2)
+        workers.kill()
+        assert states(shared, server.id) == ['running']
+    workers.start()
+    connect(workers)
     Model.get(SERVER)(server.id).click('do_sync')
-    rows = wait_for(lambda: ended(database, 2))
-    assert [row[3] for row in rows] == ['interrupted', 'done']
+    wait_for(lambda: states(shared, server.id) == ['interrupted', 'done'])
+    assert sum(row[5] for row in runs_of(shared, server.id)) == INSTANCES

@@ -12,7 +12,8 @@ from services import Orthanc
 from support import archive
 from support.fault_server import FaultServer, answer, hang, html, status
 from support.records import make_user
-from support.synchronizing import new_server, transaction, with_queue
+from support.synchronizing import (
+    free_address, new_server, transaction, with_queue)
 
 from trytond.config import config
 from trytond.exceptions import UserError
@@ -53,6 +54,9 @@ def orthanc(tmp_path_factory):
 def proxy(orthanc):
     "Another address of the Orthanc, which can be made to fail."
     with FaultServer(orthanc.url) as proxy:
+        with transaction():
+            free_address(proxy.url)
+            Transaction().commit()
         yield proxy
 
 

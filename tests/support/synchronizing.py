@@ -40,6 +40,14 @@ def with_queue(work, user=1, **context):
     return result
 
 
+def free_address(url):
+    """Take an address from the server that another test had at its port."""
+    Server = Pool().get('gnuhealth.orthanc.config')
+    for server in Server.search([
+                ('domain', '=', url), ('active', 'in', [True, False])]):
+        Server.write([server], {'domain': f'http://gone-{server.id}'})
+
+
 def new_server(url, user='demo', password='secret', **values):
     """Make the record of a server and return its id.
 
@@ -47,10 +55,7 @@ def new_server(url, user='demo', password='secret', **values):
     """
     Server = Pool().get('gnuhealth.orthanc.config')
     number, url = next(_numbers), getattr(url, 'url', url)
-    # The port may have been that of a server of another test.
-    Server.write(
-        Server.search([('domain', '=', url)]),
-        {'domain': f'http://gone-{number}'})
+    free_address(url)
     server, = Server.create([{
                 'label': f'PACS {number}',
                 'domain': url,
