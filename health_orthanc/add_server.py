@@ -82,6 +82,11 @@ class AddServer(Wizard):
             Button("Back", 'start', 'tryton-back', default=True),
             ])
 
+    def default_start(self, field_names):
+        """Return what was typed before, for who comes back."""
+        values = {name: getattr(self.start, name, None) for name in _COPIED}
+        return {n: v for n, v in values.items() if v is not None}
+
     def transition_connect(self):
         Server = Pool().get('gnuhealth.orthanc.config')
         check_rights(Server.__name__, 'create')
@@ -119,7 +124,7 @@ class AddServer(Wizard):
         self.done.label = server.label
         self.done.version = server.version
         self.done.number_of_studies = studies
-        self.done.viewers = ', '.join(server.viewers_string)
+        self.done.viewers = server.viewer_names
         return 'done'
 
     @staticmethod

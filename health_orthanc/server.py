@@ -100,6 +100,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             ], "Viewers", readonly=True, sort=False,
         help="The viewers found on the server.")
     viewers_string = viewers.translated('viewers')
+    viewer_names = fields.Function(fields.Char("Viewers",
+            help="The viewers found on the server."), 'get_viewer_names')
     last_error = fields.Text("Last Error", readonly=True,
         states={'invisible': ~Eval('last_error')})
     last_changed_index = _LongInteger("Last Index", readonly=True,
@@ -233,12 +235,17 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             secret = password.unseal(self._stored_passwords([self])[self.id])
         return new_client(self, secret)
 
+    def get_viewer_names(self, name=None):
+        return ', '.join(self.viewers_string)
+
     def get_since_sync(self, name):
         if not self.sync_time:
             return ''
         delta = relativedelta(dt.datetime.now(), self.sync_time)
         for unit in ['years', 'months', 'days', 'hours', 'minutes']:
             count = getattr(delta, unit)
+            if count == 1:
+                return gettext(f'health_orthanc.msg_since_{unit[:-1]}')
             if count > 0:
                 return gettext(f'health_orthanc.msg_since_{unit}', n=count)
         return gettext('health_orthanc.msg_since_now')

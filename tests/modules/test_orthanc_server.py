@@ -160,13 +160,50 @@ def test_password_cannot_be_read(server):
                 None, names))
         assert_secret(Server.fields_view_get())
         assert Server(server).password == MASK
-        for operator, value in [
-                ('=', SECRET), ('like', '%3%'), ('in', [SECRET]),
-                ('!=', None)]:
+        current.rollback()
+
+
+@pytest.mark.parametrize('operator, value', [
+        ('=', SECRET), ('=', MASK), ('like', '%3%'), ('in', [SECRET]),
+        ('!=', None), ('>', 'a')])
+def test_password_cannot_be_guessed_by_searching(server, operator, value):
+    Study = get('gnuhealth.imaging_orthanc.study')
+    with transaction(_check_access=True) as current:
+        for Model, path in [
+                (get(SERVER), ''), (get(RUN), 'server.'),
+                (Study, 'orthanc_server.')]:
+            clause = (f'{path}password', operator, value)
+            for domain in [
+                    [clause], [('id', '>', 0), ['OR', ('id', '=', 0), clause]],
+                    [(f'{path}password.x', operator, value)]]:
+                for search in [
+                        Model.search, Model.search_count,
+                        lambda d: Model.search_read(d, 0, None, None, ['id'])]:
+                    with pytest.raises(NotImplementedError):
+                        search(domain)
             with pytest.raises(NotImplementedError):
-                Server.search([('password', operator, value)])
-        with pytest.raises(Exception):
-            Server.search([], order=[('password', 'ASC')])
+                Model.search([], order=[(f'{path}password', 'ASC')])
+        current.rollback()
+
+
+def test_password_does_not_come_by_a_detour(server):
+    with transaction() as current:
+        run, = get(RUN).create([{'server': server, 'state': 'done'}])
+        paths = ['server.password', 'server.rec_name']
+        assert get(RUN).read([run.id], paths)[0]['server.']['password'] == MASK
+        assert_secret(get(RUN).export_data(
+                [run], ['server/password', 'server/label']))
+        assert_secret(get(RUN).search_read([], 0, None, None, paths))
+        current.rollback()
+
+
+def test_copy_has_no_password(server):
+    Server = get(SERVER)
+    with transaction(_check_access=True) as current:
+        copy, = Server.copy([Server(server)], {
+                'label': "Copy", 'domain': 'http://copy'})
+        assert stored_password(copy.id) is None
+        assert not (copy.validated or copy.version or copy.runs)
         current.rollback()
 
 
@@ -295,6 +332,7 @@ def test_new_server_is_checked(proxy):
         assert server.validated and not server.last_error
         assert server.version == '1.10.1'
         assert server.viewers == ('explorer',)
+        assert server.viewer_names == "Orthanc Explorer"
 
 
 @pytest.mark.parametrize('changes, part', [
@@ -483,7 +521,9 @@ def test_failed_server_comes_back(server, proxy):
 @pytest.mark.parametrize('ago, text', [
         (None, ''),
         (dt.timedelta(seconds=20), "just now"),
+        (dt.timedelta(minutes=1, seconds=5), "1 minute ago"),
         (dt.timedelta(minutes=3, seconds=5), "3 minutes ago"),
+        (dt.timedelta(hours=1, minutes=50), "1 hour ago"),
         (dt.timedelta(hours=5, seconds=5), "5 hours ago"),
         (dt.timedelta(days=2, seconds=5), "2 days ago"),
         (dt.timedelta(days=70, seconds=5), "2 months ago"),
@@ -600,6 +640,20 @@ def test_wizard_tells_problems_apart(proxy, start, part):
         assert_secret(result)
         assert_secret(session_data(session))
         assert not get(SERVER).search([('label', '=', "New")])
+        current.rollback()
+
+
+def test_wizard_keeps_what_was_typed():
+    with transaction() as current:
+        _, result = run_wizard(ADD, 'start')
+        assert result['view']['defaults'] == {'verify_tls': True}
+        typed = {
+            'label': "New", 'domain': 'nohost.invalid', 'verify_tls': False,
+            'proxy_domain': 'http://public', 'ca_file': 'x.pem'}
+        session, result = add(**typed)
+        assert 'does not exist' in result['view']['defaults']['reason']
+        result = get(ADD, type='wizard').execute(session, {}, 'start')
+        assert result['view']['defaults'] == {'user': 'demo', **typed}
         current.rollback()
 
 
