@@ -10,6 +10,7 @@ from sql.aggregate import Count
 from sql.conditionals import Case, Coalesce
 from sql.functions import Trim
 
+from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 _BLANK = ' \t\r\n'
@@ -48,8 +49,12 @@ def _set(Model, id_, name, value):
             [getattr(table, name)], [value], where=table.id == id_))
 
 
-def _number_repeated(Model, name, where=lambda table: Literal(True)):
-    """Add a number to the values that a row before has."""
+def number_repeated(Model, name, where=lambda table: Literal(True)):
+    """Add a number to the values that a row before has.
+
+    :param str name: of a column of texts
+    :param where: function of the table, which rows count
+    """
     repeated = _repeated(Model, name, where)
     if not repeated:
         return
@@ -68,12 +73,29 @@ def _number_repeated(Model, name, where=lambda table: Literal(True)):
 
 def number_exam_codes(Exam):
     """Give active exams codes of their own."""
-    _number_repeated(Exam, 'code', lambda table: table.active)
+    number_repeated(Exam, 'code', lambda table: table.active)
 
 
 def number_request_lines(Request):
-    """Give requests line numbers of their own."""
-    _number_repeated(Request, 'request_line')
+    """Give requests line numbers of their own.
+
+    Something is always written: before that SQLite changes tables for good.
+    """
+    table = Request.__table__()
+    _execute(table.update(
+            [table.request_line], [Null], where=table.request_line == ''))
+    number_repeated(Request, 'request_line')
+
+
+def set_request_states(Request):
+    """Give requests that have no state the one that their result tells."""
+    table = Request.__table__()
+    result = Pool().get('gnuhealth.imaging.test.result').__table__()
+    reported = result.select(result.request, where=result.request != Null)
+    _execute(table.update(
+            [table.state],
+            [Case((table.id.in_(reported), 'done'), else_='draft')],
+            where=(table.state == Null) | (table.state == '')))
 
 
 def _is_read(table):

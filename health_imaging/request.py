@@ -22,7 +22,7 @@ from .common import (
 from .configuration import next_numbers
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
-from .migration import number_request_lines
+from .migration import number_request_lines, set_request_states
 from .professional import own_health_professional
 
 _CLINICAL = {
@@ -135,6 +135,7 @@ class Request(GuardedWorkflow, ModelSQL, ModelView):
     def __register__(cls, module):
         if cls.__table_handler__(module).column_exist('request_line'):
             number_request_lines(cls)
+            set_request_states(cls)
         super().__register__(module)
 
     @staticmethod

@@ -11,6 +11,7 @@ from collections import defaultdict
 
 from sql import Null, Table
 from sql.aggregate import Count
+from sql.conditionals import Case
 from sql.functions import CurrentTimestamp
 
 from trytond import backend
@@ -61,6 +62,8 @@ def set_statuses(Request, stamped):
     :param stamped: whether the requests know when they were done
     """
     table = Request.__table__()
+    _execute(table.update([table.worklist_status], [Null],
+            where=table.worklist_status == ''))
     for state, status in [
             ('draft', 'todo'), ('requested', 'todo'), ('done', 'done'),
             ('canceled', 'canceled')]:
@@ -82,8 +85,8 @@ def separate_merge_ids(Request, new_uid):
     a former release filled the column with one value, is left to none.
     """
     table = Request.__table__()
-    for id_, in _execute(table.select(
-                table.id, where=table.merge_id == Null)):
+    for id_, in _execute(table.select(table.id,
+                where=(table.merge_id == Null) | (table.merge_id == ''))):
         _set_merge_id(Request, id_, new_uid())
     shared = table.select(table.merge_id,
         where=table.merge_id != Null, group_by=table.merge_id,
@@ -125,6 +128,20 @@ def _set_merge_id(Request, id_, uid):
 
 
 # Templates
+
+def set_template_types(Template, module):
+    """Give templates without a type the one that their text has."""
+    table_h = Template.__table_handler__(module)
+    if not table_h.column_exist('template_type'):
+        return
+    table = Template.__table__()
+    is_json = table.template.like('%"vr"%')
+    _execute(table.update(
+            [table.template_type],
+            [Case((is_json, 'json'), else_='dump2dcm')],
+            where=(table.template_type == Null)
+            | (table.template_type == '')))
+
 
 def repair_charsets(Template):
     """Correct the character sets of templates.

@@ -46,7 +46,7 @@ class WorklistTemplate(ModelSQL, ModelView):
     template_type = fields.Selection([
             ('dump2dcm', "DICOM dump (dump2dcm)"),
             ('json', "JSON"),
-            ], "Type", sort=False,
+            ], "Type", required=True, sort=False,
         help="The format that the template writes.")
     charset = fields.Char("Character Set",
         help="The DICOM term for the characters that the machine reads. "
@@ -61,6 +61,7 @@ class WorklistTemplate(ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module):
+        migration.set_template_types(cls, module)
         super().__register__(module)
         migration.repair_charsets(cls)
 

@@ -7,8 +7,10 @@ and what was decided is in the log.  Each step is done once; done again it
 changes nothing.
 """
 import hashlib
+import itertools
 import json
 import logging
+import re
 from collections import defaultdict
 
 from sql import Literal, Null, Table
@@ -17,6 +19,7 @@ from sql.functions import CurrentTimestamp, Function
 
 from trytond import backend
 from trytond.model import ModelSQL, fields
+from trytond.modules.health_imaging.migration import number_repeated
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
@@ -28,6 +31,9 @@ from .storage import execute
 NOWHERE = 'http://unknown.invalid'
 # Largest index that fits the column, Orthanc counts to 2^63.
 _LAST_INDEX = 2 ** 31 - 1
+
+# The user and password of an address.
+_CREDENTIALS = re.compile(r'^(\s*(?:[\w+.-]+://)?)[^/?#]*@')
 
 logger = logging.getLogger(__name__)
 
@@ -81,45 +87,78 @@ def unify_servers(Server, module):
     table_h = Server.__table_handler__(module)
     if not table_h.column_exist('domain'):
         return
+    table = Server.__table__()
+    # Before the first row is changed SQLite changes tables for good: no
+    # failure would bring them back.
+    _set(table, table.id == Null, id=table.id)
     table_h.add_column('active', 'BOOL', default=lambda: True)
     table_h.add_column('proxy_domain', 'VARCHAR')
-    table = Server.__table__()
+    number_repeated(Server, 'label')
     by_address = defaultdict(list)
-    for row in execute(table.select(
-                table.id, table.domain, table.active, table.validated)):
+    rows = execute(table.select(
+            table.id, table.domain, table.active, table.validated))
+    domains = {row[1] for row in rows}
+    for row in rows:
         address = _address(row[1])
-        if address is not None:
+        if address is None:
+            _keep_odd_address(Server, domains, *row)
+        else:
             by_address[address].append(row)
-        elif row[2]:
-            logger.warning(
-                "%s %s: its address is not valid, correct it",
-                Server.__name__, row[0])
     for address, rows in by_address.items():
         rows.sort(key=lambda r: (not r[2], not r[3], r[1] != address, r[0]))
         _unify(Server, address, *rows)
-    for id_, public in execute(table.select(table.id, table.proxy_domain)):
-        if (_address(public) or public) != public:
-            _set(table, table.id == id_, proxy_domain=_address(public))
+    for id_, public in execute(table.select(
+                table.id, table.proxy_domain,
+                where=table.proxy_domain != Null)):
+        one = _address(public) or _without_credentials(public)
+        if one != public:
+            _set(table, table.id == id_, proxy_domain=one)
+
+
+def _keep_odd_address(Server, domains, id_, domain, active, _):
+    """Keep what is no address, but no password in it."""
+    bare = _without_credentials(domain)
+    if bare != domain:
+        if bare in domains:
+            bare = f'{bare}#{id_}'
+        table = Server.__table__()
+        _set(table, table.id == id_, domain=bare)
+    if active:
+        logger.warning("%s %s: its address is not valid, correct it",
+            Server.__name__, id_)
 
 
 def _address(text):
-    "Return an address in its one form, None when it is none."
+    """Return an address in its one form, None when it is none.
+
+    A user and password in it are left out: 5.0 used those of the record, and
+    everyone may read an address.
+    """
     try:
         return normalize_url(text)
-    except InvalidURL:
+    except InvalidURL as error:
+        bare = _without_credentials(text)
+        if error.problem == 'credentials' and bare != text:
+            return _address(bare)
         return None
+
+
+def _without_credentials(text):
+    """Return an address, valid or not, without user and password."""
+    return _CREDENTIALS.sub(r'\1', text or '')
 
 
 def _unify(Server, address, first, *others):
     table = Server.__table__()
     id_, spelling, *_ = first
     for other, domain, active, _ in others:
-        if domain in {address, spelling}:
+        if domain in {address, spelling} or '@' in domain:
             # Two rows never have one address, not for a moment.
             _set(table, table.id == other, domain=f'{address}#{other}')
         if domain == address != spelling:
             _set(table, table.id == id_, domain=address)
-            _set(table, table.id == other, domain=spelling)
+            if '@' not in spelling:
+                _set(table, table.id == other, domain=spelling)
         if active:
             _set(table, table.id == other, active=False, validated=False)
             logger.warning(
@@ -219,7 +258,8 @@ def _set_servers(Study):
     for text, count in execute(table.select(
                 table.server, Count(Literal(1)), group_by=table.server,
                 order_by=table.server)):
-        address = _address(text) or (text or '').strip() or NOWHERE
+        address = (_address(text) or _without_credentials(text).strip()
+            or NOWHERE)
         texts[address][text] = count
     for address, counts in texts.items():
         if address not in known:
@@ -242,8 +282,11 @@ def _make_server(address, count):
         'connect_timeout': Server.default_connect_timeout(),
         'read_timeout': Server.default_read_timeout(),
         'create_uid': 0, 'create_date': CurrentTimestamp()}
-    if execute(table.select(table.id, where=table.label == address)):
-        values['label'] = f'{address} ?'
+    labels = {label for label, in execute(table.select(table.label))}
+    values['label'] = next(
+        label for label in itertools.chain(
+            [address], (f'{address} {n}' for n in itertools.count(2)))
+        if label not in labels)
     _insert(table, values)
     (id_,), = execute(table.select(table.id, where=table.domain == address))
     logger.warning(

@@ -29,6 +29,8 @@ OPTIONS = {
     'synchronous_commit': 'off',
     'full_page_writes': 'off',
     'wal_level': 'minimal',
+    # It takes longer than most queries of tests.
+    'jit': 'off',
     'max_wal_senders': '0',
     'max_wal_size': '1GB',
     'shared_buffers': '256MB',

@@ -9,7 +9,7 @@ import re
 import pytest
 from sources import MODULES
 from support import releases
-from support.releases import execute
+from support.releases import execute, read_everything, untimed
 
 from trytond.modules.health_orthanc.migration import orthanc_id
 
@@ -81,7 +81,7 @@ def expected_differences(made):
         yield TEMPLATE, made['templates'][name], 'charset'
     for name, column in [
             ('branch', 'domain'), ('branch', 'proxy_domain'),
-            ('unused', 'domain')]:
+            ('unused', 'domain'), ('odd', 'domain')]:
         yield SERVER, made['servers'][name], column
     yield STUDY, studies['two_persons'], 'orthanc_UID'
     # Merged rows, and what they had.
@@ -126,7 +126,6 @@ def test_every_decision_is_in_the_log(upgraded, made):
             "it has the merge id again",
             f"gnuhealth.orthanc.config {made['servers']['again']}: the "
             f"record {made['servers']['main']} has the same address",
-            f"gnuhealth.orthanc.config {made['servers']['odd']}: its address",
             "made for 2 studies of a server without a record",
             f"gnuhealth.imaging_orthanc.study {studies['second']}: merged "
             f"with {studies['first']}",
@@ -305,21 +304,8 @@ def test_shipped_records_are_those_of_a_new_database(
 # It works
 
 def test_every_row_can_be_read(upgraded, opened):
-    from trytond.model import ModelSQL
-    from trytond.pool import Pool
     with opened(upgraded.copy):
-        names = {
-            name for name, Model in Pool().iterobject()
-            if issubclass(Model, ModelSQL)
-            and Model.__module__.split('.')[2:3] != []
-            and Model.__module__.split('.')[2] in MODULES}
-        assert len(names) > 12
-        for name in sorted(names):
-            Model = Pool().get(name)
-            fields = [
-                field for field in Model._fields if field != 'image']
-            ids = [r.id for r in Model.search([])]
-            assert len(Model.read(ids, fields)) == len(ids)
+        assert len(read_everything()) > 12
 
 
 def test_every_view_opens(upgraded, opened):
@@ -441,14 +427,6 @@ def move_server(copy, made, orthanc):
 
 # Again, and half-way
 
-def untimed(rows):
-    "Return rows without their times."
-    return {
-        id_: {name: value for name, value in row.items()
-            if name not in {'create_date', 'write_date'}}
-        for id_, row in rows.items()}
-
-
 def test_a_second_upgrade_changes_nothing(upgraded):
     copy = upgraded.copy
     _, log = releases.upgrade(copy)
@@ -512,20 +490,29 @@ def test_no_old_constraint_is_left(upgraded, opened):
             assert any(known.startswith(name[:50]) for known in unique), name
 
 
-@pytest.mark.postgresql
+def break_deletions(copy, table):
+    "Let deletions fail, and return what repairs them."
+    if copy.uri.startswith('sqlite'):
+        execute(copy, f'CREATE TRIGGER fail BEFORE DELETE ON "{table}" '
+            "BEGIN SELECT RAISE(ABORT, 'disk on fire'); END")
+        return 'DROP TRIGGER fail'
+    execute(copy, f"""
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'disk on fire'; END $$;
+        CREATE TRIGGER fail BEFORE DELETE ON "{table}"
+        EXECUTE FUNCTION fail()""")
+    return f'DROP TRIGGER fail ON "{table}"'
+
+
 def test_a_failure_rolls_back(upgraded, database_504):
     copy = database_504()
     tables = [STUDY, SERIES, INSTANCE, SERVER]
     before = releases.snapshot(copy, *tables)
-    execute(copy, f"""
-        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'disk on fire'; END $$;
-        CREATE TRIGGER fail BEFORE DELETE ON "{INSTANCE}"
-        EXECUTE FUNCTION fail()""".replace('%', '%%'))
+    repair = break_deletions(copy, INSTANCE)
     status, log = releases.upgrade(copy, check=False)
     assert status and 'disk on fire' in log
     assert releases.snapshot(copy, *tables) == before
-    execute(copy, f'DROP TRIGGER fail ON "{INSTANCE}"')
+    execute(copy, repair)
     releases.upgrade(copy)
     after = releases.snapshot(copy, *tables)
     for table in tables[:3]:
