@@ -25,7 +25,6 @@ os.environ['TRYTOND_DATABASE_URI'] = URI
 CACHE = ROOT / '.pytest_cache' / 'd'
 SCRIPT = (ROOT / 'his-utils' / 'scripts' / 'upgrade_utils' / '5.0'
     / 'migrate_orthanc_module.py')
-PASSWORD = 'benchmark'
 TABLES = [
     ('gnuhealth.imaging.test.type', "Exam types"),
     ('gnuhealth.imaging.test', "Exams"),
@@ -96,6 +95,7 @@ def measure_upgrade(released, options, folder):
 
 def measure_carry_over(copy, size, folder):
     from services import Trytond
+    from support.former_studies import PASSWORD, make_former_studies
     make_former_studies(copy, size)
     with Trytond(folder / 'trytond', **copy.options) as server:
         seconds, result = timed(lambda: subprocess.run(
@@ -105,42 +105,6 @@ def measure_carry_over(copy, size, folder):
                 capture_output=True, text=True))
     print(result.stdout.splitlines()[-3:], result.stderr)
     print(f"{size} former studies carried over in {seconds:.1f} s")
-
-
-def make_former_studies(copy, size):
-    "Make former studies with links, and the studies of today without."
-    from support.releases import execute
-
-    from trytond.config import config
-    from trytond.pool import Pool
-    from trytond.transaction import Transaction
-    config.set('database', 'path', str(copy.path))
-    Pool(copy.name).init()
-    with Transaction().start(copy.name, 1) as transaction:
-        pool = Pool()
-        User = pool.get('res.user')
-        User.write([User(1)], {'password': PASSWORD})
-        Server = pool.get('gnuhealth.orthanc.config')
-        server, = Server.search([('label', '=', "Main")])
-        patients = pool.get('gnuhealth.patient').search([])
-        persons = pool.get('gnuhealth.orthanc.patient').create([{
-                    'server': server.id, 'uuid': f'bench-{i}',
-                    'ident': f'B{i}', 'patient': patients[i % 8].id}
-                for i in range(size)])
-        pool.get('gnuhealth.orthanc.study').create([{
-                    'server': server.id, 'uuid': f'bench-{i}',
-                    'patient': persons[i].id} for i in range(size)])
-        pool.get('gnuhealth.imaging_orthanc.study').create([{
-                    'orthanc_server': server.id, 'orthanc_UID': f'bench-{i}',
-                    'study_instance_UID': f'1.9.{i}'} for i in range(size)])
-        transaction.tasks.clear()
-        transaction.commit()
-    execute(copy, "UPDATE gnuhealth_imaging_orthanc_study "
-        "SET link_rule = NULL, link_state = 'unlinked' "
-        "WHERE \"orthanc_UID\" LIKE 'bench-%'".replace('%', '%%')
-        if not URI.startswith('sqlite') else
-        "UPDATE gnuhealth_imaging_orthanc_study SET link_rule = NULL, "
-        "link_state = 'unlinked' WHERE \"orthanc_UID\" LIKE 'bench-%'")
 
 
 def main():

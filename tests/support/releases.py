@@ -332,6 +332,18 @@ def upgrade(copy, everything=False, check=True):
     return result.returncode, result.stdout
 
 
+def doctor(copy, *arguments, python=sys.executable):
+    """Run the script that shows before an upgrade what will happen, and
+    compares afterwards."""
+    configuration = copy.path / 'trytond.conf'
+    write_trytond_configuration(configuration, copy.uri, copy.path)
+    return subprocess.run(
+        ['sh', ROOT / 'his-utils' / 'doctor.sh', '-c', configuration, '-d',
+            copy.name, '--file', copy.path / 'counts.json', *arguments],
+        env={**_environment(), 'PYTHON': str(python)}, text=True,
+        capture_output=True)
+
+
 def snapshot(copy, *tables):
     """Return all rows of tables, by default of all: dict by table of dicts by
     id of dicts by column."""

@@ -1,35 +1,20 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is shown before and after the upgrade of a database."""
-import os
-import subprocess
-import sys
-from pathlib import Path
+import functools
 
 import pytest
 from support import releases
 from support.releases import execute
 
-SCRIPT = Path(__file__).parents[2] / 'his-utils' / 'doctor.sh'
 INSTANCE = 'gnuhealth_imaging_orthanc_series_instances'
 
 
 @pytest.fixture
-def examined(database_504, released, tmp_path):
+def examined(database_504):
     "A database of 5.0.4, and a function that runs the script on it."
     copy = database_504()
-    configuration = released.configuration(copy)
-
-    def run(*arguments, python=sys.executable):
-        environment = {
-            name: value for name, value in os.environ.items()
-            if name != 'TRYTOND_DATABASE_URI'}
-        return subprocess.run(
-            ['sh', SCRIPT, '-c', configuration, '-d', copy.name, '--file',
-                tmp_path / 'counts.json', *arguments],
-            env={**environment, 'PYTHON': str(python)}, text=True,
-            capture_output=True)
-    return copy, run
+    return copy, functools.partial(releases.doctor, copy)
 
 
 def test_it_tells_what_will_happen_and_compares(examined, released):

@@ -83,6 +83,18 @@ def test_worklist_has_what_is_still_to_do(moved, opened):
         assert [e['id'] for e in entries] == [moved.made['requests']['us']]
 
 
+def test_each_request_has_a_uid_of_its_own(moved):
+    """5.0.4 gave all of them one when its worklist was activated."""
+    rows = moved.after['gnuhealth_imaging_test_request'].values()
+    uids = {row['merge_id'] for row in rows}
+    assert None not in uids and len(uids) == len(rows) > 2
+    statuses = {row['id']: row['worklist_status'] for row in rows}
+    requests = moved.made['requests']
+    assert statuses == {
+        requests['ct']: 'done', requests['mri']: 'done',
+        requests['us']: 'todo'}
+
+
 def test_server_goes_on_where_it_was(moved):
     server = moved.after['gnuhealth_orthanc_config'][
         moved.made['servers'][0]]

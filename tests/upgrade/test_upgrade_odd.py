@@ -3,7 +3,6 @@
 """Rows that 5.0.4 should not have, but that its databases hold after years of
 imports, repairs by hand and failed constraints: the upgrade copes."""
 import json
-import re
 
 import pytest
 from support import releases
@@ -117,6 +116,7 @@ def odd(database_504):
         odd_rows(copy, made)
     if copy.uri.startswith('sqlite'):
         orphans(copy, made)
+    copy.told = releases.doctor(copy, 'before')
     copy.before = releases.snapshot(copy)
     _, copy.log = releases.upgrade(copy)
     copy.after = releases.snapshot(copy)
@@ -139,6 +139,16 @@ def merged(odd):
 
 def test_no_row_is_lost_but_those_that_are_merged(odd):
     assert merged(odd) == {STUDY: 2 + len(SPELLINGS), SERIES: 2, INSTANCE: 4}
+
+
+def test_the_doctor_counts_them(odd):
+    assert odd.told.returncode == 0, odd.told
+    assert 'secret' not in odd.told.stdout
+    compared = releases.doctor(odd, 'after')
+    assert compared.returncode == 0, compared.stdout
+    counts = json.loads((odd.path / 'counts.json').read_text())
+    assert counts['expected'] == {
+        table: len(odd.after[table]) for table in [STUDY, SERIES, INSTANCE]}
 
 
 def test_requests_can_go_on(odd):

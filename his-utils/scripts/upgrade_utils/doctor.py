@@ -10,6 +10,7 @@ import argparse
 import configparser
 import json
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -46,6 +47,9 @@ SHARED = [
     ('gnuhealth_imaging_test_result', ['request'], None,
         "results are kept without their request, one keeps it"),
     ]
+
+# The user and password of an address, which nobody should read.
+CREDENTIALS = re.compile(r'^((?:[\w+.-]+://)?)[^/?#]*@')
 
 EPILOG = """\
 before writes the counts to a file (--file, default upgrade-DATABASE.json),
@@ -243,11 +247,13 @@ def examine_servers(database):
     study = (f'SELECT DISTINCT {server} AS s, "orthanc_UID" AS o, '
         f'"study_instance_UID" AS u, id FROM "{STUDY}"')
     keys = 's, o, u'
-    series = (f'SELECT s, o, u, "series_UID" AS v, series.id FROM ({study}) '
-        f'AS study JOIN "{SERIES}" AS series ON series.study = study.id')
-    instance = (f'SELECT s, o, u, v, sop_instance_uid FROM ({series}) AS '
-        f'series JOIN (SELECT series AS parent, "sop_instance_UID" AS '
-        f'sop_instance_uid FROM "{INSTANCE}") AS instance '
+    # On SQLite there may be rows whose parent is gone.
+    series = (f'SELECT s, o, u, "series_UID" AS v, series.id '
+        f'FROM "{SERIES}" AS series LEFT JOIN ({study}) AS study '
+        f'ON series.study = study.id')
+    instance = (f'SELECT s, o, u, v, sop_instance_uid FROM (SELECT series '
+        f'AS parent, "sop_instance_UID" AS sop_instance_uid '
+        f'FROM "{INSTANCE}") AS instance LEFT JOIN ({series}) AS series '
         f'ON parent = series.id')
     return {
         'unknown': [a for a in addresses if a not in known],
@@ -271,7 +277,7 @@ def quoted(text):
 
 def address(text):
     "Return an address without the differences that mean nothing."
-    text = (text or '').strip()
+    text = CREDENTIALS.sub(r'\1', (text or '').strip())
     if text and '://' not in text:
         text = f'http://{text}'
     try:
@@ -323,12 +329,24 @@ def packages(when):
     if rivals and (when == 'after' or SUITE in installed):
         yield ("These packages have modules of the same names, remove them: "
             f"pip uninstall {' '.join(rivals)}")
+    if SUITE in installed and not is_whole():
+        yield (f"Files of {SUITE} are missing: pip install --force-reinstall "
+            f"--no-deps {SUITE}")
     if when == 'after' and SUITE not in installed:
         yield f"{SUITE} is not installed in the environment of this Python."
     for name, series in NEEDED.items():
         version = installed.get(name)
         if version and not version.startswith(f'{series}.'):
             yield f"{name} {version} is installed, {series} is needed."
+
+
+def is_whole():
+    """Return whether all files of the suite are there: packages with modules
+    of the same names take some with them."""
+    files = metadata.distribution(SUITE).files or []
+    return all(
+        os.path.exists(file.locate()) for file in files
+        if file.suffix != '.pyc')
 
 
 def show_space(database):
