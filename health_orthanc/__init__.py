@@ -6,7 +6,8 @@ from trytond.pool import Pool
 from . import (
     access_log, add_server, candidate, deletion, encapsulated_report,
     full_synchronize, get_new_studies, legacy, link_log, patient, preview,
-    report_picture, request, result, server, statistics, study, upload)
+    report_picture, request, result, server, statistics, study, upload,
+    viewers)
 
 __all__ = ['register']
 
@@ -30,6 +31,7 @@ def register():
         link_log.LinkLog,
         request.Request,
         result.Result,
+        result.LinkStudiesStart,
         add_server.AddServerStart,
         add_server.AddServerDone,
         add_server.AddServerFailed,
@@ -54,6 +56,7 @@ def register():
         encapsulated_report.Request,
         encapsulated_report.Server,
         statistics.StatisticsTurnaround,
+        viewers.Server,
         module='health_orthanc', type_='model')
     Pool.register(
         add_server.AddServer,
@@ -62,4 +65,5 @@ def register():
         preview.Preview,
         upload.UploadImageData,
         deletion.Delete,
+        result.LinkStudies,
         module='health_orthanc', type_='wizard')

@@ -5,6 +5,8 @@ from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
 
+from . import records
+
 # The columns side by side, named as in matching.Difference.
 ATTRIBUTES = [
     ('name', "Name"),
@@ -86,5 +88,16 @@ def row(study, candidate):
             if d.verdict in DOUBTFUL],
         }
     for difference in candidate.differences:
-        values[difference.attribute] = difference.own
+        values[difference.attribute] = _side_by_side(difference)
     return values
+
+
+def _side_by_side(difference):
+    """Return the value here, with that of the study beside it where a person
+    has to look."""
+    own, study = difference.own, difference.study
+    if difference.verdict not in DOUBTFUL:
+        return own
+    if difference.attribute == 'name':
+        study = records.readable_name(study)
+    return f'{own or "?"} \u2260 {study or "?"}'

@@ -108,7 +108,8 @@ class Deletable:
             roll_back()
             try:
                 client.delete(level, uid)
-            except orthanc.NotFound:
+            except (orthanc.NotFound, ValueError):
+                # Where its id is no id of Orthanc, it is not there either.
                 return 'absent'
         return 'done'
 

@@ -55,6 +55,10 @@ class ReasonMissingError(UserError):
     pass
 
 
+class NothingToUndoError(UserError):
+    pass
+
+
 class UploadError(UserError):
     pass
 

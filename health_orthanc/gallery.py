@@ -88,6 +88,9 @@ class Gallery:
         started = time.monotonic()
         try:
             return self._picture(instance, frame, window, side, server, key)
+        except ValueError:
+            # Its Orthanc id is none.
+            raise orthanc.NotFound from None
         except _OF_THE_INSTANCE:
             raise
         except orthanc.OrthancError as exception:

@@ -103,8 +103,12 @@ class LinkLog(ModelSQL, ModelView):
             }
 
     def former(self):
-        """Return the values that the study had before this line."""
-        return {
+        """Return the values that the study had before this line.
+
+        What a rule linked it would link again, so there the person who takes
+        it back has the last word.
+        """
+        values = {
             'link_rule': self.rule_before,
             'link_state': self.state_before or 'unlinked',
             'patient': _id(self.patient_before),
@@ -113,6 +117,26 @@ class LinkLog(ModelSQL, ModelView):
             'review_code': self.review_code_before,
             'review_parameters': self.review_parameters_before,
             }
+        if self.rule not in {None, 'person'}:
+            values.update(link_rule='person',
+                link_state='linked' if self.patient_before else 'unlinked',
+                review_code=None, review_parameters=None)
+        return values
+
+
+def last_not_undone(lines):
+    """Return the newest line that was not taken back, None without one.
+
+    :param lines: of one study, newest first
+    """
+    undone = 0
+    for line in lines:
+        if line.action == 'undo':
+            undone += 1
+        elif undone:
+            undone -= 1
+        else:
+            return line
 
 
 def values_of(study):
@@ -121,7 +145,11 @@ def values_of(study):
 
 
 def shown_differ(before, after):
-    """Return whether two sets of values link a study differently."""
+    """Return whether two sets of values link a study differently.
+
+    A study that was not looked at before counts as unlinked.
+    """
+    before = {**before, 'link_state': before['link_state'] or 'unlinked'}
     return any(before[name] != after[name] for name in _SHOWN)
 
 

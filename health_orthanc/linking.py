@@ -13,7 +13,7 @@ from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from . import candidate, matching, storage
+from . import candidate, matching, records, storage
 from .link_log import shown_differ, values_of
 
 # Texts of a study in which a machine may have put the UID of its request.
@@ -348,4 +348,6 @@ def reason_text(code, parameters):
         return ''
     values = dict.fromkeys(matching.REASONS.get(code, ()), '')
     values.update(json.loads(parameters or '{}'))
+    if code.startswith('name_'):
+        values['study'] = records.readable_name(values['study'])
     return gettext(f'health_orthanc.msg_review_{code}', **values)

@@ -6,14 +6,16 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 
 from . import linking, matching, records, storage
+from .kept import Kept
 
 # What of a person says whether a study may be theirs.
 _IDENTITY = {'ref', 'dob', 'gender', 'name', 'lastname', 'est_dob'}
 
 
-class OrthancPatient(ModelSQL, ModelView):
+class OrthancPatient(Kept, ModelSQL, ModelView):
     "Orthanc Patient"
     __name__ = 'gnuhealth.orthanc.patient'
+    _for_people = frozenset({'patient'})
 
     patient = fields.Many2One('gnuhealth.patient', "Local Patient",
         help="The patient of GNU Health, as chosen by a person.")

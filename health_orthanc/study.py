@@ -10,13 +10,16 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from . import linking, migration, records, viewers
-from .exceptions import StudyMismatchError
-from .link_log import shown_differ, values_of
+from .exceptions import NothingToUndoError, StudyMismatchError
+from .kept import Kept, check_kept
+from .link_log import last_not_undone, shown_differ, values_of
 
 
 class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
+    _for_people = frozenset({
+        'patient', 'imaging_test', 'merge_comment', 'notes'})
 
     patient = fields.Many2One('gnuhealth.patient', "Patient",
         help="The patient of GNU Health to whom the images belong.")
@@ -90,11 +93,17 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     accession_number = fields.Char("Accession Number", readonly=True)
     institution = fields.Char("Institution", readonly=True)
     referring_physician_name = fields.Char(
-        "Referring Physician", readonly=True)
+        "DICOM Referring Physician", readonly=True)
     requesting_physician_name = fields.Char(
-        "Requesting Physician", readonly=True)
+        "DICOM Requesting Physician", readonly=True)
     performing_physician_name = fields.Char(
-        "Performing Physician", readonly=True)
+        "DICOM Performing Physician", readonly=True)
+    referring_physician = fields.Function(
+        fields.Char("Referring Physician"), 'get_readable_physician')
+    requesting_physician = fields.Function(
+        fields.Char("Requesting Physician"), 'get_readable_physician')
+    performing_physician = fields.Function(
+        fields.Char("Performing Physician"), 'get_readable_physician')
     requested_procedure_description = fields.Char(
         "Requested Procedure", readonly=True)
     modalities = fields.Char("Modalities", readonly=True)
@@ -136,8 +145,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                     'depends': ['link_state'],
                     },
                 'undo_link': {
-                    'invisible': ~Eval('link_log', []),
-                    'depends': ['link_log'],
+                    'invisible': (
+                        ~Eval('link_log', [])
+                        | (Eval('link_state') == 'review')),
+                    'depends': ['link_log', 'link_state'],
                     },
                 })
         cls._order = [
@@ -185,6 +196,9 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     def get_readable_name(self, name):
         return records.readable_name(self.patient_name)
 
+    def get_readable_physician(self, name):
+        return records.readable_name(getattr(self, f'{name}_name'))
+
     @classmethod
     def search_readable_name(cls, name, clause):
         _, operator, value = clause
@@ -215,7 +229,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
             return {}
         server = self.orthanc_server
         return viewers.links(
-            server.link_base_url, server.viewers, self.orthanc_UID,
+            server.link_base_url, server.all_viewers, self.orthanc_UID,
             self.study_instance_UID, shared=shared)
 
     @classmethod
@@ -236,6 +250,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
 
         A link that a person makes is never touched by a rule.
         """
+        check_kept(cls, args)
         actions = iter(args)
         args, before = [], {}
         for studies, values in zip(actions, actions):
@@ -310,12 +325,18 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def undo_link(cls, studies):
-        """Take back the last change of the link of each study."""
+        """Take back the last change of the link of each study.
+
+        Who takes back what a rule did says no to it.
+        """
         with Transaction().set_context(_link_action='undo'):
             for study in studies:
-                lines = [l for l in study.link_log if l.action != 'undo']
-                if lines:
-                    cls.write([study], lines[0].former())
+                line = last_not_undone(study.link_log)
+                if not line:
+                    raise NothingToUndoError(gettext(
+                            'health_orthanc.msg_nothing_to_undo',
+                            study=study.rec_name))
+                cls.write([study], line.former())
         linking.link_studies(
             [s.id for s in cls.browse(studies) if s.link_rule != 'person'])
 
@@ -330,9 +351,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         return study.study_instance_UID
 
 
-class StudySeries(viewers.ViewerLinks, ModelSQL, ModelView):
+class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
     "Imaging Series"
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
+    _for_people = frozenset({'notes'})
 
     study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", required=True,
@@ -403,12 +425,12 @@ class StudySeries(viewers.ViewerLinks, ModelSQL, ModelView):
             return {}
         server = study.orthanc_server
         return viewers.links(
-            server.link_base_url, server.viewers, study.orthanc_UID,
+            server.link_base_url, server.all_viewers, study.orthanc_UID,
             study.study_instance_UID, self.orthanc_UID, self.series_UID,
             shared)
 
 
-class SeriesInstance(ModelSQL, ModelView):
+class SeriesInstance(Kept, ModelSQL, ModelView):
     "Imaging Instance"
     __name__ = 'gnuhealth.imaging_orthanc.series_instances'
 

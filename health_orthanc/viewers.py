@@ -4,6 +4,7 @@
 from urllib.parse import quote
 
 from trytond.model import fields
+from trytond.pool import PoolMeta
 from trytond.pyson import Eval
 
 from . import storage
@@ -99,3 +100,20 @@ class ViewerLinks:
         :param bool shared: see links
         """
         raise NotImplementedError
+
+
+class Server(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.orthanc.config'
+
+    other_viewers = fields.MultiSelection([
+            ('explorer2', "Orthanc Explorer 2"),
+            ('ohif', "OHIF"),
+            ('stone', "Stone"),
+            ], "Other Viewers", sort=False,
+        help="Viewers below the public URL of which Orthanc does not know, "
+        "such as OHIF on the web server before it.")
+
+    @property
+    def all_viewers(self):
+        "The codes of the viewers found on the server and of those told, set."
+        return {*(self.viewers or ()), *(self.other_viewers or ())}

@@ -17,10 +17,11 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import ohif
 import seed
 from proteus.config import set_xmlrpc_session
 from seed import PASSWORD
-from services import Orthanc, ServiceError, Trytond, create_database
+from services import DICOMWEB, Orthanc, ServiceError, Trytond, create_database
 from sources import MODULES, sources_hash
 from story import Story
 from webclient import WebClientError, make_web_client
@@ -91,12 +92,24 @@ def _make_database(kept):
         Path(folder, f'{DATABASE}.sqlite').rename(kept)
 
 
-def start_servers(stack, folder, web_client, database):
+def prepare_viewer(cache):
+    """Return the options of Orthanc that let it serve a viewer, none when it
+    could not show anything."""
+    if not os.path.exists(DICOMWEB):
+        say("Viewer: none, the Orthanc of this machine has no DICOMweb.")
+        return {}
+    if ohif.make_viewer(cache / 'ohif'):
+        say("Viewer: put together from an npm package.")
+    return ohif.serve(cache / 'ohif')
+
+
+def start_servers(stack, folder, web_client, database, viewer):
     "Start the servers in a folder; they end with the stack."
     shutil.copyfile(database, folder / f'{DATABASE}.sqlite')
     orthanc = stack.enter_context(Orthanc(
             folder / 'orthanc', users={'gnuhealth': PASSWORD},
-            modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS}))
+            modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS},
+            extra=viewer))
     # LibreOffice keeps a profile in its home.
     server = stack.enter_context(Trytond(
             folder / 'trytond', URI, DATABASE, database_path=folder,
@@ -146,11 +159,12 @@ def demonstrate(options, folder):
     cache = cache_folder()
     if make_web_client(cache / 'web-client'):
         say("Web client: put together from npm packages.")
+    viewer = prepare_viewer(cache)
     database = prepare_database(cache)
     with ExitStack() as stack:
         server, orthanc = start_servers(
-            stack, folder, cache / 'web-client', database)
-        story = Story(server, orthanc, folder, say)
+            stack, folder, cache / 'web-client', database, viewer)
+        story = Story(server, orthanc, folder, say, bool(viewer))
         story.run()
         say("\nThe web client")
         story.check("its page is served", web_client_answers(server))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
+import urllib.parse
 import zoneinfo
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,13 +49,15 @@ class Story:
     :param orthanc: a running services.Orthanc
     :param folder: for what is written on the way
     :param say: where the lines go
+    :param bool viewer: whether the Orthanc serves OHIF
     """
 
-    def __init__(self, server, orthanc, folder, say=print):
+    def __init__(self, server, orthanc, folder, say=print, viewer=False):
         self.server = server
         self.orthanc = orthanc
         self.folder = Path(folder)
         self.say = say
+        self.viewer = viewer
         self.right = 0
         self.wrong = []
         self.users = {}
@@ -89,8 +92,8 @@ class Story:
         "Return the steps in their order."
         return [
             self.hospital, self.pacs, self.order, self.worklist,
-            self.acquisition, self.synchronization, self.result, self.report,
-            self.end]
+            self.acquisition, self.synchronization, self.images, self.result,
+            self.report, self.end]
 
     def check(self, claim, right, saw=''):
         "Say a claim with what was seen, and count it."
@@ -341,6 +344,40 @@ class Story:
             "- and to the request",
             study.request == self._request(config, person, exam),
             study.request and study.request.rec_name)
+
+    def images(self):
+        "The radiologist looks at the images"
+        study = self._study(self.users['radiologist'], *REPORTED)
+        wizard = study.click('preview')
+        self.check("the preview has a picture", wizard.form.has_picture,
+            wizard.form.message or wizard.form.position)
+        wizard.execute('end')
+        self._check_link("Orthanc Explorer", study.orthanc_explorer_link)
+        if not self.viewer:
+            self.check("no link to OHIF, which is not here",
+                not study.ohif_viewer_link)
+            return
+        self._check_link("OHIF", study.ohif_viewer_link)
+        self.check("OHIF finds the images",
+            len(self.orthanc.rest('GET',
+                    f'/dicom-web/studies/{study.study_instance_UID}/metadata'))
+            == IMAGES_PER_STUDY, f"{IMAGES_PER_STUDY} over DICOMweb")
+
+    def _check_link(self, viewer, link):
+        """Follow a link into a viewer, and look for the program that its page
+        loads."""
+        if not (link or '').startswith(self.orthanc.url):
+            return self.check(f"the link to {viewer}", False, link)
+        page = self._fetch(link)
+        scripts = re.findall(rb'<script[^>]* src="([^":]+)"', page)
+        found = [
+            self._fetch(urllib.parse.urljoin(link, script.decode()))
+            for script in scripts]
+        self.check(f"{viewer} is behind its link", found and all(found), link)
+
+    def _fetch(self, url):
+        path = urllib.parse.urldefrag(url).url[len(self.orthanc.url):]
+        return bytes(self.orthanc.rest('GET', path))
 
     def result(self):
         "The radiologist writes the result with an image"

@@ -67,16 +67,16 @@ def missing_files(folder):
 
 
 def _assemble(folder, work):
-    _unpack(_download(CLIENT, work), folder)
+    unpack(download(CLIENT, work), folder)
     for package, name in LIBRARIES.items():
         target = folder / 'bower_components' / name
-        _unpack(_download(package, work), target)
+        unpack(download(package, work), target)
         if name in DEEPER:
             shutil.copytree(
                 target / DEEPER[name], target, dirs_exist_ok=True)
 
 
-def _download(package, work):
+def download(package, work):
     "Download an npm package, run nothing of it, and return its archive."
     folder = Path(tempfile.mkdtemp(dir=work))
     try:
@@ -93,7 +93,7 @@ def _download(package, work):
     return archives[0]
 
 
-def _unpack(archive, folder):
+def unpack(archive, folder):
     "Unpack an npm archive without its outermost folder."
     unpacked = archive.parent / 'unpacked'
     shutil.unpack_archive(archive, unpacked, 'gztar')

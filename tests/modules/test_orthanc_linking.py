@@ -7,10 +7,11 @@ import datetime as dt
 import pytest
 from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
-    make_request, make_user)
+    make_request, make_user, on, run_wizard)
 
+from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError, ValidationError
-from trytond.modules.health_orthanc import linking
+from trytond.modules.health_orthanc import linking, storage
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -174,6 +175,106 @@ def test_undo_brings_the_former_link_back(server, patient):
     assert study.patient == patient
     assert study.link_rule == 'patient_id'
     assert [l.action for l in study.link_log] == ['undo', 'link', 'link']
+
+
+def test_who_undoes_what_a_rule_did_has_the_last_word(server, patient):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(server, patient_id='PUID-ANA'))
+    assert study.patient == patient
+    Study.undo_link([study])
+    linking.link_studies([study.id])
+    study = Study(study.id)
+    assert not study.patient
+    assert (study.link_rule, study.link_state) == ('person', 'unlinked')
+
+
+def test_undo_of_a_request_leaves_the_patient(server, request_):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(server, patient_id='PUID-ANA'))
+    Study.write([study], {'patient': study.patient.id})
+    with Transaction().set_context(_link_action=None):
+        result, = type(request_).make_results([request_])
+        Study.write([study], {'imaging_test': result.id})
+    Study.undo_link([Study(study.id)])
+    study = Study(study.id)
+    assert study.patient == request_.patient
+    assert not study.imaging_test and not study.request
+    assert study.link_state == 'linked'
+
+
+def test_undo_goes_back_step_by_step(server, patient):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    study = make_study(server)
+    linking.link_studies([study.id])
+    one, two = make_patient("Eva", "Other"), make_patient("Ida", "Third")
+    for other in [one, two]:
+        Study.write([study], {'patient': other.id})
+    seen = []
+    for _ in range(2):
+        Study.undo_link([Study(study.id)])
+        seen.append(Study(study.id).patient)
+    assert seen == [one, None]
+    with pytest.raises(UserError, match="taken back"):
+        Study.undo_link([Study(study.id)])
+
+
+def test_a_study_that_stays_unlinked_has_no_history(server):
+    study = make_study(server)
+    # As the synchronization stores it.
+    storage.set_values(type(study), [study.id], link_state=None)
+    _, (study,) = link(study)
+    assert study.link_state == 'unlinked'
+    assert not study.link_log
+
+
+def test_candidates_stand_beside_the_study(server, patient):
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-ANA', patient_name='Betz^Anne',
+            patient_birth_date=dt.date(1990, 1, 1)))
+    candidate, = study.candidates
+    assert candidate.birth_date == '1985-10-04 \u2260 1990-01-01'
+    assert candidate.name in {'Ana Betz', 'Ana Betz \u2260 Betz, Anne'}
+    assert candidate.patient_id == 'PUID-ANA'
+
+
+def test_a_result_gets_studies_that_are_chosen(server, request_):
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    result, = type(request_).make_results([request_])
+    own, nobodys = make_study(server, patient_id='PUID-ANA'), make_study(
+        server, patient_name='X')
+    linking.link_studies([own.id, nobodys.id])
+    name = 'gnuhealth.imaging_orthanc.link_studies'
+    run_wizard(name, [
+            ('link', {'start': {'studies': [own.id, nobodys.id]}})],
+        **on(result))
+    for study in Study.browse([own.id, nobodys.id]):
+        assert study.imaging_test == result
+        assert study.patient == result.patient
+        assert study.request == request_
+        assert study.link_rule == 'person'
+    assert set(type(result)(result.id).orthanc_studies) == {own, nobodys}
+
+
+def test_a_result_never_gets_the_study_of_another(server, request_):
+    result, = type(request_).make_results([request_])
+    make_patient("Eva", "Other", ref='PUID-EVA')
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-EVA', patient_name='Other^Eva'))
+    name = 'gnuhealth.imaging_orthanc.link_studies'
+    with pytest.raises(ValidationError):
+        run_wizard(name, [('link', {'start': {'studies': [study.id]}})],
+            **on(result))
+
+
+def test_names_are_shown_without_carets(server):
+    study = make_study(
+        server, patient_name='Wang^XiaoDong=王^小東',
+        referring_physician_name='Lindqvist^Amélie')
+    assert study.readable_name == 'Wang, XiaoDong (王 小東)'
+    assert study.referring_physician == 'Lindqvist, Amélie'
+    assert not study.performing_physician
+    assert '^' not in study.rec_name
 
 
 def test_another_patients_study_is_not_put_into_a_result(server, request_):

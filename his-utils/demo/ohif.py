@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the OHIF viewer together from its npm package, in a folder that Orthanc
+serves beside its DICOMweb.  The package is built for the root of a web server,
+so its addresses are moved below a path.
+"""
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from webclient import WebClientError, download, unpack
+
+# Version 3.13 shows images black whose PixelSpacing is 0.
+PACKAGE = '@ohif/app@3.12.10'
+#: Where the viewer is, below the address of Orthanc.
+PATH = '/ohif'
+DICOMWEB = '/dicom-web'
+# Models for automatic segmentation, and a service worker that asks the
+# internet for its library.
+_NOT_NEEDED = ['ort', 'init-service-worker.js', 'sw.js', 'app-config.js.gz']
+#: What Orthanc's plugin ServeFolders is told of files that it does not know.
+MEDIA_TYPES = {'': 'text/html', 'wasm': 'application/wasm'}
+CONFIGURATION = {
+    'routerBasename': PATH,
+    'extensions': [],
+    'modes': [],
+    'showStudyList': True,
+    'showWarningMessageForCrossOrigin': False,
+    'showCPUFallbackMessage': True,
+    'maxNumberOfWebWorkers': 2,
+    # No tour that lies over the first image.
+    'customizationService': [{'ohif.tours': {'$set': []}}],
+    'investigationalUseDialog': {'option': 'never'},
+    'defaultDataSourceName': 'dicomweb',
+    'dataSources': [{
+            'namespace':
+            '@ohif/extension-default.dataSourcesModule.dicomweb',
+            'sourceName': 'dicomweb',
+            'configuration': {
+                'friendlyName': "Orthanc",
+                'name': 'orthanc',
+                'qidoRoot': DICOMWEB,
+                'wadoRoot': DICOMWEB,
+                'wadoUriRoot': DICOMWEB,
+                'qidoSupportsIncludeField': True,
+                'supportsWildcard': True,
+                'enableStudyLazyLoad': True,
+                'imageRendering': 'wadors',
+                'thumbnailRendering': 'wadors',
+                'omitQuotationForMultipartRequest': True,
+                'bulkDataURI': {'enabled': True},
+                },
+            }],
+    }
+
+
+def make_viewer(folder):
+    """Make the viewer in a folder unless it is there already.
+
+    :return: whether it had to be made
+    :raises WebClientError: npm fails, or the package is another than expected
+    """
+    folder = Path(folder)
+    version = folder / 'version'
+    if version.is_file() and version.read_text() == PACKAGE:
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        package = Path(work) / 'package'
+        unpack(download(PACKAGE, Path(work)), package)
+        made = package / 'dist'
+        _move(made)
+        (made / 'version').write_text(PACKAGE)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
+    return True
+
+
+def serve(folder):
+    """Return the options of Orthanc that serve a folder with the viewer.
+
+    Whoever opens it is asked for a user and a password of Orthanc.
+    """
+    return {
+        'ServeFolders': {
+            'Folders': {PATH: str(folder)},
+            'AllowCache': True,
+            'Extensions': MEDIA_TYPES,
+            },
+        }
+
+
+def _move(folder):
+    "Make the files of the viewer work below its path."
+    for name in _NOT_NEEDED:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+    (folder / 'app-config.js').write_text(
+        f'window.config = {json.dumps(CONFIGURATION, indent=2)};\n')
+    moved = sum(
+        _rewrite(path, r'(\.p ?= ?)"/"', rf'\g<1>"{PATH}/"')
+        for path in folder.glob('*.js'))
+    for path in folder.glob('*.css'):
+        _rewrite(path, r'url\((["\']?)/(?!/)', rf'url(\g<1>{PATH}/')
+    page = folder / 'index.html'
+    _rewrite(page, r'<script[^>]*/init-service-worker\.js"></script>', '')
+    moved_page = _rewrite(
+        page, r'((?:href|src)=")/(?!/)', rf'\g<1>{PATH}/')
+    _rewrite(page, r"(PUBLIC_URL = ')/'", rf"\g<1>{PATH}/'")
+    if not moved or not moved_page:
+        raise WebClientError(f"{PACKAGE} is not built as expected.")
+    # Links to a study lead here; a folder has no other way to answer them.
+    shutil.copyfile(page, folder / 'viewer')
+
+
+def _rewrite(path, pattern, replacement):
+    "Replace in a text file, and return how often."
+    text, count = re.subn(
+        pattern, replacement, path.read_text(encoding='utf-8'))
+    if count:
+        path.write_text(text, encoding='utf-8')
+    return count
