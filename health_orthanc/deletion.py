@@ -376,6 +376,7 @@ def _question(record):
         server=study.orthanc_server.label,
         images=record.number_of_instances or 0)
     if result:
+        linked = 'linked_final' if result.state == 'final' else 'linked'
         text += ' ' + gettext(
-            'health_orthanc.msg_delete_linked', result=result.rec_name)
+            f'health_orthanc.msg_delete_{linked}', result=result.rec_name)
     return text

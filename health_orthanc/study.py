@@ -6,7 +6,7 @@ from sql.functions import Lower
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
-from trytond.pyson import Eval, If
+from trytond.pyson import Equal, Eval, If, Len
 from trytond.transaction import Transaction, without_check_access
 
 from . import linking, migration, records, viewers
@@ -140,6 +140,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 Index(table, (Lower(table.patient_id), Index.Equality())),
                 })
         cls._buttons.update({
+                'accept': {
+                    'invisible': ~Equal(Len(Eval('candidates', [])), 1),
+                    'depends': ['candidates'],
+                    },
                 'reject': {
                     'invisible': Eval('link_state') != 'review',
                     'depends': ['link_state'],
@@ -314,6 +318,15 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                     ('study', 'in', [s.id for s, _, _ in lines])]))
         linking.images_are_there(
             [after['request'] for _, _, after in lines if after['request']])
+
+    @classmethod
+    @ModelView.button
+    def accept(cls, studies):
+        """Link studies to their only candidates."""
+        Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
+        for study in studies:
+            if len(study.candidates) == 1:
+                Candidate.choose(study.candidates)
 
     @classmethod
     @ModelView.button

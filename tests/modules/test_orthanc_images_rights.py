@@ -62,6 +62,7 @@ BUTTONS = {
     "Series: Preview": (SERIES, 'preview'),
     "Image: Preview": (INSTANCE, 'preview'),
     "Image: Add to Report": (INSTANCE, 'attach_image_to_imaging_test_report'),
+    "Study: Link to Candidate": (STUDY, 'accept'),
     "Study: None of These": (STUDY, 'reject'),
     "Study: Undo Link": (STUDY, 'undo_link'),
     "Candidate: Link": (CANDIDATE, 'choose'),

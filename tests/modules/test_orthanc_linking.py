@@ -152,6 +152,22 @@ def test_one_click_links_and_is_kept(server, patient):
     assert Study(study.id).patient == patient
 
 
+def test_one_click_takes_the_only_candidate(server, patient):
+    Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, studies = link(*[
+            make_study(server, patient_id='PUID-ANA',
+                patient_birth_date=dt.date(1990, 1, 1))
+            for _ in range(2)])
+    Candidate.create([{
+                'study': studies[1].id, 'patient': make_patient().id}])
+    Study.accept(Study.browse(studies))
+    one, two = Study.browse(studies)
+    assert (one.patient, one.link_rule) == (patient, 'person')
+    # Among two a person has to choose.
+    assert not two.patient and len(two.candidates) == 2
+
+
 def test_one_click_says_no_and_is_kept(server, patient):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     _, (study,) = link(make_study(
