@@ -46,6 +46,34 @@ def note(action, studies, details=None):
             Log.create(lines)
 
 
+def note_links(changes):
+    """Add lines to the access log for studies that a person linked.
+
+    Who loses a study and who gets it have a line each.
+
+    :param changes: list of study, dict of its former values and dict of its
+        new ones, both by name
+    """
+    pool = Pool()
+    Log = pool.get('gnuhealth.orthanc.access_log')
+    Patient = pool.get('gnuhealth.patient')
+    lines = []
+    for study, before, after in changes:
+        former, patient = [
+            Patient(values['patient']) if values['patient'] else None
+            for values in [before, after]]
+        if former and former != patient:
+            lines.append({
+                    **Log.line('unlink', study),
+                    **Log.patient_values(study, former)})
+        if patient or not former:
+            result = study.imaging_test
+            lines.append(Log.line(
+                    'link' if patient else 'unlink', study,
+                    result.rec_name if result else None))
+    Log.create(lines)
+
+
 def check_group(*groups):
     """Raise NotAllowedError unless the user is a member of one of the groups.
 
@@ -126,16 +154,26 @@ class AccessLog(ModelSQL, ModelView):
 
     @classmethod
     def _study_values(cls, study):
-        patient = study.patient
-        dicom = ' '.join(filter(None, [
-                    records.readable_name(study.patient_name),
-                    f'[{study.patient_id}]' if study.patient_id else None]))
         return {
             'study': study.id,
             'study_text': study.rec_name,
             'study_instance_UID': study.study_instance_UID,
+            'server': study.orthanc_server.label,
+            **cls.patient_values(study, study.patient),
+            }
+
+    @classmethod
+    def patient_values(cls, study, patient):
+        """Return what a line tells of a patient.
+
+        :param study: record, whose DICOM name stands in for no patient
+        :param patient: record, or None
+        """
+        dicom = ' '.join(filter(None, [
+                    records.readable_name(study.patient_name),
+                    f'[{study.patient_id}]' if study.patient_id else None]))
+        return {
             'patient': patient.id if patient else None,
             'patient_text': (
                 f'{patient.rec_name} [{patient.puid}]' if patient else dicom),
-            'server': study.orthanc_server.label,
             }

@@ -9,7 +9,7 @@ from trytond.pool import Pool
 from trytond.pyson import Equal, Eval, If, Len
 from trytond.transaction import Transaction, without_check_access
 
-from . import linking, migration, records, viewers
+from . import access_log, linking, migration, records, viewers
 from .exceptions import NothingToUndoError, StudyMismatchError
 from .kept import Kept, check_kept
 from .link_log import last_not_undone, shown_differ, values_of
@@ -207,9 +207,15 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     def search_readable_name(cls, name, clause):
         _, operator, value = clause
         if isinstance(value, str):
-            for separator in [', ', ',', ' ']:
+            for separator in ', ()':
                 value = value.replace(separator, '%')
+            operator = {'=': 'like', '!=': 'not like'}.get(operator, operator)
         return [('patient_name', operator, value)]
+
+    @classmethod
+    def order_readable_name(cls, tables):
+        table, _ = tables[None]
+        return [table.patient_name]
 
     def get_review_reason(self, name):
         return linking.reason_text(self.review_code, self.review_parameters)
@@ -314,6 +320,8 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
             return
         action = Transaction().context.get('_link_action')
         LinkLog.note(lines, action)
+        access_log.note_links(
+            [(cls(s.id), former, after) for s, former, after in lines])
         Candidate.delete(Candidate.search([
                     ('study', 'in', [s.id for s, _, _ in lines])]))
         linking.images_are_there(

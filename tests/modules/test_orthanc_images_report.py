@@ -33,6 +33,13 @@ def calm(hospital):
     hospital.faults.clear()
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    "Store a document at once, where the seconds of LibreOffice tell nothing."
+    monkeypatch.setattr(encapsulated_report.StoredReport, '_render',
+        lambda self: b'%PDF-1.4\n')
+
+
 def reports(hospital, study):
     "Return the datasets of the documents that a study has on the server."
     uid = hospital.read(STUDY, study, 'orthanc_UID')['orthanc_UID']
@@ -85,7 +92,7 @@ def test_the_report_of_a_final_result_is_stored_once(hospital):
     assert states(hospital, study) == [(0, 'stored', None)]
 
 
-def test_each_revision_is_stored(hospital):
+def test_each_revision_is_stored(hospital, quick):
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
     sign(hospital, result)
@@ -126,7 +133,8 @@ def hospital_request(study):
 @pytest.mark.parametrize(
     'fault', [hang(), drop(), status(500), status(403), html(), reset()],
     ids=range(6))
-def test_it_is_stored_later_when_the_server_does_harm(hospital, fault):
+def test_it_is_stored_later_when_the_server_does_harm(
+        hospital, quick, fault):
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
     hospital.faults.on('/tools/create-dicom', fault)
@@ -140,7 +148,7 @@ def test_it_is_stored_later_when_the_server_does_harm(hospital, fault):
     assert len(reports(hospital, study)) == 1
 
 
-def test_it_is_stored_later_when_the_server_is_down(hospital):
+def test_it_is_stored_later_when_the_server_is_down(hospital, quick):
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
     with hospital.faults.refusing():
@@ -151,7 +159,7 @@ def test_it_is_stored_later_when_the_server_is_down(hospital):
     assert states(hospital, study) == [(0, 'stored', None)]
 
 
-def test_a_study_that_is_linked_later_gets_its_report(hospital):
+def test_a_study_that_is_linked_later_gets_its_report(hospital, quick):
     study = hospital.store(*ct_series(1))
     other = hospital.store(*ct_series(1))
     result = hospital.link(other, final=True)
@@ -164,7 +172,7 @@ def test_a_study_that_is_linked_later_gets_its_report(hospital):
     assert len(reports(hospital, study)) == 1
 
 
-def test_results_from_before_are_left_alone(hospital):
+def test_results_from_before_are_left_alone(hospital, quick):
     with hospital.transaction():
         Server = Pool().get('gnuhealth.orthanc.config')
         Server.write([Server(hospital.server)], {'store_reports': False})
@@ -222,7 +230,8 @@ def test_a_report_never_goes_into_the_study_of_another(hospital):
     assert states(hospital, study)[0][1] == 'superseded'
 
 
-def test_after_many_refusals_a_person_looks(hospital, monkeypatch):
+def test_after_many_refusals_a_person_looks(
+        hospital, quick, monkeypatch):
     monkeypatch.setattr(encapsulated_report, 'MAX_ATTEMPTS', 2)
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
@@ -253,7 +262,7 @@ def test_no_office_is_told(hospital, monkeypatch):
     assert states(hospital, study)[0][1] == 'stored'
 
 
-def test_nobody_edits_what_is_kept_of_it(hospital):
+def test_nobody_edits_what_is_kept_of_it(hospital, quick):
     study = hospital.store(*ct_series(1))
     sign(hospital, hospital.link(study))
     id_, = hospital.ids(REPORT, [('study', '=', study)])

@@ -392,6 +392,66 @@ def test_merging_two_people_moves_studies_and_requests(server, request_):
     assert Request(request_.id).patient == stays
 
 
+def test_linking_is_kept_in_the_access_log(server, patient):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    user = make_user('linker', 'health_imaging.group_health_imaging',
+        'health.group_health_doctor')
+    other = make_patient("Eva", "Other", ref='PUID-EVA')
+    _, (study,) = link(make_study(server, patient_id='PUID-ANA'))
+    # A rule is nobody.
+    assert not Log.search([])
+    with as_user(user):
+        Study.write([Study(study.id)], {'patient': other.id})
+        Study.write([Study(study.id)], {'patient': None})
+        Study.write([Study(study.id)], {'notes': "x"})
+    lines = Log.search([], order=[('id', 'ASC')])
+    assert [(l.action, l.patient, l.user) for l in lines] == [
+        ('unlink', patient, user), ('link', other, user),
+        ('unlink', other, user)]
+    assert 'PUID-EVA' in lines[1].patient_text
+
+
+COLUMNS = {
+    'study_date': [('=', dt.date(2020, 5, 4)), ('<', dt.date(2020, 6, 1))],
+    'readable_name': [
+        ('ilike', '%XiaoDong%'), ('ilike', '%Wang, Xiao%'),
+        ('ilike', '%王 小東%'), ('=', 'Wang, XiaoDong (王 小東)'),
+        ('ilike', 'Wang, XiaoDong (王 小東)')],
+    'patient': [('ilike', '%Betz%')],
+    'patient.rec_name': [('ilike', '%Betz%')],
+    'description': [('ilike', '%thorax%')],
+    'modalities': [('ilike', '%MR%')],
+    'number_of_series': [('=', 3)],
+    'number_of_instances': [('>', 100)],
+    'orthanc_server.rec_name': [('ilike', '%second%')],
+    'link_state': [('=', 'linked')],
+    'rec_name': [('ilike', '%王%'), ('ilike', '%thorax%'),
+        ('ilike', '%ACC-9%'), ('ilike', '%PID-9%')],
+    }
+
+
+@pytest.mark.parametrize('name', COLUMNS)
+def test_lists_are_searched_by_their_columns(server, patient, name):
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Server = pool.get('gnuhealth.orthanc.config')
+    second, = Server.create([{
+                'label': "Second", 'domain': 'http://127.0.0.1:8',
+                'user': 'u', 'password': 'p'}])
+    make_study(server, study_date=dt.date(2021, 1, 1))
+    wanted = make_study(
+        second, study_date=dt.date(2020, 5, 4), description="CT Thorax",
+        patient_name='Wang^XiaoDong=王^小東', modalities='CT, MR',
+        number_of_series=3, number_of_instances=212,
+        accession_number='ACC-9', patient_id='PID-9')
+    Study.write([wanted], {'patient': patient.id})
+    for operator, value in COLUMNS[name]:
+        assert Study.search([(name, operator, value)]) == [wanted], operator
+    if not name.endswith('rec_name'):
+        assert len(Study.search([], order=[(name, 'ASC')])) == 2
+
+
 def test_the_history_cannot_be_changed_over_rpc(server, patient):
     LinkLog = Pool().get('gnuhealth.orthanc.link_log')
     _, (study,) = link(make_study(server, patient_id='PUID-ANA'))
