@@ -16,7 +16,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, Unique, fields
 from trytond.modules.health_imaging.common import (
-    age, check_rights, local_datetime)
+    age, check_rights, institution_timezone, local_datetime)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC

@@ -282,8 +282,8 @@ def test_keys_are_rotated_by_the_documented_command(database, tmp_path):
         printed = admin(database, tmp_path, program='trytond-console',
             settings={'health_orthanc': {'fernet_key': ' '.join(keys)}},
             input="print(pool.get('gnuhealth.orthanc.config')"
-                ".rotate_passwords())\n"
-                "transaction.commit()\n")
+            ".rotate_passwords())\n"
+            "transaction.commit()\n")
         assert printed.strip() == '1'
         (stored,), = query(
             database, 'SELECT password FROM gnuhealth_orthanc_config')

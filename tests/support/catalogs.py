@@ -18,7 +18,8 @@ from trytond.transaction import Transaction
 
 LANGUAGES = ['ar', 'de', 'es', 'fr', 'it', 'pt_BR', 'zh_CN']
 # What trytond and relatorio put values in, and markup.
-PLACEHOLDER = re.compile(r'%\(\w+\)[sdr]|%[sd%]|\{\w*\}|\$\{\w+\}|</?\w+[^>]*>')
+PLACEHOLDER = re.compile(
+    r'%\(\w+\)[sdr]|%[sd%]|\{\w*\}|\$\{\w+\}|</?\w+[^>]*>')
 
 
 def path(module, language):
