@@ -10,6 +10,7 @@ from sql.aggregate import Count
 from sql.conditionals import Case, Coalesce
 from sql.functions import Trim
 
+from trytond import backend
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -89,8 +90,11 @@ def number_request_lines(Request):
 
 def set_request_states(Request):
     """Give requests that have no state the one that their result tells."""
-    table = Request.__table__()
-    result = Pool().get('gnuhealth.imaging.test.result').__table__()
+    Result = Pool().get('gnuhealth.imaging.test.result')
+    if not backend.TableHandler.table_exist(Result._table):
+        # A new database: it has no requests either.
+        return
+    table, result = Request.__table__(), Result.__table__()
     reported = result.select(result.request, where=result.request != Null)
     _execute(table.update(
             [table.state],
