@@ -128,6 +128,9 @@ def test_first_and_second_run(filled):
     assert (run.done, run.total, run.skipped) == (5, 5, 0)
     assert count_rows(server) == (5, 10, 30)
     assert stored_tree(server) == orthanc_tree(filled)
+    assert {s.link_state for s in studies(server)} == {'unlinked'}
+    assert not Pool().get('gnuhealth.orthanc.link_log').search(
+        [('study.orthanc_server', '=', server)])
     run = synchronize(server, full=True)
     assert (run.state, run.full, run.done, run.total) == ('done', True, 5, 5)
     assert counts(run)
