@@ -57,7 +57,7 @@ class ImagingReport(Report):
             return []
         party = institution.party
         address = party.address_get()
-        lines = [party.name]
+        lines = [party.name] if party.name else []
         if address:
             lines.extend(address.full_address.splitlines())
         for kind in ['phone', 'email', 'website']:

@@ -109,6 +109,21 @@ def at_once(database, model, id_, *actions):
         return [future.result() for future in running]
 
 
+def commit_while_waiting(database, statement, parameters, action):
+    """Return what is refused of an action that waits for another program.
+
+    :param statement: what the other program does before it commits
+    """
+    with ThreadPoolExecutor(1) as pool:
+        with closing(database.connect()) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, parameters)
+            waiting = pool.submit(attempt, action)
+            Row(database, RESULT, None).wait_for(1)
+            connection.commit()
+        return waiting.result()
+
+
 def on(id_, model=REQUEST):
     return {'active_model': model, 'active_id': id_, 'active_ids': [id_]}
 
@@ -150,23 +165,76 @@ def test_constraint_of_the_database_has_its_message(database, users):
     id_ = make_request(users[0])
     request, = users[0](f'model.{REQUEST}.read', [id_], [
             'patient', 'requested_test', 'doctor'])
-    with ThreadPoolExecutor(1) as pool:
-        with closing(database.connect()) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    'INSERT INTO gnuhealth_imaging_test_result (request, '
-                    'patient, requested_test, doctor, date, state) '
-                    "VALUES (%s, %s, %s, %s, now(), 'draft')",
-                    [id_, request['patient'], request['requested_test'],
-                        request['doctor']])
-            waiting = pool.submit(
-                attempt, lambda: generate(users[1], id_, 'button'))
-            Row(database, RESULT, id_).wait_for(1)
-            connection.commit()
-        error = waiting.result()
+    error = commit_while_waiting(database,
+        'INSERT INTO gnuhealth_imaging_test_result (request, patient, '
+        'requested_test, doctor, date, state) '
+        "VALUES (%s, %s, %s, %s, now(), 'draft')",
+        [id_, request['patient'], request['requested_test'],
+            request['doctor']],
+        lambda: generate(users[1], id_, 'button'))
     assert error.message.startswith("A request has one result only")
     assert users[0](
         f'model.{RESULT}.search', [('request', '=', id_)], count=True)
+
+
+def test_code_of_an_exam_that_somebody_else_takes_now(database, server):
+    admin = Rpc('admin', seed.PASSWORD, f'{server.url}/{server.database}/')
+    model = 'gnuhealth.imaging.test'
+    exam, = admin(f'model.{model}.read', [first(admin, model)], [
+            'test_type', 'product'])
+    error = commit_while_waiting(database,
+        'INSERT INTO gnuhealth_imaging_test (code, name, test_type, product, '
+        "active) VALUES ('KNEE', 'Knee', %s, %s, true)",
+        [exam['test_type'], exam['product']],
+        lambda: admin(f'model.{model}.create', [{
+                    'code': 'KNEE', 'name': "Knee MR",
+                    'test_type': exam['test_type'],
+                    'product': exam['product']}]))
+    assert error.message.startswith("Another active exam has the same code")
+    assert admin(
+        f'model.{model}.search', [('code', '=', 'KNEE')], count=True)
+
+
+def test_number_of_a_request_that_somebody_else_takes_now(database, users):
+    request, = users[0](f'model.{REQUEST}.read', [
+            make_request(users[0])], ['patient', 'requested_test', 'doctor'])
+    error = commit_while_waiting(database,
+        'INSERT INTO gnuhealth_imaging_test_request (request, request_line, '
+        'patient, requested_test, doctor, date, state) '
+        "VALUES ('ORD7', 'ORD7-01-01', %s, %s, %s, now(), 'draft')",
+        [request['patient'], request['requested_test'], request['doctor']],
+        lambda: users[1](f'model.{REQUEST}.create', [{
+                    'request': 'ORD7', 'patient': request['patient'],
+                    'requested_test': request['requested_test'],
+                    'doctor': request['doctor']}]))
+    assert error.message.startswith("Two requests cannot have the same")
+
+
+def test_sent_or_deleted_not_both(database, users):
+    id_ = make_request(users[0], sent=False)
+    sent, deleted = at_once(database, REQUEST, id_,
+        lambda: users[0](f'model.{REQUEST}.requested', [id_]),
+        lambda: users[1](f'model.{REQUEST}.delete', [id_]))
+    left = users[0](f'model.{REQUEST}.search', [('id', '=', id_)])
+    if left:
+        assert sent is None and "Cancel it instead" in deleted.message
+        assert read(users[0], REQUEST, id_, 'state') == 'requested'
+    else:
+        assert deleted is None and "don't exist" in sent.message
+
+
+def test_canceled_by_one_of_two(database, users):
+    id_ = make_request(users[0])
+    refused = at_once(database, REQUEST, id_, *[
+            lambda rpc=rpc, n=n: rpc.run_wizard(
+                'gnuhealth.imaging.test.request.cancel',
+                [('cancel', {'start': {'reason': f"reason {n}"}})], **on(id_))
+            for n, rpc in enumerate(users)])
+    error, = filter(None, refused)
+    assert "cannot be canceled" in error.message
+    first_one = refused.index(None)
+    assert read(users[0], REQUEST, id_, 'cancel_reason') == (
+        f"reason {first_one}")
 
 
 def test_cancel_or_result_not_both(database, users):

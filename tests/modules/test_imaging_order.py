@@ -15,6 +15,7 @@ from trytond.modules.health_imaging.exceptions import (
     InactiveExamError, MissingSequenceError, OrderIncompleteError)
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
+from trytond.transaction import Transaction
 
 NAME = 'gnuhealth.patient.imaging.test.request'
 DATE = dt.datetime(2026, 5, 4, 15, 30)
@@ -128,6 +129,15 @@ def test_technician_orders_for_a_doctor(transaction):
         made = opened(order(values, 'order_and_request'))
     assert {r.doctor.id for r in made} == {values['doctor']}
     assert {r.requested_by for r in made} == {technician}
+
+
+def test_script_without_a_user_orders_for_a_doctor(transaction):
+    with Transaction().set_user(0):
+        view = run_wizard(NAME, [('start', {})])['view']
+        assert view['defaults'].get('doctor') is None
+        made = opened(order(order_values(), 'order_and_request'))
+    assert [r.state for r in made] == ['requested'] * 2
+    assert {r.requested_by for r in made} == {None}
 
 
 @pytest.mark.parametrize('name, label', [

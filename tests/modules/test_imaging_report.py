@@ -261,6 +261,13 @@ def test_without_institution(radiologist, printed):
     assert text.startswith("PRELIMINARY, not signed Imaging report")
 
 
+def test_institution_without_a_name(radiologist):
+    Report = Pool().get(NAME, type='report')
+    place = institution()
+    type(place.party).write([place.party], {'name': None})
+    assert Report._header_lines(institution()) == []
+
+
 @pytest.mark.parametrize('size', [(400, 100), (100, 400)])
 def test_logo(radiologist, printed, size):
     type(institution()).write([institution()], {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.records import (
-    PASSWORD, Rpc, RpcError, make_exam, make_institution, make_patient,
-    make_professional, make_request, make_requested, make_result, make_user,
-    on)
+    PASSWORD, Rpc, RpcError, make_attachment, make_exam, make_institution,
+    make_patient, make_professional, make_request, make_requested, make_result,
+    make_user, on)
 
 from trytond.model import ModelStorage
 from trytond.pool import Pool, isregisteredby
@@ -328,6 +328,42 @@ def test_report(users, committed, group, cell):
         with pytest.raises(RpcError) as error:
             rpc(f'report.{REPORT}.execute', [result.id], data)
         assert refused(error), error.value
+
+
+@pytest.mark.parametrize('group, cell', [
+        pytest.param(group, cell, id=group)
+        for row, group, cell in matrix("Models: read, write, create, delete")
+        if row == "Results"])
+def test_pictures_are_for_those_who_read_results(
+        users, committed, group, cell):
+    id_ = committed(lambda: make_attachment(make_result()).id)
+    rpc, names = users[group], ['name', 'data', 'imaging_thumbnail']
+    read = 'model.ir.attachment.read'
+    if cell:
+        row, = rpc(read, [id_], names)
+        assert row['imaging_thumbnail'].startswith(b'\x89PNG')
+    else:
+        with pytest.raises(RpcError) as error:
+            rpc(read, [id_], names)
+        assert refused(error), error.value
+
+
+@pytest.mark.parametrize('group', [
+        group for row, group, cell in matrix("Wizards and reports")
+        if row == "Medical Imaging - New order" and cell])
+def test_who_orders_may_choose_what_the_order_needs(users, committed, group):
+    def make():
+        make_patient()
+        make_exam()
+        Pool().get('gnuhealth.pathology').create(
+            [{'name': "Fracture", 'code': group}])
+    committed(make)
+    rpc = users[group]
+    for model in ['gnuhealth.patient', 'gnuhealth.healthprofessional',
+            'gnuhealth.pathology', 'gnuhealth.imaging.test']:
+        row, = rpc(
+            f'model.{model}.search_read', [], 0, 1, None, ['rec_name'])
+        assert row['rec_name']
 
 
 @cells("Menus")

@@ -120,11 +120,15 @@ def fill_studies(rows, server):
 
 def _insert(model, names, rows):
     """Insert rows, as fast as the database takes them."""
-    table = Pool().get(model).__table__()
+    Model, transaction = Pool().get(model), Transaction()
+    table = Model.__table__()
     columns = [getattr(table, name) for name in names]
-    cursor = Transaction().connection.cursor()
+    cursor = transaction.connection.cursor()
     for block in grouped_slice(rows, 100):
         cursor.execute(*table.insert(columns, list(block)))
+    if 'id' in names:
+        transaction.database.setnextid(
+            transaction.connection, Model._table, len(rows) + 1)
 
 
 def columns(model, kind):
