@@ -27,6 +27,16 @@ PAUSE = 0.1
 _PROGRAM = uuid.uuid4().hex
 
 
+def _place():
+    """Return a name of where process ids mean the same processes: a computer,
+    or one container on it."""
+    try:
+        space = os.readlink('/proc/self/ns/pid')
+    except OSError:
+        space = ''
+    return f'{socket.gethostname()}/{space}'
+
+
 class Busy(Exception):
     """The server is being synchronized by another run."""
 
@@ -92,7 +102,7 @@ class Lease:
         self.server = server
         self._table = Server.__table__()
         self._token = (
-            f'{socket.gethostname()} {os.getpid()} {_PROGRAM} '
+            f'{_place()} {os.getpid()} {_PROGRAM} '
             f'{uuid.uuid4().hex}')
         self._kept = time.monotonic()
 
@@ -156,12 +166,12 @@ def _execute(query):
 def _is_alive(token):
     """Return whether the process of a lease may still be working.
 
-    Only processes of this computer can be looked at.
+    Only processes of this computer or container can be looked at.
     """
     try:
-        host, pid, program, _ = token.split(' ')
+        place, pid, program, _ = token.split(' ')
         pid = int(pid)
-        if host != socket.gethostname():
+        if place != _place():
             return True
         if pid == os.getpid():
             return program == _PROGRAM

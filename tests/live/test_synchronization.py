@@ -929,21 +929,23 @@ def claimed_by(server, token, minutes=5):
     Transaction().commit()
 
 
-def token(host=None, pid=None, program='0'):
-    return f'{host or socket.gethostname()} {pid or os.getppid()} {program} 1'
+def token(place=None, pid=None, program='0'):
+    return f'{place or lease._place()} {pid or os.getppid()} {program} 1'
 
 
 @pytest.mark.parametrize('other, minutes, busy', [
         (token(), 5, True),
         (token(), -1, False),
-        (token(host='elsewhere'), 5, True),
-        (token(host='elsewhere'), -1, False),
+        (token(place='elsewhere'), 5, True),
+        (token(place='elsewhere'), -1, False),
+        (token(f'{socket.gethostname()}/pid:[1]', pid=2 ** 22 + 1), 5, True),
         (token(pid=2 ** 22 + 1), 5, False),
         (token(pid=os.getpid()), 5, False),
         (token(pid=os.getpid(), program=lease._PROGRAM), 5, True),
         ('nonsense', 5, False),
         ], ids=[
-        'alive', 'expired', 'elsewhere', 'expired elsewhere', 'dead',
+        'alive', 'expired', 'elsewhere', 'expired elsewhere',
+        'other container', 'dead',
         'former program', 'own program', 'nonsense'])
 def test_server_belongs_to_one_living_run(server, other, minutes, busy):
     Server = Pool().get(SERVER)

@@ -8,6 +8,8 @@ something else has happened, never by how long it takes.
 """
 import contextlib
 import os
+import pty
+import select
 import subprocess
 import sys
 import threading
@@ -214,18 +216,25 @@ def test_progress_is_seen_and_kill_is_survived(
     assert server.validated and server.since_sync
 
 
+def script(trytond, *arguments, user='admin', **options):
+    "Start the script, return its process."
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, '-H', '127.0.0.1', '-p', str(trytond.port),
+            '-d', trytond.database, '-u', user, *arguments],
+        env={**os.environ, 'GNUHEALTH_PASSWORD': seed.PASSWORD}, **options)
+
+
 def test_script(trytond, orthanc, proxy):
     add_server("Main PACS", orthanc.url)
     add_server("Dead PACS", 'http://127.0.0.1:1')
     add_server("Never named", proxy.url, active=False)
 
-    def run(*arguments, user='admin'):
-        return subprocess.run(
-            [sys.executable, SCRIPT, '-H', '127.0.0.1',
-                '-p', str(trytond.port), '-d', trytond.database, '-u', user,
-                *arguments],
-            capture_output=True, text=True, timeout=120,
-            env={**os.environ, 'GNUHEALTH_PASSWORD': seed.PASSWORD})
+    def run(*arguments, **options):
+        process = script(trytond, *arguments, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        output = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(
+            process.args, process.returncode, *output)
     result = run('-l', "Main PACS")
     assert result.returncode == 0, result.stderr
     assert "Main PACS: done" in result.stdout + result.stderr
@@ -246,6 +255,28 @@ def test_script(trytond, orthanc, proxy):
     assert result.returncode not in {0, 2}
     for text in [result.stdout, result.stderr]:
         assert 'secret' not in text and 'Traceback' not in text
+
+
+def read_until(terminal, text, seconds=60):
+    "Read from the other end of a terminal until a text appears."
+    end, found = time.monotonic() + seconds, b''
+    while text not in found and time.monotonic() < end:
+        if select.select([terminal], [], [], 0.1)[0]:
+            found += os.read(terminal, 1000)
+    assert text in found
+
+
+def test_script_shows_progress_on_a_terminal(trytond, proxy):
+    add_server("Watched", proxy.url)
+    here, there = pty.openpty()
+    with held(proxy, 'bulk-content', nth=2):
+        process = script(
+            trytond, '-l', "Watched", stdout=there, stderr=there)
+        read_until(here, f'Watched 0/{STUDIES}'.encode())
+    read_until(here, b'Watched: done')
+    assert process.wait(60) == 0
+    os.close(here)
+    os.close(there)
 
 
 # Commands of the administrator
