@@ -22,7 +22,7 @@ from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
-from . import migration, password, records, synchronization
+from . import lease, migration, password, records, synchronization
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
 
@@ -35,8 +35,8 @@ _CONNECTION = {
     'read_timeout'}
 #: What only the synchronisation and the server itself can tell.
 _FOUND = {
-    'validated', 'version', 'viewers', 'last_error', 'last_changed_index',
-    'sync_time', 'compared', 'resume', 'lease', 'lease_until', 'runs'}
+    'validated', 'check_time', 'version', 'viewers', 'last_error',
+    'last_changed_index', 'sync_time', 'compared', 'resume', 'lease', 'lease_until', 'runs'}
 # How much longer a whole answer may take than a silence in it.
 _PATIENCE = 5
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
@@ -91,6 +91,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         required=True, help="In seconds.")
     validated = fields.Boolean("Validated", readonly=True,
         help="The server answered when it was asked last.")
+    check_time = fields.DateTime("Last Test", readonly=True,
+        help="When the server was asked last whether it answers.")
     version = fields.Char("Version", readonly=True)
     viewers = fields.MultiSelection([
             ('explorer', "Orthanc Explorer"),
@@ -388,8 +390,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         """
         found = [(server, server._look()) for server in servers]
         for server, values in found:
-            if any(getattr(server, n) != v for n, v in values.items()):
-                super().write([server], values)
+            super().write([server], {**values, 'check_time': lease.now()})
         return [
             values['last_error'] for _, values in found
             if not values['validated']]

@@ -151,7 +151,8 @@ class Run:
             state=state, error=message, end=now(), **self._progress())
         values = {}
         if validated is not None:
-            values.update(validated=validated, last_error=message)
+            values.update(
+                validated=validated, last_error=message, check_time=now())
         if state == 'done':
             values.update(
                 sync_time=now(), version=self.version,

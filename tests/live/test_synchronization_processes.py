@@ -9,6 +9,7 @@ something else has happened, never by how long it takes.
 import contextlib
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -33,6 +34,8 @@ STUDY = 'gnuhealth.imaging_orthanc.study'
 SCRIPT = (Path(__file__).parents[2]
     / 'his-utils' / 'scripts' / 'imaging' / 'sync_orthanc_server.py')
 STUDIES, INSTANCES = 3, 12
+DOCUMENTATION = (Path(__file__).parents[2]
+    / 'health_orthanc' / 'doc' / 'configuration.rst')
 
 
 @pytest.fixture(scope='module')
@@ -308,13 +311,14 @@ def test_update_keeps_the_schedule_of_the_administrator(database, tmp_path):
 def test_keys_are_rotated_by_the_documented_command(database, tmp_path):
     one, two = [Fernet.generate_key().decode() for _ in range(2)]
 
+    command, = re.findall(
+        r'echo "(.*?)" [|] trytond-console', DOCUMENTATION.read_text(), re.S)
+    command = re.sub('^ +', '', command, flags=re.M)
+
     def rotate(*keys):
-        # As in health_orthanc/doc/configuration.rst
         printed = admin(database, tmp_path, program='trytond-console',
             settings={'health_orthanc': {'fernet_key': ' '.join(keys)}},
-            input="print(pool.get('gnuhealth.orthanc.config')"
-            ".rotate_passwords())\n"
-            "transaction.commit()\n")
+            input=f'{command}\n')
         assert printed.strip() == '1'
         (stored,), = query(
             database, 'SELECT password FROM gnuhealth_orthanc_config')

@@ -415,8 +415,9 @@ def test_button_tells_what_is_wrong(server, proxy, part):
         assert not Server(server).validated
     proxy.clear()
     with transaction():
+        Server.write([Server(server)], {'check_time': None})
         Server.test_connection([Server(server)])
-        assert Server(server).validated
+        assert Server(server).validated and Server(server).check_time
         Transaction().commit()
 
 
@@ -514,6 +515,7 @@ def test_failed_server_comes_back(server, proxy):
         record = Server(server)
         assert record.validated and not record.last_error
         assert record.sync_time and record.last_changed_index
+        assert record.check_time >= record.sync_time
         assert record.number_of_studies == 2
         assert record.runs[0].started_by == 'cron'
 
