@@ -10,11 +10,14 @@ Without PostgreSQL it measures SQLite.  Environments and databases are kept in
 the cache of pytest.
 """
 import argparse
+import datetime as dt
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,8 @@ os.environ['TRYTOND_DATABASE_URI'] = URI
 CACHE = ROOT / '.pytest_cache' / 'd'
 SCRIPT = (ROOT / 'his-utils' / 'scripts' / 'upgrade_utils' / '5.0'
     / 'migrate_orthanc_module.py')
+STEP = re.compile(r'\[([\d-]+ [\d:,]+)\] (.*)')
+MODEL = re.compile(r'(?:\w+:register|index:create) (\S+)')
 TABLES = [
     ('gnuhealth.imaging.test.type', "Exam types"),
     ('gnuhealth.imaging.test', "Exams"),
@@ -83,14 +88,36 @@ def measure_upgrade(released, options, folder):
     released.database_504(name, size, folder)
     copy = released.copy(name, folder)
     before = count(copy)
-    seconds, (_, log) = timed(lambda: upgrade(copy))
+    seconds, (_, log) = timed(lambda: upgrade(copy, verbosity='-vv'))
     after = count(copy)
+    of_models = seconds_of_models(log)
     again, _ = timed(lambda: upgrade(copy))
-    print(f"{'Rows':24}{'before':>10}{'after':>10}")
+    print(f"{'Rows':24}{'before':>10}{'after':>10}{'seconds':>10}")
     for model, label in TABLES:
-        print(f"{label:24}{before[model]:>10}{after[model]:>10}")
-    print(f"first upgrade {seconds:.1f} s, second {again:.1f} s")
+        print(f"{label:24}{before[model]:>10}{after[model]:>10}"
+            f"{of_models[model]:>10.1f}")
+    print(f"first upgrade {seconds:.1f} s, second {again:.1f} s; "
+        f"{os.getloadavg()[0]:.0f} processes wanted {os.cpu_count()} "
+        "processors")
     return copy
+
+
+def seconds_of_models(log):
+    """Return how long the tables of each model took, with their indexes.
+
+    :param str log: of trytond-admin, with the time of each step
+    """
+    seconds, last = Counter(), None
+    for line in log.splitlines():
+        match = STEP.search(line)
+        if not match:
+            continue
+        at = dt.datetime.fromisoformat(match.group(1).replace(',', '.'))
+        if last:
+            seconds[last[1]] += (at - last[0]).total_seconds()
+        model = MODEL.search(match.group(2))
+        last = at, model and model.group(1)
+    return seconds
 
 
 def measure_carry_over(copy, size, folder):

@@ -16,6 +16,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 import venv
 from contextlib import closing
@@ -27,6 +28,7 @@ from sources import MODULES, PACKAGES, ROOT, packages_hash
 
 from .databases import BASE, Copies, Copy
 
+KEPT_SECONDS = 7 * 24 * 60 * 60
 FILLERS = Path(__file__).parents[1] / 'upgrade'
 # Plain CT slices, which the synchronisation of 5.0.4 can read.
 IMAGES = ['CT_small.dcm', 'MR_small.dcm']
@@ -108,10 +110,22 @@ class Releases:
         self.uri = uri
         self.copies = Copies(self, uri)
         self._cores = Copies(templates, uri)
+        self._drop_old()
+
+    def _drop_old(self):
+        for path in self.cache.iterdir():
+            if (path.suffix == '.lock'
+                    or path.stat().st_mtime > time.time() - KEPT_SECONDS):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _locked(self):
-        with open(self.cache / 'lock', 'w') as lock:
+    def _locked(self, name):
+        "Let one test run at a time make what has this name."
+        with open(self.cache / f'{name}.lock', 'w') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -124,14 +138,15 @@ class Releases:
         "Return the folder with the programs of a release."
         requirements, alone = REQUIREMENTS[release], ALONE.get(release, [])
         folder = self.cache / f'{release}-{self._hash(*requirements, *alone)}'
-        with self._locked():
+        with self._locked(folder.name):
             if not (folder / 'complete').exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 venv.create(folder, with_pip=True)
                 self._install(folder / 'bin', *requirements)
                 if alone:
                     self._install(folder / 'bin', '--no-deps', *alone)
-                (folder / 'complete').touch()
+            (folder / 'complete').touch()
+            os.utime(folder)
         return folder / 'bin'
 
     @staticmethod
@@ -140,11 +155,16 @@ class Releases:
             programs / 'python', '-m', 'pip', 'install', '--quiet',
             '--disable-pip-version-check', *arguments])
 
+    @contextlib.contextmanager
     def environment_of_services(self, folder):
-        """Return the folder with the programs of an environment in which
-        the suite, as it is now, has modules of GNU Health on top."""
+        """Give the folder with the programs of an environment in which the
+        suite, as it is now, has modules of GNU Health on top."""
         programs = self.environment('services')
-        source = folder / 'source'
+        with self._locked('services'):
+            self._install_suite(programs, folder / 'source')
+            yield programs
+
+    def _install_suite(self, programs, source):
         for path in [
                 *MODULES, 'setup.cfg', 'pyproject.toml', 'README.rst',
                 'LICENSE']:
@@ -153,7 +173,6 @@ class Releases:
             copy(ROOT / path, source / path)
         self._install(programs, '--no-deps', '--force-reinstall',
             '--no-build-isolation', source)
-        return programs
 
     # Databases
 
@@ -183,7 +202,7 @@ class Releases:
         """
         programs = self.environment('5.0.4')
         self.templates.need(BASE)
-        with self._locked():
+        with self._locked(self.path(name).stem):
             if not self.path(name).exists():
                 core = self._cores.make('-'.join(BASE), folder)
                 try:
@@ -204,7 +223,7 @@ class Releases:
         :return: the name of the kept database
         """
         programs = self.environment('4.4.1')
-        with self._locked():
+        with self._locked(self.path('4.4.1').stem):
             if not self.path('4.4.1').exists():
                 self._make_core_441(programs, folder)
                 copy = self.copies.make('4.4.1-core', folder)
@@ -288,6 +307,8 @@ class Releases:
 
     def copy(self, name, folder):
         "Return a new copy of a kept database."
+        os.utime(self.path(name))
+        os.utime(self.path(name).with_suffix('.json'))
         return self.copies.make(name, folder)
 
     def close(self):
@@ -313,7 +334,7 @@ def store(orthanc, names):
 
 # The upgrade
 
-def upgrade(copy, everything=False, check=True):
+def upgrade(copy, everything=False, check=True, verbosity='-v'):
     """Upgrade a copy of a database with the modules of this checkout.
 
     :param everything: whether all modules are updated, as a new series of
@@ -324,8 +345,8 @@ def upgrade(copy, everything=False, check=True):
     configuration = copy.path / 'trytond.conf'
     write_trytond_configuration(configuration, copy.uri, copy.path)
     result = subprocess.run(
-        [*trytond_command('trytond-admin'), '-v', '-c', str(configuration),
-            '-d', copy.name, *what],
+        [*trytond_command('trytond-admin'), verbosity, '-c',
+            str(configuration), '-d', copy.name, *what],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if check:
         assert not result.returncode, result.stdout[-4000:]

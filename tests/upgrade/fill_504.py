@@ -180,6 +180,22 @@ def changes_of_the_hospital():
         interval_type='minutes', active=True,
         next_call=dt.datetime(2026, 1, 1))
     own_sequences()
+    own_look()
+
+
+def own_look():
+    "A letterhead, a field in a form, a user who only has a group."
+    Report = Pool().get('ir.action.report')
+    made['report'] = xml('health_imaging.imaging_result_report')
+    Report.write([Report(made['report'])], {'report_content_custom': PNG})
+    made['view'] = one('ir.ui.view', model='gnuhealth.imaging.test.request',
+        inherit=xml('health_imaging.view_imaging_test_request_form'),
+        data='<data><xpath expr="//field[@name=\'doctor\']" '
+        'position="after"><label name="create_date"/>'
+        '<field name="create_date"/></xpath></data>').id
+    made['guest'] = one('res.user', name="Guest", login='guest',
+        groups=[('add', [xml('health_imaging.group_health_imaging')])],
+        active=False).id
 
 
 def own_sequences():
@@ -351,15 +367,17 @@ def orders():
     made['results'] = dict(shared=shared_results, read=read, first=first,
         second=second, both=both_results, unread=unread_result,
         old=old_result, lost=lost)
-    attachments(read, second)
+    attachments(read, first, second)
 
 
-def attachments(read, second):
+def attachments(read, first, second):
     made['attachments'] = [
         one('ir.attachment', name='1.2.3.4', data=PNG, type='data',
             description="Slice 12", resource=f'{RESULT},{read}').id,
         one('ir.attachment', name='letter.pdf', data=b'%PDF-1.4 letter',
             type='data', resource=f'{RESULT},{second}').id,
+        one('ir.attachment', name='page 1', data=PNG, type='data',
+            resource=f'{RESULT},{first}').id,
         one('ir.attachment', name='old images', type='link',
             link='http://archive.example/7', resource=f'{RESULT},{read}').id,
         ]

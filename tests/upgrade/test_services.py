@@ -6,11 +6,11 @@ one: orders with a health service, its invoice, surgeries with results."""
 
 def test_services_and_surgery_run_on_top(
         released, make_database, tmp_path):
-    programs = released.environment_of_services(tmp_path)
     database = make_database(seeded=False)
-    released.activate(
-        programs, database, ['health_services_imaging', 'health_surgery'])
-    seen = released.run(programs, 'order_with_service.py', database)
+    with released.environment_of_services(tmp_path) as programs:
+        released.activate(programs, database,
+            ['health_services_imaging', 'health_surgery'])
+        seen = released.run(programs, 'order_with_service.py', database)
     first, second, single = seen['numbers']
     assert first.endswith('-02-01') and second.endswith('-02-02')
     assert single.endswith('-01-01')

@@ -292,6 +292,21 @@ def test_what_the_hospital_changed_stays(upgraded, after, made):
     assert len(menus) == 1
 
 
+def test_the_look_of_the_hospital_stays(upgraded, after, made, opened):
+    from trytond.pool import Pool
+    for table, id_ in [
+            ('ir_action_report', made['report']),
+            ('ir_ui_view', made['view']), ('res_user', made['guest'])]:
+        before, now = upgraded.before[table][id_], after(table, id_)
+        for name in ['report_content_custom', 'name', 'data', 'active']:
+            assert now.get(name) == before.get(name), (table, name)
+    with opened(upgraded.copy):
+        view = Pool().get('ir.ui.view')(made['view'])
+        arch = Pool().get(view.model).fields_view_get(
+            view_id=view.inherit.id)['arch']
+        assert '<field name="create_date"' in arch
+
+
 def test_shipped_records_are_those_of_a_new_database(
         upgraded, make_database):
     new = make_database(seeded=False)
@@ -427,8 +442,23 @@ def move_server(copy, made, orthanc):
 
 # Again, and half-way
 
+def change_schedules(copy, rows):
+    "Let an administrator change and stop the schedules of the module."
+    schedules = [
+        row for row in rows.values() if row['method'] in {
+            'gnuhealth.orthanc.config|sync',
+            'gnuhealth.orthanc.config|full_sync'}]
+    assert len(schedules) == 2
+    for row in schedules:
+        row['interval_number'] = 11
+        row['active'] = not row['active']
+        execute(copy, 'UPDATE ir_cron SET interval_number = ?, active = ? '
+            'WHERE id = ?', row['interval_number'], row['active'], row['id'])
+
+
 def test_a_second_upgrade_changes_nothing(upgraded):
     copy = upgraded.copy
+    change_schedules(copy, upgraded.after['ir_cron'])
     _, log = releases.upgrade(copy)
     assert not re.search(r'trytond\.modules\.health_\S*migration', re.sub(
             r'.*its address is not valid.*', '', log))
