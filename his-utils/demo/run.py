@@ -130,11 +130,11 @@ def web_client_answers(server):
     return True
 
 
-def wait(server, orthanc):
+def wait(server, orthanc, viewer):
     """Tell how to look around, and wait until the person has seen enough;
     ServiceError when a server ends before."""
     try:
-        tell_how_to_look_around(server, orthanc)
+        tell_how_to_look_around(server, orthanc, viewer)
         while server.running and orthanc.running:
             time.sleep(1)
     except KeyboardInterrupt:
@@ -143,7 +143,7 @@ def wait(server, orthanc):
     raise ServiceError("A server ended by itself, see its log.")
 
 
-def tell_how_to_look_around(server, orthanc):
+def tell_how_to_look_around(server, orthanc, viewer):
     "Print the addresses, users and passwords."
     say("\nLook around in a web browser, until you press Ctrl-C here:")
     say(f"   GNU Health  {server.url}/#{DATABASE}")
@@ -151,6 +151,8 @@ def tell_how_to_look_around(server, orthanc):
         say(f"      user {login}, password {PASSWORD}")
     say(f"   Orthanc     {orthanc.url}/app/explorer.html")
     say(f"      user {orthanc.user}, password {orthanc.password}")
+    if viewer:
+        say("   OHIF        the link in the form of a study, with this user")
     say(f"To end it from elsewhere: kill {os.getpid()}")
 
 
@@ -170,7 +172,7 @@ def demonstrate(options, folder):
         story.check("its page is served", web_client_answers(server))
         story.summarize()
         if not options.check:
-            wait(server, orthanc)
+            wait(server, orthanc, viewer)
     return WRONG if story.wrong else RIGHT
 
 

@@ -249,7 +249,7 @@ def test_a_large_upload_takes_little_memory(orthanc, tmp_path):
     path = tmp_path / 'large.zip'
     frame = read_file('CT_small.dcm')
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, True, 1) as archive:
-        for number in range(3):
+        for number in range(2):
             file = variant('CT_small.dcm', InstanceNumber=number,
                 PixelData=frame * (60 * mib // len(frame)))
             archive.writestr(f'{number}', file)
@@ -260,7 +260,7 @@ def test_a_large_upload_takes_little_memory(orthanc, tmp_path):
         capture_output=True, text=True)
     assert not done.returncode, done.stderr
     count, growth = map(int, done.stdout.split())
-    assert count == 3
+    assert count == 2
     assert growth < 40
 
 
