@@ -36,7 +36,8 @@ _CONNECTION = {
 #: What only the synchronisation and the server itself can tell.
 _FOUND = {
     'validated', 'check_time', 'version', 'viewers', 'last_error',
-    'last_changed_index', 'sync_time', 'compared', 'resume', 'lease', 'lease_until', 'runs'}
+    'last_changed_index', 'sync_time', 'compared', 'resume', 'lease',
+    'lease_until', 'runs'}
 # How much longer a whole answer may take than a silence in it.
 _PATIENCE = 5
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
