@@ -34,6 +34,10 @@ MODELS = {
     "Requests": 'gnuhealth.imaging.test.request',
     "Results": 'gnuhealth.imaging.test.result',
     }
+STATISTICS = {
+    "Requests per month": 'gnuhealth.imaging.statistics.requests',
+    "Turnaround": 'gnuhealth.imaging.statistics.turnaround',
+    }
 BUTTONS = {
     "Request: Request": 'requested',
     "Request: Generate Results": 'generate_results',
@@ -50,6 +54,8 @@ WIZARDS = {
     }
 MENUS = {
     "Medical Imaging": 'menu_imaging',
+    "Dashboard": 'menu_dashboard',
+    "Statistics": 'menu_statistics',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }
 # Records that are reached through others only.
@@ -76,10 +82,11 @@ def matrix(title):
         for group, cell in zip(groups, cells)]
 
 
-def cells(title):
+def cells(title, rows):
+    """Run a test for each cell of some rows of a table."""
     return pytest.mark.parametrize('row, group, cell', [
             pytest.param(*cell, id='-'.join(cell[:2]))
-            for cell in matrix(title)])
+            for cell in matrix(title) if cell[0] in rows])
 
 
 @pytest.fixture(scope='module')
@@ -149,14 +156,15 @@ def test_tables_are_complete(transaction):
         m.model for m in pool.get('ir.model').search(
             [('module', '=', 'health_imaging')])
         if issubclass(pool.get(m.model), ModelStorage)}
-    assert models == {*MODELS.values(), *PARTS}
+    assert models == {*MODELS.values(), *STATISTICS.values(), *PARTS}
     assert made_by_module('wizard') - {'party.replace'} == set(
         WIZARDS.values())
     assert made_by_module('report') == {REPORT}
     assert len(matrix("Wizards and reports")) \
         == len(GROUPS) * (len(WIZARDS) + 1)
     for title, rows in [
-            ("Models: read, write, create, delete", MODELS),
+            ("Models: read, write, create, delete",
+                [*MODELS, *STATISTICS]),
             ("Buttons", BUTTONS), ("Menus", MENUS)]:
         assert [row for row, *_ in matrix(title)[::len(GROUPS)]] == list(rows)
 
@@ -175,7 +183,7 @@ def test_buttons_are_complete(transaction):
             assert (model, name) in guarded
 
 
-@cells("Models: read, write, create, delete")
+@cells("Models: read, write, create, delete", MODELS)
 @pytest.mark.parametrize('mode', ['read', 'write', 'create', 'delete'])
 def test_models(users, committed, row, group, cell, mode):
     model = MODELS[row]
@@ -215,6 +223,25 @@ def test_models(users, committed, row, group, cell, mode):
                 assert refused(error), error.value
 
 
+@cells("Models: read, write, create, delete", STATISTICS)
+def test_statistics(users, committed, row, group, cell):
+    committed(make_requested)
+    model, rpc = f'model.{STATISTICS[row]}', users[group]
+    read = f'{model}.search_read', [], 0, 1, None, ['rec_name']
+    if cell:
+        assert rpc(*read)
+    else:
+        with pytest.raises(RpcError) as error:
+            rpc(*read)
+        assert refused(error), error.value
+    # They are computed, nobody writes them.
+    assert cell in {'', 'r'}
+    for method, *arguments in [
+            ('write', [1], {}), ('create', [{}]), ('delete', [1])]:
+        with pytest.raises(RpcError):
+            rpc(f'{model}.{method}', *arguments)
+
+
 def press(button):
     """Return the method of a button, a record for it and what is expected."""
     if button in {'requested', 'cancel'}:
@@ -228,7 +255,7 @@ def press(button):
     return make_result(comment="No fracture.")
 
 
-@cells("Buttons")
+@cells("Buttons", BUTTONS)
 def test_buttons(users, committed, row, group, cell):
     button = BUTTONS[row]
     record = committed(lambda: press(button))
@@ -283,10 +310,8 @@ def sign(context):
         Result._sign([result], own.id)
 
 
-@cells("Wizards and reports")
+@cells("Wizards and reports", WIZARDS)
 def test_wizards(users, committed, row, group, cell):
-    if row not in WIZARDS:
-        return
     name = WIZARDS[row]
 
     def make():
@@ -366,7 +391,7 @@ def test_who_orders_may_choose_what_the_order_needs(users, committed, group):
         assert row['rec_name']
 
 
-@cells("Menus")
+@cells("Menus", MENUS)
 def test_menus(users, committed, row, group, cell):
     def make():
         Menu = Pool().get('ir.ui.menu')
@@ -384,7 +409,7 @@ def test_menus(users, committed, row, group, cell):
     shown = users[group](
         'model.ir.ui.menu.search', [('id', 'in', children)])
     # The other modules hide some of theirs.
-    assert bool(shown) == bool(cell)
+    assert bool(shown) == bool(cell and children)
 
 
 @pytest.mark.parametrize('model', PARTS)
