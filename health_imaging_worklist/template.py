@@ -7,6 +7,7 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
+from trytond.rpc import RPC
 
 from . import attributes, dataset, migration, rendering
 from .exceptions import CharsetError, WorklistTemplateError
@@ -58,6 +59,8 @@ class WorklistTemplate(ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         cls._order.insert(0, ('name', 'ASC'))
+        cls.__rpc__['autocomplete_charset'] = RPC(
+            instantiate=0, cache=dict(days=1))
 
     @classmethod
     def __register__(cls, module):
@@ -96,6 +99,17 @@ class WorklistTemplate(ModelSQL, ModelView):
             for type_, _ in self.__class__.template_type.selection}
         if not self.template or self.template in texts.values():
             self.template = texts.get(self.template_type)
+
+    @fields.depends('charset')
+    def autocomplete_charset(self):
+        """Return the DICOM terms that begin like what is typed, or are for
+        the language that is."""
+        typed = (self.charset or '').casefold()
+        if self.charset in attributes.CHARSETS:
+            typed = ''
+        return [
+            term for term, label in attributes.CHARSETS.items()
+            if typed in f'{term} {label}'.casefold()]
 
     @classmethod
     def validate_fields(cls, templates, field_names):

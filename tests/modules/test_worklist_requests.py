@@ -110,6 +110,17 @@ def test_a_new_template_begins_with_the_general_one(hospital):
     assert template.template == '{"Mine": ""}'
 
 
+@pytest.mark.parametrize('typed, first, count', [
+        ('', 'ISO_IR 192', 20), ('ISO_IR 192', 'ISO_IR 192', 20),
+        ('greek', 'ISO_IR 126', 1), ('gb1', 'GB18030', 1),
+        ('iso_ir 14', 'ISO_IR 144', 2), ('klingon', None, 0)])
+def test_character_sets_are_offered(hospital, typed, first, count):
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    offered = Template(charset=typed).autocomplete_charset()
+    assert len(offered) == count
+    assert not count or offered[0] == first
+
+
 @pytest.mark.parametrize('name', [
         'my.computed_age', 'my.patient.blood_type', 'my.worklist_status',
         'my.requested_test.test_type.name', 'my.doctor.party.lastname',
