@@ -44,10 +44,18 @@ _ALERTS = [
     ]
 
 
-def uid_root():
-    """Return the configured root of new UIDs (UI)."""
-    return config.get(
+def new_uid():
+    """Return a new UID (UI) with the configured root.
+
+    :raises MergeIDError: the root is none
+    """
+    root = config.get(
         'health_imaging_worklist', 'uid_root', default=attributes.UID_ROOT)
+    try:
+        return attributes.generate_uid(root)
+    except ValueError:
+        raise MergeIDError(gettext(
+                'health_imaging_worklist.msg_uid_root', root=root)) from None
 
 
 class Request(metaclass=PoolMeta):
@@ -92,8 +100,7 @@ class Request(metaclass=PoolMeta):
 
     @classmethod
     def __register__(cls, module):
-        migration.prepare_requests(
-            cls, module, lambda: attributes.generate_uid(uid_root()))
+        migration.prepare_requests(cls, module, new_uid)
         super().__register__(module)
 
     @classmethod
@@ -101,7 +108,7 @@ class Request(metaclass=PoolMeta):
         vlist = [v.copy() for v in vlist]
         for values in vlist:
             if not values.get('merge_id'):
-                values['merge_id'] = attributes.generate_uid(uid_root())
+                values['merge_id'] = new_uid()
             if not values.get('worklist_status'):
                 values['worklist_status'] = 'todo'
         return super().create(vlist)

@@ -208,7 +208,8 @@ def test_script(hospital, tmp_path, monkeypatch):
     rows = update.report['new']
     show("new entries published", rows, seconds, f'{count} call', floor)
     assert rows >= SIZE and count == 1
-    assert seconds < 6
+    # Where others use the disk and the processor, the floor rises too.
+    assert seconds < max(6, 1.5 * floor)
 
     update.regenerate, update._full_at = False, None
     seconds, count, _ = calls.of(update)

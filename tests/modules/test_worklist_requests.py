@@ -11,7 +11,9 @@ from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user)
 
+from trytond.config import config
 from trytond.model.exceptions import AccessError
+from trytond.modules.health_imaging_worklist import attributes
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
 from trytond.pool import Pool
@@ -470,6 +472,39 @@ def test_uids_are_one_a_request_and_new_on_copies(request_):
     assert copy.worklist_status == 'todo'
     with pytest.raises(MergeIDError):
         Request.write([request_], {'merge_id': '1.2.3'})
+
+
+@pytest.fixture
+def uid_root():
+    "Return a function that sets the root of UIDs."
+    if not config.has_section('health_imaging_worklist'):
+        config.add_section('health_imaging_worklist')
+    yield lambda root: config.set(
+        'health_imaging_worklist', 'uid_root', root)
+    config.remove_section('health_imaging_worklist')
+
+
+def test_the_root_of_uids(request_, uid_root):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    assert request_.merge_id.startswith('2.25.')
+    uid_root('1.2.840.99999')
+    copy, = Request.copy([request_])
+    assert copy.merge_id.startswith('1.2.840.99999.')
+    assert attributes.is_uid(copy.merge_id)
+    for root in ['', 'x', '1.2.' + '9' * 60]:
+        uid_root(root)
+        with pytest.raises(MergeIDError, match='uid_root'):
+            Request.copy([request_])
+
+
+def test_uids_of_former_releases_stay(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    uid = attributes.LEGACY_UID_ROOT + '4242'
+    former, = Request.copy([request_], {'merge_id': uid})
+    assert former.merge_id == uid and attributes.is_legacy_uid(uid)
+    Request.requested([former])
+    told = {entry['study_instance_uid'] for entry in entries()['entries']}
+    assert told == {uid, request_.merge_id}
 
 
 def test_the_preview_is_no_change(request_):

@@ -577,11 +577,11 @@ class Full(script.Folder):
     "A folder on a disk that is full after some bytes."
     left = 0
 
-    def _write(self, data):
+    def _write(self, data, sync=True):
         self.left -= len(data)
         if self.left < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return super()._write(data)
+        return super()._write(data, sync)
 
 
 def test_full_disk_and_recovery(desk, monkeypatch):
@@ -601,6 +601,39 @@ def test_full_disk_and_recovery(desk, monkeypatch):
     full.left = 10 ** 6
     report = desk.apply(entries)
     assert report['new'] + report['unchanged'] == len(desk.names) == 5
+
+
+def test_disk_that_fails_at_the_end(desk, monkeypatch):
+    entries = [make_entry(id_) for id_ in range(1, 150)]
+    desk.apply(entries[:1])
+    synced = []
+
+    def fail(path):
+        synced.append(path)
+        if len(synced) > 100:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+    with monkeypatch.context() as patch:
+        patch.setattr(script, '_sync_file', fail)
+        with pytest.raises(script.FolderFailure, match="Input/output"):
+            desk.apply(entries)
+    # What was not safe on the disk is neither there nor noted.
+    there = len(desk.names)
+    assert 1 < there <= 100
+    assert not list(desk.path.glob('.*.tmp'))
+    assert desk.apply(entries) == {'unchanged': there, 'new': 149 - there}
+
+
+def test_replacement_is_there_before_the_former_goes(desk, monkeypatch):
+    desk.apply([make_entry(1, '001-01-01')])
+    steps = []
+    replace, unlink = os.replace, os.unlink
+    monkeypatch.setattr(os, 'replace', lambda *paths: (
+            steps.append(f'replace {paths[1].name}'), replace(*paths)))
+    monkeypatch.setattr(os, 'unlink', lambda path: (
+            steps.append(f'unlink {os.path.basename(path)}'), unlink(path)))
+    desk.apply([make_entry(1, '009-01-01')], full=False)
+    assert steps[:2] == ['replace gnuhealth-his-009-01-01.wl',
+        'unlink gnuhealth-his-001-01-01.wl']
 
 
 def test_write_that_breaks_off(stand_in, path):

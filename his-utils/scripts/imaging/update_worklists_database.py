@@ -22,6 +22,7 @@ import time
 import urllib.parse
 import warnings
 from collections import Counter, namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import worklist_query
@@ -37,6 +38,8 @@ MODULE = 'health_imaging_worklist'
 FULL_EVERY = 300
 DUMP2DCM_SECONDS = 20
 ASK_SECONDS = 10
+PENDING_FILES = 64
+SYNC_THREADS = 16
 SHOWN = 5
 PREFIX = 'gnuhealth-'
 LOCK = '.gnuhealth-worklist.lock'
@@ -379,6 +382,9 @@ class Folder:
         self._record = self.path / f'.gnuhealth-worklist-{safe(database)}.json'
         self._published = {}
         self._saved = None
+        # Files that are written but not published yet: temporary path and
+        # note, by name.
+        self._pending = {}
         self._lock = None
         self._identity = None
         self._dirty = False
@@ -434,6 +440,8 @@ class Folder:
 
         :raises EntryFailure: the file is not of this script
         """
+        if name in self._pending:
+            self._settle()
         mark, file = self._mark(name), self._file(name)
         if mark is None and os.path.lexists(file):
             reason = ("it was not made by this script, or changed later"
@@ -452,7 +460,8 @@ class Folder:
             entry.digest and digest == _hash(entry.digest)[:16])
 
     def put(self, name, entry, source, data):
-        """Publish a DICOM file; return whether anything was changed.
+        """Publish a DICOM file, with the next ones or at `flush`; return
+        whether anything was changed.
 
         :raises EntryFailure: it is not what it should be
         :raises FolderFailure: it cannot be written
@@ -462,20 +471,51 @@ class Folder:
             verify(data, entry)
             return True
         with self._failures():
-            temporary = self._write(data)
+            temporary = self._write(data, sync=False)
             try:
                 verify(Path(temporary).read_bytes(), entry)
-                os.replace(temporary, self._file(name))
-                self._dirty = True
             except BaseException:
                 os.unlink(temporary)
                 raise
+        self._pending[name] = temporary, None
         return True
 
+    def _settle(self):
+        """Publish what is written, complete and on the disk; many files
+        together, as waiting for the disk takes most of the time."""
+        pending, self._pending = self._pending, {}
+        try:
+            with self._failures():
+                self._sync_files([path for path, _ in pending.values()])
+                for name in list(pending):
+                    temporary, note = pending[name]
+                    os.replace(temporary, self._file(name))
+                    self._dirty = True
+                    del pending[name]
+                    if note:
+                        self._published.update([note])
+        finally:
+            for temporary, _ in pending.values():
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+    @staticmethod
+    def _sync_files(paths):
+        if len(paths) < 2:
+            list(map(_sync_file, paths))
+            return
+        with ThreadPoolExecutor(SYNC_THREADS) as pool:
+            list(pool.map(_sync_file, paths))
+
     def remember(self, name, entry, source):
-        "Note that an entry is published."
-        self._published[str(entry.id)] = [
-            name, _hash(entry.digest)[:16], source[:16]]
+        "Note that an entry is published, or will be."
+        note = str(entry.id), [name, _hash(entry.digest)[:16], source[:16]]
+        if name in self._pending:
+            self._pending[name] = self._pending[name][0], note
+            if len(self._pending) >= PENDING_FILES:
+                self._settle()
+        else:
+            self._published.update([note])
 
     def forget(self, ids):
         "Drop the notes on requests that are no longer published."
@@ -488,6 +528,9 @@ class Folder:
 
     def remove(self, name):
         "Remove an entry, if it is there; raise FolderFailure."
+        if self._pending:
+            # What takes its place must be there before.
+            self._settle()
         if self._mark(name) and not self.dry_run:
             with self._failures(), contextlib.suppress(FileNotFoundError):
                 os.unlink(self._file(name))
@@ -497,6 +540,7 @@ class Folder:
         "Make what was done last; raise FolderFailure."
         if self.dry_run:
             return
+        self._settle()
         with self._failures():
             self._sync()
             if self._published != self._saved:
@@ -527,7 +571,7 @@ class Folder:
         except OSError:
             return
 
-    def _write(self, data):
+    def _write(self, data, sync=True):
         "Write data to a temporary file that Orthanc ignores, return its path."
         begin, end = TEMPORARY
         descriptor, path = tempfile.mkstemp(end, begin, self.path)
@@ -537,7 +581,8 @@ class Folder:
                 file.flush()
                 _set_group(descriptor, os.stat(self.path).st_gid)
                 os.fchmod(descriptor, 0o640)
-                os.fsync(descriptor)
+                if sync:
+                    os.fsync(descriptor)
         except BaseException:
             os.unlink(path)
             raise
@@ -615,6 +660,15 @@ class _FolderFailures:
                 reason = f"{reason} ({os.path.basename(file)})"
             raise FolderFailure(f"The folder \"{self.path}\" cannot be used: "
                 f"{reason}.", temporary=True) from error
+
+
+def _sync_file(path):
+    "Return when a file is on the disk."
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _set_group(descriptor, group):
