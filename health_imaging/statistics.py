@@ -11,6 +11,7 @@ from sql.aggregate import Count, Min, Sum
 from sql.conditionals import Case, Coalesce, Greatest
 from sql.functions import Abs, CurrentTimestamp, Extract, RowNumber
 
+from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
@@ -155,7 +156,7 @@ class StatisticsRequests(_Statistic):
     "Imaging Requests per Month"
     __name__ = 'gnuhealth.imaging.statistics.requests'
 
-    month = fields.Date("Month")
+    month = fields.Char("Month")
     modality = fields.Char("Modality")
     number = fields.Integer("Requests",
         help="Requests that were sent, without those that were canceled.")
@@ -166,28 +167,61 @@ class StatisticsRequests(_Statistic):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._order = [('month', 'DESC'), ('modality', 'ASC')]
+        cls._order = [('month', 'ASC'), ('modality', 'ASC')]
 
     @classmethod
     def table_query(cls):
+        cell = Values(cls._cells())
+        request = cls._requests()
+        query = cell.join(request, 'LEFT',
+            condition=(request.date >= cell.column3)
+            & (request.date < cell.column4)
+            & (request.modality == cell.column5))
+        kept = request.state != 'canceled'
+        return query.select(
+            cell.column1.as_('id'),
+            *_nobody(),
+            cell.column2.as_('month'),
+            cell.column5.as_('modality'),
+            _count(kept).as_('number'),
+            _count(request.state == 'done').as_('done'),
+            _count(kept & (request.urgent == Literal(True))).as_('urgent'),
+            _count(request.state == 'canceled').as_('canceled'),
+            group_by=[cell.column1, cell.column2, cell.column5])
+
+    @classmethod
+    def _cells(cls):
+        """Return the rows of the statistic: id, month, its beginning and end,
+        modality.
+
+        A graph of the desktop client needs each modality in each month.
+        """
+        codes = cls._modalities_of_period() or ['']
+        return [
+            (number * len(codes) + rank, f'{day:%Y-%m}', start, end, code)
+            for number, (day, start, end) in enumerate(months(), 1)
+            for rank, code in enumerate(codes)]
+
+    @classmethod
+    def _requests(cls):
+        "Return the query of the requests that count, with their modality."
         tables = cls._tables()
         request = tables['request']
-        month = Values(months())
-        query = cls._from_item(tables).join(month,
-            condition=(request.date >= month.column2)
-            & (request.date < month.column3))
-        return query.select(
-            Min(request.id).as_('id'),
-            *_nobody(),
-            cls.month.sql_cast(month.column1).as_('month'),
+        return cls._from_item(tables).select(
+            request.date, request.state, request.urgent,
             tables['type'].code.as_('modality'),
-            _count(request.state != 'canceled').as_('number'),
-            _count(request.state == 'done').as_('done'),
-            _count((request.state != 'canceled')
-                & (request.urgent == Literal(True))).as_('urgent'),
-            _count(request.state == 'canceled').as_('canceled'),
-            where=cls._where(tables),
-            group_by=[month.column1, tables['type'].code])
+            where=cls._where(tables))
+
+    @classmethod
+    def _modalities_of_period(cls):
+        "Return the codes of the modalities that have requests, sorted."
+        request = cls._requests()
+        start, end = instants()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*request.select(request.modality,
+                where=(request.date >= start) & (request.date < end),
+                group_by=[request.modality]))
+        return sorted(code for code, in cursor)
 
     @classmethod
     def fields_view_get(cls, view_id=None, view_type='form', level=None):
@@ -262,6 +296,16 @@ class StatisticsTurnaround(_Statistic):
     def __setup__(cls):
         super().__setup__()
         cls._order = [('modality', 'ASC'), ('exam', 'ASC'), ('urgent', 'DESC')]
+
+    def get_rec_name(self, name):
+        if self.urgent:
+            return gettext(
+                'health_imaging.msg_exam_urgent', exam=self.exam.rec_name)
+        return self.exam.rec_name
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [('exam.rec_name', *clause[1:])]
 
     @classmethod
     def _tables(cls):

@@ -7,14 +7,27 @@
 #   sh his-utils/test.sh                        everything
 #   sh his-utils/test.sh -e sqlite              one environment of tox.ini
 #   sh his-utils/test.sh -e sqlite -- -k order  with arguments for pytest
+#   sh his-utils/test.sh -e web                 the web client in Chromium
+#   sh his-utils/test.sh -e desktop             the desktop client
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/his-utils/setup.sh"
 
+# What the environments need that are not run unless they are named.
+of_clients=
+for word in "$@"; do
+    case ,$word, in
+    *,web,*) of_clients="$of_clients chromium fonts-noto-cjk" ;;
+    *,desktop,*) of_clients="$of_clients xvfb xauth python3-gi \
+python3-gi-cairo gir1.2-gtk-3.0 gir1.2-goocanvas-2.0 gir1.2-evince-3.0 \
+librsvg2-common adwaita-icon-theme" ;;
+    esac
+done
+
 # Word splitting is meant.
-# shellcheck disable=SC2046
-install_packages $(common_packages) postgresql-15 git
+# shellcheck disable=SC2046,SC2086
+install_packages $(common_packages) postgresql-15 git $of_clients
 mkdir -p "$root/.tox"
 make_environment "$root/.tox/runner" 'tox>=4,<5'
 cd "$root"

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hospital whose people sit at the web client: the seeded database, a user
+for each role, trytond, Orthanc, and Chromium."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import seed
+from modality import Modality
+from playwright.sync_api import sync_playwright
+from proteus import Model
+from proteus.config import set_xmlrpc_session
+from run import cache_folder
+from services import HOST, Orthanc, Trytond
+from webclient import make_web_client
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from sao import ARGUMENTS, PATIENCE, Person  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = os.environ.get('CHROMIUM', '/usr/bin/chromium')
+#: Users beside those of the seed, each with the group of the role only.
+ROLES = {
+    'radiographer': 'health_imaging.group_health_imaging',
+    'imaging_admin': 'health_imaging.group_health_imaging_admin',
+    'it': 'health_orthanc.group_imaging_orthanc_admin',
+    'pacs_user': 'health_orthanc.group_imaging_orthanc',
+    }
+
+
+class World:
+    """The servers and what machines do at them.
+
+    :ivar server: services.Trytond
+    :ivar orthanc: services.Orthanc
+    :ivar folder: for what is written on the way
+    """
+
+    def __init__(self, server, orthanc, folder):
+        self.server = server
+        self.orthanc = orthanc
+        self.folder = folder
+
+    def session(self, login='admin'):
+        "Return a context manager with the proteus configuration of a user."
+        return set_xmlrpc_session(
+            f'{self.server.url}/{self.server.database}/', login,
+            seed.PASSWORD)
+
+    def modality(self, exam):
+        "Return the machine of an exam."
+        return Modality(exam.aetitle, HOST, self.orthanc.dicom_port,
+            self.orthanc.aet, self.folder / exam.aetitle)
+
+
+def make_roles(config):
+    "Make the users of the roles, who are health professionals too."
+    company, = Model.get('company.company', config).find([])
+    institution, = Model.get('gnuhealth.institution', config).find([])
+    for login, group in ROLES.items():
+        person = seed.Person(
+            login.title(), "Tamang", None, 'f', login.upper(), 'pgfs')
+        seed.make_professional(config, person, institution, seed.make_user(
+                config, seed.Login(login, person, [group]), company))
+
+
+@pytest.fixture(scope='session')
+def web_client():
+    "The folder of the web client, made from npm packages at first."
+    folder = cache_folder() / 'web-client'
+    make_web_client(folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def world(templates, copies, web_client, tmp_path_factory):
+    "The hospital with its servers."
+    templates.need_seeded()
+    folder = tmp_path_factory.mktemp('world')
+    database = copies.make('seeded', tmp_path_factory.mktemp('database'))
+    orthanc = Orthanc(
+        folder / 'orthanc', users={'gnuhealth': seed.PASSWORD},
+        modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS})
+    # LibreOffice keeps a profile in its home.
+    server = Trytond(
+        folder / 'trytond', **database.options, web_root=web_client,
+        environment={'HOME': str(folder)})
+    with orthanc, server:
+        world = World(server, orthanc, folder)
+        with world.session() as config:
+            make_roles(config)
+        yield world
+    copies.drop(database)
+
+
+@pytest.fixture(scope='session')
+def shots():
+    "The folder for screenshots, IMAGING_WEB_SHOTS or .tox/web/shots."
+    folder = Path(os.environ.get('IMAGING_WEB_SHOTS')
+        or ROOT / '.tox' / 'web' / 'shots')
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def person(world, browser, shots):
+    """Return a function that logs a user in and gives the person at the web
+    client.  At the end no error may have been shown."""
+    people = []
+
+    def come(login):
+        person = Person(
+            browser, world.server.url, world.server.database, shots)
+        people.append(person)
+        person.log_in(login, seed.PASSWORD)
+        return person
+    yield come
+    for person in people:
+        person.page.screenshot(path=shots / f'{person.login}-end.png')
+        person.settle()
+        person.check()
+        person.close()

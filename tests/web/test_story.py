@@ -1,0 +1,215 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job in the web client, by the people whose job it is: each test is
+a step that goes on where the former ended."""
+import re
+import subprocess
+
+import pytest
+import seed
+from playwright.sync_api import expect
+from pydicom.uid import generate_uid
+from story import Story
+
+IMAGING = ["Health", "Medical Imaging"]
+CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
+#: The share of pixels of a picture that are not black.
+BRIGHT = '''image => {
+    const canvas = document.createElement('canvas');
+    canvas.width = image.naturalWidth;
+    canvas.height = image.naturalHeight;
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
+    let bright = 0;
+    for (let i = 0; i < data.length; i += 4)
+        bright += data[i] > 30;
+    return bright * 4 / data.length;
+    }'''
+
+
+def test_the_imaging_administrator_adds_an_exam(person):
+    admin = person('imaging_admin')
+    admin.menu(*CONFIGURATION, "Exams")
+    admin.tool('new_')
+    admin.fill("Name", "CT chest")
+    admin.fill("Code", "CTCHEST")
+    admin.pick("Type", "Computed tomography (CT)")
+    admin.choose("Service", "CT scan")
+    admin.tool('save')
+    admin.shoot('exam')
+    admin.tool('switch_')
+    expect(admin.row("CTCHEST", "CT chest")).to_be_visible()
+
+
+def fill_server(person, world, password):
+    for label, text in [
+            ("Label", "PACS"), ("URL", world.orthanc.url),
+            ("User", world.orthanc.user), ("Password", password)]:
+        person.fill(label, text)
+
+
+def test_it_adds_the_server(person, world):
+    it = person('it')
+    it.menu(*CONFIGURATION, "Orthanc", "Add Orthanc Server")
+    fill_server(it, world, "wrong")
+    it.press("Begin")
+    expect(it.place.locator('textarea')).to_have_value(
+        re.compile("refuses the user or the password"))
+    it.shoot('server-refused')
+    it.press("Back")
+    fill_server(it, world, world.orthanc.password)
+    it.press("Begin")
+    it.see("The server was added.")
+    it.shoot('server-added')
+    it.press("Close")
+
+
+def test_the_doctor_orders(person):
+    doctor = person('doctor')
+    doctor.menu(*IMAGING, "Medical Imaging - New order")
+    doctor.choose("Patient", "Müller")
+    doctor.take(doctor.place.locator('input[name=tests]'), "CT head")
+    doctor.take(doctor.place.locator('input[name=tests]'), "Chest X-ray")
+    doctor.field("Urgent").check()
+    doctor.shoot('order')
+    doctor.press("Order and Request")
+    expect(doctor.row("Chest X-ray", "Requested")).to_be_visible()
+    doctor.shoot('ordered')
+    doctor.open_row("CT head")
+    doctor.shoot('request')
+    doctor.menu(*IMAGING, "Dashboard")
+    expect(doctor.row("Chest X-ray", "Today")).to_be_visible()
+    doctor.shoot('dashboard')
+
+
+def test_the_radiographer_sees_whom_to_examine(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Dashboard")
+    expect(radiographer.row("CT", "CT head")).to_be_visible()
+    radiographer.shoot('dashboard')
+    radiographer.menu(*IMAGING, "Requests")
+    radiographer.tab("Requested")
+    radiographer.shoot('requests')
+    radiographer.open_row("CT head")
+    radiographer.page_of("Worklist")
+    radiographer.field("Show Worklist Entry").check()
+    radiographer.settle()
+    expect(radiographer.place.locator('textarea:visible')).to_have_value(
+        re.compile("JMN840229"))
+    radiographer.shoot('worklist')
+
+
+def test_the_machines_send_images(world):
+    "One study is of a person who is not quite the patient of the request."
+    story = Story(world.server, world.orthanc, world.folder)
+    story.run_script()
+    for exam in [seed.CT_HEAD, seed.CHEST]:
+        modality = world.modality(exam)
+        entry, = modality.worklist()
+        if exam is seed.CHEST:
+            entry.StudyInstanceUID = generate_uid()
+            entry.PatientBirthDate = '19700101'
+        modality.send(modality.acquire(entry, 2))
+    assert world.orthanc.rest('GET', '/statistics')['CountStudies'] == 2
+
+
+def test_it_synchronizes(person):
+    it = person('it')
+    it.menu(*CONFIGURATION, "Orthanc", "Servers")
+    it.open_row("PACS")
+    it.press("Sync")
+    it.shoot('server')
+    it.menu(*IMAGING, "Orthanc", "Studies")
+    expect(it.row("CT head", "Linked")).to_be_visible()
+    it.shoot('studies')
+    it.menu(*IMAGING, "Dashboard")
+    it.shoot('dashboard')
+
+
+def test_the_radiographer_reviews_the_doubtful_study(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Orthanc", "Studies")
+    radiographer.tab("To Review")
+    radiographer.open_row("CR")
+    radiographer.shoot('review')
+    expect(radiographer.field("Link")).to_have_value('"review"')
+    radiographer.press_in_row("Link", "JMN840229")
+    radiographer.tool('reload')
+    radiographer.shoot('reviewed')
+    expect(radiographer.field("Link")).to_have_value('"linked"')
+
+
+def test_the_radiologist_reports(person, world, tmp_path):
+    radiologist = person('radiologist')
+    radiologist.menu(*IMAGING, "Requests")
+    radiologist.tab("Requested")
+    radiologist.open_row("CT head")
+    radiologist.press("Generate Results")
+    radiologist.shoot('results')
+    radiologist.open_row("CT head")
+    radiologist.page_of("Studies")
+    radiologist.open_row("CT")
+    radiologist.shoot('study')
+    radiologist.press("Preview")
+    picture = radiologist.place.locator('.form-image img').first
+    expect(picture).to_be_visible()
+    radiologist.settle()
+    assert picture.evaluate(BRIGHT) > 0.2
+    radiologist.shoot('preview')
+    radiologist.press("Add to Report")
+    radiologist.press("Close")
+    radiologist.press("Apply changes")
+    radiologist.page_of("Interpretation")
+    radiologist.write("No fracture seen.")
+    radiologist.tool('save')
+    radiologist.shoot('interpretation')
+    with radiologist.confirming():
+        radiologist.place.get_by_role(
+            'button', name="Sign", exact=True).click()
+    expect(radiologist.field("State")).to_have_value('"final"')
+    radiologist.shoot('signed')
+    with radiologist.page.expect_download() as download:
+        radiologist.tool('print')
+        radiologist.place.get_by_text("Imaging Report").click()
+    path = tmp_path / 'report.pdf'
+    download.value.save_as(path)
+    text = subprocess.run(['pdftotext', '-layout', path, '-'], check=True,
+        capture_output=True, text=True).stdout
+    assert "No fracture seen." in text
+    assert "Ñúñez" in text
+    pictures = subprocess.run(['pdfimages', '-list', path], check=True,
+        capture_output=True, text=True).stdout
+    assert len(pictures.splitlines()) > 2
+
+
+OF_ALL = [
+    ["Dashboard"],
+    ["Orthanc", "Patients with Studies"],
+    ["Orthanc", "Studies"],
+    ["Orthanc", "Orthanc Patients"],
+    ]
+OF_IMAGING = [
+    ["Requests"],
+    ["Results"],
+    ["Statistics", "Requests per Month"],
+    ["Statistics", "Turnaround"],
+    ]
+
+
+@pytest.mark.parametrize('login, entries', [
+        ('doctor', OF_ALL + OF_IMAGING),
+        ('radiographer', OF_ALL + OF_IMAGING),
+        ('imaging_admin', OF_ALL + OF_IMAGING),
+        ('it', OF_ALL),
+        ('pacs_user', OF_ALL),
+        ])
+def test_each_role_opens_its_menu(person, login, entries):
+    someone = person(login)
+    for entry in entries:
+        someone.menu(*IMAGING, *entry)
+        someone.check()
+        if entry[0] == "Statistics":
+            someone.tool('switch_')
+            expect(someone.place.locator('svg .c3-chart')).to_be_visible()
+            someone.shoot(entry[-1].lower().replace(' ', '-'))
