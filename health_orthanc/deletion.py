@@ -13,7 +13,7 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import client as orthanc
-from . import storage
+from . import linking, storage
 from .access_log import KEEPERS, check_group, note
 from .exceptions import NothingSelectedError, ReasonMissingError, error_text
 from .lease import now, roll_back, transact
@@ -223,8 +223,11 @@ class Study(Deletable, metaclass=PoolMeta):
                             study=self.rec_name,
                             reason=self.deleting_reason),
                         }])
+        request = self.request
         _delete_series(list(self.series))
         type(self).delete([self])
+        if request:
+            linking.images_are_gone([request.id])
 
 
 class StudySeries(Deletable, metaclass=PoolMeta):

@@ -68,8 +68,19 @@ def _link(Study, studies):
     _replace_candidates(candidates)
     LinkLog.note(lines)
     images_are_there(requests)
+    images_are_gone(left_by(lines))
     return sum(1 for _, before, after in lines
         if after['link_state'] == 'linked' != before['link_state'])
+
+
+def left_by(changes):
+    """Return the ids of the requests that studies do not belong to any more.
+
+    :param changes: as for LinkLog.note
+    """
+    return {
+        before['request'] for _, before, after in changes
+        if before['request'] and before['request'] != after['request']}
 
 
 def _values(decision, index):
@@ -292,6 +303,24 @@ def images_are_there(requests):
             ])
     storage.set_values(
         Request, [r.id for r in todo], worklist_status='done')
+
+
+def images_are_gone(requests):
+    """Put requests on the worklist again that lost their last study.
+
+    :param requests: ids of requests
+    """
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    if not requests or 'worklist_status' not in Request._fields:
+        return
+    lost = Request.search([
+            ('id', 'in', list(requests)),
+            ('state', '=', 'requested'),
+            ('worklist_status', '=', 'done'),
+            ('orthanc_studies', '=', None),
+            ])
+    storage.set_values(
+        Request, [r.id for r in lost], worklist_status='todo')
 
 
 # When something else than a study changes

@@ -326,6 +326,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                     ('study', 'in', [s.id for s, _, _ in lines])]))
         linking.images_are_there(
             [after['request'] for _, _, after in lines if after['request']])
+        linking.images_are_gone(linking.left_by(lines))
 
     @classmethod
     @ModelView.button

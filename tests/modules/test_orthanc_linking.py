@@ -318,6 +318,73 @@ def test_correcting_the_patient_lets_go_of_the_result(server, request_):
     assert not study.imaging_test and not study.request
 
 
+def test_an_open_request_that_loses_its_images_is_to_do_again(
+        server, request_):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    Request = type(request_)
+    uid = request_.merge_id
+    _, studies = link(
+        make_study(server, study_instance_UID=uid),
+        make_study(server, study_instance_UID=uid))
+    other = make_patient("Eva", "Other")
+    seen = []
+    for study in studies:
+        assert study.request == request_
+        Study.write([Study(study.id)], {'patient': other.id})
+        seen.append(Request(request_.id).worklist_status)
+    assert seen == ['done', 'todo']
+    # Its images come after all.
+    link(make_study(server, study_instance_UID=uid))
+    assert Request(request_.id).worklist_status == 'done'
+
+
+def test_a_reported_request_stays_off_the_worklist(server, request_):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _, (study,) = link(make_study(
+            server, study_instance_UID=request_.merge_id))
+    type(request_).make_results([request_])
+    Study.write([Study(study.id)], {'patient': make_patient("Eva").id})
+    assert type(request_)(request_.id).worklist_status == 'done'
+
+
+@pytest.mark.parametrize('name, values', [
+        ('gnuhealth.person_name', {
+                'family': "Arce", 'given': "Ana", 'use': 'maiden'}),
+        ('gnuhealth.person_alternative_identification', {
+                'code': 'CARD-7', 'alternative_id_type': 'other'}),
+        ])
+def test_what_is_learned_of_a_person_links_studies(
+        server, patient, name, values):
+    pool = Pool()
+    Study, Model = pool.get('gnuhealth.imaging_orthanc.study'), pool.get(name)
+    _, (study,) = link(make_study(
+            server, patient_id=(
+                'CARD-7' if 'code' in values else 'PUID-ANA'),
+            patient_name='Betz^Ana' if 'code' in values else 'Arce^Ana',
+            patient_birth_date=BORN if 'code' in values else None))
+    assert not study.patient
+    record, = Model.create([{'party': patient.party.id, **{
+                    n: v + 'x' if n in {'code', 'family'} else v
+                    for n, v in values.items()}}])
+    assert not Study(study.id).patient
+    Model.write([record], values)
+    assert Study(study.id).patient == patient
+
+
+def test_orthanc_patients_follow_a_merged_patient(server, patient):
+    pool = Pool()
+    OrthancPatient = pool.get('gnuhealth.orthanc.patient')
+    record, = OrthancPatient.create([{
+                'uuid': 'p-1', 'server': server.id, 'name': 'Betz^Ana',
+                'ident': 'X', 'patient': patient.id}])
+    assert record.rec_name == 'Betz, Ana [X]'
+    assert record.link.endswith('#patient?uuid=p-1')
+    assert OrthancPatient.search([('rec_name', 'ilike', '%betz%')]) == [record]
+    stays = make_patient("Ana", "Betz", 'f', BORN, ref='PUID-STAYS')
+    type(patient).merge_imaging(patient, stays)
+    assert OrthancPatient(record.id).patient == stays
+
+
 def test_images_may_come_before_the_order(server, patient):
     Request = Pool().get('gnuhealth.imaging.test.request')
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
