@@ -139,6 +139,30 @@ class SeriesInstance(metaclass=PoolMeta):
         return ', '.join(parts)
 
 
+def take_out(study, result):
+    """Take the pictures of a study out of a draft result, after the study was
+    found to be of another patient.
+
+    :param study: record
+    :param result: record; a final one keeps what was signed
+    """
+    pool = Pool()
+    Attachment = pool.get('ir.attachment')
+    Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
+    if result.state == 'final':
+        return
+    by_uid = {}
+    for attachment in Attachment.search([('resource', '=', str(result))]):
+        uid = attachment.name.rpartition('.')[0].partition('-')[0]
+        by_uid.setdefault(uid, []).append(attachment)
+    own = Instance.search([
+            ('series.study', '=', study.id),
+            ('sop_instance_UID', 'in', list(by_uid)),
+            ])
+    Attachment.delete(
+        [a for i in own for a in by_uid[i.sop_instance_UID]])
+
+
 def _millimetres(position):
     """Return Image Position (Patient) (0020,0032) with whole millimetres."""
     try:

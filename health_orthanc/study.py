@@ -9,7 +9,7 @@ from trytond.pool import Pool
 from trytond.pyson import Equal, Eval, If, Len
 from trytond.transaction import Transaction, without_check_access
 
-from . import access_log, linking, migration, records, viewers
+from . import access_log, linking, migration, records, report_picture, viewers
 from .exceptions import NothingToUndoError, StudyMismatchError
 from .kept import Kept, check_kept
 from .link_log import last_not_undone, shown_differ, values_of
@@ -311,6 +311,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         pool = Pool()
         LinkLog = pool.get('gnuhealth.orthanc.link_log')
         Candidate = pool.get('gnuhealth.imaging_orthanc.link_candidate')
+        Result = pool.get('gnuhealth.imaging.test.result')
         lines = []
         for study, former in before.items():
             after = values_of(cls(study.id))
@@ -327,6 +328,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         linking.images_are_there(
             [after['request'] for _, _, after in lines if after['request']])
         linking.images_are_gone(linking.left_by(lines))
+        for study, former, after in lines:
+            result = former['imaging_test']
+            if result and former['patient'] != after['patient']:
+                report_picture.take_out(study, Result(result))
 
     @classmethod
     @ModelView.button

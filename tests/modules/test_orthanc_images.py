@@ -13,9 +13,9 @@ from support.fault_server import (
     truncate)
 from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
-from support.records import RpcError, make_picture
+from support.records import RpcError, make_patient, make_picture
 
-from trytond.modules.health_orthanc import gallery, password, preview
+from trytond.modules.health_orthanc import gallery, password, preview, storage
 from trytond.modules.health_orthanc.access_log import note
 from trytond.pool import Pool
 
@@ -311,6 +311,16 @@ def test_a_picture_of_more_than_20_mib_is_refused(hospital):
     assert "too large" in values['message']
 
 
+def test_preview_of_what_has_no_id_of_orthanc(hospital):
+    study = hospital.store(*ct_series(1))
+    instances = hospital.instances(study)
+    with hospital.transaction():
+        storage.set_values(Pool().get(INSTANCE), instances, orthanc_UID='../x')
+    values = show(hospital, 'radiologist', STUDY, study)
+    assert "does not have this any more" in values['message']
+    assert not any(thumbnails(hospital, instances).values())
+
+
 def test_no_attributes_are_no_hindrance(hospital):
     study = hospital.store(*ct_series(1))
     hospital.faults.on('/simplified-tags', status(500))
@@ -524,6 +534,43 @@ def test_a_final_result_takes_no_picture(hospital):
     assert not attachments(hospital, study)
 
 
+@pytest.mark.parametrize('fault', [
+        hang(), drop(), status(404), status(500), html(), truncate(0.5),
+        drip(0.5)], ids=lambda f: f.__qualname__)
+def test_a_server_that_does_harm_adds_nothing(hospital, fault):
+    study = hospital.store(*ct_series(1))
+    hospital.link(study)
+    instance, = hospital.instances(study)
+    hospital.faults.on('/frames/', fault)
+    start = time.monotonic()
+    with pytest.raises(RpcError) as error:
+        add(hospital, instance)
+    assert time.monotonic() - start < 12
+    assert error.value.kind == 'UserError'
+    assert not attachments(hospital, study)
+
+
+@pytest.mark.parametrize('final', [False, True])
+def test_pictures_leave_the_draft_of_the_wrong_patient(hospital, final):
+    study = hospital.store(*ct_series(2))
+    result = hospital.link(study)
+    for instance in hospital.instances(study):
+        add(hospital, instance)
+    if final:
+        hospital.sign(result)
+    with hospital.transaction():
+        pool = Pool()
+        Study, Attachment = pool.get(STUDY), pool.get('ir.attachment')
+        resource = f'gnuhealth.imaging.test.result,{result}'
+        Attachment.create([{
+                    'name': "1.2.3.png", 'data': b'x', 'resource': resource,
+                    }] if not final else [])
+        Study.write([Study(study)], {'patient': make_patient("Eva").id})
+        left = Attachment.search([('resource', '=', resource)])
+        assert len(left) == (2 if final else 1)
+        assert not Study(study).imaging_test
+
+
 def test_what_has_no_picture_is_not_added(hospital):
     study = hospital.store(variant('test-SR.dcm'))
     hospital.link(study)
@@ -566,6 +613,18 @@ def test_links_lead_to_the_viewers_that_the_server_has(hospital):
     assert not found['orthanc_explorer_link']
     for name in names[1:]:
         assert found[name].startswith('https://pacs.example/orthanc/')
+    with hospital.transaction():
+        # The web server before Orthanc has another one.
+        Server = Pool().get('gnuhealth.orthanc.config')
+        Server.write([Server(hospital.server)], {
+                'viewers': ['explorer'], 'other_viewers': ['ohif']})
+    found, = rpc(f'model.{STUDY}.read', [study], names)
+    assert [name for name in names if found[name]] == [
+        'orthanc_explorer_link', 'ohif_viewer_link']
+    with hospital.transaction():
+        Server = Pool().get('gnuhealth.orthanc.config')
+        Server.write([Server(hospital.server)], {
+                'viewers': ['ohif', 'stone'], 'other_viewers': []})
     other = hospital.store(variant(
             'CT_small.dcm', hospital.read(
                 STUDY, study, 'study_instance_UID')['study_instance_UID']))

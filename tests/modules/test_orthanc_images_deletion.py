@@ -6,8 +6,9 @@ from support.fault_server import (
     answer, delay, drop, hang, html, redirect, reset, status)
 from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
-from support.records import RpcError
+from support.records import RpcError, make_requested
 
+from trytond.modules.health_orthanc import linking, storage
 from trytond.pool import Pool
 
 WIZARD = 'gnuhealth.imaging_orthanc.delete'
@@ -281,3 +282,29 @@ def test_a_404_without_a_second_one_is_no_answer(hospital):
     hospital.faults.on('/studies/', status(404), method='DELETE')
     assert "not known" in delete(hospital, STUDY, study)
     assert hospital.faults.count(f'/studies/{uid}', method='GET') == 1
+
+
+def test_an_open_request_waits_again_for_images(hospital):
+    study = hospital.store(*ct_series(1))
+    with hospital.transaction():
+        Study = Pool().get(STUDY)
+        request = make_requested()
+        storage.set_values(Study, [study],
+            request=request.id, patient=request.patient.id,
+            link_rule='merge_id', link_state='linked')
+        linking.images_are_there([request.id])
+        name, id_ = request.__name__, request.id
+    assert hospital.read(name, id_, 'worklist_status')[
+        'worklist_status'] == 'done'
+    assert "was deleted" in delete(hospital, STUDY, study)
+    assert hospital.read(name, id_, 'worklist_status')[
+        'worklist_status'] == 'todo'
+
+
+def test_what_cannot_be_on_the_server_goes(hospital):
+    study = hospital.store(*ct_series(1))
+    with hospital.transaction():
+        storage.set_values(Pool().get(STUDY), [study], orthanc_UID='../x')
+    assert "not on the server" in delete(hospital, STUDY, study)
+    assert not hospital.read(STUDY, study, 'id')
+    assert not hospital.faults.count(method='DELETE')
