@@ -20,8 +20,6 @@ DICOMWEB = '/dicom-web'
 # Models for automatic segmentation, and a service worker that asks the
 # internet for its library.
 _NOT_NEEDED = ['ort', 'init-service-worker.js', 'sw.js', 'app-config.js.gz']
-#: What Orthanc's plugin ServeFolders is told of files that it does not know.
-MEDIA_TYPES = {'': 'text/html', 'wasm': 'application/wasm'}
 CONFIGURATION = {
     'routerBasename': PATH,
     'extensions': [],
@@ -83,11 +81,18 @@ def serve(folder):
 
     Whoever opens it is asked for a user and a password of Orthanc.
     """
+    # Orthanc takes for an extension what follows the last dot, be it in the
+    # name of a folder.
+    page = Path(folder, 'viewer')
+    extension = str(page).rpartition('.')[2] if '.' in str(page) else ''
     return {
         'ServeFolders': {
             'Folders': {PATH: str(folder)},
             'AllowCache': True,
-            'Extensions': MEDIA_TYPES,
+            'Extensions': {
+                extension: 'text/html',
+                'wasm': 'application/wasm',
+                },
             },
         }
 

@@ -93,9 +93,10 @@ def test_another_package_is_told(package, tmp_path, name):
     assert not (tmp_path / 'ohif').exists()
 
 
-def test_orthanc_serves_it(package, tmp_path, make_orthanc):
-    ohif.make_viewer(tmp_path / 'ohif')
-    orthanc = make_orthanc(extra=ohif.serve(tmp_path / 'ohif'))
+@pytest.mark.parametrize('folder', ['ohif', '.cache/suite/ohif'])
+def test_orthanc_serves_it(package, tmp_path, make_orthanc, folder):
+    ohif.make_viewer(tmp_path / folder)
+    orthanc = make_orthanc(extra=ohif.serve(tmp_path / folder))
     with OrthancClient(
             orthanc.url, orthanc.user, orthanc.password) as client:
         assert client.viewers() == ['explorer', 'ohif']
