@@ -35,7 +35,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
         'gnuhealth.orthanc.config', "Server", readonly=True,
         ondelete='RESTRICT')
     studies = fields.One2Many(
-        'gnuhealth.orthanc.study', 'patient', "Former Studies",
+        'gnuhealth.orthanc.study', 'patient', "Studies before 5.0",
         readonly=True, states={'invisible': ~Eval('studies')})
     imaging_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'orthanc_patient', "Studies",

@@ -15,7 +15,7 @@ class Result(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
 
     studies = fields.One2Many(
-        'gnuhealth.orthanc.study', 'imaging_test', "Former Studies",
+        'gnuhealth.orthanc.study', 'imaging_test', "Studies before 5.0",
         readonly=True)
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",

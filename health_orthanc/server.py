@@ -82,8 +82,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         "verified, in a network that you trust.")
     ca_file = fields.Char("CA File",
         states={'invisible': ~Eval('verify_tls')},
-        help="The file on this computer with the certificates to trust, "
-        "empty for those of the system.")
+        help="The file on the computer of trytond with the certificates to "
+        "trust, empty for those of the system.")
     connect_timeout = fields.Integer("Connection Timeout",
         domain=[('connect_timeout', '>', 0), ('connect_timeout', '<=', 120)],
         required=True, help="In seconds.")
