@@ -35,6 +35,7 @@ class Batch:
 
     def __init__(self, requests):
         self._patients = list({r.patient.id for r in requests})
+        self._professionals = list({r.doctor.id for r in requests})
         self._exams = {}
         self._doctors = {}
         self._seconds = {}
@@ -136,10 +137,16 @@ class Batch:
     @cached_property
     def _names(self):
         "The names that are valid today, lists by party id."
-        patient = Pool().get('gnuhealth.patient').__table__()
-        names = {id_: [] for id_, in self._of_patients(
-                lambda ids: patient.select(
-                    patient.party, where=reduce_ids(patient.id, ids)))}
+        pool = Pool()
+        names = {}
+        for model, people in [
+                ('gnuhealth.patient', self._patients),
+                ('gnuhealth.healthprofessional', self._professionals)]:
+            table = pool.get(model).__table__()
+            for ids in grouped_slice(people):
+                names.update((id_, []) for id_, in _execute(table.select(
+                            table.party,
+                            where=reduce_ids(table.id, list(ids)))))
         for ids in grouped_slice(list(names)):
             _read_names(list(ids), names)
         return names
