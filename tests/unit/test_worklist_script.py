@@ -623,6 +623,23 @@ def test_disk_that_fails_at_the_end(desk, monkeypatch):
     assert desk.apply(entries) == {'unchanged': there, 'new': 149 - there}
 
 
+@pytest.mark.parametrize('remove', [
+        lambda desk: desk.apply([make_entry(2)]),
+        lambda desk: desk.apply([], [{'id': 1, 'number': ''}], full=False),
+        lambda desk: desk.apply([make_entry(1, error="Bad.")], full=False)])
+def test_killed_after_a_removal(desk, monkeypatch, remove):
+    entries = [make_entry(1), make_entry(2)]
+    desk.apply(entries)
+    # What comes after the removal never happens.
+    monkeypatch.setattr(desk.folder, 'flush', lambda: None)
+    remove(desk)
+    assert desk.names == ['gnuhealth-his-002-01-01.wl']
+    desk.close()
+    again = Desk(desk.path)
+    assert again.apply(entries) == {'new': 1, 'unchanged': 1}
+    again.close()
+
+
 def test_replacement_is_there_before_the_former_goes(desk, monkeypatch):
     desk.apply([make_entry(1, '001-01-01')])
     steps = []

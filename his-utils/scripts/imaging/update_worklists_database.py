@@ -533,6 +533,10 @@ class Folder:
             self._settle()
         if self._mark(name) and not self.dry_run:
             with self._failures(), contextlib.suppress(FileNotFoundError):
+                if set(self._saved) - set(self._published):
+                    # With its note left behind, a file that is asked for
+                    # again would seem to have been removed by others.
+                    self._save()
                 os.unlink(self._file(name))
                 self._dirty = True
 
@@ -544,10 +548,14 @@ class Folder:
         with self._failures():
             self._sync()
             if self._published != self._saved:
-                text = json.dumps(self._published, indent=0, sort_keys=True)
-                os.replace(self._write(text.encode()), self._record)
-                self._dirty = True
-                self._sync()
+                self._save()
+
+    def _save(self):
+        "Keep the notes on what is published."
+        text = json.dumps(self._published, indent=0, sort_keys=True)
+        os.replace(self._write(text.encode()), self._record)
+        self._dirty = True
+        self._sync()
         self._saved = dict(self._published)
 
     def older(self):
@@ -889,21 +897,21 @@ class Publisher:
         self._names, self._owners = {}, {}
         if not full:
             return
+        ids = {entry.id for entry in entries}
+        self.target.keep_only(ids)
         wanted = {entry.name(self.database) for entry in entries}
         for name in sorted(set(there) - wanted):
             self._remove(name, report)
-        ids = {entry.id for entry in entries}
-        self.target.keep_only(ids)
         self._told = {
             id_: told for id_, told in self._told.items() if id_ in ids}
 
     def _withdraw(self, removed, report):
         ids = [item['id'] for item in removed
             if isinstance(item, dict) and type(item.get('id')) is int]
+        self.target.forget(ids)
         for id_ in ids:
             self._told.pop(id_, None)
             self._release(id_, report)
-        self.target.forget(ids)
 
     def _publish(self, entry, regenerate, report):
         name = entry.name(self.database)
@@ -960,8 +968,8 @@ class Publisher:
         if self._told.get(entry.id) != reason:
             self.messages.error(f"{entry.label}: {reason}")
         self._told[entry.id] = reason
-        self._release(entry.id, report)
         self.target.forget([entry.id])
+        self._release(entry.id, report)
         if name not in self._owners:
             self._remove(name, report)
 
