@@ -159,6 +159,8 @@ class StatisticsRequests(_Statistic):
     month = fields.Char("Month")
     modality = fields.Char("Modality")
     number = fields.Integer("Requests",
+        # The graph has a line for each modality, so it needs that.
+        depends=['modality'],
         help="Requests that were sent, without those that were canceled.")
     done = fields.Integer("Done")
     urgent = fields.Integer("Urgent")
@@ -196,7 +198,7 @@ class StatisticsRequests(_Statistic):
 
         A graph of the desktop client needs each modality in each month.
         """
-        codes = cls._modalities_of_period() or ['']
+        codes = cls._modalities_of_period() or cls._modalities()
         return [
             (number * len(codes) + rank, f'{day:%Y-%m}', start, end, code)
             for number, (day, start, end) in enumerate(months(), 1)
@@ -225,7 +227,7 @@ class StatisticsRequests(_Statistic):
 
     @classmethod
     def fields_view_get(cls, view_id=None, view_type='form', level=None):
-        """Return the view; the graph has a bar for each modality."""
+        """Return the view; the graph has a line for each modality."""
         view = super().fields_view_get(
             view_id=view_id, view_type=view_type, level=level)
         if view['type'] == 'graph':

@@ -86,7 +86,7 @@ def open_view(view):
         mode=[view['type']], limit=20)
     window = show(screen.widget)
     if view['ids'] is None:
-        screen.new(default=view['default'])
+        screen.new(default=False)
     elif view['type'] == 'form':
         screen.load(view['ids'][:1])
     else:

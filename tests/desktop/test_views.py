@@ -60,16 +60,11 @@ def of_board(view):
 
 
 def of_model(view, config):
-    """Return the ids of records to show, none for what is only typed in, and
-    whether the client may ask for the defaults of that."""
+    """Return the ids of records to show, none for what is only typed in."""
     Class = Model.get(view.model, config)
-    if not hasattr(Class._proxy, 'search'):
-        return {'ids': None, 'default': False}
-    try:
-        ids = [record.id for record in Class.find([], limit=20)]
-    except Exception:
-        return {'ids': None, 'default': False}
-    return {'ids': ids, 'default': False}
+    if 'rec_name' not in Class._fields:
+        return {'ids': None}
+    return {'ids': [record.id for record in Class.find([], limit=20)]}
 
 
 def open_in_client(server, views, folder):

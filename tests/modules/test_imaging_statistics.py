@@ -132,9 +132,13 @@ def test_the_graph_has_a_bar_for_each_modality(hospital):
     make_exam("MR knee", type_='mri')
     Statistic = Pool().get(REQUESTS)
     view = Statistic.fields_view_get(view_type='graph')
+    assert 'modality' in view['fields']
     bars = etree.fromstring(view['arch']).xpath('/graph/y/field')
     assert [bar.get('string') for bar in bars] == ['CT', 'MR']
     assert len({bar.get('key') for bar in bars}) == 2
+    # The desktop client needs something to draw in each month.
+    assert {modality for modality, in rows(REQUESTS, 'modality')} == {
+        'CT', 'MR'}
     assert all(bar.get('name') == 'number' for bar in bars)
 
 
