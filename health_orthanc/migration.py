@@ -545,86 +545,146 @@ def _return_merge_ids():
         return
     study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
     result = pool.get('gnuhealth.imaging.test.result').__table__()
+    uids = _MergeIds(Request)
     query = study.join(
         result, condition=study.imaging_test == result.id)
     for request, uid in execute(query.select(
                 result.request, result.merge_id,
-                where=(result.request != Null) & _carries(
-                    study, result.merge_id),
+                where=(result.request != Null)
+                & ((study.study_instance_UID == result.merge_id)
+                    | (study.merge_id == result.merge_id)),
                 group_by=[result.request, result.merge_id],
                 order_by=result.request)):
-        _take_merge_id(Request, request, uid)
-    _link_early_studies(Request)
+        uids.take(request, uid)
+    _link_early_studies(Request, uids)
 
 
-def _carries(study, uid):
-    return (study.study_instance_UID == uid) | (study.merge_id == uid)
+class _MergeIds:
+    """The merge ids of all requests, read at once: their columns have no
+    index yet."""
+
+    def __init__(self, Request):
+        self._Request = Request
+        table = Request.__table__()
+        self._own = dict(execute(table.select(table.id, table.merge_id)))
+        self._holder = {uid: id_ for id_, uid in self._own.items()}
+        # Those that have images with their own.
+        self._settled = {
+            request for _, request, of_study in _carried(Request)
+            if request == of_study}
+
+    def of(self, id_):
+        return self._own[id_]
+
+    def take(self, id_, uid):
+        """Give a UID to a request, unless another one has it and images."""
+        own, holder = self._own.get(id_), self._holder.get(uid)
+        if own == uid:
+            self._settled.add(id_)
+        if own == uid or id_ not in self._own or holder in self._settled:
+            return
+        table = self._Request.__table__()
+        if holder:
+            _set(table, table.id == holder, merge_id=None)
+        _set(table, table.id == id_, merge_id=uid)
+        if holder:
+            _set(table, table.id == holder, merge_id=own)
+            self._own[holder], self._holder[own] = own, holder
+        self._own[id_], self._holder[uid] = uid, id_
+        self._settled.add(id_)
+        logger.warning(
+            "%s %s: it has the merge id again that it shared, there are "
+            "images with it", self._Request.__name__, id_)
 
 
-def _take_merge_id(Request, id_, uid):
-    """Give a UID to a request, unless another one has it and images."""
-    table = Request.__table__()
+def _carried(Request):
+    """Return the studies that carry the UID of a request.
+
+    :return: list of study, request, and the request that the study has
+    """
     study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-    (own,), = execute(table.select(table.merge_id, where=table.id == id_))
-    holder = execute(table.select(table.id, where=table.merge_id == uid))
-    if own == uid or holder and execute(study.select(study.id,
-                where=(study.request == holder[0][0])
-                & _carries(study, uid))):
-        return
-    for other, in holder:
-        _set(table, table.id == other, merge_id=None)
-    _set(table, table.id == id_, merge_id=uid)
-    for other, in holder:
-        _set(table, table.id == other, merge_id=own)
-    logger.warning(
-        "%s %s: it has the merge id again that it shared, there are images "
-        "with it", Request.__name__, id_)
+    table = Request.__table__()
+    found = {}
+    # Two joins, since no database does one with OR quickly.
+    for name in ['merge_id', 'study_instance_UID']:
+        found.update(((id_, request), of_study)
+            for id_, request, of_study in execute(study.join(table,
+                    condition=getattr(study, name) == table.merge_id).select(
+                    study.id, table.id, study.request,
+                    where=table.merge_id != Null)))
+    return sorted((*key, of_study or 0) for key, of_study in found.items())
 
 
-def _link_early_studies(Request):
-    """Note the request of studies that came before its result was made.
+def _link_early_studies(Request, uids):
+    """Note the request of studies that came before their result was made.
 
     One that several exams of an order may have brought is left to a person.
     """
-    pool = Pool()
-    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
-    series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
+    study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     table = Request.__table__()
-    rows = execute(study.join(table,
-            condition=(study.patient == table.patient)
-            & _carries(study, table.merge_id)).select(
-            study.id, table.id, table.request, table.merge_id,
-            where=(study.request == Null) & (study.imaging_test == Null)))
-    for study_id, id_, order, uid in rows:
-        modalities = {m for m, in execute(series.select(
-                    series.modality, where=series.study == study_id))}
-        request = _exam_of(Request, id_, order, modalities)
+    orders = {id_: row for id_, *row in execute(
+            table.select(table.id, table.patient, table.request))}
+    early = dict(execute(study.select(study.id, study.patient,
+                where=(study.request == Null)
+                & (study.imaging_test == Null) & (study.patient != Null))))
+    found = [
+        (study_id, id_) for study_id, id_, _ in _carried(Request)
+        if study_id in early and early[study_id] == orders[id_][0]]
+    if not found:
+        return
+    exams, modalities = _exams_of_orders(Request), _modalities_of_studies()
+    values = {}
+    for study_id, id_ in found:
+        order = orders[id_][1]
+        request = _exam_of(id_, exams.get(order, {}), modalities[study_id])
         if request is None:
             logger.warning(
                 "study %s may be of several requests of order %s, it is "
                 "linked to its patient only", study_id, order)
             continue
-        if request != id_:
-            _take_merge_id(Request, request, uid)
-        _set(study, study.id == study_id, request=request)
+        uids.take(request, uids.of(id_))
+        values[study_id] = ('request', request)
+    _set_grouped(study, values)
 
 
-def _exam_of(Request, id_, order, modalities):
+def _exam_of(id_, exams, modalities):
     """Return which request of an order images are of, None when it is not
-    plain."""
+    plain.
+
+    :param exams: modality of each request of the order, dict by id
+    """
+    if len(exams) < 2:
+        return id_
+    fitting = [i for i, code in exams.items() if code in modalities]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _exams_of_orders(Request):
+    "Return the modalities of requests, dict by order of dicts by id."
     pool = Pool()
     table = Request.__table__()
     exam = pool.get('gnuhealth.imaging.test').__table__()
     type_ = pool.get('gnuhealth.imaging.test.type').__table__()
-    same_order = (table.request == order) if order else (table.id == id_)
-    rows = dict(execute(table.join(
+    exams = defaultdict(dict)
+    for order, id_, code in execute(table.join(
                 exam, condition=table.requested_test == exam.id).join(
                 type_, condition=exam.test_type == type_.id).select(
-                table.id, type_.code, where=same_order)))
-    if len(rows) == 1:
-        return id_
-    fitting = [i for i, code in rows.items() if code in modalities]
-    return fitting[0] if len(fitting) == 1 else None
+                table.request, table.id, type_.code,
+                where=(table.request != Null) & (table.request != ''),
+                order_by=table.id)):
+        exams[order][id_] = code
+    return exams
+
+
+def _modalities_of_studies():
+    "Return the modalities of studies, dict by id of sets."
+    series = Pool().get('gnuhealth.imaging_orthanc.study_series').__table__()
+    modalities = defaultdict(set)
+    for study, modality in execute(series.select(
+                series.study, series.modality,
+                group_by=[series.study, series.modality])):
+        modalities[study].add(modality)
+    return modalities
 
 
 # Rows that are there several times
