@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import ohif
 import pytest
 import seed
 from modality import Modality
@@ -75,15 +76,24 @@ def web_client():
     return folder
 
 
+@pytest.fixture(scope='session')
+def viewer():
+    "The options of Orthanc that serve OHIF, made from npm at first."
+    folder = cache_folder() / 'ohif'
+    ohif.make_viewer(folder)
+    return ohif.serve(folder)
+
+
 @pytest.fixture(scope='module')
-def world(templates, copies, web_client, tmp_path_factory):
+def world(templates, copies, web_client, viewer, tmp_path_factory):
     "The hospital with its servers."
     templates.need_seeded()
     folder = tmp_path_factory.mktemp('world')
     database = copies.make('seeded', tmp_path_factory.mktemp('database'))
     orthanc = Orthanc(
         folder / 'orthanc', users={'gnuhealth': seed.PASSWORD},
-        modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS})
+        modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS},
+        extra=viewer)
     # LibreOffice keeps a profile in its home.
     server = Trytond(
         folder / 'trytond', **database.options, web_root=web_client,

@@ -9,6 +9,7 @@ import pytest
 import seed
 from playwright.sync_api import expect
 from pydicom.uid import generate_uid
+from sao import PATIENCE, SIZE
 from story import Story
 
 IMAGING = ["Health", "Medical Imaging"]
@@ -16,8 +17,8 @@ CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
 #: The share of pixels of a picture that are not black.
 BRIGHT = '''image => {
     const canvas = document.createElement('canvas');
-    canvas.width = image.naturalWidth;
-    canvas.height = image.naturalHeight;
+    canvas.width = image.naturalWidth || image.width;
+    canvas.height = image.naturalHeight || image.height;
     const context = canvas.getContext('2d');
     context.drawImage(image, 0, 0);
     const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
@@ -125,6 +126,29 @@ def test_it_synchronizes(person):
     it.shoot('studies')
     it.menu(*IMAGING, "Dashboard")
     it.shoot('dashboard')
+
+
+def test_the_radiologist_looks_at_the_images_in_ohif(
+        person, world, browser, shots):
+    radiologist = person('radiologist')
+    radiologist.menu(*IMAGING, "Orthanc", "Studies")
+    radiologist.open_row("CT head")
+    link = radiologist.place.locator('a[href*="/ohif/viewer"]:visible').first
+    address = link.get_attribute('href')
+    assert address.startswith(world.orthanc.url)
+    # Orthanc asks for its own password.
+    context = browser.new_context(viewport=SIZE, http_credentials={
+            'username': world.orthanc.user,
+            'password': world.orthanc.password})
+    page = context.new_page()
+    page.goto(address)
+    image = page.locator('canvas.cornerstone-canvas').first
+    expect(image).to_be_visible(timeout=2 * PATIENCE)
+    page.wait_for_function(
+        f'image => ({BRIGHT})(image) > 0.05', arg=image.element_handle(),
+        timeout=2 * PATIENCE)
+    page.screenshot(path=shots / 'radiologist-ohif.png')
+    context.close()
 
 
 def test_the_radiographer_reviews_the_doubtful_study(person):
