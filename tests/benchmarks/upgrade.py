@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,7 @@ os.environ['TRYTOND_DATABASE_URI'] = URI
 CACHE = ROOT / '.pytest_cache' / 'd'
 SCRIPT = (ROOT / 'his-utils' / 'scripts' / 'upgrade_utils' / '5.0'
     / 'migrate_orthanc_module.py')
+MARK = '?' if URI.startswith('sqlite') else '%s'
 STEP = re.compile(r'\[([\d-]+ [\d:,]+)\] (.*)')
 MODEL = re.compile(r'(?:\w+:register|index:create) (\S+)')
 TABLES = [
@@ -87,6 +89,7 @@ def measure_upgrade(released, options, folder):
     name = '5.0.4-' + 'x'.join(map(str, size))
     released.database_504(name, size, folder)
     copy = released.copy(name, folder)
+    add_requests(copy, released.made(name))
     before = count(copy)
     seconds, (_, log) = timed(lambda: upgrade(copy, verbosity='-vv'))
     after = count(copy)
@@ -100,6 +103,54 @@ def measure_upgrade(released, options, folder):
         f"{os.getloadavg()[0]:.0f} processes wanted {os.cpu_count()} "
         "processors")
     return copy
+
+
+def add_requests(copy, made):
+    """Give each plain study a request, and two of three a result; the three
+    requests of an order share one UID, as 5.0.4 made it."""
+    request, result, study = [
+        name.replace('.', '_') for name in [
+            'gnuhealth.imaging.test.request', 'gnuhealth.imaging.test.result',
+            'gnuhealth.imaging_orthanc.study']]
+    with closing(copy.connect()) as connection:
+        cursor = connection.cursor()
+        model = row_of(cursor, request, made['requests']['done'])
+        report = row_of(cursor, result, made['results']['read'])
+        cursor.execute(f'SELECT id, patient FROM "{study}" '
+            "WHERE \"study_instance_UID\" LIKE '1.2.9.%' "
+            "AND patient IS NOT NULL ORDER BY id")
+        for i, (id_, patient) in enumerate(cursor.fetchall()):
+            order = {'merge_id': f'1.2.8.{i // 3}', 'patient': patient}
+            new = insert(cursor, request, {
+                    **model, **order, 'request': f'B{i // 3}',
+                    'request_line': f'B{i}'})
+            filed = insert(cursor, result, {
+                    **report, **order, 'number': f'B{i}', 'request': new,
+                    'order': f'B{i // 3}'}) if i % 3 else None
+            change(cursor, study, id_, imaging_test=filed,
+                merge_id=order['merge_id'])
+        connection.commit()
+
+
+def row_of(cursor, table, id_):
+    cursor.execute(f'SELECT * FROM "{table}" WHERE id = {id_}')
+    row = dict(zip([c[0] for c in cursor.description], cursor.fetchone()))
+    del row['id']
+    return row
+
+
+def insert(cursor, table, row):
+    names = ', '.join(f'"{name}"' for name in row)
+    marks = ', '.join([MARK] * len(row))
+    cursor.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks}) '
+        'RETURNING id', list(row.values()))
+    return cursor.fetchone()[0]
+
+
+def change(cursor, table, id_, **values):
+    sets = ', '.join(f'"{name}" = {MARK}' for name in values)
+    cursor.execute(f'UPDATE "{table}" SET {sets} WHERE id = {id_}',
+        list(values.values()))
 
 
 def seconds_of_models(log):

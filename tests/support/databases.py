@@ -187,6 +187,8 @@ class Copies:
                     f'{self.uri.rstrip("/")}/{template}',
                     self.templates.path(name)],
                 check=True, capture_output=True)
+            # The planner misjudges what trytond asks of a restored one.
+            self._execute('ANALYZE', database=template)
             self._templates[name] = template
         return self._templates[name]
 
@@ -209,10 +211,10 @@ class Copies:
     def _create(self, name, template='template1'):
         self._execute('CREATE DATABASE {} TEMPLATE {}', name, template)
 
-    def _execute(self, statement, *names):
+    def _execute(self, statement, *names, database='postgres'):
         import psycopg2
         from psycopg2 import sql
-        connection = psycopg2.connect(f'{self.uri.rstrip("/")}/postgres')
+        connection = psycopg2.connect(f'{self.uri.rstrip("/")}/{database}')
         connection.autocommit = True
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(
