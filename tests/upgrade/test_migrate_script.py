@@ -43,7 +43,7 @@ def start(hospital):
     def run(*arguments, password=PASSWORD):
         return subprocess.Popen(
             [sys.executable, SCRIPT, '-p', str(hospital.port), '-d',
-                hospital.name, *map(str, arguments)],
+                hospital.name, '--timeout', '300', *map(str, arguments)],
             env={**os.environ, 'GNUHEALTH_PASSWORD': password}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return run

@@ -19,7 +19,7 @@ from connection import (  # noqa: E402
 
 MODEL = 'gnuhealth.orthanc.study'
 MODULE = 'health_orthanc'
-BLOCK = 500
+BLOCK = 200
 # What may become of a link, and whether a person should look at it.
 OUTCOMES = {
     'linked': ("linked, and marked NEED TO VERIFY!", False),
