@@ -2,14 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lists and pages of studies take as many queries for many rows as for few,
 in an archive of 2 000 studies and 150 000 images."""
-import datetime as dt
-
 import pytest
+from support.archive_rows import make_rows, store_studies
 from support.records import make_patient, make_user
 from support.synchronizing import Statements, new_server, transaction
 
 from trytond.modules.health_orthanc import lease, storage
-from trytond.modules.health_orthanc.rows import StudyRows
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -24,38 +22,6 @@ STUDIES, SHAPE = 2000, [25, 25, 25]
 LARGE = [20] * 60
 
 
-def make_rows(number, shape):
-    "Return the rows of a study with series of some sizes."
-    item = StudyRows(
-        {
-            'uuid': f'p{number // 2}', 'name': f'Family{number // 2}^Given',
-            'bd': dt.date(1970, 1, 1), 'sex': 'F', 'ident': f'I{number // 2}',
-            },
-        {
-            'orthanc_UID': f's{number}',
-            'study_instance_UID': f'2.999.{number}',
-            'patient_name': f'Family{number // 2}^Given',
-            'patient_id': f'I{number // 2}',
-            'study_date': (
-                dt.date(2020, 1, 1) + dt.timedelta(days=number)),
-            'description': f'Study {number}', 'modalities': 'CT',
-            'link_state': 'unlinked',
-            },
-        [({
-                'orthanc_UID': f'r{number}-{s}',
-                'series_UID': f'2.999.{number}.{s}',
-                'series_number': str(s), 'modality': 'CT',
-                'series_description': f'Series {s}',
-                }, [{
-                    'orthanc_UID': f'i{number}-{s}-{i}',
-                    'sop_instance_UID': f'2.999.{number}.{s}.{i}',
-                    'instance_number': i,
-                    } for i in range(size)])
-            for s, size in enumerate(shape)])
-    item.add_totals()
-    return item
-
-
 @pytest.fixture(scope='module')
 def archive(activated):
     "The id of a user who may see the archive."
@@ -65,11 +31,7 @@ def archive(activated):
             new_server(f'{NOWHERE}/{n}') for n in range(3)]
         Server.write(Server.browse(servers), {
                 'viewers': ['explorer', 'ohif', 'stone']})
-        for start in range(0, STUDIES, 50):
-            tree = storage.Tree(servers[start // 50 % 3], lease.now())
-            tree.store([
-                    make_rows(number, SHAPE)
-                    for number in range(start, start + 50)])
+        store_studies(servers, STUDIES, SHAPE)
         storage.Tree(servers[0], lease.now()).store(
             [make_rows(STUDIES, LARGE)])
         Study = Pool().get(STUDY)

@@ -113,8 +113,11 @@ def fill_studies(rows, server):
             'imaging_test', 'number_of_instances', 'link_state'],
         [[server, f's{n}', f'2.999.{n}', n + 1, n + 1, n % 7 + 1, 'linked']
             for n in done])
-    _insert('ir.attachment', ['name', 'type', 'resource', 'link'],
-        [[f'{n}.png', 'link', f'{RESULT},{n + 1}', 'http://example.com']
+    _insert('ir.attachment',
+        ['name', 'type', 'resource', 'link', 'create_uid',
+            'create_date'],
+        [[f'{n}.png', 'link', f'{RESULT},{n + 1}', 'http://example.com', 1,
+            dt.datetime(2026, 1, 1)]
             for n in range(rows)])
 
 

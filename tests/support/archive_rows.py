@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of studies as a synchronization stores them, for tests that need a
+large archive and no server."""
+import datetime as dt
+
+from trytond.modules.health_orthanc import lease, storage
+from trytond.modules.health_orthanc.rows import StudyRows
+
+
+def make_rows(number, shape):
+    """Return the rows of a study.
+
+    :param int number: of the study, two of them belong to one patient
+    :param shape: the number of images of each series
+    """
+    item = StudyRows(
+        {
+            'uuid': f'p{number // 2}', 'name': f'Family{number // 2}^Given',
+            'bd': dt.date(1970, 1, 1), 'sex': 'F', 'ident': f'I{number // 2}',
+            },
+        {
+            'orthanc_UID': f's{number}',
+            'study_instance_UID': f'2.999.{number}',
+            'patient_name': f'Family{number // 2}^Given',
+            'patient_id': f'I{number // 2}',
+            'study_date': (
+                dt.date(2020, 1, 1) + dt.timedelta(days=number)),
+            'description': f'Study {number}', 'modalities': 'CT',
+            'link_state': 'unlinked',
+            },
+        [({
+                'orthanc_UID': f'r{number}-{s}',
+                'series_UID': f'2.999.{number}.{s}',
+                'series_number': str(s), 'modality': 'CT',
+                'series_description': f'Series {s}',
+                }, [{
+                    'orthanc_UID': f'i{number}-{s}-{i}',
+                    'sop_instance_UID': f'2.999.{number}.{s}.{i}',
+                    'instance_number': i,
+                    } for i in range(size)])
+            for s, size in enumerate(shape)])
+    item.add_totals()
+    return item
+
+
+def store_studies(servers, number, shape):
+    """Store studies, fifty of each server in turn.
+
+    :param servers: list of ids
+    :param int number: how many studies there shall be
+    :param shape: the number of images of each series
+    """
+    for start in range(0, number, 50):
+        tree = storage.Tree(servers[start // 50 % len(servers)], lease.now())
+        tree.store([
+                make_rows(n, shape)
+                for n in range(start, min(start + 50, number))])
