@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -16,3 +18,12 @@ def test_pages_are_made_without_a_warning(tmp_path):
     assert result.returncode == 0, result.stderr
     for page in ['index', 'operation', 'nothing_arrives']:
         assert (tmp_path / 'pages' / f'{page}.html').is_file()
+
+
+@pytest.mark.parametrize('name', ['README.rst', 'CHANGELOG.rst'])
+def test_single_pages_are_well_formed(name, tmp_path):
+    result = subprocess.run(
+        [sys.executable, '-m', 'docutils', '--report=2', ROOT / name,
+            tmp_path / 'page.html'],
+        capture_output=True, text=True)
+    assert not result.stderr
