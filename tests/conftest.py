@@ -49,7 +49,17 @@ def pytest_collection_modifyitems(config, items):
     foreign = 'postgresql' if URI.startswith('sqlite') else 'sqlite'
     other = [item for item in items if item.get_closest_marker(foreign)]
     config.hook.pytest_deselected(items=other)
-    items[:] = [item for item in items if item not in other]
+    dropped = set(other)
+    items[:] = [item for item in items if item not in dropped]
+    # What waits for other programs begins first, so that it does not wait
+    # alone at the end when tests run in parallel.
+    items.sort(key=lambda item: _part(item) not in {'upgrade', 'live', ''})
+
+
+def _part(item):
+    "Return the folder of a test below tests, empty for those right there."
+    folder = item.path.parent.relative_to(ROOT / 'tests')
+    return folder.parts[0] if folder.parts else ''
 
 
 def pytest_collect_file(file_path, parent):
