@@ -9,7 +9,7 @@ from dateutil.relativedelta import relativedelta
 from sql import For, Literal
 
 from trytond.i18n import gettext
-from trytond.model import Workflow
+from trytond.model import Workflow, fields
 from trytond.model.exceptions import AccessError, SQLConstraintError
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids, timezone
@@ -226,6 +226,29 @@ def local_datetime(value, zone=None):
     except OverflowError:
         # Beyond the first or the last day of the calendar.
         return moment
+
+
+class AgedMixin:
+    """Mixin of what has a patient and the date of an exam: the age then."""
+    __slots__ = ()
+
+    computed_age = fields.Function(
+        fields.Char("Age", help="The age on the day of the exam."),
+        'get_computed_age')
+
+    @classmethod
+    def get_computed_age(cls, records, name):
+        zone = institution_timezone()
+        return {r.id: r._age(zone) for r in records}
+
+    @fields.depends('patient', 'date', '_parent_patient.dob')
+    def on_change_with_computed_age(self):
+        return self._age(institution_timezone())
+
+    def _age(self, zone):
+        if not self.patient or not self.date:
+            return ''
+        return age(self.patient.dob, local_datetime(self.date, zone))
 
 
 def age(birth, at):

@@ -14,8 +14,8 @@ from trytond.transaction import check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .common import (
-    CheckedWizard, GuardedWorkflow, age, check_unique, given_reason, hold,
-    institution_timezone, local_datetime, search_words, selected_records)
+    AgedMixin, CheckedWizard, GuardedWorkflow, check_unique, given_reason,
+    hold, search_words, selected_records)
 from .configuration import next_numbers
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
@@ -29,7 +29,7 @@ _CONTENT = {
     'doctor', 'comment', 'images', 'number', 'report_style'}
 
 
-class Result(GuardedWorkflow, ModelSQL, ModelView):
+class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
@@ -49,9 +49,6 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
             'required': True,
             'readonly': (Eval('state') == 'final') | (Eval('request', -1) > 0),
             })
-    computed_age = fields.Function(
-        fields.Char("Age", help="The age on the day of the exam."),
-        'get_computed_age')
     requested_test = fields.Many2One(
         'gnuhealth.imaging.test', "Exam", required=True,
         states={
@@ -174,20 +171,6 @@ class Result(GuardedWorkflow, ModelSQL, ModelView):
         self.request_date = request.date
         if not self.doctor:
             self.doctor = request.doctor
-
-    @classmethod
-    def get_computed_age(cls, results, name):
-        zone = institution_timezone()
-        return {r.id: r._age(zone) for r in results}
-
-    @fields.depends('patient', 'date', '_parent_patient.dob')
-    def on_change_with_computed_age(self):
-        return self._age(institution_timezone())
-
-    def _age(self, zone):
-        if not self.patient or not self.date:
-            return ''
-        return age(self.patient.dob, local_datetime(self.date, zone))
 
     def get_template(self, name):
         return None

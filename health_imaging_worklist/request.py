@@ -16,7 +16,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, Unique, fields
 from trytond.modules.health_imaging.common import (
-    age, check_rights, institution_timezone, local_datetime)
+    AgedMixin, check_rights, local_datetime)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC
@@ -58,7 +58,7 @@ def new_uid():
                 'health_imaging_worklist.msg_uid_root', root=root)) from None
 
 
-class Request(metaclass=PoolMeta):
+class Request(AgedMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
     merge_id = fields.Char("Merge ID", readonly=True,
@@ -77,9 +77,6 @@ class Request(metaclass=PoolMeta):
         fields.Text("Worklist Entry",
             states={'invisible': ~Bool(Eval('show_worklist_text'))}),
         'get_worklist_text')
-    computed_age = fields.Function(
-        fields.Char("Age", help="The age on the day of the exam."),
-        'get_computed_age')
 
     @classmethod
     def __setup__(cls):
@@ -149,20 +146,6 @@ class Request(metaclass=PoolMeta):
             'draft': 'todo', 'requested': 'todo', 'done': 'done',
             'canceled': 'canceled'}
         return {**super()._stamps(state), 'worklist_status': status[state]}
-
-    @classmethod
-    def get_computed_age(cls, requests, name):
-        zone = institution_timezone()
-        return {r.id: r._age(zone) for r in requests}
-
-    @fields.depends('patient', 'date', '_parent_patient.dob')
-    def on_change_with_computed_age(self):
-        return self._age(institution_timezone())
-
-    def _age(self, zone):
-        if not self.patient or not self.date:
-            return ''
-        return age(self.patient.dob, local_datetime(self.date, zone))
 
     def get_show_worklist_text(self, name):
         return False

@@ -864,13 +864,20 @@ def repeat(work, seconds, signals, messages):
         signals.wait(max(pause, seconds) if trouble else seconds)
 
 
-def run(work, options, messages, signals):
-    """Return the exit status of work(), which returns one itself.
+def run(parser, work, arguments=None):
+    """Run a script and return its exit status.
 
     Whatever goes wrong becomes one sentence on stderr.
+
+    :param parser: the ArgumentParser with the script's options
+    :param work: function of the parsed options, Messages and Signals that
+        returns an exit status
+    :param arguments: list of words, those of the command line when None
     """
+    options = parser.parse_args(arguments)
+    messages = Messages(options.verbosity)
     try:
-        return work()
+        return work(options, messages, Signals())
     except Failure as failure:
         messages.error(failure)
         return failure.status

@@ -7,9 +7,8 @@ again.  Run it with -h for a manual.
 import sys
 
 from connection import (
-    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, Failure, Messages,
-    Signals, Trytond, Unreachable, UsageFailure, make_parser, positive,
-    read_server, repeat, run)
+    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, Failure, Trytond,
+    Unreachable, UsageFailure, make_parser, positive, read_server, repeat, run)
 
 MODEL = 'gnuhealth.orthanc.config'
 RUNS = 'gnuhealth.orthanc.sync_run'
@@ -192,11 +191,7 @@ def work(options, messages, signals):
 
 def main(arguments=None):
     "Run the script; return its exit status."
-    options = make_options().parse_args(arguments)
-    messages = Messages(options.verbosity)
-    signals = Signals()
-    return run(
-        lambda: work(options, messages, signals), options, messages, signals)
+    return run(make_options(), work, arguments)
 
 
 if __name__ == '__main__':

@@ -28,9 +28,9 @@ from pathlib import Path
 import worklist_query
 from connection import (
     CONNECTION_HELP, DONE, EXIT_STATUSES, FOLDER, SOME_FAILED, Failure,
-    Messages, Orthanc, Rejected, Signals, Trytond, Unreachable, UsageFailure,
-    clean_url, make_parser, positive, read_password_file, read_server, repeat,
-    run, tls_context)
+    Orthanc, Rejected, Trytond, Unreachable, UsageFailure, clean_url,
+    make_parser, positive, read_password_file, read_server, repeat, run,
+    tls_context)
 from worklist_query import QueryFailed, QueryRefused
 
 MODEL = 'gnuhealth.imaging.test.request'
@@ -1581,11 +1581,7 @@ def publish(options, server, target, fetch, messages, signals):
 
 def main(arguments=None):
     "Run the script; return its exit status."
-    options = make_options().parse_args(arguments)
-    messages = Messages(options.verbosity)
-    signals = Signals()
-    return run(
-        lambda: work(options, messages, signals), options, messages, signals)
+    return run(make_options(), work, arguments)
 
 
 if __name__ == '__main__':

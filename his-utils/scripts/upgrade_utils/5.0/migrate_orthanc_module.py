@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'imaging'))
 
 from connection import (  # noqa: E402
     CONNECTION_HELP, DONE, EXIT_STATUSES, FOLDER, SOME_FAILED, Failure,
-    Messages, Signals, Trytond, Unreachable, make_parser, read_server, run)
+    Trytond, Unreachable, make_parser, read_server, run)
 
 MODEL = 'gnuhealth.orthanc.study'
 MODULE = 'health_orthanc'
@@ -211,11 +211,7 @@ def work(options, messages, signals):
 
 def main(arguments=None):
     "Run the script; return its exit status."
-    options = make_options().parse_args(arguments)
-    messages = Messages(options.verbosity)
-    signals = Signals()
-    return run(
-        lambda: work(options, messages, signals), options, messages, signals)
+    return run(make_options(), work, arguments)
 
 
 if __name__ == '__main__':
