@@ -49,10 +49,10 @@ def prepare(requests, studies):
         fill(requests)
         user = make_user('reader', 'health_imaging.group_health_imaging_admin',
             'health_orthanc.group_imaging_orthanc_admin')
-        servers = [new_server(f'{NOWHERE}/{n}') for n in range(3)]
+        servers = [new_server(f'{NOWHERE}/{n}') for n in range(4)]
         begin = time.perf_counter()
-        store_studies(servers, studies, SHAPE)
-        fill_studies(requests, servers[0])
+        store_studies(servers[:3], studies, SHAPE)
+        fill_studies(requests, servers[3])
         transaction.commit()
         print(f"{studies} studies, {studies * sum(SHAPE)} images in "
             f"{time.perf_counter() - begin:.0f} s")
