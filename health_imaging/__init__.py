@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    attachment, catalog, configuration, dashboard, ir, order, party, request,
-    result, result_report, statistics)
+    attachment, catalog, configuration, ir, order, party, request, result,
+    result_report, statistics)
 
 __all__ = ['register']
 
@@ -21,7 +21,6 @@ def register():
         party.Patient,
         request.Request,
         request.CancelRequestStart,
-        dashboard.Request,
         order.OrderStart,
         order.OrderTest,
         result.Result,

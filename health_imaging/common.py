@@ -100,6 +100,16 @@ def given_reason(start):
     return reason
 
 
+def execute(query):
+    """Run a query of python-sql in the current transaction.
+
+    :return: list of rows, empty for what is no select
+    """
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor.fetchall() if cursor.description else []
+
+
 def hold(records):
     """Keep others from changing records until the transaction ends.
 
@@ -109,14 +119,12 @@ def hold(records):
 
     :param records: records of one model
     """
-    transaction = Transaction()
     records = sorted(records)
-    if not records or not transaction.database.has_select_for():
+    if not records or not Transaction().database.has_select_for():
         return
     table = type(records[0]).__table__()
-    cursor = transaction.connection.cursor()
     for ids in grouped_slice([r.id for r in records]):
-        cursor.execute(*table.select(
+        execute(table.select(
                 Literal(1), where=reduce_ids(table.id, ids),
                 order_by=table.id, for_=For('UPDATE')))
 

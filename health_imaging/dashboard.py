@@ -5,7 +5,6 @@ the institution's time zone, sorted by modality."""
 import datetime as dt
 
 from trytond.model import fields
-from trytond.pool import PoolMeta
 from trytond.pyson import Eval, If
 from trytond.tools import timezone
 
@@ -38,8 +37,9 @@ def bounds_of_today():
     return utc(day, zone), utc(day + dt.timedelta(days=1), zone)
 
 
-class Request(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging.test.request'
+class DueMixin:
+    """Mixin of requests: when they are due, and their order by modality."""
+    __slots__ = ()
 
     due = fields.Function(fields.Selection([
                 (None, ""),

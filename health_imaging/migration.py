@@ -10,19 +10,13 @@ from sql.aggregate import Count
 from sql.conditionals import Case, Coalesce
 from sql.functions import Trim
 
-from trytond import backend
 from trytond.pool import Pool
-from trytond.transaction import Transaction
+
+from .common import execute
 
 _BLANK = ' \t\r\n'
 
 logger = logging.getLogger(__name__)
-
-
-def _execute(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall() if cursor.description else []
 
 
 def _repeated(Model, name, where=lambda table: Literal(True), first=None):
@@ -36,7 +30,7 @@ def _repeated(Model, name, where=lambda table: Literal(True), first=None):
     shared = other.select(column,
         where=where(other) & (column != Null), group_by=column,
         having=Count(Literal(1)) > 1)
-    rows = _execute(table.select(table.id, getattr(table, name),
+    rows = execute(table.select(table.id, getattr(table, name),
             where=where(table) & getattr(table, name).in_(shared),
             order_by=([first(table)] if first else []) + [table.id]))
     seen = set()
@@ -46,7 +40,7 @@ def _repeated(Model, name, where=lambda table: Literal(True), first=None):
 
 def _set(Model, id_, name, value):
     table = Model.__table__()
-    _execute(table.update(
+    execute(table.update(
             [getattr(table, name)], [value], where=table.id == id_))
 
 
@@ -60,7 +54,7 @@ def number_repeated(Model, name, where=lambda table: Literal(True)):
     if not repeated:
         return
     table = Model.__table__()
-    taken = {v for v, in _execute(table.select(getattr(table, name)))}
+    taken = {v for v, in execute(table.select(getattr(table, name)))}
     for id_, value in repeated:
         free = next(free
             for free in (f'{value}-{n}' for n in itertools.count(2))
@@ -83,7 +77,7 @@ def number_request_lines(Request):
     Something is always written: before that SQLite changes tables for good.
     """
     table = Request.__table__()
-    _execute(table.update(
+    execute(table.update(
             [table.request_line], [Null], where=table.request_line == ''))
     number_repeated(Request, 'request_line')
 
@@ -91,12 +85,9 @@ def number_request_lines(Request):
 def set_request_states(Request):
     """Give requests that have no state the one that their result tells."""
     Result = Pool().get('gnuhealth.imaging.test.result')
-    if not backend.TableHandler.table_exist(Result._table):
-        # A new database: it has no requests either.
-        return
     table, result = Request.__table__(), Result.__table__()
     reported = result.select(result.request, where=result.request != Null)
-    _execute(table.update(
+    execute(table.update(
             [table.state],
             [Case((table.id.in_(reported), 'done'), else_='draft')],
             where=(table.state == Null) | (table.state == '')))
@@ -129,6 +120,6 @@ def set_result_states(Result, Request):
     table, request = Result.__table__(), Request.__table__()
     done = request.select(request.id, where=request.state == 'done')
     final = table.request.in_(done) & _is_read(table)
-    _execute(table.update(
+    execute(table.update(
             [table.state, table.revision],
             [Case((final, 'final'), else_='draft'), 0]))

@@ -6,6 +6,8 @@ from sql.functions import CurrentTimestamp
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
+from .common import execute
+
 
 class Patient(metaclass=PoolMeta):
     __name__ = 'gnuhealth.patient'
@@ -21,14 +23,13 @@ class Patient(metaclass=PoolMeta):
         """
         pool = Pool()
         transaction = Transaction()
-        cursor = transaction.connection.cursor()
         for name in [
                 'gnuhealth.imaging.test.request',
                 'gnuhealth.imaging.test.result']:
             table = pool.get(name).__table__()
             # Signed results and sent requests are read-only for users, but
             # they belong to the person who stays.
-            cursor.execute(*table.update(
+            execute(table.update(
                     [table.patient, table.write_uid, table.write_date],
                     [destination.id, transaction.user, CurrentTimestamp()],
                     where=table.patient == source.id))

@@ -20,6 +20,7 @@ from .common import (
     CheckedWizard, GuardedWorkflow, check_rights, check_unique, differs,
     given_reason, search_words, selected_records)
 from .configuration import next_numbers
+from .dashboard import DueMixin
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
@@ -31,7 +32,7 @@ _CLINICAL = {
 _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
-class Request(GuardedWorkflow, ModelSQL, ModelView):
+class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 

@@ -4,7 +4,7 @@
 kept these records for themselves."""
 from sql import Table
 
-from trytond.transaction import Transaction
+from .common import execute
 
 # Names of models, and ids in the files of the module.
 SHIPPED = [
@@ -20,7 +20,6 @@ def free_shipped_records(module, names):
     :param names: their ids in its files, or the names of their models
     """
     table = Table('ir_model_data')
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.update([table.noupdate], [True],
+    execute(table.update([table.noupdate], [True],
             where=(table.module == module)
             & (table.fs_id.in_(names) | table.model.in_(names))))

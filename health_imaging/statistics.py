@@ -17,7 +17,7 @@ from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction, without_check_access
 
-from .common import institution_timezone
+from .common import execute, institution_timezone
 from .dashboard import today, utc
 
 #: How many months a statistic reaches back at most.
@@ -219,11 +219,10 @@ class StatisticsRequests(_Statistic):
         "Return the codes of the modalities that have requests, sorted."
         request = cls._requests()
         start, end = instants()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*request.select(request.modality,
+        rows = execute(request.select(request.modality,
                 where=(request.date >= start) & (request.date < end),
                 group_by=[request.modality]))
-        return sorted(code for code, in cursor)
+        return sorted(code for code, in rows)
 
     @classmethod
     def fields_view_get(cls, view_id=None, view_type='form', level=None):

@@ -10,7 +10,7 @@ from functools import cached_property
 from sql import Literal, Null
 
 from trytond.modules.health_imaging.common import (
-    institution, institution_timezone)
+    execute, institution, institution_timezone)
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
@@ -144,7 +144,7 @@ class Batch:
                 ('gnuhealth.healthprofessional', self._professionals)]:
             table = pool.get(model).__table__()
             for ids in grouped_slice(people):
-                names.update((id_, []) for id_, in _execute(table.select(
+                names.update((id_, []) for id_, in execute(table.select(
                             table.party,
                             where=reduce_ids(table.id, list(ids)))))
         for ids in grouped_slice(list(names)):
@@ -173,14 +173,14 @@ class Batch:
 
     def _of_patients(self, query):
         return [row for ids in grouped_slice(self._patients)
-            for row in _execute(query(list(ids)))]
+            for row in execute(query(list(ids)))]
 
 
 def _read_names(ids, names):
     "Add to a dictionary of lists the names of parties that are valid today."
     table = Pool().get('gnuhealth.person_name').__table__()
     today = dt.date.today()
-    for id_, use, begin, end, *parts in _execute(table.select(
+    for id_, use, begin, end, *parts in execute(table.select(
                 table.party, table.use, table.date_from, table.date_to,
                 table.family, table.given, table.prefix, table.suffix,
                 where=reduce_ids(table.party, ids), order_by=table.id)):
@@ -188,9 +188,3 @@ def _read_names(ids, names):
             family, given, prefix, suffix = (part or '' for part in parts)
             names[id_].append(_PersonName(use, attributes.Name(
                         family, given, prefix=prefix, suffix=suffix)))
-
-
-def _execute(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall()

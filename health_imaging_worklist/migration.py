@@ -15,8 +15,8 @@ from sql.conditionals import Case
 from sql.functions import CurrentTimestamp
 
 from trytond import backend
+from trytond.modules.health_imaging.common import execute
 from trytond.pool import Pool
-from trytond.transaction import Transaction
 
 from . import attributes
 
@@ -31,12 +31,6 @@ _DIRECTIVE = re.compile(
     re.MULTILINE)
 
 logger = logging.getLogger(__name__)
-
-
-def _execute(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall() if cursor.description else []
 
 
 # Requests
@@ -62,19 +56,19 @@ def set_statuses(Request, stamped):
     :param stamped: whether the requests know when they were done
     """
     table = Request.__table__()
-    _execute(table.update([table.worklist_status], [Null],
+    execute(table.update([table.worklist_status], [Null],
             where=table.worklist_status == ''))
     for state, status in [
             ('draft', 'todo'), ('requested', 'todo'), ('done', 'done'),
             ('canceled', 'canceled')]:
-        _execute(table.update([table.worklist_status], [status],
+        execute(table.update([table.worklist_status], [status],
                 where=(table.state == state)
                 & (table.worklist_status == Null)))
     # 5.0 left it to the arrival of the images.
     where = (table.state == 'done') & (table.worklist_status == 'todo')
     if stamped:
         where &= table.done_at == Null
-    _execute(table.update([table.worklist_status], ['done'], where=where))
+    execute(table.update([table.worklist_status], ['done'], where=where))
 
 
 def separate_merge_ids(Request, new_uid):
@@ -85,14 +79,14 @@ def separate_merge_ids(Request, new_uid):
     a former release filled the column with one value, is left to none.
     """
     table = Request.__table__()
-    for id_, in _execute(table.select(table.id,
+    for id_, in execute(table.select(table.id,
                 where=(table.merge_id == Null) | (table.merge_id == ''))):
         _set_merge_id(Request, id_, new_uid())
     shared = table.select(table.merge_id,
         where=table.merge_id != Null, group_by=table.merge_id,
         having=Count(table.id) > 1)
     groups = defaultdict(list)
-    for uid, *row in _execute(table.select(
+    for uid, *row in execute(table.select(
                 table.merge_id, table.id, table.patient, table.request,
                 table.state,
                 where=table.merge_id.in_(shared), order_by=table.id)):
@@ -123,7 +117,7 @@ def _some(ids):
 
 def _set_merge_id(Request, id_, uid):
     table = Request.__table__()
-    _execute(table.update(
+    execute(table.update(
             [table.merge_id], [uid], where=table.id == id_))
 
 
@@ -136,7 +130,7 @@ def set_template_types(Template, module):
         return
     table = Template.__table__()
     is_json = table.template.like('%"vr"%')
-    _execute(table.update(
+    execute(table.update(
             [table.template_type],
             [Case((is_json, 'json'), else_='dump2dcm')],
             where=(table.template_type == Null)
@@ -150,7 +144,7 @@ def repair_charsets(Template):
     then drops every letter that is not ASCII.
     """
     table = Template.__table__()
-    for id_, charset in _execute(table.select(table.id, table.charset,
+    for id_, charset in execute(table.select(table.id, table.charset,
                 where=(table.charset != Null) & (table.charset != ''))):
         if attributes.is_charset(charset):
             continue
@@ -160,7 +154,7 @@ def repair_charsets(Template):
                 "%s %s: %r is no character set of DICOM, choose one",
                 Template.__name__, id_, charset)
             continue
-        _execute(table.update(
+        execute(table.update(
                 [table.charset], [repaired], where=table.id == id_))
         logger.warning("%s %s: the character set %r is now %r",
             Template.__name__, id_, charset, repaired)
@@ -174,7 +168,7 @@ def carry_over_templates(Exam, module):
     Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
     former = Table(_TEMPLATES)
     carried = {
-        id_: _carry_over(Template, *row) for id_, *row in _execute(
+        id_: _carry_over(Template, *row) for id_, *row in execute(
             former.select(
                 former.id, former.name, former.template,
                 former.dump_file_encoding, former.comment,
@@ -183,7 +177,7 @@ def carry_over_templates(Exam, module):
     if table_h.column_exist('worklist_template'):
         table = Exam.__table__()
         for id_, template in carried.items():
-            _execute(table.update(
+            execute(table.update(
                     [table.imaging_worklist_template], [template],
                     where=(table.worklist_template == id_)
                     & (table.imaging_worklist_template == Null)))
@@ -196,15 +190,15 @@ def _carry_over(Template, name, text, encoding, comment):
     table = Template.__table__()
     text = new_syntax(text or '')
     same = (table.name == name) & (table.template == text)
-    if not _execute(table.select(table.id, where=same)):
+    if not execute(table.select(table.id, where=same)):
         values = {
             'name': name, 'template': text, 'comment': comment,
             'template_type': 'dump2dcm', 'charset': charset(text, encoding),
             'create_uid': 0, 'create_date': CurrentTimestamp()}
-        _execute(table.insert(
+        execute(table.insert(
                 [getattr(table, key) for key in values],
                 [list(values.values())]))
-    (id_,), *_ = _execute(table.select(
+    (id_,), *_ = execute(table.select(
             table.id, where=same, order_by=table.id))
     logger.warning("%s %s: it is the template %r of 4.4",
         Template.__name__, id_, name)

@@ -16,7 +16,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, Unique, fields
 from trytond.modules.health_imaging.common import (
-    AgedMixin, check_rights, local_datetime)
+    AgedMixin, check_rights, execute, local_datetime)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC
@@ -361,7 +361,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
         :param bool done: whether those that are done count as open
         """
         table = cls.__table__()
-        changed = dict(_execute(table.select(
+        changed = dict(execute(table.select(
                     table.id, table.request_line,
                     where=_modified(table) >= moment)))
         changed.update(cls._changed_around(moment, done))
@@ -404,7 +404,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
             is_open |= (
                 (table.state == 'done')
                 & (table.done_at >= dt.datetime.now() - KEPT_DONE))
-        return _execute(query.select(
+        return execute(query.select(
                 table.id, table.request_line, where=is_open & changed))
 
     def _worklist_entry(self):
@@ -444,7 +444,7 @@ def _parse_cursor(since, now):
 def _now():
     """Return the time of the database, which stamps what changes, naive as
     the stamps are."""
-    (now,), = _execute(Select([CurrentTimestamp()]))
+    (now,), = execute(Select([CurrentTimestamp()]))
     if isinstance(now, str):
         now = dt.datetime.fromisoformat(now)
     return now.replace(tzinfo=None)
@@ -460,9 +460,3 @@ def _modified_of(name, column, id_, moment):
     return Exists(table.select(Literal(1),
             where=(getattr(table, column) == id_)
             & (_modified(table) >= moment)))
-
-
-def _execute(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall() if cursor.description else []

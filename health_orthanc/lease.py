@@ -12,6 +12,7 @@ import uuid
 from sql import Null
 
 from trytond import backend
+from trytond.modules.health_imaging.common import execute
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -113,7 +114,7 @@ class Lease:
         :raises Busy: another run has it
         """
         table = self._table
-        rows = _execute(table.select(
+        rows = execute(table.select(
                 table.lease, table.lease_until, table.last_changed_index,
                 table.sync_time, table.compared, table.resume,
                 where=table.id == self.server))
@@ -155,12 +156,6 @@ class Lease:
                 list(values.values()),
                 where=(self._table.id == self.server) & where))
         return cursor.rowcount == 1
-
-
-def _execute(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall()
 
 
 def _is_alive(token):

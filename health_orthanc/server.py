@@ -14,7 +14,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
-from trytond.modules.health_imaging.common import check_rights
+from trytond.modules.health_imaging.common import check_rights, execute
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -198,13 +198,13 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         table = cls.__table__()
         with secret_errors():
             stored = password.seal(value)
-        _execute(table.update([table.password], [stored],
+        execute(table.update([table.password], [stored],
                 where=table.id.in_([s.id for s in servers])))
 
     @classmethod
     def _stored_passwords(cls, servers):
         table = cls.__table__()
-        return dict(_execute(table.select(table.id, table.password,
+        return dict(execute(table.select(table.id, table.password,
                     where=table.id.in_([s.id for s in servers]))))
 
     @classmethod
@@ -218,14 +218,14 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         :return: how many passwords there are
         """
         table = cls.__table__()
-        rows = _execute(table.select(table.id, table.password,
+        rows = execute(table.select(table.id, table.password,
                 where=table.password != Null))
         with secret_errors():
             sealed = [
                 (id_, password.seal(password.unseal(stored)))
                 for id_, stored in rows]
         for id_, stored in sealed:
-            _execute(table.update(
+            execute(table.update(
                     [table.password], [stored], where=table.id == id_))
         return len(sealed)
 
@@ -264,7 +264,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         table = Study.__table__()
         counts = {s.id: 0 for s in servers}
-        counts.update(_execute(table.select(
+        counts.update(execute(table.select(
                     table.orthanc_server, Count(table.id),
                     where=table.orthanc_server.in_(list(counts))
                     & (table.missing_since == Null),
@@ -570,12 +570,6 @@ def secret_errors():
     except password.SecretError as error:
         raise SecretKeyError(gettext(
                 f'health_orthanc.msg_secret_{error.reason}')) from None
-
-
-def _execute(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall() if cursor.description else []
 
 
 class SyncRun(ModelSQL, ModelView):

@@ -16,6 +16,7 @@ from sql.aggregate import Count, Sum
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
 
+from trytond.modules.health_imaging.common import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
@@ -40,20 +41,6 @@ class Upsert(NamedTuple):
     changed: list
     before: dict
     others: list
-
-
-def execute(query):
-    """Run a python-sql query.
-
-    :return: list of rows, empty for what is no select
-    """
-    return _run(*query)
-
-
-def _run(text, parameters):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(text, parameters)
-    return cursor.fetchall() if cursor.description else []
 
 
 def upsert(Model, scope, key, rows, complete=False):
@@ -124,10 +111,9 @@ def _insert(Model, names, rows):
     user = Transaction().user
     for start in range(0, len(rows), _ROWS):
         sub = rows[start:start + _ROWS]
-        _run(
-            _insert_text(
-                Model._table, names, len(sub), Flavor.get().paramstyle),
-            [value for row in sub for value in (*row, user)])
+        text = _insert_text(
+            Model._table, names, len(sub), Flavor.get().paramstyle)
+        execute((text, [value for row in sub for value in (*row, user)]))
 
 
 @functools.lru_cache(maxsize=32)
@@ -158,7 +144,7 @@ def _update(Model, names, rows):
             where=table.id == 0))
     user = Transaction().user
     for id_, values in rows:
-        _run(text, [*values, user, id_])
+        execute((text, [*values, user, id_]))
     _forget(Model, [id_ for id_, _ in rows])
 
 
