@@ -49,14 +49,18 @@ REASONS = {
     'evaluation': 'This cannot be calculated: {detail}.',
     'field': 'The field "{name}" of "{model}" is not open to templates.',
     'for': 'A loop is written as "for name in values".',
-    'forbidden_attribute': '"{name}" cannot be read from {kind}.',
+    'forbidden_attribute':
+        '"{name}" cannot be read here: this is {kind}.',
     'forbidden_construct': '"{name}" is not available in templates.',
     'forbidden_format':
         'Use "%" to format texts: "{name}" is not available.',
     'forbidden_function': 'There is no function "{name}".',
-    'forbidden_method': '"{name}" cannot be called on {kind}.',
+    'forbidden_method':
+        '"{name}" cannot be called here: this is {kind}.',
     'forbidden_name': '"{name}" begins with an underscore.',
-    'forbidden_value': '{kind} cannot be written: name one of its fields.',
+    'forbidden_value':
+        'This is {kind}, which cannot be written: name one of its fields.',
+    'format': 'This is not a valid format.',
     'limit_depth': 'An expression is nested too deeply.',
     'limit_expression': 'An expression is too long.',
     'limit_memory': 'The template makes too much text.',
@@ -67,12 +71,38 @@ REASONS = {
     'limit_source': 'The template is too long.',
     'limit_text': 'A text is too long.',
     'no_value': '"{name}" is read from something that has no value.',
+    'not_comparable': 'This is {kind}, which cannot be compared.',
+    'not_list': 'A list is needed here, this is {kind}.',
+    'not_number': 'A number is needed here, this is {kind}.',
+    'not_text': 'A text is needed here, this is {kind}.',
+    'operands':
+        '"{sign}" is not possible: on the left is {left}, on the right '
+        '{right}.',
     'syntax': '"{name}" is not a valid expression.',
     'variable': 'There is no variable "{name}".',
     'variable_hint': 'There is no variable "{name}"; "{hint}" is one.',
     'when': '"{name}" is only possible inside a "choose".',
     'with': 'Names are set as "with name = value; name = value".',
     }
+
+
+#: What values are, by what `kind` returns.
+KINDS = {
+    'boolean': 'a boolean',
+    'date': 'a date',
+    'datetime': 'a date and time',
+    'dictionary': 'a dictionary',
+    'list': 'a list',
+    'nothing': 'nothing',
+    'number': 'a number',
+    'other': 'something else',
+    'record': 'a record',
+    'text': 'a text',
+    'time': 'a time',
+    'timedelta': 'a span of time',
+    }
+#: The values of reasons that are among `KINDS`.
+OF_KINDS = frozenset({'kind', 'left', 'right'})
 
 
 class TemplateError(Exception):
@@ -90,7 +120,16 @@ class TemplateError(Exception):
 
     @property
     def reason(self):
-        return REASONS[self.code].format(**self.values)
+        return REASONS[self.code].format(**self.put(KINDS.get))
+
+    def put(self, words):
+        """Return the values with words in place of the keys of `KINDS`.
+
+        :param words: function that returns the words of a key
+        """
+        return {
+            name: words(value) if name in OF_KINDS else value
+            for name, value in self.values.items()}
 
     def __str__(self):
         if self.line is None:
@@ -267,16 +306,17 @@ def _number(value):
     return value
 
 
+_KINDS = {
+    str: 'text', bool: 'boolean', int: 'number', float: 'number',
+    Decimal: 'number', tuple: 'list', list: 'list', dict: 'dictionary',
+    type(None): 'nothing', dt.date: 'date', dt.datetime: 'datetime',
+    dt.time: 'time', dt.timedelta: 'timedelta', RecordView: 'record',
+    }
+
+
 def kind(value):
-    """Return what ``value`` is, in words, for messages."""
-    if type(value) is RecordView:
-        return "a record"
-    return {
-        str: "a text", bool: "a boolean", int: "a number",
-        float: "a number", Decimal: "a number", tuple: "a list",
-        list: "a list", dict: "a dictionary", type(None): "nothing",
-        dt.date: "a date", dt.datetime: "a date and time", dt.time: "a time",
-        }.get(type(value), "such a value")
+    """Return what ``value`` is, among `KINDS`."""
+    return _KINDS.get(type(value), 'other')
 
 
 @lru_cache(maxsize=1024)
@@ -388,7 +428,8 @@ def _are_numbers(left, right):
 
 
 def _unsupported(sign, left, right):
-    return TypeError(f'{kind(left)} {sign} {kind(right)}')
+    return EvaluationError(
+        'operands', left=kind(left), sign=sign, right=kind(right))
 
 
 _CONVERSION = re.compile(
@@ -400,7 +441,7 @@ def _format(state, text, values):
     text = _NAMED.sub('%(', text)
     found = list(_CONVERSION.finditer(text))
     if _CONVERSION.sub('', text).count('%'):
-        raise ValueError("this is not a valid format")
+        raise EvaluationError('format')
     if isinstance(values, dict):
         items = list(values.values())
     else:
@@ -453,7 +494,7 @@ def _comparable(value, depth=1):
         return value
     if depth and isinstance(value, (list, tuple, dict)):
         return tuple(_comparable(item, depth - 1) for item in value)
-    raise TypeError(f'{kind(value)} cannot be compared')
+    raise EvaluationError('not_comparable', kind=kind(value))
 
 
 def equal(left, right):
@@ -468,7 +509,7 @@ def _items(value):
         return value
     if value is None:
         return ()
-    raise TypeError(f'{kind(value)} is not a list')
+    raise EvaluationError('not_list', kind=kind(value))
 
 
 def _collect(state, items):
@@ -508,7 +549,7 @@ def _float(state, value=0):
 def _len(state, value):
     if isinstance(value, (str, list, tuple, dict)):
         return len(value)
-    raise TypeError(f'{kind(value)} has no length')
+    raise EvaluationError('not_list', kind=kind(value))
 
 
 def _range(state, *values):
@@ -535,19 +576,21 @@ def _extreme(function):
 def _sum(state, items, start=0):
     for item in [*_items(items), start]:
         if not isinstance(item, _NUMBERS):
-            raise TypeError(f'{kind(item)} is not a number')
+            raise EvaluationError('not_number', kind=kind(item))
     return _number(sum(_items(items), start))
 
 
 def _round(state, value, ndigits=None):
-    if not isinstance(value, _NUMBERS) or abs(ndigits or 0) > 30:
-        raise TypeError(f'{kind(value)} cannot be rounded')
+    if not isinstance(value, _NUMBERS):
+        raise EvaluationError('not_number', kind=kind(value))
+    if abs(ndigits or 0) > 30:
+        raise LimitError('limit_number')
     return round(value, ndigits)
 
 
 def _abs(state, value):
     if not isinstance(value, (*_NUMBERS, dt.timedelta)):
-        raise TypeError(f'{kind(value)} is not a number')
+        raise EvaluationError('not_number', kind=kind(value))
     return abs(value)
 
 
@@ -618,8 +661,9 @@ def _replace(state, text, old, new, count=-1):
 
 def _join(state, text, items):
     items = tuple(_items(items))
-    if not all(isinstance(item, str) for item in items):
-        raise TypeError("only texts can be joined")
+    for item in items:
+        if not isinstance(item, str):
+            raise EvaluationError('not_text', kind=kind(item))
     state.spend(sum(map(len, items)) + len(text) * len(items))
     return text.join(items)
 
@@ -630,7 +674,7 @@ _DIRECTIVE_OF_DATE = re.compile('%(?![-_0^#]?[A-Za-z%])')
 def _strftime(state, value, format_):
     format_ = _plain(format_)
     if len(format_) > _MAX_WIDTH or _DIRECTIVE_OF_DATE.search(format_):
-        raise ValueError("this is not a valid format of dates")
+        raise EvaluationError('format')
     return state.made(clean(value.strftime(format_), lines=True))
 
 
@@ -915,7 +959,7 @@ class _Builder:
         def evaluate(state):
             sequence = value(state)
             if not isinstance(sequence, (str, list, tuple)):
-                raise TypeError(f'{kind(sequence)} has no parts')
+                raise EvaluationError('not_list', kind=kind(sequence))
             part = sequence[slice(*(p and p(state) for p in parts))]
             state.spend(len(part))
             return part

@@ -186,9 +186,13 @@ def error_text(error, template):
     else:
         places = [_place(error.line, None, gettext(
                     f'health_imaging_worklist.msg_template_{error.code}',
-                    **error.values))]
+                    **error.put(_kind_text)))]
     return gettext('health_imaging_worklist.msg_template_wrong',
         template=template.rec_name, reason='\n'.join(places))
+
+
+def _kind_text(kind):
+    return gettext(f'health_imaging_worklist.msg_kind_{kind}')
 
 
 def _finding_text(finding):

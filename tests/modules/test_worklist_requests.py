@@ -3,6 +3,7 @@
 """Worklist templates and entries in the database: who may write templates,
 what is refused, what machines are told of requests, and when."""
 import datetime as dt
+import re
 from io import BytesIO
 
 import pytest
@@ -14,6 +15,8 @@ from support.records import (
 from trytond.config import config
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging_worklist import attributes
+from trytond.modules.health_imaging_worklist import dataset as dataset_module
+from trytond.modules.health_imaging_worklist import expressions
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
 from trytond.pool import Pool
@@ -93,6 +96,41 @@ def test_a_wrong_template_is_refused_with_its_line(hospital, text, told):
         make_template(template=text)
     for word in told:
         assert word in refused.value.message
+
+
+def test_what_is_wrong_is_said_in_one_language(hospital):
+    pool = Pool()
+    Message = pool.get('ir.message')
+    Language = pool.get('ir.lang')
+    language, = Language.search([('code', '=', 'de')])
+    language.translatable = True
+    language.save()
+    with Transaction().set_context(language='de'):
+        for name, text in [
+                ('msg_kind_text', "ein Text"),
+                ('msg_template_not_number', "Zahl erwartet: %(kind)s.")]:
+            message = Message(pool.get('ir.model.data').get_id(
+                    'health_imaging_worklist', name))
+            with Transaction().set_user(0):
+                Message.write([message], {'text': text})
+        with pytest.raises(WorklistTemplateError) as refused:
+            make_template(template=GOOD.replace(
+                    '$PatientID', '${abs(PatientID)}'))
+    assert "Zahl erwartet: ein Text." in refused.value.message
+
+
+def test_every_reason_and_kind_has_its_message(hospital):
+    Message = Pool().get('ir.message')
+    ModelData = Pool().get('ir.model.data')
+    said = {
+        **{f'template_{c}': t for c, t in expressions.REASONS.items()},
+        **{f'dataset_{c}': t for c, t in dataset_module.REASONS.items()},
+        **{f'kind_{k}': t for k, t in expressions.KINDS.items()}}
+    for name, text in said.items():
+        message = Message(ModelData.get_id(
+                'health_imaging_worklist', f'msg_{name}'))
+        assert re.sub(r'%\((\w+)\)s', r'{\1}', message.text).replace(
+            '%%', '%') == text
 
 
 def test_a_new_template_begins_with_the_general_one(hospital):
