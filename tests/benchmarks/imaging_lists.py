@@ -21,8 +21,9 @@ else:
     os.environ.setdefault('DB_NAME', ':memory:')
 
 from support.imaging_lists import (  # noqa: E402
-    REQUEST, RESULT, columns, fill, read_page)
+    REQUEST, RESULT, fill, read_page)
 from support.records import as_user, make_institution, make_user  # noqa: E402
+from support.statements import columns  # noqa: E402
 
 from trytond.pool import Pool  # noqa: E402
 from trytond.tests.test_tryton import (  # noqa: E402

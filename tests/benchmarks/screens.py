@@ -23,8 +23,9 @@ os.environ['TRYTOND_DATABASE_URI'] = os.environ.get(
 
 from sources import MODULES  # noqa: E402
 from support.archive_rows import store_studies  # noqa: E402
-from support.imaging_lists import counted, fill, fill_studies  # noqa: E402
+from support.imaging_lists import fill, fill_studies  # noqa: E402
 from support.records import make_institution, make_user  # noqa: E402
+from support.statements import counted  # noqa: E402
 from support.synchronizing import new_server  # noqa: E402
 
 from trytond import backend  # noqa: E402

@@ -18,8 +18,9 @@ import pytest
 import requests
 from services import Orthanc
 from support import archive
+from support.statements import counted
 from support.synchronizing import (
-    Statements, count_rows, new_server, synchronize, transaction)
+    count_rows, new_server, synchronize, transaction)
 
 from trytond.transaction import Transaction
 
@@ -190,7 +191,7 @@ def measure(orthanc, number, count, most):
     first, first_floor = min(firsts), min(floors)
     second, second_floor = best(
         lambda: synchronize(server, full=True), floor.second)
-    with Statements() as statements:
+    with counted() as statements:
         nothing = seconds(lambda: synchronize(server))
     print(
         f'\n{count} instances: first {first:.2f} s, '
@@ -228,7 +229,7 @@ def test_one_new_study(orthanc):
         server = new_server(orthanc)
         synchronize(server)
         archive.upload(orthanc, [archive.study(9000 + number)])
-        with Statements() as statements:
+        with counted() as statements:
             run = []
             took = seconds(lambda: run.append(synchronize(server)))
         assert run[0].instances_new == 75

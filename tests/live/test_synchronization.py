@@ -18,9 +18,10 @@ from support import archive
 from support.fault_server import (
     FaultServer, after, answer, change, hang, status)
 from support.records import make_patient
+from support.statements import counted
 from support.synchronizing import (
-    Statements, count_rows, new_server, orthanc_tree, stored_tree, studies,
-    synchronize, transaction)
+    count_rows, new_server, orthanc_tree, stored_tree, studies, synchronize,
+    transaction)
 
 from trytond import backend
 from trytond.modules.health_orthanc import lease, storage, synchronization
@@ -137,7 +138,7 @@ def test_first_and_second_run(filled):
 
 
 def test_nothing_new_is_cheap(server):
-    with Statements() as statements:
+    with counted() as statements:
         run = synchronize(server)
     assert (run.state, run.full, run.calls) == ('done', False, 3)
     assert counts(run)
@@ -161,7 +162,7 @@ def test_cost_does_not_depend_on_old_studies(make_orthanc):
         server = new_server(orthanc)
         synchronize(server)
         archive.upload(orthanc, [small(500)])
-        with Statements() as statements:
+        with counted() as statements:
             run = synchronize(server)
         assert counts(run, studies_new=1, series_new=2, instances_new=6)
         costs.append((run.calls, len(statements)))

@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 from support.imaging_lists import (
-    REQUEST, RESULT, columns, counted, fill, fill_studies, read_page)
+    REQUEST, RESULT, fill, fill_studies, read_page)
 from support.records import as_user, commit, make_hospital, user
+from support.statements import columns, counted
 from support.synchronizing import new_server
 
 from trytond.pool import Pool

@@ -11,6 +11,7 @@ from pydicom import dcmread
 from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user)
+from support.statements import counted
 
 from trytond.config import config
 from trytond.model.exceptions import AccessError
@@ -612,57 +613,9 @@ def test_the_number_of_queries_does_not_grow(request_):
                     'doctor': request_.doctor.id,
                     } for i in range(size)])
         Request.requested(requests)
-        connection = Transaction().connection
-        with counting(connection) as statements:
+        with counted() as statements:
             ids = [r.id for r in requests]
             Request.read(ids, ['worklist_text'])
         return len(statements)
     count(1)
     assert count(5) == count(40)
-
-
-class counting:
-    """Collect the statements that cursors of a connection execute."""
-
-    def __init__(self, connection):
-        self.transaction = Transaction()
-        self.connection = connection
-        self.statements = []
-
-    def __enter__(self):
-        self.transaction.connection = _Counting(
-            self.connection, self.statements)
-        return self.statements
-
-    def __exit__(self, *args):
-        self.transaction.connection = self.connection
-
-
-class _Counting:
-
-    def __init__(self, connection, statements):
-        self._connection = connection
-        self._statements = statements
-
-    def cursor(self):
-        return _Cursor(self._connection.cursor(), self._statements)
-
-    def __getattr__(self, name):
-        return getattr(self._connection, name)
-
-
-class _Cursor:
-
-    def __init__(self, cursor, statements):
-        self._cursor = cursor
-        self._statements = statements
-
-    def execute(self, statement, *args):
-        self._statements.append(statement)
-        return self._cursor.execute(statement, *args)
-
-    def __iter__(self):
-        return iter(self._cursor)
-
-    def __getattr__(self, name):
-        return getattr(self._cursor, name)

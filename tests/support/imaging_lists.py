@@ -3,10 +3,10 @@
 """Fills the lists of requests and results, reads them page by page as clients
 do, and counts the SQL queries that it takes."""
 import datetime as dt
-from contextlib import contextmanager
 
 from support.records import (
     make_exam, make_patient, make_professional, make_user)
+from support.statements import counted
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -16,58 +16,6 @@ REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 PATIENTS = 200
-
-
-class _Connection:
-    """A connection that counts what is executed."""
-
-    def __init__(self, connection, queries):
-        self._connection = connection
-        self._queries = queries
-
-    def cursor(self, *args, **kwargs):
-        return _Cursor(self._connection.cursor(*args, **kwargs),
-            self._queries)
-
-    def __getattr__(self, name):
-        return getattr(self._connection, name)
-
-
-class _Cursor:
-
-    def __init__(self, cursor, queries):
-        self._cursor = cursor
-        self._queries = queries
-
-    def execute(self, query, *args):
-        self._queries.append(query)
-        return self._cursor.execute(query, *args)
-
-    def __iter__(self):
-        return iter(self._cursor)
-
-    def __enter__(self):
-        self._cursor.__enter__()
-        return self
-
-    def __exit__(self, *args):
-        return self._cursor.__exit__(*args)
-
-    def __getattr__(self, name):
-        return getattr(self._cursor, name)
-
-
-@contextmanager
-def counted():
-    """Return the list of the queries that are executed meanwhile."""
-    transaction = Transaction()
-    queries = []
-    connection = transaction.connection
-    transaction.connection = _Connection(connection, queries)
-    try:
-        yield queries
-    finally:
-        transaction.connection = connection
 
 
 def fill(rows):
@@ -132,16 +80,6 @@ def _insert(model, names, rows):
     if 'id' in names:
         transaction.database.setnextid(
             transaction.connection, Model._table, len(rows) + 1)
-
-
-def columns(model, kind):
-    """Return what a client reads for a list or a form, of all modules."""
-    fields = Pool().get(model).fields_view_get(view_type=kind)['fields']
-    return [
-        *fields,
-        *(f'{name}.rec_name' for name, field in fields.items()
-            if field['type'] == 'many2one'),
-        'rec_name', '_timestamp', '_write', '_delete']
 
 
 def read_page(model, names, offset, rows, domain=()):

@@ -97,49 +97,6 @@ def count_rows(server):
         for name, path in zip(names, paths))
 
 
-class Statements:
-    """Counts the SQL statements of a transaction, used with ``with``.
-
-    :ivar texts: the statements
-    """
-
-    def __init__(self):
-        self.texts = []
-
-    def __len__(self):
-        return len(self.texts)
-
-    def __enter__(self):
-        transaction = Transaction()
-        self._connection = transaction.connection
-        transaction.connection = _Spy(self._connection, self.texts)
-        return self
-
-    def __exit__(self, *exception):
-        Transaction().connection = self._connection
-
-
-class _Spy:
-    "A connection, or a cursor, that notes what is executed."
-
-    def __init__(self, target, texts):
-        self._target = target
-        self._texts = texts
-
-    def __getattr__(self, name):
-        return getattr(self._target, name)
-
-    def __iter__(self):
-        return iter(self._target)
-
-    def cursor(self, *args):
-        return _Spy(self._target.cursor(*args), self._texts)
-
-    def execute(self, text, *args):
-        self._texts.append(text)
-        return self._target.execute(text, *args)
-
-
 def stored_tree(server):
     """Return the Orthanc ids that are stored and not marked as missing, of
     the instances by series by study."""
