@@ -5,8 +5,8 @@ import json
 from collections import defaultdict
 from dataclasses import replace
 
-from sql import Null
-from sql.functions import Lower
+from sql import Null, Window
+from sql.functions import Lower, RowNumber
 
 from trytond.config import config
 from trytond.i18n import gettext
@@ -246,10 +246,14 @@ def _patients(identifiers, births):
         found.update(storage.execute(query.select(patient.id,
                     where=Lower(party.ref).in_(sub)
                     | party.id.in_(others))))
-    for birth in births:
-        found.update(storage.execute(query.select(patient.id,
-                    where=party.dob == birth,
-                    limit=_MOST_BORN_ON_ONE_DAY)))
+    for sub in grouped_slice(list(births), 1000):
+        born = query.select(
+            patient.id.as_('id'),
+            RowNumber(window=Window(
+                    [party.dob], order_by=[patient.id])).as_('number'),
+            where=party.dob.in_(list(sub)))
+        found.update(storage.execute(born.select(born.id,
+                    where=born.number <= _MOST_BORN_ON_ONE_DAY)))
     Patient = pool.get('gnuhealth.patient')
     return set(Patient.browse([id_ for id_, in found]))
 

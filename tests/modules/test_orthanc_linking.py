@@ -8,6 +8,7 @@ import pytest
 from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user, on, run_wizard)
+from support.statements import counted
 
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError, ValidationError
@@ -241,6 +242,30 @@ def test_a_study_that_stays_unlinked_has_no_history(server):
     _, (study,) = link(study)
     assert study.link_state == 'unlinked'
     assert not study.link_log
+
+
+def test_many_birthdays_are_looked_up_at_once(server):
+    def count(number):
+        ids = [
+            make_study(server, patient_id=f'X{number}-{i}',
+                patient_birth_date=BORN + dt.timedelta(days=i)).id
+            for i in range(number)]
+        with counted() as statements:
+            linking.link_studies(ids)
+        return len([s for s in statements if '"party_party"' in s])
+    assert count(40) <= count(3)
+
+
+def test_a_birthday_of_thousands_hides_no_other(server, monkeypatch):
+    monkeypatch.setattr(linking, '_MOST_BORN_ON_ONE_DAY', 2)
+    next_day = BORN + dt.timedelta(days=1)
+    for i in range(4):
+        make_patient(f"Child{i}", "Unknown", dob=BORN)
+    alone = make_patient("Ana", "Betz", 'f', next_day)
+    study = make_study(server, patient_id='X1', patient_birth_date=next_day)
+    makeshift = make_study(server, patient_id='X2')
+    linking.link_studies([study.id, makeshift.id])
+    assert [c.patient for c in study.candidates] == [alone]
 
 
 def test_candidates_stand_beside_the_study(server, patient):
