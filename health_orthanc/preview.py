@@ -36,8 +36,9 @@ _MODELS = {
     'gnuhealth.imaging_orthanc.series_instances'}
 
 
-class Study(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study'
+class PreviewMixin:
+    """Mixin of what has pictures: the button that shows them."""
+    __slots__ = ()
 
     @classmethod
     def __setup__(cls):
@@ -46,8 +47,12 @@ class Study(metaclass=PoolMeta):
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_preview')
-    def preview(cls, studies):
-        pass
+    def preview(cls, records):
+        """Show the pictures, beginning with the first instance."""
+
+
+class Study(PreviewMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
 
     def first_instance(self):
         """Return the instance to show first, None when there is none."""
@@ -59,18 +64,8 @@ class Study(metaclass=PoolMeta):
                 return instance
 
 
-class StudySeries(metaclass=PoolMeta):
+class StudySeries(PreviewMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons.update({'preview': {}})
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.wizard_preview')
-    def preview(cls, series):
-        pass
 
     @classmethod
     def order_series_number(cls, tables):
@@ -98,7 +93,7 @@ class StudySeries(metaclass=PoolMeta):
         return all_[index] if 0 <= index < len(all_) else None
 
 
-class SeriesInstance(metaclass=PoolMeta):
+class SeriesInstance(PreviewMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.series_instances'
 
     image = fields.Function(fields.Binary("Image"), 'get_picture')
@@ -106,11 +101,6 @@ class SeriesInstance(metaclass=PoolMeta):
             states={'invisible': ~Eval('no_image')}),
         'get_picture')
     thumbnail = fields.Function(fields.Binary("Thumbnail"), 'get_thumbnail')
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons.update({'preview': {}})
 
     def first_instance(self):
         """Return itself, as what a preview begins with."""
@@ -199,11 +189,6 @@ class SeriesInstance(metaclass=PoolMeta):
             found = series.instances_in_order()
             index = 0 if step > 0 else len(found) - 1
         return found[index]
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.wizard_preview')
-    def preview(cls, instances):
-        pass
 
 
 class PreviewShow(ModelView):

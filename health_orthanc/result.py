@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What imaging results gain: the studies with their images."""
+from collections import defaultdict
+
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.common import (
     CheckedWizard, check_read, selected_records)
@@ -45,13 +47,14 @@ class Result(metaclass=PoolMeta):
         by_request = {r.request.id: r.id for r in results if r.request}
         if not by_request:
             return
-        studies = Study.search([
-                ('request', 'in', list(by_request)),
-                ('imaging_test', '=', None),
-                ])
-        for study in studies:
-            storage.set_values(Study, [study.id],
-                imaging_test=by_request[study.request.id])
+        waiting = defaultdict(list)
+        for study in Study.search([
+                    ('request', 'in', list(by_request)),
+                    ('imaging_test', '=', None),
+                    ]):
+            waiting[by_request[study.request.id]].append(study.id)
+        for result, ids in waiting.items():
+            storage.set_values(Study, ids, imaging_test=result)
 
     @classmethod
     def copy(cls, results, default=None):

@@ -251,23 +251,22 @@ def same_studies(ids):
 
     :param ids: ids of these others
     """
-    study, other, twins = _twins()
-    return {
-        id_ for sub in grouped_slice(list(ids), _ROWS)
-        for id_, in execute(twins.select(
-                other.id, where=reduce_ids(study.id, list(sub))
-                & (other.missing_since == Null)))}
+    return {other for _, other in _present_twins(ids)}
 
 
 def ambiguous_studies(ids):
     """Return those of some ids of studies whose Study Instance UID leads to
     another one of their server too."""
+    return {study for study, _ in _present_twins(ids)}
+
+
+def _present_twins(ids):
     study, other, twins = _twins()
-    return {
-        id_ for sub in grouped_slice(list(ids), _ROWS)
-        for id_, in execute(twins.select(
-                study.id, where=reduce_ids(study.id, list(sub))
-                & (other.missing_since == Null)))}
+    return [
+        pair for sub in grouped_slice(list(ids), _ROWS)
+        for pair in execute(twins.select(
+                study.id, other.id, where=reduce_ids(study.id, list(sub))
+                & (other.missing_since == Null)))]
 
 
 def former_links(ids):
