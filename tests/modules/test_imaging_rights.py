@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rights matrix of the documentation, each cell tried over RPC by a user
 who has that one group."""
-import csv
 import datetime as dt
-import itertools
 from pathlib import Path
 
 import pytest
+from support import rights
 from support.records import (
     PASSWORD, Rpc, RpcError, make_attachment, make_exam, make_institution,
     make_patient, make_professional, make_request, make_requested, make_result,
@@ -68,25 +67,13 @@ REPORT = 'patient.imaging_report_results'
 
 
 def matrix(title):
-    """Return the cells of a table of the documentation: row, group, text."""
-    text = DOC.read_text(encoding='utf-8')
-    lines = text.split(f'.. csv-table:: {title}\n')[1].splitlines()
-    body = itertools.takewhile(str.strip, lines[2:])
-    (_, *groups), *rows = csv.reader(
-        [lines[0].partition(':header:')[2], *map(str.strip, body)],
-        skipinitialspace=True)
-    assert groups == list(GROUPS)
-    return [
-        (row, group, cell)
-        for row, *cells in rows
-        for group, cell in zip(groups, cells)]
+    """Return the cells of a table of the documentation."""
+    return rights.matrix(DOC, title, GROUPS)
 
 
 def cells(title, rows):
     """Run a test for each cell of some rows of a table."""
-    return pytest.mark.parametrize('row, group, cell', [
-            pytest.param(*cell, id='-'.join(cell[:2]))
-            for cell in matrix(title) if cell[0] in rows])
+    return rights.for_each(c for c in matrix(title) if c.row in rows)
 
 
 @pytest.fixture(scope='module')

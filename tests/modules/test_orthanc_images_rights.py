@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rights matrix of the documentation, each cell tried over RPC by a user
 who has that one group."""
-import csv
 import datetime as dt
 import itertools
 from pathlib import Path
 
 import pytest
+from support import rights
 from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
 from support.records import (
@@ -83,24 +83,13 @@ _number = itertools.count(1)
 
 
 def matrix(title):
-    "Return the cells of a table of the documentation: row, group, text."
-    lines = DOC.read_text(encoding='utf-8').split(
-        f'.. csv-table:: {title}\n')[1].splitlines()
-    body = itertools.takewhile(str.strip, lines[2:])
-    (_, *groups), *rows = csv.reader(
-        [lines[0].partition(':header:')[2], *map(str.strip, body)],
-        skipinitialspace=True)
-    assert groups == list(GROUPS)
-    return [
-        (row, group, cell)
-        for row, *texts in rows
-        for group, cell in zip(groups, texts, strict=True)]
+    "Return the cells of a table of the documentation."
+    return rights.matrix(DOC, title, GROUPS)
 
 
 def cells(title):
-    return pytest.mark.parametrize('row, group, cell', [
-            pytest.param(*cell, id='-'.join(cell[:2]))
-            for cell in matrix(title)])
+    "Run a test for each cell of a table."
+    return rights.for_each(matrix(title))
 
 
 @pytest.fixture(scope='module')
