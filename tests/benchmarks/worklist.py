@@ -29,7 +29,9 @@ SCRIPTS = Path(__file__).parents[2] / 'his-utils/scripts/imaging'
 sys.path.insert(0, str(SCRIPTS))
 
 import connection  # noqa: E402
-import update_worklists_database as script  # noqa: E402
+import worklist_entries  # noqa: E402
+import worklist_folder  # noqa: E402
+import worklist_publisher  # noqa: E402
 import worklist_query  # noqa: E402
 
 SIZE = 1000
@@ -195,10 +197,10 @@ def test_script(hospital, tmp_path, monkeypatch):
     signals = connection.Signals()
     trytond = connection.Trytond(
         connection.Server(f'http://{HOST}:{server.port}', server.database,
-            'admin', seed.PASSWORD), signals, script.MODULE)
+            'admin', seed.PASSWORD), signals, worklist_entries.MODULE)
     trytond.connect()
     calls = Calls(monkeypatch)
-    folder = script.Folder(tmp_path, server.database)
+    folder = worklist_folder.Folder(tmp_path, server.database)
     folder.open()
     update = make_update(trytond, folder, server.database, signals)
 
@@ -232,12 +234,12 @@ def test_script(hospital, tmp_path, monkeypatch):
 
 def make_update(trytond, folder, database, signals):
     messages = connection.Messages(-1)
-    return script.Update(
+    return worklist_publisher.Update(
         lambda cursor: trytond.call(
             REQUEST, 'get_worklist_entries', cursor, {}),
-        script.Publisher(
-            folder, database, script.make_maker(False, signals), messages,
-            signals),
+        worklist_publisher.Publisher(
+            folder, database, worklist_entries.make_maker(False, signals),
+            messages, signals),
         messages)
 
 

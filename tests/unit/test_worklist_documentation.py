@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / 'his-utils' / 'scripts' / 'imaging'))
 
 import connection  # noqa: E402
 import update_worklists_database as script  # noqa: E402
+import worklist_check  # noqa: E402
 
 
 def rows(name, header):
@@ -48,7 +49,7 @@ def test_character_sets():
             'configuration.rst', 'SpecificCharacterSet')}
     assert list(told) == list(attributes.CHARSETS)
     for charset, verdict in told.items():
-        assert (verdict == 'damages it') == script.damages(charset)
+        assert (verdict == 'damages it') == worklist_check.damages(charset)
 
 
 def test_options_and_their_defaults():

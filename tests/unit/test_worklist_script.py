@@ -27,9 +27,16 @@ from unit.test_script_connection import (
 
 sys.path.insert(0, str(SCRIPTS))
 
-import update_worklists_database as script  # noqa: E402
+import worklist_entries  # noqa: E402
+import worklist_folder  # noqa: E402
 from connection import (  # noqa: E402
     Messages, Orthanc, Signals, Stopped, Unreachable)
+from worklist_entries import (  # noqa: E402
+    make_maker, prefix, safe, source_hash)
+from worklist_folder import (  # noqa: E402
+    LOCK, TEMPORARY, Folder, FolderFailure, Stamp)
+from worklist_publisher import Publisher, Update  # noqa: E402
+from worklist_rest import RestWorklist, contains  # noqa: E402
 
 NAMES = {
     'ISO_IR 100': 'M\xfcller^J\xf6rg',
@@ -131,11 +138,11 @@ class Desk:
         self.path = path
         self.messages = Told()
         self.signals = Signals()
-        self.folder = script.Folder(path, database, **options)
+        self.folder = Folder(path, database, **options)
         self.folder.open()
-        self.publisher = script.Publisher(
+        self.publisher = Publisher(
             self.folder, database,
-            script.make_maker(with_dump2dcm, self.signals), self.messages,
+            make_maker(with_dump2dcm, self.signals), self.messages,
             self.signals)
 
     def apply(self, *arguments, regenerate=False, **values):
@@ -195,10 +202,10 @@ def test_data_is_as_sent_and_marked(desk):
     data = (desk.path / desk.names[0]).read_bytes()
     assert data[128:] == entry['dicom'][128:]
     assert data.startswith(b'GNU Health worklist 1\n')
-    mark = script.Stamp('his').read(data)
+    mark = Stamp('his').read(data)
     assert (mark.id, mark.intact) == (7, True)
-    assert script.Stamp('other').read(data) is None
-    assert script.Stamp('his').read(data[:-1]).intact is False
+    assert Stamp('other').read(data) is None
+    assert Stamp('his').read(data[:-1]).intact is False
 
 
 def test_mode_and_group(desk):
@@ -207,7 +214,7 @@ def test_mode_and_group(desk):
         os.chown(desk.path, -1, 65534)
     desk.apply([make_entry(1)])
     for file in desk.path.iterdir():
-        if file.name != script.LOCK:
+        if file.name != LOCK:
             status = file.stat()
             assert stat.S_IMODE(status.st_mode) == 0o640
             assert status.st_gid == desk.path.stat().st_gid
@@ -232,9 +239,9 @@ def test_no_name_leaves_the_folder(path, number, database):
 
 def test_different_names_stay_different():
     names = ['a/b', 'a_b', 'a b', 'a:b', 'x' * 100, 'x' * 101, '']
-    assert len({script.safe(name, '-') for name in names}) == len(names)
-    assert script.safe('001-02-01', '-') == '001-02-01'
-    prefixes = [script.prefix(name) for name in ['a', 'a-b', 'a.b', 'a_b']]
+    assert len({safe(name, '-') for name in names}) == len(names)
+    assert safe('001-02-01', '-') == '001-02-01'
+    prefixes = [prefix(name) for name in ['a', 'a-b', 'a.b', 'a_b']]
     for one in prefixes:
         assert sum(other.startswith(one) for other in prefixes) == 1
 
@@ -244,7 +251,7 @@ def test_files_of_others_are_not_touched(desk):
         'other.wl': b'x',
         'gnuhealth-his-001-01-01.wl': make_dicom('2.25.5'),
         'gnuhealth-his-777.wl': b'',
-        'gnuhealth-other-1.wl': script.Stamp('other').put(
+        'gnuhealth-other-1.wl': Stamp('other').put(
             make_dicom('2.25.6'), 1, 'x' * 16),
         'lockfile': b'',
         'notes.tmp': b'mine',
@@ -531,7 +538,7 @@ def test_hanging_dump2dcm(path, tmp_path, monkeypatch):
     (tmp_path / 'dump2dcm').write_text('#!/bin/sh\nexec sleep 60\n')
     (tmp_path / 'dump2dcm').chmod(0o700)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
-    monkeypatch.setattr(script, 'DUMP2DCM_SECONDS', 0.2)
+    monkeypatch.setattr(worklist_entries, 'DUMP2DCM_SECONDS', 0.2)
     desk = Desk(path, with_dump2dcm=True)
     assert desk.apply([make_dump()]) == {'failed': 1}
     assert "dump2dcm cannot be run" in desk.messages.errors[0]
@@ -566,14 +573,14 @@ def test_second_instance(desk):
 
 
 def test_left_over_files_are_removed(path):
-    begin, end = script.TEMPORARY
+    begin, end = TEMPORARY
     (path / f'{begin}abc{end}').write_bytes(b'half')
     desk = Desk(path)
-    assert [file.name for file in path.iterdir()] == [script.LOCK]
+    assert [file.name for file in path.iterdir()] == [LOCK]
     desk.close()
 
 
-class Full(script.Folder):
+class Full(Folder):
     "A folder on a disk that is full after some bytes."
     left = 0
 
@@ -592,7 +599,7 @@ def test_full_disk_and_recovery(desk, monkeypatch):
     desk.close()
     desk.folder = desk.publisher.target = full
     full.open()
-    with pytest.raises(script.FolderFailure, match="No space left"):
+    with pytest.raises(FolderFailure, match="No space left"):
         desk.apply(entries)
     assert 1 < len(desk.names) < 5
     for name in desk.names:
@@ -613,8 +620,8 @@ def test_disk_that_fails_at_the_end(desk, monkeypatch):
         if len(synced) > 100:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
     with monkeypatch.context() as patch:
-        patch.setattr(script, '_sync_file', fail)
-        with pytest.raises(script.FolderFailure, match="Input/output"):
+        patch.setattr(worklist_folder, '_sync_file', fail)
+        with pytest.raises(FolderFailure, match="Input/output"):
             desk.apply(entries)
     # What was not safe on the disk is neither there nor noted.
     there = len(desk.names)
@@ -672,17 +679,17 @@ def test_write_that_breaks_off(stand_in, path):
 def test_folder_that_is_replaced(desk):
     desk.apply([make_entry(1)])
     desk.path.rename(desk.path.with_name('gone'))
-    with pytest.raises(script.FolderFailure, match="No such file"):
+    with pytest.raises(FolderFailure, match="No such file"):
         desk.apply([make_entry(1)])
     desk.path.mkdir()
-    (desk.path / script.LOCK).mkdir()
+    (desk.path / LOCK).mkdir()
     for _ in range(2):
-        with pytest.raises(script.FolderFailure, match=script.LOCK):
+        with pytest.raises(FolderFailure, match=LOCK):
             desk.apply([make_entry(1)])
-    (desk.path / script.LOCK).rmdir()
+    (desk.path / LOCK).rmdir()
     assert desk.apply([make_entry(1)]) == {'new': 1}
-    other = script.Folder(desk.path, 'his')
-    with pytest.raises(script.FolderFailure, match="Another instance"):
+    other = Folder(desk.path, 'his')
+    with pytest.raises(FolderFailure, match="Another instance"):
         other.open()
 
 
@@ -691,7 +698,7 @@ def test_signal_stops_between_entries(desk):
 
     def make(entry):
         desk.signals.number = signal.SIGTERM
-        return lambda: entry.dicom, script.source_hash(entry, False)
+        return lambda: entry.dicom, source_hash(entry, False)
     desk.publisher.make = make
     with pytest.raises(Stopped):
         desk.apply(entries)
@@ -743,7 +750,7 @@ def test_update_asks_for_changes_and_sometimes_for_all(desk):
         if isinstance(value, Exception):
             raise value
         return value
-    update = script.Update(
+    update = Update(
         fetch, desk.publisher, desk.messages, full_every=300, clock=clock)
     answers[:] = [
         answer([make_entry(1)], cursor='a'),
@@ -776,13 +783,13 @@ def test_nothing_is_lost_when_publishing_fails(desk, monkeypatch):
     def fetch(cursor):
         asked.append(cursor)
         return answer([make_entry(1)], full=cursor is None)
-    update = script.Update(fetch, desk.publisher, desk.messages)
+    update = Update(fetch, desk.publisher, desk.messages)
     update()
 
     def fail():
-        raise script.FolderFailure("Full.", True)
+        raise FolderFailure("Full.", True)
     monkeypatch.setattr(desk.folder, 'flush', fail)
-    with pytest.raises(script.FolderFailure):
+    with pytest.raises(FolderFailure):
         update()
     monkeypatch.undo()
     update()
@@ -1057,10 +1064,10 @@ def rest():
 def rest_desk(rest, database='his', **options):
     "Return a publisher for the fake."
     signals, messages = Signals(), Told()
-    target = script.RestWorklist(
+    target = RestWorklist(
         Orthanc(rest.url, signals), database, **options)
-    return script.Publisher(target, database,
-        script.make_maker(False, signals), messages, signals)
+    return Publisher(target, database,
+        make_maker(False, signals), messages, signals)
 
 
 def rest_apply(publisher, *arguments, regenerate=False, **values):
@@ -1177,4 +1184,4 @@ def test_rest_server_is_down(rest, stand_in, path):
         ({'a': None}, {'a': ''}, False),
         ])
 def test_contains(there, tags, same):
-    assert script.contains(there, tags) is same
+    assert contains(there, tags) is same

@@ -1,0 +1,242 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What GNU Health tells of requests, and the DICOM files that are made of
+it."""
+import hashlib
+import io
+import re
+import subprocess
+import tempfile
+import warnings
+from collections import namedtuple
+from pathlib import Path
+
+from connection import Unreachable
+
+MODULE = 'health_imaging_worklist'
+PREFIX = 'gnuhealth-'
+DUMP2DCM_SECONDS = 20
+#: The bytes before the mark of a DICOM file, PS3.10 section 7.1.
+PREAMBLE = 128
+
+
+class EntryFailure(Exception):
+    "One entry cannot be published; the others can."
+
+
+def read_answer(answer):
+    "Return the answer of get_worklist_entries; raise Unreachable."
+    try:
+        answer = {
+            'cursor': answer['cursor'],
+            'full': bool(answer['full']),
+            'entries': list(answer['entries']),
+            'removed': list(answer.get('removed') or []),
+            }
+    except (TypeError, KeyError, AttributeError):
+        raise Unreachable("The answer of GNU Health cannot be understood: "
+            f"its module {MODULE} does not fit to this script.")
+    return answer
+
+
+def read_exams(answer):
+    "Return the answer of get_worklist_exams; raise Unreachable."
+    keys = ['exam', 'aetitle', 'modality', 'template', 'charset']
+    try:
+        return [
+            {key: str(exam.get(key) or '') for key in keys}
+            for exam in answer]
+    except (TypeError, AttributeError):
+        raise Unreachable("The answer of GNU Health cannot be understood: "
+            f"its module {MODULE} does not fit to this script.")
+
+
+class Entry(namedtuple('Entry', [
+                'id', 'number', 'digest', 'filename', 'study_instance_uid',
+                'aetitle', 'modality', 'charset', 'template_type', 'text',
+                'dicom', 'error'])):
+    """A request line as GNU Health sends it.
+
+    id is an int, dicom bytes (a DICOM file) or None, all others are str.
+    """
+
+    @classmethod
+    def read(cls, values):
+        "Return the Entry of a dictionary; raise EntryFailure."
+        try:
+            values = {name: values.get(name) for name in cls._fields}
+        except AttributeError:
+            values = {}
+        if type(values.get('id')) is not int or values['id'] < 1:
+            raise EntryFailure("GNU Health sent an entry without a request.")
+        dicom = values.pop('dicom')
+        dicom = getattr(dicom, 'data', dicom)
+        if not isinstance(dicom, (bytes, bytearray)):
+            dicom = b''
+        id_ = values.pop('id')
+        texts = {
+            name: str(value) if value else ''
+            for name, value in values.items()}
+        return cls(id=id_, dicom=bytes(dicom) or None, **texts)
+
+    @property
+    def label(self):
+        "How a person knows it, str."
+        return self.number or f"request {self.id}"
+
+    def name(self, database):
+        "Return the name of its entry, str of letters that a URL may hold."
+        stem = self.filename or self.number or f'id{self.id}'
+        return f'{prefix(database)}{safe(stem, "-")}'
+
+
+def prefix(database):
+    "Return how the names of a database's entries begin."
+    return f'{PREFIX}{safe(database)}-'
+
+
+def safe(text, also=''):
+    """Return text with letters, digits, dots and underscores only.
+
+    Different texts stay different: what is replaced or cut is followed by a
+    hash.
+
+    :param also: further characters that may stay
+    """
+    clean = re.sub(f'[^A-Za-z0-9._{re.escape(also)}]', '_', text)[:80]
+    return clean if clean == text else f'{clean}.{hash_of(text)[:8]}'
+
+
+def hash_of(data):
+    "Return the SHA-256 of a str or of bytes, hexadecimal."
+    if isinstance(data, str):
+        data = data.encode('utf-8', 'surrogatepass')
+    return hashlib.sha256(data).hexdigest()
+
+
+def dicom_file(entry, with_dump2dcm, signals):
+    """Return the DICOM file of an entry, bytes.
+
+    :raises EntryFailure: there is none
+    """
+    if with_dump2dcm and entry.template_type == 'dump2dcm':
+        return dump2dcm(entry, signals)
+    if not entry.dicom:
+        raise EntryFailure("there is no data set in what GNU Health sent.")
+    if entry.dicom[PREAMBLE:PREAMBLE + 4] != b'DICM':
+        raise EntryFailure("what GNU Health sent for it is no DICOM file.")
+    return entry.dicom
+
+
+def source_hash(entry, with_dump2dcm):
+    "Return a hash of what the file of an entry is made from, str."
+    if with_dump2dcm and entry.template_type == 'dump2dcm':
+        return hash_of(f'{entry.charset}\0{entry.text}')
+    return hash_of(entry.dicom or b'')
+
+
+def dump2dcm(entry, signals):
+    """Return the DICOM file that dcmtk makes of the text of an entry.
+
+    :raises EntryFailure: it makes none; it may say so without an exit status
+    """
+    dump = encode_dump(entry.text, entry.charset)
+    try:
+        with tempfile.TemporaryDirectory(prefix='gnuhealth-') as folder:
+            return _run_dump2dcm(dump, Path(folder), signals)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EntryFailure(f"dump2dcm cannot be run: {error}")
+
+
+def _run_dump2dcm(dump, folder, signals):
+    source, target = folder / 'dump', folder / 'dicom'
+    source.write_bytes(dump)
+    done = signals.apart(lambda: subprocess.run(
+            ['dump2dcm', '-g', '+l', '131072', source, target],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=DUMP2DCM_SECONDS))
+    if done.returncode or not target.is_file():
+        reason = done.stdout.decode('utf-8', 'replace')
+        reason = reason.replace(str(source), "its text")
+        raise EntryFailure(f"dump2dcm cannot read it: {reason}")
+    return target.read_bytes()
+
+
+def encode_dump(text, charset):
+    """Return the text of a dump in a DICOM character set, bytes.
+
+    :param charset: values of SpecificCharacterSet (0008,0005), str
+    :raises EntryFailure: a character is not in the set
+    """
+    from pydicom.charset import convert_encodings, encode_string
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            encodings = convert_encodings(charset.split('\\'))
+            # Escape sequences must not stand outside of the values.
+            return b''.join(
+                part.encode('ascii') if part.isascii()
+                else encode_string(part, encodings)
+                for part in re.split(r'([^\x00-\x7f]+)', text))
+    except (UserWarning, ValueError, LookupError):
+        raise EntryFailure(
+            f"its text does not fit into the character set \"{charset}\".")
+
+
+def verify(data, entry):
+    """Read a DICOM file completely and compare it with its entry.
+
+    :param data: the file, bytes
+    :return: the pydicom data set
+    :raises EntryFailure: it is damaged, or of another request
+    """
+    from pydicom import dcmread
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            dataset = dcmread(io.BytesIO(data))
+            whole = _is_whole(dataset)
+            texts = list(texts_of(dataset))
+    except Exception as error:
+        raise EntryFailure(
+            f"its file cannot be read back: {type(error).__name__}: {error}")
+    if not whole:
+        raise EntryFailure("its file is incomplete.")
+    uid = str(dataset.get('StudyInstanceUID', ''))
+    if not uid or uid != entry.study_instance_uid:
+        raise EntryFailure(
+            f"its file has the StudyInstanceUID \"{uid}\", the request has "
+            f"\"{entry.study_instance_uid}\".")
+    if not dataset.get('ScheduledProcedureStepSequence'):
+        raise EntryFailure("its file has no scheduled procedure step, no "
+            "modality would find it.")
+    if any('\ufffd' in text for text in texts):
+        raise EntryFailure("its text is not in the character set that its "
+            "file names.")
+    return dataset
+
+
+def _is_whole(dataset):
+    "Whether no value of a data set is shorter than its length says."
+    for tag in dataset.keys():
+        raw = dataset.get_item(tag)
+        if getattr(raw, 'is_raw', False) and raw.length != 0xffffffff:
+            if len(raw.value or b'') != raw.length:
+                return False
+    return True
+
+
+def texts_of(dataset):
+    "Yield the values of a data set and its items as text."
+    for element in dataset.iterall():
+        if element.VR not in {'SQ', 'OB', 'OW', 'UN'}:
+            yield str(element.value)
+
+
+def make_maker(with_dump2dcm, signals):
+    "Return the function that makes the files, for a publisher."
+    def make(entry):
+        return (
+            lambda: dicom_file(entry, with_dump2dcm, signals),
+            source_hash(entry, with_dump2dcm))
+    return make

@@ -1,0 +1,394 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The folder of worklist files that Orthanc's worklist plugin reads."""
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import stat
+import tempfile
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from connection import FOLDER, Failure
+from worklist_entries import (
+    PREAMBLE, EntryFailure, hash_of, prefix, safe, verify)
+
+LOCK = '.gnuhealth-worklist.lock'
+TEMPORARY = ('.gnuhealth-worklist-', '.tmp')
+LARGEST_FILE = 16 * 1024 * 1024
+# Files that wait for the disk together, and how many threads wait.
+PENDING_FILES = 64
+SYNC_THREADS = 16
+
+
+class FolderFailure(Failure):
+    "The worklist folder cannot be used."
+    status = FOLDER
+
+
+Mark = namedtuple('Mark', ['id', 'source', 'intact'])
+Mark.__doc__ = """What the first bytes of a file of this script tell.
+
+id of the request, int; source is the begin of its source_hash; intact is
+false when the rest of the file is damaged.
+"""
+
+
+class Stamp:
+    """Writes and reads the mark of files of a database.
+
+    It fills the preamble of the file, which PS3.10 section 7.1 leaves to
+    applications, so the DICOM data stays as it is.
+    """
+    magic = b'GNU Health worklist 1\n'
+
+    def __init__(self, database):
+        self._owner = hash_of(database)[:16]
+
+    def put(self, data, id_, source):
+        "Return a DICOM file with the mark."
+        rest = data[PREAMBLE:]
+        mark = self.magic + (
+            f'{self._owner} {id_}\n{source[:16]}\n{hash_of(rest)[:32]}\n'
+            ).encode()
+        return mark.ljust(PREAMBLE, b'\0') + rest
+
+    def read(self, data):
+        "Return the Mark of a file, None if it has none of this database."
+        head = data[:PREAMBLE].rstrip(b'\0')
+        if not head.startswith(self.magic):
+            return
+        try:
+            owner, id_, source, check = head.decode('ascii').split()[4:]
+            id_ = int(id_)
+        except ValueError:
+            return
+        if owner == self._owner:
+            return Mark(id_, source, check == hash_of(data[PREAMBLE:])[:32])
+
+
+class Folder:
+    """The folder that Orthanc's worklist plugin reads.
+
+    :param path: the folder
+    :param database: whose entries are published
+    :param dry_run: whether nothing is changed
+    """
+    where = "the folder"
+
+    def __init__(self, path, database, dry_run=False):
+        self.path = Path(path)
+        self.dry_run = dry_run
+        self._stamp = Stamp(database)
+        self._prefix = prefix(database)
+        self._record = self.path / f'.gnuhealth-worklist-{safe(database)}.json'
+        self._published = {}
+        self._saved = None
+        # Files that are written but not published yet: temporary path and
+        # note, by name.
+        self._pending = {}
+        self._lock = None
+        self._identity = None
+        self._dirty = False
+
+    def open(self):
+        """Make sure that the folder can be used, and by this process alone.
+
+        :raises FolderFailure: it cannot
+        """
+        try:
+            with self._failures():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+        self._load()
+
+    def _open(self):
+        status = os.stat(self.path)
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(
+                errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        os.listdir(self.path)
+        if not self.dry_run:
+            self._take()
+            self._sweep()
+            self._try()
+        self._identity = status.st_dev, status.st_ino
+
+    def close(self):
+        "Let others use the folder."
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = self._identity = None
+
+    def refresh(self):
+        """Return the entries that are there, Marks by name.
+
+        :raises FolderFailure: the folder cannot be used
+        """
+        with self._failures():
+            status = os.stat(self.path)
+            if (status.st_dev, status.st_ino) != self._identity:
+                self.close()
+                self.open()
+            names = [name[:-3] for name in os.listdir(self.path)
+                if name.startswith(self._prefix) and name.endswith('.wl')]
+        marks = {name: self._mark(name) for name in sorted(names)}
+        return {name: mark for name, mark in marks.items() if mark}
+
+    def look(self, name):
+        """Return the Mark of an entry, None if it is not there.
+
+        :raises EntryFailure: the file is not of this script
+        """
+        if name in self._pending:
+            self._settle()
+        mark, file = self._mark(name), self._file(name)
+        if mark is None and os.path.lexists(file):
+            reason = ("it was not made by this script, or changed later"
+                if os.access(file, os.R_OK) else "it cannot be read")
+            raise EntryFailure(
+                f"the file {name}.wl is in the way: {reason}.")
+        return mark
+
+    def vanished(self, name, entry, source):
+        "Whether an entry that is not there was published as it is now."
+        known = self._published.get(str(entry.id))
+        if not known or known[0] != name:
+            return False
+        _, digest, known_source = known
+        return known_source == source[:16] or bool(
+            entry.digest and digest == hash_of(entry.digest)[:16])
+
+    def put(self, name, entry, source, data):
+        """Publish a DICOM file, with the next ones or at `flush`; return
+        whether anything was changed.
+
+        :raises EntryFailure: it is not what it should be
+        :raises FolderFailure: it cannot be written
+        """
+        data = self._stamp.put(data, entry.id, source)
+        if self.dry_run:
+            verify(data, entry)
+            return True
+        with self._failures():
+            temporary = self._write(data, sync=False)
+            try:
+                verify(Path(temporary).read_bytes(), entry)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        self._pending[name] = temporary, None
+        return True
+
+    def _settle(self):
+        """Publish what is written, complete and on the disk; many files
+        together, as waiting for the disk takes most of the time."""
+        pending, self._pending = self._pending, {}
+        try:
+            with self._failures():
+                self._sync_files([path for path, _ in pending.values()])
+                for name in list(pending):
+                    temporary, note = pending[name]
+                    os.replace(temporary, self._file(name))
+                    self._dirty = True
+                    del pending[name]
+                    if note:
+                        self._published.update([note])
+        finally:
+            for temporary, _ in pending.values():
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+    @staticmethod
+    def _sync_files(paths):
+        if len(paths) < 2:
+            list(map(_sync_file, paths))
+            return
+        with ThreadPoolExecutor(SYNC_THREADS) as pool:
+            list(pool.map(_sync_file, paths))
+
+    def remember(self, name, entry, source):
+        "Note that an entry is published, or will be."
+        note = str(entry.id), [name, hash_of(entry.digest)[:16], source[:16]]
+        if name in self._pending:
+            self._pending[name] = self._pending[name][0], note
+            if len(self._pending) >= PENDING_FILES:
+                self._settle()
+        else:
+            self._published.update([note])
+
+    def forget(self, ids):
+        "Drop the notes on requests that are no longer published."
+        for id_ in ids:
+            self._published.pop(str(id_), None)
+
+    def keep_only(self, ids):
+        "Drop the notes on all other requests."
+        self.forget(set(self._published) - {str(id_) for id_ in ids})
+
+    def remove(self, name):
+        "Remove an entry, if it is there; raise FolderFailure."
+        if self._pending:
+            # What takes its place must be there before.
+            self._settle()
+        if self._mark(name) and not self.dry_run:
+            with self._failures(), contextlib.suppress(FileNotFoundError):
+                if set(self._saved) - set(self._published):
+                    # With its note left behind, a file that is asked for
+                    # again would seem to have been removed by others.
+                    self._save()
+                os.unlink(self._file(name))
+                self._dirty = True
+
+    def flush(self):
+        "Make what was done last; raise FolderFailure."
+        if self.dry_run:
+            return
+        self._settle()
+        with self._failures():
+            self._sync()
+            if self._published != self._saved:
+                self._save()
+
+    def _save(self):
+        "Keep the notes on what is published."
+        text = json.dumps(self._published, indent=0, sort_keys=True)
+        os.replace(self._write(text.encode()), self._record)
+        self._dirty = True
+        self._sync()
+        self._saved = dict(self._published)
+
+    def older(self):
+        "Return how many files seem to be of older versions of this script."
+        with self._failures():
+            return sum(bool(re.fullmatch('[0-9a-f]{32}[.]wl', name))
+                for name in os.listdir(self.path))
+
+    def _file(self, name):
+        return self.path / f'{name}.wl'
+
+    def _mark(self, name):
+        "Return the Mark of a file, None when it is not of this script."
+        try:
+            descriptor = os.open(
+                self._file(name),
+                os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, 'rb') as file:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return self._stamp.read(file.read(LARGEST_FILE))
+        except OSError:
+            return
+
+    def _write(self, data, sync=True):
+        "Write data to a temporary file that Orthanc ignores, return its path."
+        begin, end = TEMPORARY
+        descriptor, path = tempfile.mkstemp(end, begin, self.path)
+        try:
+            with open(descriptor, 'wb') as file:
+                file.write(data)
+                file.flush()
+                _set_group(descriptor, os.stat(self.path).st_gid)
+                os.fchmod(descriptor, 0o640)
+                if sync:
+                    os.fsync(descriptor)
+        except BaseException:
+            os.unlink(path)
+            raise
+        return path
+
+    def _sync(self):
+        if not self._dirty:
+            return
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._dirty = False
+
+    def _take(self):
+        "Lock the folder for this process."
+        descriptor = os.open(
+            self.path / LOCK,
+            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = os.read(descriptor, 20).decode('ascii', 'replace')
+            os.close(descriptor)
+            raise FolderFailure(
+                f"Another instance of this script (process {other.strip()}) "
+                f"already works on the folder \"{self.path}\".")
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f'{os.getpid()}\n'.encode(), 0)
+        self._lock = descriptor
+
+    def _sweep(self):
+        "Remove what an instance that was killed left half written."
+        begin, end = TEMPORARY
+        for name in os.listdir(self.path):
+            if name.startswith(begin) and name.endswith(end):
+                os.unlink(self.path / name)
+
+    def _try(self):
+        "Find out whether files can be written."
+        os.unlink(self._write(b'.'))
+
+    def _load(self):
+        try:
+            published = json.loads(self._record.read_bytes())
+            self._published = {
+                str(int(id_)): [name, digest, source]
+                for id_, (name, digest, source) in published.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._published = {}
+        self._saved = dict(self._published)
+
+    def _failures(self):
+        return _FolderFailures(self.path)
+
+
+class _FolderFailures:
+    "Turns errors of the operating system into a FolderFailure."
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            file = error.filename
+            if file and str(file).startswith(f'{self.path}{os.sep}'):
+                reason = f"{reason} ({os.path.basename(file)})"
+            raise FolderFailure(f"The folder \"{self.path}\" cannot be used: "
+                f"{reason}.", temporary=True) from error
+
+
+def _sync_file(path):
+    "Return when a file is on the disk."
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _set_group(descriptor, group):
+    "Give a file the group of its folder, so that Orthanc can read it."
+    if os.fstat(descriptor).st_gid != group:
+        try:
+            os.fchown(descriptor, -1, group)
+        except PermissionError:
+            pass

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worklist that newer Orthancs keep themselves, over their REST API."""
+import urllib.parse
+
+from connection import Rejected, Unreachable
+from worklist_entries import EntryFailure, prefix, verify
+from worklist_folder import Mark
+
+
+class RestWorklist:
+    """The worklist that Orthanc 1.12.10 or later keeps itself.
+
+    It has the methods of Folder, so that entries are published the same way.
+    See https://orthanc.uclouvain.be/book/plugins/worklists-plugin-new.html
+    """
+    where = "Orthanc"
+
+    def __init__(self, orthanc, database, dry_run=False):
+        self.orthanc = orthanc
+        self.dry_run = dry_run
+        self._prefix = prefix(database)
+        self._there = {}
+        self._sources = {}
+
+    def open(self):
+        "Nothing has to be prepared."
+
+    def close(self):
+        "Nothing is kept open."
+
+    def older(self):
+        "Nothing here is of older versions."
+        return 0
+
+    def refresh(self):
+        """Return the entries that are there, Marks by name.
+
+        :raises Unreachable, Refused: Orthanc does not tell
+        """
+        try:
+            answer = self.orthanc.request('GET', '/worklists?format=Short')
+            there = {item['ID']: item.get('Tags') for item in answer}
+        except Rejected as error:
+            if error.code not in {404, 405}:
+                raise Unreachable(error, temporary=True)
+            raise Unreachable(f"Orthanc at {self.orthanc.url} has no "
+                "worklists in its REST API: that needs the worklists plugin "
+                "of Orthanc 1.12.10 or later. Without --orthanc-url files "
+                "are written, which older ones read.")
+        except (TypeError, KeyError, AttributeError):
+            raise Unreachable(f"What Orthanc at {self.orthanc.url} tells of "
+                "its worklist cannot be understood.", temporary=True)
+        self._there = {name: tags for name, tags in there.items()
+            if str(name).startswith(self._prefix)}
+        return {name: self.look(name) for name in self._there}
+
+    def look(self, name):
+        "Return the Mark of an entry, None if it is not there."
+        if name in self._there:
+            return Mark(None, self._sources.get(name, '')[:16], True)
+
+    def vanished(self, name, entry, source):
+        "Whether images of an entry that is not there are in Orthanc."
+        found = entry.study_instance_uid and self._request(
+            'POST', '/tools/lookup', entry.study_instance_uid)
+        return isinstance(found, list) and any(
+            isinstance(item, dict) and item.get('Type') == 'Study'
+            for item in found)
+
+    def put(self, name, entry, source, data):
+        """Publish a DICOM file; return whether anything was changed.
+
+        :raises EntryFailure: it is not what it should be
+        """
+        tags = json_tags(verify(data, entry))
+        if contains(self._there.get(name), tags):
+            return False
+        if not self.dry_run:
+            self._request('PUT', self._path(name), {'Tags': tags})
+        self._there[name] = tags
+        return True
+
+    def remember(self, name, entry, source):
+        "Note what an entry was made from."
+        self._sources[name] = source
+
+    def forget(self, ids):
+        "Orthanc itself knows what was published."
+
+    keep_only = forget
+
+    def remove(self, name):
+        "Remove an entry, if it is there."
+        if name not in self._there:
+            return
+        if not self.dry_run:
+            try:
+                self._request('DELETE', self._path(name))
+            except EntryFailure as error:
+                if error.args[1] != 404:
+                    raise Unreachable(error.args[0], temporary=True)
+        self._there.pop(name)
+        self._sources.pop(name, None)
+
+    def flush(self):
+        "Orthanc keeps everything at once."
+
+    def _path(self, name):
+        return f'/worklists/{urllib.parse.quote(name, safe="")}'
+
+    def _request(self, *arguments):
+        try:
+            return self.orthanc.request(*arguments)
+        except Rejected as error:
+            raise EntryFailure(str(error), error.code)
+
+
+def json_tags(dataset):
+    """Return a data set as Orthanc's REST API takes it.
+
+    Names are ``gggg,eeee``, values str, items of sequences dictionaries.
+
+    :raises EntryFailure: a value is binary
+    """
+    tags = {}
+    for element in dataset:
+        name = f'{element.tag.group:04x},{element.tag.element:04x}'
+        if element.VR == 'SQ':
+            tags[name] = [json_tags(item) for item in element.value]
+        elif isinstance(element.value, bytes):
+            raise EntryFailure(f"its element ({name}) is binary, which "
+                "Orthanc's REST API does not take.")
+        else:
+            tags[name] = _value(element)
+    if '0008,0005' in tags:
+        # JSON is Unicode, whatever the file was.
+        tags['0008,0005'] = 'ISO_IR 192'
+    return tags
+
+
+def _value(element):
+    value = element.value
+    if value is None:
+        return ''
+    if element.VM > 1:
+        return '\\'.join(str(part) for part in value)
+    return str(value)
+
+
+def contains(there, tags):
+    "Whether all tags are among those that Orthanc tells."
+    if isinstance(tags, dict):
+        return isinstance(there, dict) and all(
+            contains(there.get(name), value) for name, value in tags.items())
+    if isinstance(tags, list):
+        return (isinstance(there, list) and len(there) == len(tags)
+            and all(map(contains, there, tags)))
+    return isinstance(there, str) and there.strip() == tags.strip()
