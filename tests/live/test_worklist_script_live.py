@@ -21,7 +21,8 @@ from services import free_port
 from unit.test_script_connection import (
     DATABASE, PASSWORD, SCRIPTS, WORKLISTS, StandIn, assert_one_sentence,
     environment, run, wait_for, worklist)
-from unit.test_worklist_script import NAMES, make_entry, script
+from unit.test_worklist_script import (
+    NAMES, TEMPORARY, Stamp, make_dump, make_entry)
 
 from trytond.modules.health_imaging_worklist import dataset
 
@@ -191,7 +192,6 @@ def test_demo_help():
 
 
 def test_dump2dcm_files_are_answered(stand_in, make_orthanc, ask):
-    from unit.test_worklist_script import make_dump
     orthanc = make_orthanc()
     name = NAMES['ISO_IR 144']
     stand_in.say(entries=worklist([make_dump('ISO_IR 144', name)]))
@@ -260,7 +260,7 @@ class Watcher(threading.Thread):
     def __init__(self, folder):
         super().__init__(daemon=True)
         self.folder = folder
-        self.stamp = script.Stamp(DATABASE)
+        self.stamp = Stamp(DATABASE)
         self.ended = threading.Event()
         self.wrong = []
         self.read = 0
@@ -325,7 +325,7 @@ def test_orthanc_ignores_what_is_beside_the_files(
     stand_in.say(entries=worklist([make_entry(1)]))
     publish(stand_in, orthanc.worklists)
     file, = orthanc.worklists.glob('*.wl')
-    begin, end = script.TEMPORARY
+    begin, end = TEMPORARY
     shutil.copy(file, orthanc.worklists / f'{begin}abc{end}')
     assert len(ask(orthanc.dicom_port)) == 1
 
