@@ -46,6 +46,7 @@ class ImagingReport(Report):
         context['logo'] = cls._logo(context['institution'])
         context['local'] = cls._local
         context['day'] = cls._day
+        context['right_to_left'] = cls._is_right_to_left()
         context['paragraphs'] = cls._paragraphs
         context['image_rows'] = cls._image_rows(context['record'])
         return context
@@ -91,13 +92,20 @@ class ImagingReport(Report):
         return cls.format_date(value) if value else ''
 
     @classmethod
+    def _is_right_to_left(cls):
+        """Return whether the language of the report runs from the right."""
+        return Pool().get('ir.lang').get().direction == 'rtl'
+
+    @classmethod
     def _paragraphs(cls, text):
         """Return the lines of a text, and whether they run from the right.
+        A line without letters runs as the language of the report does.
 
         :return: list of (bool, str)
         """
         lines = (text or '').strip('\r\n').splitlines()
-        return [(_is_right_to_left(line), _keep_blanks(line))
+        default = cls._is_right_to_left()
+        return [(_runs_from_right(line, default), _keep_blanks(line))
             for line in lines]
 
     @classmethod
@@ -184,10 +192,11 @@ def _keep_blanks(line):
     return re.sub(' (?= )|^ ', '\u00a0', line)
 
 
-def _is_right_to_left(line):
-    """Return whether the first letter of a line is of such a script."""
+def _runs_from_right(line, default):
+    """Return whether the first letter of a line is of such a script, the
+    default when it has no letter."""
     for letter in line:
         kind = unicodedata.bidirectional(letter)
         if kind in {'L', 'R', 'AL'}:
             return kind != 'L'
-    return False
+    return default

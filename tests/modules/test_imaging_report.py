@@ -12,6 +12,7 @@ from html import unescape
 
 import pytest
 from PIL import Image
+from support import catalogs
 from support.records import (
     as_user, commit, make_attachment, make_exam, make_final, make_hospital,
     make_institution, make_patient, make_picture, make_professional,
@@ -439,6 +440,53 @@ def test_arabic_runs_from_the_right(transaction):
         (True, "1. كسر"), (False, "5 mm"), (False, "A كسر"), (False, ""),
         (True, "עברית")]
     assert Report._paragraphs(None) == []
+
+
+def test_what_has_no_letters_runs_as_the_language(transaction):
+    catalogs.install('ar')
+    Report = Pool().get(NAME, type='report')
+    with Transaction().set_context(language='ar'):
+        assert Report._paragraphs("12.5 / 3\nA 1\nكسر") == [
+            (True, "12.5 / 3"), (False, "A 1"), (True, "كسر")]
+
+
+def test_a_language_from_the_right_turns_the_page(radiologist, printed):
+    """Labels stand on the right of their values, the first column and the
+    first picture on the right; a text in English runs from the left still."""
+    catalogs.install('ar')
+    result = make_result(request=make_requested(
+            patient=make_patient("Remedios", "Quiroga", ref='PU-77'),
+            request='ORD7'),
+        comment="Latin words.\nالرأس طبيعي.")
+    make_attachment(result, 'one.png')
+    make_attachment(result, 'two.png')
+    report = printed(result, language='ar')
+    left = {}
+    for word, _, x, _ in report.words:
+        # Arabic words are told as they stand, from the left.
+        left.setdefault(word[::-1] if 'ا' <= word[0] <= 'ي' else word, x)
+    assert left['المريض'] > left['Remedios'] > left['PUID'] > left['PU-77']
+    assert left['one.png'] > 297 > left['two.png']
+    assert left['Latin'] < 60 and left['الرأس'] > 480
+    assert left['صفحة'] < 150
+    assert "ORD7-01-01" in report.text
+
+
+def test_letters_of_all_scripts_are_as_large_and_as_bold(
+        radiologist, printed):
+    result = make_result(comment="x")
+    title = {}
+    for language in ['ar', 'zh_CN', 'en']:
+        if language != 'en':
+            catalogs.install(language)
+        report = printed(result, language=language)
+        assert 'Bold' in report._run('pdffonts')
+        sizes = re.findall(r'yMin="([\d.]+)"[^>]*yMax="([\d.]+)"',
+            report._run('pdftotext', '-bbox'))
+        title[language] = max(
+            float(bottom) - float(top) for top, bottom in sizes)
+    # The word across the page is by far the largest.
+    assert min(title.values()) > 40, title
 
 
 def test_control_characters_do_not_stop_it(radiologist, printed):

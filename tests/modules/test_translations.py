@@ -72,19 +72,6 @@ def test_one_word_for_one_thing(language):
         assert not {k: v for k, v in said.items() if len(v) > 2}
 
 
-def install(code):
-    "Load the catalogue of a language, as trytond does for active languages."
-    Language = Pool().get('ir.lang')
-    Translation = Pool().get('ir.translation')
-    if not Language.search([('code', '=', code)]):
-        Language.create([{
-                    'code': code, 'name': code,
-                    'direction': 'rtl' if code == 'ar' else 'ltr'}])
-    for module in MODULES:
-        Translation.translation_import(
-            code, module, str(catalogs.path(module, code)))
-
-
 def printed():
     "Return the text of a new result's report, before it becomes a PDF."
     Report = Pool().get('patient.imaging_report_results', type='report')
@@ -96,7 +83,7 @@ def printed():
 
 
 def test_a_language_is_seen(transaction, language):
-    install(language)
+    catalogs.install(language)
     said = {
         (e.msgctxt.partition(':')[0], e.msgid): e.msgstr
         for e in polib.pofile(catalogs.path('health_imaging', language))}

@@ -55,6 +55,22 @@ def collect():
     Collect.delete(session)
 
 
+def install(language):
+    "Load a language's catalogues, as trytond does for active languages."
+    from sources import MODULES
+
+    from trytond.pool import Pool
+    Language = Pool().get('ir.lang')
+    Translation = Pool().get('ir.translation')
+    if not Language.search([('code', '=', language)]):
+        Language.create([{
+                    'code': language, 'name': language,
+                    'direction': 'rtl' if language == 'ar' else 'ltr'}])
+    for module in MODULES:
+        Translation.translation_import(
+            language, module, str(path(module, language)))
+
+
 def placeholders(text):
     "Return what a translation must keep as it is, sorted."
     return sorted(PLACEHOLDER.findall(text))
