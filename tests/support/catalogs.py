@@ -8,8 +8,10 @@ untranslated, texts that are gone go, everything else stays::
 
     sh his-utils/test.sh -e catalogs
 """
+import csv
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import polib
@@ -20,6 +22,18 @@ LANGUAGES = ['ar', 'de', 'es', 'fr', 'it', 'pt_BR', 'zh_CN']
 # What trytond and relatorio put values in, and markup.
 PLACEHOLDER = re.compile(
     r'%\(\w+\)[sdr]|%[sd%]|\{\w*\}|\$\{\w+\}|</?\w+[^>]*>')
+
+# Plurals of Arabic that are other words, and the ending before a suffix.
+ARABIC_FORMS = {
+    'فحص': 'فحوص', 'أمر': 'أوامر', 'نتيجة': 'نتائج|نتيجت',
+    'تقرير': 'تقارير', 'تنقيح': 'منقحة|نسخت', 'دراسة': 'دراست|دراسات',
+    'سلسلة': 'سلاسل|سلسلت', 'صورة': 'صور', 'طريقة': 'طرق',
+    'جهاز': 'أجهزة', 'قالب': 'قوالب', 'خادم': 'خوادم', 'قائمة': 'قوائم',
+    'العمل': 'عمل', 'التصوير': 'تصوير', 'المريض': 'مريض',
+    'تعديل': 'عدل', 'إلغاء': 'ألغ', 'ربط': 'رتبط|ارتباط', 'توقيع': 'موقع',
+    }
+# What Chinese says in less where it is clear.
+CHINESE_FORMS = {'检查项目': '检查', '检查申请': '申请'}
 
 
 def path(module, language):
@@ -74,6 +88,47 @@ def install(language):
 def placeholders(text):
     "Return what a translation must keep as it is, sorted."
     return sorted(PLACEHOLDER.findall(text))
+
+
+def words():
+    """Return the words of the documentation: for each in English what each
+    language says.
+
+    :rtype: dict(str, dict(str, str))
+    """
+    page = Path(__file__).parents[2] / 'doc' / 'languages.rst'
+    table = page.read_text(encoding='utf-8').split('   :name: words\n')[1]
+    lines = table.split('\n\n')[1].splitlines()
+    return {
+        english: dict(zip(LANGUAGES, others))
+        for english, *others in csv.reader(
+            [line.strip() for line in lines], skipinitialspace=True)}
+
+
+def plain(text):
+    "Return a text without accents, vowel signs, isolates and capitals."
+    return ''.join(
+        letter for letter in unicodedata.normalize('NFD', text.casefold())
+        if unicodedata.category(letter) not in {'Mn', 'Cf'})
+
+
+def says(language, text, term):
+    "Return whether a text has a term, whatever its number and person."
+    if language == 'zh_CN':
+        return CHINESE_FORMS.get(term, term) in text
+    text = plain(text)
+    return all(
+        re.search(pattern, text)
+        for pattern in [_forms(language, word) for word in term.split()])
+
+
+def _forms(language, word):
+    "Return a pattern of the forms that a word has."
+    if language == 'ar':
+        forms = [word, *ARABIC_FORMS.get(word, '').split('|')]
+        return '|'.join(plain(form) for form in forms if form)
+    word = plain(word)
+    return word[:max(3, len(word) - (3 if len(word) > 6 else 1))]
 
 
 def update(module, language, current):
