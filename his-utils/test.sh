@@ -9,6 +9,7 @@
 #   sh his-utils/test.sh -e sqlite -- -k order  with arguments for pytest
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
+#   sh his-utils/test.sh -e pictures            the documents' pictures anew
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -18,7 +19,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 of_clients=
 for word in "$@"; do
     case ,$word, in
-    *,web,*) of_clients="$of_clients chromium fonts-noto-cjk" ;;
+    *,web,* | *,pictures,*) of_clients="$of_clients chromium fonts-noto-cjk" ;;
     *,desktop,*) of_clients="$of_clients xvfb xauth python3-gi \
 python3-gi-cairo gir1.2-gtk-3.0 gir1.2-goocanvas-2.0 gir1.2-evince-3.0 \
 librsvg2-common adwaita-icon-theme" ;;

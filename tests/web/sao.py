@@ -96,10 +96,26 @@ class Person:
         self.page.wait_for_function(_IDLE)
 
     def shoot(self, name):
-        "Keep a picture of the screen, and tell of errors that it shows."
+        """Keep a picture of the screen and one of what is in front, and tell
+        of errors that it shows."""
         self.settle()
-        self.page.screenshot(path=self.shots / f'{self.login}-{name}.png')
+        path = self.shots / f'{self.login}-{name}.png'
+        self.page.screenshot(path=path)
+        self.page.screenshot(
+            path=path.with_name(f'{path.stem}-front.png'), clip=self._front(),
+            style='.infobar { visibility: hidden; }')
         self.check()
+
+    def _front(self):
+        "Return where the dialog or the tab in front is on the screen."
+        dialog = self.place.locator('.modal-content')
+        front = dialog if dialog.count() else self.place
+        box = front.bounding_box()
+        return {
+            **box,
+            'width': min(box['width'], SIZE['width'] - box['x']),
+            'height': min(box['height'], SIZE['height'] - box['y']),
+            }
 
     def check(self):
         "Fail when the client showed an error."

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from pydicom.uid import generate_uid
 from sao import PATIENCE, SIZE
 from story import Story
+from support.pictures import PICTURES
 
 IMAGING = ["Health", "Medical Imaging"]
 CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
@@ -41,6 +42,9 @@ def test_the_imaging_administrator_adds_an_exam(person):
     admin.shoot('exam')
     admin.tool('switch_')
     expect(admin.row("CTCHEST", "CT chest")).to_be_visible()
+    admin.menu(*CONFIGURATION, "Worklist Templates")
+    admin.open_row("CT (dump)")
+    admin.shoot('template')
 
 
 def fill_server(person, world, password):
@@ -164,7 +168,7 @@ def test_the_radiographer_reviews_the_doubtful_study(person):
     expect(radiographer.field("Link")).to_have_value('"linked"')
 
 
-def test_the_radiologist_reports(person, world, tmp_path):
+def test_the_radiologist_reports(person, shots, tmp_path):
     radiologist = person('radiologist')
     radiologist.menu(*IMAGING, "Requests")
     radiologist.tab("Requested")
@@ -198,6 +202,8 @@ def test_the_radiologist_reports(person, world, tmp_path):
         radiologist.place.get_by_text("Imaging Report").click()
     path = tmp_path / 'report.pdf'
     download.value.save_as(path)
+    subprocess.run(['pdftoppm', '-png', '-singlefile', '-r', '96', path,
+            shots / 'radiologist-report'], check=True)
     text = subprocess.run(['pdftotext', '-layout', path, '-'], check=True,
         capture_output=True, text=True).stdout
     assert "No fracture seen." in text
@@ -237,3 +243,9 @@ def test_each_role_opens_its_menu(person, login, entries):
             someone.tool('switch_')
             expect(someone.place.locator('svg .c3-chart')).to_be_visible()
             someone.shoot(entry[-1].lower().replace(' ', '-'))
+
+
+def test_the_pictures_of_the_documentation_can_be_made(shots):
+    assert not [
+        shot for shot in PICTURES.values()
+        if not (shots / f'{shot}.png').is_file()]
