@@ -41,6 +41,8 @@ NAMES = {"Imaging Module", "Imaging Worklist Module", "Orthanc Module"}
 CORE = [Path(trytond.__file__).parent / folder for folder in [
         'ir', 'res', 'modules/company', 'modules/health', 'modules/party',
         'modules/product']]
+#: Options of programs of others.
+OTHERS = {'--all', '--no-deps', '--verbose-dicom', '--verbose-plugins'}
 STATES = {'state', 'link_state', 'worklist_status'}
 
 
@@ -339,6 +341,16 @@ def test_commands_have_the_options_that_they_are_given(pages):
     assert not wrong
 
 
+def test_options_in_sentences_exist(pages):
+    known = set().union(OTHERS, *parsers().values())
+    told = {
+        (name, *re.findall(r'^--[\w-]+', node.astext()))
+        for name, node in each(pages, docutils.nodes.literal)
+        if node.astext().startswith('--')}
+    assert len(told) > 20
+    assert not [one for one in told if one[1] not in known]
+
+
 def test_options_of_the_synchronization_are_told(pages):
     import sync_orthanc_server
     from connection import make_parser
@@ -380,6 +392,40 @@ def test_services_are_those_that_were_installed(unit, pages):
     assert named <= {
         'gnuhealth', 'gnuhealth-cron', 'gnuhealth-worker',
         'gnuhealth-worklist'}
+
+
+# Numbers
+
+def limits():
+    "Yield pages and sentences in them, made with the limits of the modules."
+    from trytond.modules.health_orthanc import (
+        container, gallery, lease, preview, server, synchronization)
+    usage = 'health_orthanc/doc/usage.rst'
+    mib = 2 ** 20
+    yield usage, (f"A server has {gallery.SECONDS} seconds and "
+        f"{gallery.MAX_BYTES // mib} MiB for what is shown")
+    yield usage, (f"of the first {preview.MAX_THUMBNAILS} of what the client "
+        "loads at once, and only as many as the server gives in "
+        f"{preview.THUMBNAIL_SECONDS} seconds")
+    yield usage, f"grows more than {container.MAX_RATIO} times"
+    yield usage, (f"more than {container.MAX_FILES:,} files or more than "
+        f"{container.MAX_BYTES // 2 ** 30} GiB").replace(',', ' ')
+    assert synchronization.KEPT_RUNS == 100
+    yield usage, "the last hundred of them"
+    assert lease.DURATION.total_seconds() == 600
+    yield 'doc/nothing_arrives.rst', "more than ten minutes without progress"
+    assert server._PATIENCE == 5
+    yield ('health_orthanc/doc/configuration.rst',
+        "a whole answer may take five times the read timeout")
+
+
+def test_limits_are_those_of_the_modules(pages):
+    told = {
+        name: ' '.join(page.astext().split())
+        for name, page in pages.items()}
+    assert not [
+        (name, sentence) for name, sentence in limits()
+        if sentence not in told[name]]
 
 
 # Pictures
