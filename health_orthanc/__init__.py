@@ -60,6 +60,7 @@ def register():
         module='health_orthanc', type_='model')
     Pool.register(
         add_server.AddServer,
+        candidate.ChooseCandidate,
         full_synchronize.FullSynchronize,
         get_new_studies.GetNewStudies,
         preview.Preview,

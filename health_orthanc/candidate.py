@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients and requests among which a person chooses for a study."""
 from trytond.model import ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.common import (
+    CheckedWizard, check_read, selected_records)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
+from trytond.wizard import StateTransition, Wizard
 
 from . import records
 
@@ -57,8 +60,14 @@ class LinkCandidate(ModelSQL, ModelView):
             for name, _ in ATTRIBUTES]
 
     @classmethod
-    @ModelView.button
+    @ModelView.button_action('health_orthanc.wizard_choose_candidate')
     def choose(cls, candidates):
+        # The candidates end with the review.  Clients read the records of a
+        # button again, but after a wizard they read the study.
+        pass
+
+    @classmethod
+    def link(cls, candidates):
         """Link the studies to what a person chose."""
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for candidate in candidates:
@@ -71,6 +80,25 @@ class LinkCandidate(ModelSQL, ModelView):
                         candidate.request.id if candidate.request else None),
                     'imaging_test': result,
                     })
+
+
+class ChooseCandidate(CheckedWizard, Wizard):
+    "Link a Study to a Candidate"
+    __name__ = 'gnuhealth.imaging_orthanc.choose_candidate'
+    _rights = {
+        'gnuhealth.imaging_orthanc.link_candidate': ['read'],
+        'gnuhealth.imaging_orthanc.study': ['write'],
+        }
+
+    start_state = 'choose'
+    choose = StateTransition()
+
+    def transition_choose(self):
+        Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
+        candidates = selected_records(self, Candidate)
+        check_read(candidates)
+        Candidate.link(candidates)
+        return 'end'
 
 
 def row(study, candidate):

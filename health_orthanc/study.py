@@ -340,7 +340,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
         for study in studies:
             if len(study.candidates) == 1:
-                Candidate.choose(study.candidates)
+                Candidate.link(study.candidates)
 
     @classmethod
     @ModelView.button

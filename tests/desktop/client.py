@@ -1,15 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Opens views in Tryton's desktop client and tells what goes wrong.
+"""Starts Tryton's desktop client, the whole application, and does at it what
+is asked for on standard input.
 
 It is run with the Python of the system, which has GTK, on a display:
-``python3 client.py JOB.json`` with the address, the user, and the views.  It
-prints a line of JSON for each view: its name and its problems.
+``python3 client.py -u LOGIN -s HOST:PORT tryton://HOST:PORT/DATABASE/``.  Each
+line of input is the JSON of a name of a method of Hands and its arguments;
+each answer is a line with what it returned, what went wrong, and all messages
+and errors that the client showed meanwhile.
 """
 import json
+import logging
 import os
 import sys
+import time
 import traceback
+from types import SimpleNamespace
 
 import gi
 
@@ -17,121 +23,551 @@ for name, version in [
         ('Gtk', '3.0'), ('Gdk', '3.0'), ('GooCanvas', '2.0')]:
     gi.require_version(name, version)
 
-from gi.repository import Gtk  # noqa: E402
-from tryton import common, rpc  # noqa: E402
-from tryton.config import CONFIG  # noqa: E402
-from tryton.gui.window.view_board import ViewBoard  # noqa: E402
-from tryton.gui.window.view_form.screen import Screen  # noqa: E402
+from gi.repository import Gdk, GLib, Gtk  # noqa: E402
+from tryton import action, client, common  # noqa: E402
+from tryton.common.cellrendererbutton import (  # noqa: E402
+    CellRendererButton)
+from tryton.gui import Main  # noqa: E402
+from tryton.gui.window.form import Form  # noqa: E402
+from tryton.gui.window.win_search import WinSearch  # noqa: E402
+from tryton.gui.window.wizard import Wizard  # noqa: E402
+
+#: The size of a common laptop.
+SIZE = 1366, 768
+#: How long a picture may take to be drawn, in seconds.
+PATIENCE = 10
+#: From this value on, of 255, a pixel is not black.
+BRIGHT = 30
 
 problems = []
+questions = []
+opened = []
 
 
-def note_error(title, details):
-    "Stand for the dialog that would wait for a click."
-    problems.append(f'{title}\n{details}')
-
-
-def note_message(message, *others, **options):
-    "Stand for a message or a warning."
-    problems.append(str(message))
-
-
-def note_exception(type_, value, trace):
-    "Note what GTK's callbacks raise."
-    problems.append(''.join(traceback.format_exception(type_, value, trace)))
-
-
-def listen():
-    "Put the notes in place of the dialogs."
-    sys.excepthook = note_exception
-    for module in [common, common.common]:
-        module.error = note_error
-        module.warning = module.message = note_message
-
-
-def log_in(job):
-    "Start a session."
-    CONFIG['thread'] = False
-    CONFIG['login.host'] = f"{job['host']}:{job['port']}"
-    CONFIG['login.db'] = job['database']
-    CONFIG['login.login'] = job['login']
-    rpc.login({'password': os.environ['TRYTON_PASSWORD']})
-    common.RPCContextReload()
-    common.IconFactory.load_icons()
-    common.MODELACCESS.load_models()
-    common.MODELHISTORY.load_history()
-    common.MODELNOTIFICATION.load_names()
-    common.VIEW_SEARCH.load_searches()
-
-
-def pump():
-    "Let GTK draw until nothing is left to do."
+def settle():
+    "Let GTK work until nothing is left to do."
     while Gtk.events_pending():
         Gtk.main_iteration()
 
 
-def show(widget):
-    "Show a widget in a window as large as a common laptop's screen."
-    window = Gtk.Window()
-    window.set_default_size(1366, 768)
-    window.add(widget)
-    window.show_all()
-    pump()
-    return window
+def children(widget):
+    "Return all widgets below a widget, and itself, that are to be seen."
+    found = [widget] if widget.get_mapped() else []
+    if isinstance(widget, Gtk.Container):
+        for child in widget.get_children():
+            found.extend(children(child))
+    return found
 
 
-def open_view(view):
-    "Open a view on a record or on a list of them."
-    screen = Screen(view['model'], view_ids=[view['id']],
-        mode=[view['type']], limit=20)
-    window = show(screen.widget)
-    if view['ids'] is None:
-        screen.new(default=False)
-    elif view['type'] == 'form':
-        screen.load(view['ids'][:1])
-    else:
-        screen.load(view['ids'])
-    screen.display()
-    pump()
-    assert screen.current_view.view_type == view['type']
-    window.destroy()
-    pump()
+def of_class(widget, *classes):
+    "Return the widgets of some classes below a widget."
+    return [w for w in children(widget) if isinstance(w, classes)]
 
 
-def open_board(view):
-    "Open a dashboard and count its parts."
-    from xml.dom import minidom
-    arch = rpc.execute(
-        'model', 'ir.ui.view', 'view_get', view['id'], rpc.CONTEXT)['arch']
-    root, = minidom.parseString(arch).childNodes
-    board = ViewBoard(root, context={})
-    window = show(board.widget_get())
-    board.reload()
-    pump()
-    assert len(board.actions) == view['parts'], len(board.actions)
-    window.destroy()
-    pump()
+def words(widget):
+    "Return what a label or a button says, without the mark of its key."
+    text = widget.get_label() or ''
+    if widget.get_use_underline():
+        text = text.replace('__', '\0').replace('_', '').replace('\0', '_')
+    return text
 
 
-def main(path):
-    "Open all views of a job."
-    with open(path, encoding='utf-8') as file:
-        job = json.load(file)
-    listen()
-    log_in(job)
-    for view in job['views']:
-        problems.clear()
+def tab_words(widget):
+    "Return what the tab of a notebook says."
+    return ' '.join(words(label) for label in of_class(widget, Gtk.Label))
+
+
+def texts(widget):
+    "Return all that is to be read below a widget."
+    found = []
+    for child in children(widget):
+        if isinstance(child, Gtk.TreeView):
+            found.extend(' '.join(row) for _, row in rows(child))
+        else:
+            found.append(read(child))
+    return [text for text in found if text]
+
+
+def read(widget):
+    "Return the text of one widget."
+    if isinstance(widget, (Gtk.Label, Gtk.Button)):
+        return words(widget)
+    if isinstance(widget, Gtk.Entry):
+        return widget.get_text()
+    if isinstance(widget, Gtk.TextView):
+        buffer = widget.get_buffer()
+        return buffer.get_text(*buffer.get_bounds(), False)
+
+
+def rows(tree):
+    "Return the paths and the texts of the lines of a list."
+    model = tree.get_model()
+    found = []
+    iter_ = model.get_iter_first() if model else None
+    while iter_:
+        row = []
+        for column in tree.get_columns():
+            if column.get_visible():
+                row.extend(cells(column, model, iter_))
+        found.append((model.get_path(iter_), row))
+        iter_ = model.iter_next(iter_)
+    return found
+
+
+def cells(column, model, iter_):
+    "Return the texts that a column shows in one line."
+    column.cell_set_cell_data(model, iter_, False, False)
+    found = []
+    for cell in column.get_cells():
+        if cell.get_property('visible') and cell.find_property('text'):
+            found.append(cell.get_property('text') or '')
+    return found
+
+
+def place():
+    "Return what is in front: a dialog, or the page of the notebook."
+    page = Main().get_page()
+    dialogs = (page or Main()).dialogs
+    return dialogs[-1] if dialogs else page
+
+
+def widget_of(front):
+    "Return the GTK widget of what is in front."
+    for name in ['dia', 'win', 'widget']:
+        if getattr(front, name, None):
+            return getattr(front, name)
+
+
+class Hands:
+    "What a user can do at the client."
+
+    def arrive(self):
+        "Wait for the menu, and return the name of the user."
+        fill_screen()
+        return Main().header.get_subtitle()
+
+    def debug(self, code):
+        return str(eval(code))
+
+    # Where to look
+
+    def menu(self, *names):
+        "Open an entry of the menu by the names on the way to it."
+        tree = Main().menu_screen.current_view.treeview
+        path = self._menu_path(tree, names)
+        activate(tree, path)
+
+    def _menu_path(self, tree, names):
+        model = tree.get_model()
+        parent = None
+        for name in names:
+            if parent:
+                tree.expand_row(model.get_path(parent), False)
+                settle()
+            found = {
+                record.value['name']: iter_
+                for iter_, record in self._entries(model, parent)}
+            assert name in found, f"no {name} among {list(found)}"
+            parent = found[name]
+        return model.get_path(parent)
+
+    def _entries(self, model, parent=None):
+        iter_ = model.iter_children(parent)
+        while iter_:
+            record = model.get_value(iter_, 0)
+            record['name'].get(record)
+            yield iter_, record
+            iter_ = model.iter_next(iter_)
+
+    def entries(self, *names):
+        "Return the ways to all entries of the menu below another one."
+        tree = Main().menu_screen.current_view.treeview
+        model = tree.get_model()
         try:
-            if view['type'] == 'board':
-                open_board(view)
-            else:
-                open_view(view)
-        except Exception:
-            note_exception(*sys.exc_info())
-        print(json.dumps([view['name'], problems]), flush=True)
-    # The client keeps a connection open for messages of the server.
-    os._exit(0)
+            path = self._menu_path(tree, names)
+        except AssertionError:
+            return []
+        tree.expand_row(path, False)
+        settle()
+        found = []
+        for _, record in self._entries(model, model.get_iter(path)):
+            way = [*names, record.value['name']]
+            found.extend(self.entries(*way) or [way])
+        return found
+
+    def close(self):
+        "Close the page in front."
+        Main().sig_win_close()
+
+    def texts(self):
+        "Return all that is to be read in front."
+        return texts(widget_of(place()))
+
+    def rows(self):
+        "Return the texts of the lines of all lists in front."
+        return [
+            row for tree in self._trees() for _, row in rows(tree)]
+
+    def _trees(self):
+        return of_class(widget_of(place()), Gtk.TreeView)
+
+    def _row(self, *parts):
+        "Return the list and the path of the first line with all texts."
+        for tree in self._trees():
+            for path, row in rows(tree):
+                if all(part in ' '.join(row) for part in parts):
+                    return tree, path
+        raise AssertionError(f"no line with {parts} among {self.rows()}")
+
+    def _field(self, label):
+        "Return the widget of the field with a label."
+        view = place().screen.current_view
+        labels = {}
+        for child in of_class(widget_of(place()), Gtk.Label):
+            labels.setdefault(
+                words(child).rstrip(':'), child.get_mnemonic_widget())
+        assert labels.get(label), f"no field {label} among {list(labels)}"
+        for widgets in view.widgets.values():
+            for widget in widgets:
+                if widget.mnemonic_widget == labels[label]:
+                    return widget
+
+    def value(self, label):
+        "Return what a field shows."
+        widget = self._field(label).mnemonic_widget
+        if isinstance(widget, Gtk.CheckButton):
+            return widget.get_active()
+        return read(widget)
+
+    def readonly(self, label):
+        "Whether nobody can type in a field."
+        widget = self._field(label).mnemonic_widget
+        return not (
+            widget.get_sensitive() and getattr(
+                widget, 'get_editable', lambda: True)())
+
+    # What to do there
+
+    def fill(self, label, text):
+        "Type a text in a field and leave it."
+        field = self._field(label)
+        self._type(field.mnemonic_widget, text)
+        field._focus_out()
+
+    def write(self, text):
+        "Write in the only text that is open, and leave it."
+        view, = [
+            view for view in of_class(widget_of(place()), Gtk.TextView)
+            if view.get_editable()]
+        self._type(view, text)
+        place().screen.current_view.set_value()
+
+    def _type(self, widget, text):
+        if not widget.get_sensitive() or not widget.get_editable():
+            raise AssertionError(f"nobody can type {text} here")
+        if isinstance(widget, Gtk.TextView):
+            widget.get_buffer().set_text(text)
+        else:
+            widget.set_text(text)
+
+    def check(self, label):
+        "Tick a box."
+        self._field(label).mnemonic_widget.set_active(True)
+
+    def choose(self, label, text):
+        "Type a part of a name in a field and take the first that is found."
+        field = self._field(label)
+        self._type(field.wid_text, text)
+        field.sig_activate()
+        self._take(text)
+
+    def add(self, name, text):
+        "As choose, in the list of a field by its name."
+        field, = place().screen.current_view.widgets[name]
+        self._type(field.wid_text, text)
+        field._sig_add()
+        self._take(text)
+
+    def _take(self, text):
+        settle()
+        assert isinstance(place(), WinSearch), "no list to choose from"
+        self.select(text)
+        self.press("OK")
+
+    def pick(self, label, text):
+        "Choose from a list that opens."
+        combo = self._field(label).entry
+        model = combo.get_model()
+        for number, row in enumerate(model):
+            if text in list(row):
+                return combo.set_active(number)
+        raise AssertionError(f"no {text} among {[list(r) for r in model]}")
+
+    def press(self, label):
+        "Press the button with these words."
+        found = [
+            button for button in of_class(widget_of(place()), Gtk.Button)
+            if words(button) == label]
+        assert found, f"no button {label} among {self.texts()}"
+        assert found[0].get_sensitive(), f"the button {label} is grey"
+        found[0].clicked()
+
+    def buttons(self):
+        "Return the words of the buttons that may be pressed."
+        return [
+            words(button)
+            for button in of_class(widget_of(place()), Gtk.Button)
+            if words(button) and button.get_sensitive()]
+
+    def tool(self, name):
+        "Press a button of the toolbar, such as save."
+        button = place().buttons[name]
+        assert button.get_sensitive(), f"the tool {name} is grey"
+        button.emit('clicked')
+
+    def tools(self, name):
+        "Return what a menu of the toolbar offers."
+        button = place().buttons[name]
+        place()._update_popup_menu(
+            SimpleNamespace(props=SimpleNamespace(active=True)),
+            button._menu, name)
+        return [
+            words(item) for item in button._menu.get_children()
+            if not isinstance(item, Gtk.SeparatorMenuItem)]
+
+    def choose_tool(self, name, label):
+        "Open a menu of the toolbar and choose from it."
+        assert label in self.tools(name), f"no {label} in {name}"
+        for item in place().buttons[name]._menu.get_children():
+            if words(item) == label:
+                with_click(item.activate)
+                return
+
+    def page_of(self, label):
+        "Open the page of a notebook, or a tab of a list."
+        for book in of_class(widget_of(place()), Gtk.Notebook):
+            for number in range(book.get_n_pages()):
+                tab = book.get_tab_label(book.get_nth_page(number))
+                if tab_words(tab).startswith(label):
+                    return book.set_current_page(number)
+        raise AssertionError(f"no page {label}")
+
+    def select(self, *parts):
+        "Choose the line with all texts."
+        tree, path = self._row(*parts)
+        tree.set_cursor(path)
+
+    def open_row(self, *parts):
+        "Open the record of the line with all texts."
+        tree, path = self._row(*parts)
+        activate(tree, path)
+
+    def press_in_row(self, label, *parts):
+        "Press a button in the line with all texts."
+        tree, path = self._row(*parts)
+        for column in tree.get_columns():
+            for cell in column.get_cells():
+                if (isinstance(cell, CellRendererButton)
+                        and cell.text == label):
+                    return cell.emit('clicked', str(path))
+        raise AssertionError(f"no button {label} in the line")
+
+    def bright(self):
+        "Return the share of pixels that are not black of the first picture."
+        for image in of_class(widget_of(place()), Gtk.Image):
+            pixbuf = image.get_pixbuf()
+            if pixbuf and pixbuf.get_width() > 100:
+                data = pixbuf.get_pixels()[::pixbuf.get_n_channels()]
+                return sum(value > BRIGHT for value in data) / len(data)
+        raise AssertionError("no picture")
+
+    # What was seen
+
+    def shoot(self, path):
+        "Keep a picture of the screen."
+        wait_for_drawing()
+        root = Gdk.get_default_root_window()
+        Gdk.pixbuf_get_from_window(
+            root, 0, 0, root.get_width(), root.get_height()).savev(
+            path, 'png', [], [])
+
+    def questions(self):
+        "Return the questions that were answered with yes, and forget them."
+        asked = questions[:]
+        questions.clear()
+        return asked
+
+    def opened(self):
+        "Return the files that the client handed to other programs."
+        return opened
+
+    # To look at everything
+
+    def look(self):
+        """Open all that is in front, tabs, views, the first record and its
+        pages, and close it.  Return what it is and what it is called."""
+        front = place()
+        if isinstance(front, Wizard):
+            return self._look_at_wizard(front)
+        if isinstance(front, Form):
+            return self._look_at_form(front)
+        return self._look_at_board(front)
+
+    def _look_at_wizard(self, wizard):
+        found = {'kind': 'wizard', 'buttons': self.buttons()}
+        wizard.states[wizard.end_state].clicked()
+        return found
+
+    def _look_at_board(self, page):
+        found = {'kind': 'board', 'parts': {}}
+        for part in page.board.actions:
+            tabs = part.screen.screen_container
+            if tabs.tab_domain:
+                self._turn(tabs.notebook)
+            found['parts'][part.title.get_text()] = [
+                name for name, *_ in tabs.tab_domain]
+        self.close()
+        return found
+
+    def _look_at_form(self, page):
+        screen = page.screen
+        found = {
+            'kind': 'list', 'tabs': [], 'views': [], 'pages': [],
+            'relate': self.tools('relate'), 'action': self.tools('action'),
+            'print': self.tools('print'), 'rows': 0}
+        if screen.screen_container.tab_domain:
+            found['tabs'] = self._turn(screen.screen_container.notebook)
+        found['rows'] = len(screen.group)
+        if screen.group:
+            screen.current_record = screen.group[0]
+        for _ in range(screen.number_of_views):
+            found['views'].append(screen.current_view.view_type)
+            if screen.current_view.view_type == 'form':
+                found['pages'] += self._turn_all()
+            screen.switch_view()
+            settle()
+        self.close()
+        return found
+
+    def _turn(self, book):
+        "Open each page of a notebook, and return what their tabs say."
+        found = []
+        for number in range(book.get_n_pages()):
+            page = book.get_nth_page(number)
+            if page.get_visible():
+                book.set_current_page(number)
+                settle()
+                found.append(tab_words(book.get_tab_label(page)))
+        return found
+
+    def _turn_all(self):
+        front = widget_of(place())
+        return [
+            text for book in of_class(front, Gtk.Notebook)
+            if book.get_mapped() for text in self._turn(book)]
+
+
+def activate(tree, path):
+    "Click twice on a line."
+    tree.set_cursor(path)
+    with_click(tree.row_activated, path, tree.get_columns()[0])
+
+
+def with_click(function, *arguments):
+    "Call a function that looks for the click by which it was called."
+    current, event = Gtk.get_current_event, Gdk.Event.new(
+        Gdk.EventType.BUTTON_PRESS)
+    Gtk.get_current_event = lambda: event
+    try:
+        function(*arguments)
+    finally:
+        Gtk.get_current_event = current
+
+
+def wait_for_drawing():
+    "Wait until all windows are drawn."
+    end = time.monotonic() + PATIENCE
+    waiting = [
+        window for window in Gtk.Window.list_toplevels()
+        if window.get_mapped()]
+    for window in list(waiting):
+        clock = window.get_window().get_frame_clock()
+        clock.connect('after-paint',
+            lambda c, w=window: w in waiting and waiting.remove(w))
+        window.queue_draw()
+    while waiting and time.monotonic() < end:
+        Gtk.main_iteration_do(False)
+    assert not waiting, "the client does not draw"
+    settle()
+
+
+def fill_screen():
+    "Make the window, with its head, as large as the screen."
+    width, height = SIZE
+    Main().window.move(0, 0)
+    Main().window.resize(
+        width, height - Main().header.get_allocated_height())
+    settle()
+
+
+# Stand-ins for what would wait for a user
+
+def answer(self, *args, parent=None, **options):
+    "Note what a dialog says, and answer it as a user who agrees."
+    if isinstance(self, common.common.AskDialog):
+        return os.environ['TRYTON_PASSWORD']
+    dialog = self.build_dialog(parent or Main().window, *args, **options)
+    text = '\n'.join(filter(None, [
+                dialog.props.text, dialog.props.secondary_text]))
+    dialog.destroy()
+    if isinstance(self, common.common.ConfirmationDialog):
+        questions.append(text)
+        return Gtk.ResponseType.YES
+    if isinstance(self, common.common.UserWarningDialog):
+        questions.append(text)
+        return 'ok'
+    problems.append(text)
+
+
+class Notes(logging.Handler):
+    "What the client only logs is a problem too."
+
+    def emit(self, record):
+        problems.append(self.format(record))
+
+
+def listen():
+    "Put the stand-ins in place."
+    common.common.UniqueDialog.__call__ = answer
+    action.main.file_open = lambda name, *args, **kwargs: opened.append(name)
+    logging.getLogger().addHandler(Notes(logging.ERROR))
+    Gtk.Settings.get_default().set_property('gtk-enable-animations', False)
+    GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT_IDLE,
+        GLib.IO_IN | GLib.IO_HUP, obey)
+
+
+def obey(source, condition):
+    "Do what the next line says."
+    line = sys.stdin.readline()
+    if not line:
+        # The client keeps a connection open for messages of the server.
+        os._exit(0)
+    name, arguments = json.loads(line)
+    value = error = None
+    try:
+        settle()
+        value = getattr(Hands(), name)(*arguments)
+        settle()
+    except Exception:
+        error = traceback.format_exc()
+    print(json.dumps([value, error, problems]), file=answers, flush=True)
+    problems.clear()
+    return True
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    # Libraries print too.
+    answers = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)
+    listen()
+    client.main()

@@ -383,7 +383,7 @@ def test_former_link_is_offered(filled, server, rule):
     synchronize(server)
     new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
     assert new.link_state == 'review' and len(new.candidates) == 1
-    type(candidate).choose(list(new.candidates))
+    type(candidate).link(list(new.candidates))
     new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
     assert (new.patient, new.link_rule) == (wrong, 'person')
     assert synchronize(server, full=True).state == 'done'

@@ -359,6 +359,8 @@ def steps(hospital, row):
         "Link Studies": lambda: ('link_studies', 'link',
             {'start': {'studies': [make(STUDY).id]}},
             context_of(RESULT, make(RESULT).id)),
+        "Link to Candidate": lambda: ('choose_candidate', 'choose', {},
+            context_of(CANDIDATE, make(CANDIDATE).id)),
         "Delete on the Server": lambda: ('delete', 'remove',
             {'start': {'reason': "A test"}},
             context_of(SERIES, make(SERIES).id)),

@@ -140,7 +140,7 @@ def test_one_click_links_and_is_kept(server, patient):
     _, (study,) = link(make_study(
             server, patient_id='PUID-ANA',
             patient_birth_date=dt.date(1990, 1, 1)))
-    Candidate.choose(study.candidates)
+    Candidate.link(study.candidates)
     study = Study(study.id)
     assert study.patient == patient
     assert (study.link_rule, study.link_state) == ('person', 'linked')

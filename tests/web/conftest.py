@@ -9,12 +9,9 @@ from pathlib import Path
 import ohif
 import pytest
 import seed
-from modality import Modality
 from playwright.sync_api import sync_playwright
-from proteus import Model
-from proteus.config import set_xmlrpc_session
 from run import cache_folder
-from services import HOST, Orthanc, Trytond
+from support.hospital import running
 from webclient import make_web_client
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -23,49 +20,6 @@ from sao import ARGUMENTS, PATIENCE, Person  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get('CHROMIUM', '/usr/bin/chromium')
-#: Users beside those of the seed, each with the group of the role only.
-ROLES = {
-    'radiographer': 'health_imaging.group_health_imaging',
-    'imaging_admin': 'health_imaging.group_health_imaging_admin',
-    'it': 'health_orthanc.group_imaging_orthanc_admin',
-    'pacs_user': 'health_orthanc.group_imaging_orthanc',
-    }
-
-
-class World:
-    """The servers and what machines do at them.
-
-    :ivar server: services.Trytond
-    :ivar orthanc: services.Orthanc
-    :ivar folder: for what is written on the way
-    """
-
-    def __init__(self, server, orthanc, folder):
-        self.server = server
-        self.orthanc = orthanc
-        self.folder = folder
-
-    def session(self, login='admin'):
-        "Return a context manager with the proteus configuration of a user."
-        return set_xmlrpc_session(
-            f'{self.server.url}/{self.server.database}/', login,
-            seed.PASSWORD)
-
-    def modality(self, exam):
-        "Return the machine of an exam."
-        return Modality(exam.aetitle, HOST, self.orthanc.dicom_port,
-            self.orthanc.aet, self.folder / exam.aetitle)
-
-
-def make_roles(config):
-    "Make the users of the roles, who are health professionals too."
-    company, = Model.get('company.company', config).find([])
-    institution, = Model.get('gnuhealth.institution', config).find([])
-    for login, group in ROLES.items():
-        person = seed.Person(
-            login.title(), "Tamang", None, 'f', login.upper(), 'pgfs')
-        seed.make_professional(config, person, institution, seed.make_user(
-                config, seed.Login(login, person, [group]), company))
 
 
 @pytest.fixture(scope='session')
@@ -90,18 +44,7 @@ def world(templates, copies, web_client, viewer, tmp_path_factory):
     templates.need_seeded()
     folder = tmp_path_factory.mktemp('world')
     database = copies.make('seeded', tmp_path_factory.mktemp('database'))
-    orthanc = Orthanc(
-        folder / 'orthanc', users={'gnuhealth': seed.PASSWORD},
-        modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS},
-        extra=viewer)
-    # LibreOffice keeps a profile in its home.
-    server = Trytond(
-        folder / 'trytond', **database.options, web_root=web_client,
-        environment={'HOME': str(folder)})
-    with orthanc, server:
-        world = World(server, orthanc, folder)
-        with world.session() as config:
-            make_roles(config)
+    with running(database, folder, web_client, viewer) as world:
         yield world
     copies.drop(database)
 

@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job in the desktop client, by the people whose job it is: each
+test is a step that goes on where the former ended."""
+import subprocess
+
+import seed
+from pydicom.uid import generate_uid
+from story import Story
+
+IMAGING = ["Health", "Medical Imaging"]
+CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
+
+
+def lines(person):
+    "Return the lines of the lists in front, each as one text."
+    return [' '.join(row) for row in person.rows()]
+
+
+def seen(person, *parts):
+    "Whether a line in front has all texts."
+    return any(
+        all(part in line for part in parts) for line in lines(person))
+
+
+def test_the_imaging_administrator_adds_an_exam(person):
+    admin = person('imaging_admin')
+    admin.menu(*CONFIGURATION, "Exams")
+    admin.shoot('exams')
+    admin.tool('new')
+    admin.fill("Name", "CT chest")
+    admin.fill("Code", "CTCHEST")
+    admin.pick("Type", "Computed tomography (CT)")
+    admin.choose("Service", "CT scan")
+    admin.shoot('exam')
+    admin.tool('save')
+    admin.tool('switch')
+    assert seen(admin, "CTCHEST", "CT chest")
+
+
+def fill_server(person, world, password):
+    for label, text in [
+            ("Label", "PACS"), ("URL", world.orthanc.url),
+            ("User", world.orthanc.user), ("Password", password)]:
+        person.fill(label, text)
+
+
+def test_it_adds_the_server(person, world):
+    it = person('it')
+    it.menu(*CONFIGURATION, "Orthanc", "Add Orthanc Server")
+    it.shoot('server-start')
+    fill_server(it, world, "wrong")
+    it.press("Begin")
+    it.shoot('server-refused')
+    assert "refuses the user or the password" in ' '.join(it.texts())
+    it.press("Back")
+    fill_server(it, world, world.orthanc.password)
+    it.press("Begin")
+    it.shoot('server-added')
+    assert "The server was added." in ' '.join(it.texts())
+    it.press("Close")
+
+
+def test_the_doctor_orders(person):
+    doctor = person('doctor')
+    doctor.menu(*IMAGING, "Medical Imaging - New order")
+    doctor.choose("Patient", "Müller")
+    doctor.add('tests', "CT head")
+    doctor.add('tests', "Chest X-ray")
+    doctor.check("Urgent")
+    doctor.shoot('order')
+    doctor.press("Order and Request")
+    doctor.shoot('ordered')
+    assert seen(doctor, "Chest X-ray", "Requested")
+    doctor.open_row("CT head")
+    doctor.shoot('request')
+    doctor.menu(*IMAGING, "Dashboard")
+    doctor.shoot('dashboard')
+    assert seen(doctor, "Chest X-ray", "Today")
+
+
+def test_the_radiographer_sees_whom_to_examine(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Dashboard")
+    radiographer.shoot('dashboard')
+    assert seen(radiographer, "CT", "CT head")
+    radiographer.menu(*IMAGING, "Requests")
+    radiographer.page_of("Requested")
+    radiographer.shoot('requests')
+    radiographer.open_row("CT head")
+    radiographer.page_of("Worklist")
+    radiographer.check("Show Worklist Entry")
+    radiographer.shoot('worklist')
+    assert any("JMN840229" in text for text in radiographer.texts())
+
+
+def test_the_machines_send_images(world):
+    "One study is of a person who is not quite the patient of the request."
+    story = Story(world.server, world.orthanc, world.folder)
+    story.run_script()
+    for exam in [seed.CT_HEAD, seed.CHEST]:
+        modality = world.modality(exam)
+        entry, = modality.worklist()
+        if exam is seed.CHEST:
+            entry.StudyInstanceUID = generate_uid()
+            entry.PatientBirthDate = '19700101'
+        modality.send(modality.acquire(entry, 2))
+    assert world.orthanc.rest('GET', '/statistics')['CountStudies'] == 2
+
+
+def test_it_synchronizes(person):
+    it = person('it')
+    it.menu(*CONFIGURATION, "Orthanc", "Servers")
+    it.shoot('servers')
+    it.open_row("PACS")
+    it.press("Sync")
+    it.shoot('server')
+    it.page_of("Runs")
+    it.shoot('runs')
+    it.menu(*IMAGING, "Orthanc", "Studies")
+    it.shoot('studies')
+    assert seen(it, "CT head", "Linked")
+    it.menu(*IMAGING, "Dashboard")
+    it.shoot('dashboard')
+
+
+def test_the_radiographer_reviews_the_doubtful_study(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Orthanc", "Studies")
+    radiographer.page_of("To Review")
+    radiographer.shoot('to-review')
+    radiographer.open_row("CR")
+    radiographer.shoot('review')
+    assert radiographer.value("Link") == "To Review"
+    radiographer.press_in_row("Link", "JMN840229")
+    radiographer.shoot('reviewed')
+    assert radiographer.value("Link") == "Linked"
+
+
+def test_the_radiologist_reports(person):
+    radiologist = person('radiologist')
+    radiologist.menu(*IMAGING, "Requests")
+    radiologist.page_of("Requested")
+    radiologist.open_row("CT head")
+    radiologist.press("Generate Results")
+    radiologist.shoot('results')
+    radiologist.open_row("CT head")
+    radiologist.shoot('result')
+    radiologist.page_of("Studies")
+    radiologist.shoot('result-studies')
+    radiologist.open_row("CT")
+    radiologist.shoot('study')
+    radiologist.press("Preview")
+    radiologist.shoot('preview')
+    assert radiologist.bright() > 0.2
+    radiologist.press("Add to Report")
+    radiologist.press("Close")
+    radiologist.press("Apply changes")
+    radiologist.page_of("Images")
+    radiologist.shoot('images')
+    radiologist.page_of("Interpretation")
+    radiologist.write("No fracture seen.")
+    radiologist.tool('save')
+    radiologist.shoot('interpretation')
+
+
+def test_the_radiologist_signs_and_prints(person):
+    radiologist = person('radiologist')
+    radiologist.press("Sign")
+    assert radiologist.questions()
+    radiologist.shoot('signed')
+    assert radiologist.value("State") == "Final"
+    radiologist.choose_tool('print', "Imaging Report")
+    path, = radiologist.opened()
+    text = subprocess.run(['pdftotext', '-layout', path, '-'], check=True,
+        capture_output=True, text=True).stdout
+    assert "No fracture seen." in text
+    assert "Ñúñez" in text
+    pictures = subprocess.run(['pdfimages', '-list', path], check=True,
+        capture_output=True, text=True).stdout
+    assert len(pictures.splitlines()) > 2

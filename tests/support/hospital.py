@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hospital with its servers, and a user for each role, for tests of the
+clients."""
+from contextlib import contextmanager
+
+import seed
+from modality import Modality
+from proteus import Model
+from proteus.config import set_xmlrpc_session
+from services import HOST, Orthanc, Trytond
+
+#: Users beside those of the seed, each with the group of the role only.
+ROLES = {
+    'radiographer': 'health_imaging.group_health_imaging',
+    'imaging_admin': 'health_imaging.group_health_imaging_admin',
+    'it': 'health_orthanc.group_imaging_orthanc_admin',
+    'pacs_user': 'health_orthanc.group_imaging_orthanc',
+    }
+
+
+class World:
+    """The servers and what machines do at them.
+
+    :ivar server: services.Trytond
+    :ivar orthanc: services.Orthanc
+    :ivar folder: for what is written on the way
+    """
+
+    def __init__(self, server, orthanc, folder):
+        self.server = server
+        self.orthanc = orthanc
+        self.folder = folder
+
+    def session(self, login='admin'):
+        "Return a context manager with the proteus configuration of a user."
+        return set_xmlrpc_session(
+            f'{self.server.url}/{self.server.database}/', login,
+            seed.PASSWORD)
+
+    def modality(self, exam):
+        "Return the machine of an exam."
+        return Modality(exam.aetitle, HOST, self.orthanc.dicom_port,
+            self.orthanc.aet, self.folder / exam.aetitle)
+
+
+@contextmanager
+def running(database, folder, web_root=None, orthanc_options=None):
+    """Start the servers on a seeded database, add the users of the roles, and
+    give the world.
+
+    :param database: support.databases.Copy
+    :param folder: for what the servers write
+    :param web_root: the folder of the web client
+    :param orthanc_options: options that win over those of services.Orthanc
+    """
+    orthanc = Orthanc(
+        folder / 'orthanc', users={'gnuhealth': seed.PASSWORD},
+        modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS},
+        extra=orthanc_options)
+    # LibreOffice keeps a profile in its home.
+    server = Trytond(
+        folder / 'trytond', **database.options, web_root=web_root,
+        environment={'HOME': str(folder)})
+    with orthanc, server:
+        world = World(server, orthanc, folder)
+        with world.session() as config:
+            make_roles(config)
+        yield world
+
+
+def make_roles(config):
+    "Make the users of the roles, who are health professionals too."
+    company, = Model.get('company.company', config).find([])
+    institution, = Model.get('gnuhealth.institution', config).find([])
+    for login, group in ROLES.items():
+        person = seed.Person(
+            login.title(), "Tamang", None, 'f', login.upper(), 'pgfs')
+        seed.make_professional(config, person, institution, seed.make_user(
+                config, seed.Login(login, person, [group]), company))
