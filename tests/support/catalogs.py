@@ -98,7 +98,7 @@ def words():
     """
     page = Path(__file__).parents[2] / 'doc' / 'languages.rst'
     table = page.read_text(encoding='utf-8').split('   :name: words\n')[1]
-    lines = table.split('\n\n')[1].splitlines()
+    lines = table.strip('\n').split('\n\n')[0].splitlines()
     return {
         english: dict(zip(LANGUAGES, others))
         for english, *others in csv.reader(
