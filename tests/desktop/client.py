@@ -25,10 +25,11 @@ for name, version in [
 
 from gi.repository import Gdk, GLib, Gtk  # noqa: E402
 from tryton import action, client, common  # noqa: E402
-from tryton.common.cellrendererbutton import (  # noqa: E402
-    CellRendererButton)
+from tryton.common.cellrendererbutton import CellRendererButton  # noqa: E402
 from tryton.gui import Main  # noqa: E402
+from tryton.gui.window import Window  # noqa: E402
 from tryton.gui.window.form import Form  # noqa: E402
+from tryton.gui.window.view_form.screen import Screen  # noqa: E402
 from tryton.gui.window.win_search import WinSearch  # noqa: E402
 from tryton.gui.window.wizard import Wizard  # noqa: E402
 
@@ -145,9 +146,6 @@ class Hands:
         "Wait for the menu, and return the name of the user."
         fill_screen()
         return Main().header.get_subtitle()
-
-    def debug(self, code):
-        return str(eval(code))
 
     # Where to look
 
@@ -357,6 +355,10 @@ class Hands:
         tree, path = self._row(*parts)
         tree.set_cursor(path)
 
+    def select_all(self):
+        "Choose all lines of the first list."
+        self._trees()[0].get_selection().select_all()
+
     def open_row(self, *parts):
         "Open the record of the line with all texts."
         tree, path = self._row(*parts)
@@ -384,7 +386,12 @@ class Hands:
     # What was seen
 
     def shoot(self, path):
-        "Keep a picture of the screen."
+        "Keep a picture of the screen, with this client in front."
+        for window in reversed(Gtk.Window.list_toplevels()):
+            if window.get_mapped():
+                window.get_window().raise_()
+        for dialog in (Main().get_page() or Main()).dialogs:
+            widget_of(dialog).get_window().raise_()
         wait_for_drawing()
         root = Gdk.get_default_root_window()
         Gdk.pixbuf_get_from_window(
@@ -402,6 +409,36 @@ class Hands:
         return opened
 
     # To look at everything
+
+    def open_view(self, view):
+        """Open a view by its id on records, or alone.
+
+        :param view: dictionary with id, type, model, and ids of records, none
+            for what is only typed in
+        """
+        if view['type'] == 'board':
+            Window.create(
+                None, view_ids=[view['id']], name=view['name'], context={})
+        elif view['ids'] is None:
+            return self._open_alone(view)
+        else:
+            Window.create(
+                view['model'], view_ids=[view['id']], mode=[view['type']],
+                res_id=view['ids'], limit=20)
+        settle()
+        self.close()
+
+    def _open_alone(self, view):
+        "Open a view of a wizard, which asks for no records."
+        screen = Screen(
+            view['model'], view_ids=[view['id']], mode=[view['type']])
+        window = Gtk.Window()
+        window.add(screen.widget)
+        window.show_all()
+        screen.new(default=False)
+        screen.display()
+        settle()
+        window.destroy()
 
     def look(self):
         """Open all that is in front, tabs, views, the first record and its
@@ -432,11 +469,11 @@ class Hands:
     def _look_at_form(self, page):
         screen = page.screen
         found = {
-            'kind': 'list', 'tabs': [], 'views': [], 'pages': [],
+            'kind': 'list', 'views': [], 'pages': [],
             'relate': self.tools('relate'), 'action': self.tools('action'),
             'print': self.tools('print'), 'rows': 0}
         if screen.screen_container.tab_domain:
-            found['tabs'] = self._turn(screen.screen_container.notebook)
+            self._open_fullest(screen)
         found['rows'] = len(screen.group)
         if screen.group:
             screen.current_record = screen.group[0]
@@ -448,6 +485,16 @@ class Hands:
             settle()
         self.close()
         return found
+
+    def _open_fullest(self, screen):
+        "Open all tabs of a list, at last the one with the most records."
+        book, counts = screen.screen_container.notebook, {}
+        for number in range(book.get_n_pages()):
+            book.set_current_page(number)
+            settle()
+            counts[number] = len(screen.group)
+        book.set_current_page(max(counts, key=counts.get))
+        settle()
 
     def _turn(self, book):
         "Open each page of a notebook, and return what their tabs say."
@@ -536,8 +583,15 @@ class Notes(logging.Handler):
         problems.append(self.format(record))
 
 
+def front_window(self):
+    "Without a window manager no window has the focus."
+    dialogs = (self.get_page() or self).dialogs
+    return widget_of(dialogs[-1]) if dialogs else self.window
+
+
 def listen():
     "Put the stand-ins in place."
+    Main.get_active_window = front_window
     common.common.UniqueDialog.__call__ = answer
     action.main.file_open = lambda name, *args, **kwargs: opened.append(name)
     logging.getLogger().addHandler(Notes(logging.ERROR))

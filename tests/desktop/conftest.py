@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import seed
-from support.hospital import running
+from support.hospital import make_roles, running
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,13 +22,20 @@ CLIENT = Path(os.environ.get('IMAGING_DESKTOP_CLIENT')
 
 
 @pytest.fixture(scope='module')
-def world(templates, copies, tmp_path_factory):
-    "The hospital with its servers."
+def servers(templates, copies, tmp_path_factory):
+    "The hospital with its servers, without the users of the roles."
     templates.need_seeded()
     database = copies.make('seeded', tmp_path_factory.mktemp('database'))
     with running(database, tmp_path_factory.mktemp('world')) as world:
         yield world
     copies.drop(database)
+
+
+@pytest.fixture(scope='module')
+def world(servers):
+    "The hospital with its servers."
+    make_roles(servers)
+    return servers
 
 
 @pytest.fixture(scope='session')

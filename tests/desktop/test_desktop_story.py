@@ -77,6 +77,10 @@ def test_the_doctor_orders(person):
     doctor.menu(*IMAGING, "Dashboard")
     doctor.shoot('dashboard')
     assert seen(doctor, "Chest X-ray", "Today")
+    doctor.menu("Health", "Patients")
+    doctor.open_row("Müller")
+    doctor.choose_tool('relate', "Imaging Requests")
+    assert seen(doctor, "Chest X-ray", "Requested")
 
 
 def test_the_radiographer_sees_whom_to_examine(person):
@@ -141,8 +145,8 @@ def test_the_radiologist_reports(person):
     radiologist = person('radiologist')
     radiologist.menu(*IMAGING, "Requests")
     radiologist.page_of("Requested")
-    radiologist.open_row("CT head")
-    radiologist.press("Generate Results")
+    radiologist.select_all()
+    radiologist.choose_tool('action', "Generate Results")
     radiologist.shoot('results')
     radiologist.open_row("CT head")
     radiologist.shoot('result')
@@ -156,12 +160,13 @@ def test_the_radiologist_reports(person):
     radiologist.press("Add to Report")
     radiologist.press("Close")
     radiologist.press("Apply changes")
-    radiologist.page_of("Images")
-    radiologist.shoot('images')
     radiologist.page_of("Interpretation")
     radiologist.write("No fracture seen.")
     radiologist.tool('save')
     radiologist.shoot('interpretation')
+    radiologist.page_of("Images")
+    radiologist.shoot('images')
+    assert len(radiologist.rows()) == 1
 
 
 def test_the_radiologist_signs_and_prints(person):

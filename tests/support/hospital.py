@@ -46,8 +46,7 @@ class World:
 
 @contextmanager
 def running(database, folder, web_root=None, orthanc_options=None):
-    """Start the servers on a seeded database, add the users of the roles, and
-    give the world.
+    """Start the servers on a seeded database and give the world.
 
     :param database: support.databases.Copy
     :param folder: for what the servers write
@@ -63,18 +62,17 @@ def running(database, folder, web_root=None, orthanc_options=None):
         folder / 'trytond', **database.options, web_root=web_root,
         environment={'HOME': str(folder)})
     with orthanc, server:
-        world = World(server, orthanc, folder)
-        with world.session() as config:
-            make_roles(config)
-        yield world
+        yield World(server, orthanc, folder)
 
 
-def make_roles(config):
+def make_roles(world):
     "Make the users of the roles, who are health professionals too."
-    company, = Model.get('company.company', config).find([])
-    institution, = Model.get('gnuhealth.institution', config).find([])
-    for login, group in ROLES.items():
-        person = seed.Person(
-            login.title(), "Tamang", None, 'f', login.upper(), 'pgfs')
-        seed.make_professional(config, person, institution, seed.make_user(
-                config, seed.Login(login, person, [group]), company))
+    with world.session() as config:
+        company, = Model.get('company.company', config).find([])
+        institution, = Model.get('gnuhealth.institution', config).find([])
+        for login, group in ROLES.items():
+            person = seed.Person(
+                login.title(), "Tamang", None, 'f', login.upper(), 'pgfs')
+            user = seed.make_user(
+                config, seed.Login(login, person, [group]), company)
+            seed.make_professional(config, person, institution, user)

@@ -11,7 +11,7 @@ import pytest
 import seed
 from playwright.sync_api import sync_playwright
 from run import cache_folder
-from support.hospital import running
+from support.hospital import make_roles, running
 from webclient import make_web_client
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,6 +45,7 @@ def world(templates, copies, web_client, viewer, tmp_path_factory):
     folder = tmp_path_factory.mktemp('world')
     database = copies.make('seeded', tmp_path_factory.mktemp('database'))
     with running(database, folder, web_client, viewer) as world:
+        make_roles(world)
         yield world
     copies.drop(database)
 
