@@ -5,6 +5,7 @@ signed results and their former reports stay as they are."""
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
+from trytond.tools import firstline
 from trytond.transaction import Transaction, without_check_access
 
 from . import pictures
@@ -24,6 +25,8 @@ class Attachment(metaclass=PoolMeta):
         "report, kept when the result was amended.")
     imaging_thumbnail = fields.Function(
         fields.Binary("Picture"), 'get_imaging_thumbnail')
+    imaging_caption = fields.Function(
+        fields.Char("Caption"), 'on_change_with_imaging_caption')
 
     @classmethod
     def get_imaging_thumbnail(cls, attachments, name):
@@ -33,6 +36,11 @@ class Attachment(metaclass=PoolMeta):
         return {
             id_: len(data) if size and data else data
             for id_, data in thumbnails.items()}
+
+    @fields.depends('description', 'name')
+    def on_change_with_imaging_caption(self, name=None):
+        """Return the first line under the picture, else what it is called."""
+        return firstline(self.description or '') or self.name
 
     def _make_thumbnail(self):
         picture = self.read_picture()
