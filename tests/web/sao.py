@@ -103,7 +103,7 @@ class Person:
         self.page.screenshot(path=path)
         self.page.screenshot(
             path=path.with_name(f'{path.stem}-front.png'), clip=self._front(),
-            style='.infobar { visibility: hidden; }')
+            style='.infobar { opacity: 0; }')
         self.check()
 
     def _front(self):

@@ -38,6 +38,7 @@ def test_the_imaging_administrator_adds_an_exam(person):
     admin.fill("Code", "CTCHEST")
     admin.pick("Type", "Computed tomography (CT)")
     admin.choose("Service", "CT scan")
+    admin.fill("AE Title", "CT2")
     admin.tool('save')
     admin.shoot('exam')
     admin.tool('switch_')
