@@ -27,10 +27,9 @@ import trytond
 ROOT = Path(__file__).parents[1]
 HIS_UTILS = ROOT / 'his-utils'
 sys.path[:0] = [
-    str(ROOT / 'tests' / 'support'), str(HIS_UTILS / 'scripts' / 'imaging'),
-    str(HIS_UTILS / 'scripts' / 'upgrade_utils')]
+    str(ROOT / 'tests'), str(HIS_UTILS / 'scripts' / 'imaging')]
 
-import pictures  # noqa: E402
+from support import pictures  # noqa: E402
 
 MODULES = ['health_imaging', 'health_imaging_worklist', 'health_orthanc']
 PAGES = ['index', 'setup', 'usage', 'configuration', 'design']
