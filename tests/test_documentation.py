@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 import docutils.nodes
-import docutils.utils
 import polib
 import pytest
 from docutils.core import publish_doctree
