@@ -21,19 +21,21 @@ from urllib.parse import urlencode
 from .client_errors import (
     AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
-    MethodNotAllowed, NoFrame, NoPicture, NotFound, NotOrthanc, OrthancError,
-    ReadTimeout, Redirected, ServerError, StorageFull, Timeout, TLSError,
-    TooSlow, Unauthorized, Unreachable, UnsupportedMedia, UploadTooLarge)
+    MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound, NotOrthanc,
+    OrthancError, ReadTimeout, Redirected, ServerError, StorageFull, Timeout,
+    TLSError, TooSlow, Unauthorized, Unreachable, UnsupportedMedia,
+    UploadTooLarge)
 from .client_http import CHUNK, Session, normalize_url
 
 __all__ = [
     'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
     'ConnectTimeout', 'ConnectionLost', 'ConnectionRefused', 'Forbidden',
     'HostNotFound', 'InvalidURL', 'LEVELS', 'MethodNotAllowed', 'NoFrame',
-    'NoPicture', 'NotFound', 'NotOrthanc', 'OrthancClient', 'OrthancError',
-    'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull', 'Stored',
-    'TLSError', 'Timeout', 'TooSlow', 'Tree', 'Unauthorized', 'Unreachable',
-    'UnsupportedMedia', 'UploadTooLarge', 'VIEWERS', 'normalize_url']
+    'NoPicture', 'NotEncrypted', 'NotFound', 'NotOrthanc', 'OrthancClient',
+    'OrthancError', 'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull',
+    'Stored', 'TLSError', 'Timeout', 'TooSlow', 'Tree', 'Unauthorized',
+    'Unreachable', 'UnsupportedMedia', 'UploadTooLarge', 'VIEWERS',
+    'normalize_url']
 
 logger = logging.getLogger(__name__)
 

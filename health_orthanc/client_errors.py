@@ -95,6 +95,11 @@ class TLSError(OrthancError):
     text = "The encrypted connection could not be made or is not trusted."
 
 
+class NotEncrypted(TLSError):
+    reason = 'not_encrypted'
+    text = "What answers does not encrypt: it speaks HTTP, not HTTPS."
+
+
 class Unauthorized(OrthancError):
     reason = 'unauthorized'
     text = "The server does not accept the user and password."

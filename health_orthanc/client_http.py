@@ -30,8 +30,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from .client_errors import (
     BY_STATUS, AnswerTooLarge, BadAnswer, ConnectionLost, ConnectionRefused,
-    ConnectTimeout, HostNotFound, InvalidURL, OrthancError, ReadTimeout,
-    Redirected, ServerError, TLSError, TooSlow, Unreachable)
+    ConnectTimeout, HostNotFound, InvalidURL, NotEncrypted, OrthancError,
+    ReadTimeout, Redirected, ServerError, TLSError, TooSlow, Unreachable)
 
 logger = logging.getLogger(__name__)
 
@@ -445,6 +445,8 @@ class Session:
         causes = list(_causes(exception, handled))
         if any(getattr(c, 'errno', None) in _NO_WAY for c in causes):
             return Unreachable()
+        if any(getattr(c, 'reason', None) in _PLAIN for c in causes):
+            return NotEncrypted()
         for types, error in _BY_CAUSE:
             if any(isinstance(c, types) for c in causes):
                 return error()
@@ -473,6 +475,8 @@ class Session:
         return ''.join(c if c.isprintable() else ' ' for c in text)[:300]
 
 
+#: How OpenSSL calls an answer in plain HTTP.
+_PLAIN = {'HTTP_REQUEST', 'RECORD_LAYER_FAILURE', 'WRONG_VERSION_NUMBER'}
 #: What the libraries raise, the first that fits wins.
 _BY_CAUSE = [
     (socket.gaierror, HostNotFound),

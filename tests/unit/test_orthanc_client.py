@@ -26,10 +26,10 @@ from trytond.modules.health_orthanc import client_http
 from trytond.modules.health_orthanc.client import (
     AnswerTooLarge, BadAnswer, BadRequest, Changes, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
-    MethodNotAllowed, NoFrame, NoPicture, NotFound, NotOrthanc, OrthancClient,
-    OrthancError, ReadTimeout, Redirected, ServerError, StorageFull, Stored,
-    TLSError, TooSlow, Unauthorized, Unreachable, UnsupportedMedia,
-    UploadTooLarge, normalize_url)
+    MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound, NotOrthanc,
+    OrthancClient, OrthancError, ReadTimeout, Redirected, ServerError,
+    StorageFull, Stored, TLSError, TooSlow, Unauthorized, Unreachable,
+    UnsupportedMedia, UploadTooLarge, normalize_url)
 
 ID = '8a8cf898-ca27c490-d0c7058c-929d0581-2bbf104d'
 OTHER = 'fa558bce-587a86d3-ad0da9b3-9d043d9d-4f5c5718'
@@ -714,7 +714,7 @@ def test_slow_answer_is_bounded_with_tls(
 def test_http_and_https_mixed_up(
         server, tls_server, make_client, certificate):
     client = make_client(server.url.replace('http', 'https'))
-    assert type(error_of(client.system)) is TLSError
+    assert type(error_of(client.system)) is NotEncrypted
     client = make_client(tls_server.url.replace('https', 'http'))
     assert type(error_of(client.system)) in {NotOrthanc, ConnectionLost}
 
