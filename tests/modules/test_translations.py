@@ -220,6 +220,21 @@ def printed():
     return document.read('content.xml').decode()
 
 
+def test_a_new_language_is_taken_into_use(transaction):
+    "As the documentation says for those that trytond does not know."
+    Language = Pool().get('ir.lang')
+    language, = Language.create([{
+                'code': 'pt_BR', 'name': "Português (Brasil)",
+                'parent': 'pt', 'direction': 'ltr'}])
+    Language.load_translations([language])
+    with Transaction().set_context(language='pt_BR'):
+        result = Pool().get('gnuhealth.imaging.test.result').fields_get(
+            ['comment', 'create_date'])
+    assert result['comment']['string'] == "Interpretação"
+    # Of trytond, which knows Portuguese only.
+    assert result['create_date']['string'] == "Data de criação"
+
+
 def test_a_language_is_seen(transaction, language):
     catalogs.install(language)
     said = {
