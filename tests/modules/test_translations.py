@@ -228,11 +228,14 @@ def test_a_new_language_is_taken_into_use(transaction):
                 'parent': 'pt', 'direction': 'ltr'}])
     Language.load_translations([language])
     with Transaction().set_context(language='pt_BR'):
-        result = Pool().get('gnuhealth.imaging.test.result').fields_get(
-            ['comment', 'create_date'])
-    assert result['comment']['string'] == "Interpretação"
-    # Of trytond, which knows Portuguese only.
-    assert result['create_date']['string'] == "Data de criação"
+        said = [
+            Pool().get(model).fields_get([field])[field]['string']
+            for model, field in [
+                ('gnuhealth.imaging.test.result', 'comment'),
+                # It knows Portuguese only.
+                ('party.party', 'lang'),
+                ]]
+    assert said == ["Interpretação", "Idioma"]
 
 
 def test_a_language_is_seen(transaction, language):
