@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 # 9 cm high so that two rows and their captions fit.
 _IMAGE_WIDTH, _IMAGE_HEIGHT = 8.0, 9.0
 _LOGO_WIDTH, _LOGO_HEIGHT = 4.0, 2.0
+# FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE
+_ISOLATE, _END_OF_ISOLATE = '\u2068', '\u2069'
 # 400 pixels per inch, what printers show.
 _PIXELS_PER_CM = 160
 
@@ -47,6 +49,7 @@ class ImagingReport(Report):
         context['local'] = cls._local
         context['day'] = cls._day
         context['right_to_left'] = cls._is_right_to_left()
+        context['own'] = cls._own_direction
         context['paragraphs'] = cls._paragraphs
         context['image_rows'] = cls._image_rows(context['record'])
         return context
@@ -95,6 +98,14 @@ class ImagingReport(Report):
     def _is_right_to_left(cls):
         """Return whether the language of the report runs from the right."""
         return Pool().get('ir.lang').get().direction == 'rtl'
+
+    @classmethod
+    def _own_direction(cls, value):
+        """Return a value that no word around it turns around, such as a
+        number with dashes in a sentence from the right."""
+        if value and cls._is_right_to_left():
+            return f'{_ISOLATE}{value}{_END_OF_ISOLATE}'
+        return value
 
     @classmethod
     def _paragraphs(cls, text):

@@ -465,11 +465,32 @@ def test_a_language_from_the_right_turns_the_page(radiologist, printed):
     for word, _, x, _ in report.words:
         # Arabic words are told as they stand, from the left.
         left.setdefault(word[::-1] if 'ا' <= word[0] <= 'ي' else word, x)
-    assert left['المريض'] > left['Remedios'] > left['PUID'] > left['PU-77']
+    assert left['تاريخ'] > left['Remedios'] > left['الطبي'] > left['PU-77']
     assert left['one.png'] > 297 > left['two.png']
     assert left['Latin'] < 60 and left['الرأس'] > 480
     assert left['صفحة'] < 150
     assert "ORD7-01-01" in report.text
+
+
+def test_numbers_are_not_turned_around(radiologist, printed):
+    """A number with blanks or dashes keeps its order behind Arabic words and
+    in a line of its own."""
+    catalogs.install('ar')
+    Pool().get('party.contact_mechanism').create([{
+                'party': institution().party.id, 'type': 'phone',
+                'value': '+51 1 555 0100'}])
+    result = make_final(radiologist, request=make_requested(
+            patient=make_patient("محمد", "العربي", ref='12-34-56'),
+            request='2026-0007'))
+    report = printed(result, language='ar')
+    phone = {word: x for word, _, x, _ in report.words
+        if word in {'555', '0100'}}
+    assert phone['555'] < phone['0100']
+    # In the table and at the foot.
+    assert report.text.count('12-34-56') == 2
+    assert '2026-0007-01-01' in report.text
+    found = [word for word, *_ in report.words]
+    assert '56-34-12' not in found
 
 
 def test_letters_of_all_scripts_are_as_large_and_as_bold(
