@@ -5,7 +5,6 @@ import logging
 import re
 import subprocess
 import tempfile
-import unicodedata
 from pathlib import Path
 
 from trytond.i18n import gettext
@@ -14,7 +13,7 @@ from trytond.report import Report
 from trytond.report.report import FORMAT2EXT
 from trytond.tools import grouped_slice
 
-from . import pictures
+from . import direction, pictures
 from .common import institution, institution_timezone, local_datetime
 from .exceptions import NothingSelectedError, OfficeError
 
@@ -24,8 +23,6 @@ logger = logging.getLogger(__name__)
 # 9 cm high so that two rows and their captions fit.
 _IMAGE_WIDTH, _IMAGE_HEIGHT = 8.0, 9.0
 _LOGO_WIDTH, _LOGO_HEIGHT = 4.0, 2.0
-# FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE
-_ISOLATE, _END_OF_ISOLATE = '\u2068', '\u2069'
 # 400 pixels per inch, what printers show.
 _PIXELS_PER_CM = 160
 
@@ -103,9 +100,9 @@ class ImagingReport(Report):
     def _own_direction(cls, value):
         """Return a value that no word around it turns around, such as a
         number with dashes in a sentence from the right."""
-        if value and cls._is_right_to_left():
-            return f'{_ISOLATE}{value}{_END_OF_ISOLATE}'
-        return value
+        if cls._is_right_to_left():
+            return direction.keep_direction(value)
+        return direction.isolated(value)
 
     @classmethod
     def _paragraphs(cls, text):
@@ -116,7 +113,8 @@ class ImagingReport(Report):
         """
         lines = (text or '').strip('\r\n').splitlines()
         default = cls._is_right_to_left()
-        return [(_runs_from_right(line, default), _keep_blanks(line))
+        return [
+            (direction.runs_from_right(line, default), _keep_blanks(line))
             for line in lines]
 
     @classmethod
@@ -201,13 +199,3 @@ def _keep_blanks(line):
     """Return a line whose tabulators and rows of blanks are kept."""
     line = line.rstrip().expandtabs(4)
     return re.sub(' (?= )|^ ', '\u00a0', line)
-
-
-def _runs_from_right(line, default):
-    """Return whether the first letter of a line is of such a script, the
-    default when it has no letter."""
-    for letter in line:
-        kind = unicodedata.bidirectional(letter)
-        if kind in {'L', 'R', 'AL'}:
-            return kind != 'L'
-    return default

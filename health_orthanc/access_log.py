@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
@@ -170,10 +171,11 @@ class AccessLog(ModelSQL, ModelView):
         :param patient: record, or None
         """
         dicom = ' '.join(filter(None, [
-                    records.readable_name(study.patient_name),
+                    isolated(records.readable_name(study.patient_name)),
                     f'[{study.patient_id}]' if study.patient_id else None]))
         return {
             'patient': patient.id if patient else None,
             'patient_text': (
-                f'{patient.rec_name} [{patient.puid}]' if patient else dicom),
+                f'{isolated(patient.rec_name)} [{patient.puid}]'
+                if patient else dicom),
             }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients of Orthanc servers, and what a patient of GNU Health gains."""
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 
@@ -84,7 +85,8 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
 
     def get_rec_name(self, name):
         ident = f' [{self.ident}]' if self.ident else ''
-        return f'{records.readable_name(self.name) or self.uuid}{ident}'
+        name = isolated(records.readable_name(self.name))
+        return f'{name or self.uuid}{ident}'
 
     @classmethod
     def search_rec_name(cls, name, clause):

@@ -472,7 +472,8 @@ def test_a_language_from_the_right_turns_the_page(radiologist, printed):
     assert "ORD7-01-01" in report.text
 
 
-def test_numbers_are_not_turned_around(radiologist, printed):
+@pytest.mark.parametrize('language', ['ar', 'en'])
+def test_numbers_are_not_turned_around(radiologist, printed, language):
     """A number with blanks or dashes keeps its order behind Arabic words and
     in a line of its own."""
     catalogs.install('ar')
@@ -482,7 +483,7 @@ def test_numbers_are_not_turned_around(radiologist, printed):
     result = make_final(radiologist, request=make_requested(
             patient=make_patient("محمد", "العربي", ref='12-34-56'),
             request='2026-0007'))
-    report = printed(result, language='ar')
+    report = printed(result, language=language)
     phone = {word: x for word, _, x, _ in report.words
         if word in {'555', '0100'}}
     assert phone['555'] < phone['0100']

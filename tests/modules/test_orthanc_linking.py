@@ -504,6 +504,25 @@ def test_linking_is_kept_in_the_access_log(server, patient):
     assert 'PUID-EVA' in lines[1].patient_text
 
 
+def test_ids_are_not_turned_around_by_names(server):
+    "The id of a patient behind an Arabic name reads from its first part."
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    patient = make_patient("محمد", "العربي", ref='12-34-56')
+    person, = Patient.create([{
+                'server': server.id, 'uuid': 'person',
+                'name': "العربي^محمد", 'ident': '12-34-56'}])
+    _, (study,) = link(make_study(server, patient_id='12-34-56'))
+    Study.write([Study(study.id)], {'patient': patient.id})
+    line, = Log.search([('patient', '=', patient.id)])
+    isolated = '\u2068العربي, محمد\u2069 [12-34-56]'
+    assert line.patient_text == isolated
+    assert person.rec_name == isolated
+    assert Patient.search([('rec_name', 'ilike', "%العربي%")]) == [person]
+    assert Patient.search([('rec_name', 'ilike', "%12-34%")]) == [person]
+
+
 COLUMNS = {
     'study_date': [('=', dt.date(2020, 5, 4)), ('<', dt.date(2020, 6, 1))],
     'readable_name': [

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which way texts run, and how they keep it beside texts that run the other
+way (Unicode Standard Annex 9)."""
+import unicodedata
+
+# FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE
+_BEGIN, _END = '\u2068', '\u2069'
+
+
+def runs_from_right(text, default=False):
+    """Return whether the first letter of a text is of such a script, the
+    default when it has no letter.
+
+    :param str text: a line
+    """
+    for letter in text:
+        kind = unicodedata.bidirectional(letter)
+        if kind in {'L', 'R', 'AL'}:
+            return kind != 'L'
+    return default
+
+
+def isolated(text):
+    """Return a text so that it does not turn around what stands beside it.
+
+    Behind an Arabic letter a number with dashes is read from its last part,
+    be it a date or the id of a patient.
+    """
+    if any(unicodedata.bidirectional(letter) in {'R', 'AL'}
+            for letter in text or ''):
+        return keep_direction(text)
+    return text
+
+
+def keep_direction(text):
+    "Return a text that no text around it turns around."
+    return f'{_BEGIN}{text}{_END}' if text else text
