@@ -139,6 +139,17 @@ def test_punctuation_is_that_of_the_language(module, language):
     assert not wrong
 
 
+@pytest.mark.parametrize('module', MODULES)
+def test_no_plural_in_brackets_and_no_accelerator(module, language):
+    "Neither study(s) nor a sign that a client would show."
+    wrong = [
+        (e.msgctxt, e.msgstr)
+        for e in polib.pofile(catalogs.path(module, language))
+        if re.search(r'[^\W\d_]\([^\W\d_]{1,2}\)', e.msgstr)
+        or 'button' in e.msgctxt and re.search('[_&]', e.msgstr)]
+    assert not wrong
+
+
 #: Values that are numbers, which no direction can take apart.
 NUMBERS = {
     'already', 'count', 'days', 'files', 'images', 'index', 'length', 'limit',
