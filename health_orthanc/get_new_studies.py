@@ -1,11 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The wizard "Get New Studies": fetches what is new on all servers."""
+from trytond.i18n import gettext
 from trytond.model import ModelView
 from trytond.modules.health_imaging.common import check_rights
 from trytond.pool import Pool
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
+
+from .exceptions import ServerError
 
 
 class GetNewStudiesStart(ModelView):
@@ -28,5 +31,8 @@ class GetNewStudies(Wizard):
     def transition_update(self):
         Server = Pool().get('gnuhealth.orthanc.config')
         check_rights('gnuhealth.imaging_orthanc.study', 'write')
-        Server.sync_later(Server.search([]), started_by='wizard')
+        servers = Server.search([])
+        if not servers:
+            raise ServerError(gettext('health_orthanc.msg_no_server'))
+        Server.sync_later(servers, started_by='wizard')
         return 'runs'

@@ -38,6 +38,16 @@ def test_the_imaging_administrator_adds_an_exam(person):
     assert seen(admin, "CTCHEST", "CT chest")
 
 
+def test_the_radiographer_is_told_that_there_is_no_server(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Orthanc", "Studies")
+    radiographer.choose_tool('action', "Orthanc: Get New Studies")
+    _, told = radiographer.attempt('press', "Get New Studies")
+    assert "Add Orthanc Server" in '\n'.join(told)
+    radiographer.press("Cancel")
+    radiographer.close()
+
+
 def fill_server(person, world, password):
     for label, text in [
             ("Label", "PACS"), ("URL", world.orthanc.url),
