@@ -38,19 +38,30 @@ class Person:
         (self.folder / 'tryton.conf').write_text(
             '[client]\ncheck_version = False\nlang = en\n'
             '[login]\nprofile =\n')
-        self._process = subprocess.Popen(
-            [PYTHON, Path(__file__).parent / 'client.py', '--no-thread',
-                '-c', self.folder / 'tryton.conf', '-u', login,
-                '-s', address, f'tryton://{address}/{server.database}/'],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            stderr=open(self.folder / 'client.log', 'w'), cwd=self.folder,
-            env={**os.environ, 'HOME': str(self.folder),
-                'PYTHONPATH': str(self.client), 'DISPLAY': self.display,
-                'TRYTON_PASSWORD': password, 'GDK_BACKEND': 'x11',
-                # One client only would run on a bus.
-                'DBUS_SESSION_BUS_ADDRESS': 'disabled:',
-                'NO_AT_BRIDGE': '1', 'LC_ALL': 'C.UTF-8', 'LANGUAGE': 'en'})
+        with open(self.folder / 'client.log', 'w') as log:
+            self._process = subprocess.Popen(
+                [PYTHON, Path(__file__).parent / 'client.py', '--no-thread',
+                    '-c', self.folder / 'tryton.conf', '-u', login,
+                    '-s', address, f'tryton://{address}/{server.database}/'],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                text=True, cwd=self.folder, env=self._environment(password))
         assert self.arrive().startswith(login)
+
+    def _environment(self, password):
+        return {
+            **os.environ,
+            'HOME': str(self.folder),
+            'XDG_CONFIG_HOME': str(self.folder),
+            'PYTHONPATH': str(self.client),
+            'DISPLAY': self.display,
+            'TRYTON_PASSWORD': password,
+            'GDK_BACKEND': 'x11',
+            # On a bus there would be one client only.
+            'DBUS_SESSION_BUS_ADDRESS': 'disabled:',
+            'NO_AT_BRIDGE': '1',
+            'LC_ALL': 'C.UTF-8',
+            'LANGUAGE': 'en',
+            }
 
     def __getattr__(self, name):
         if name.startswith('_'):

@@ -88,7 +88,7 @@ def look_around(someone, way):
             REQUESTS + STUDIES),
         ('it', OF_ORTHANC, SERVERS, STUDIES),
         ('pacs_user', OF_ORTHANC, set(), STUDIES),
-        ])
+        ], ids=lambda value: value if isinstance(value, str) else '')
 def test_each_role_opens_its_menu(
         person, login, imaging, configuration, parts):
     someone = person(login)
