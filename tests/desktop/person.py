@@ -4,18 +4,19 @@
 what went wrong."""
 import json
 import os
+import select
 import subprocess
 from functools import partial
 from pathlib import Path
 
 PYTHON = '/usr/bin/python3'
-#: How long to wait for the client to end, in seconds.
-PATIENCE = 10
+#: How long to wait for an answer of the client, in seconds.
+PATIENCE = 120
 
 
 class Person:
-    """A user at the desktop client.  The methods of Hands of client.py are
-    its methods.
+    """A user at the desktop client.  It has the methods of Hands in
+    hands.py.
 
     :param client: the folder where the client is installed
     :param display: the name of the X display
@@ -78,11 +79,17 @@ class Person:
         "As the method, but return the answer and what the client told."
         self._process.stdin.write(json.dumps([name, arguments]) + '\n')
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, (self.folder / 'client.log').read_text()
-        value, error, problems = json.loads(line)
+        value, error, problems = json.loads(self._answer(name))
         assert not error, '\n'.join([error, *problems])
         return value, problems
+
+    def _answer(self, name):
+        "Return the line that the client answers."
+        stdout = self._process.stdout
+        ready, *_ = select.select([stdout], [], [], PATIENCE)
+        line = ready and stdout.readline()
+        assert line, f'{name}: ' + (self.folder / 'client.log').read_text()
+        return line
 
     def shoot(self, name):
         "Keep a picture of the screen."
