@@ -38,6 +38,19 @@ def test_the_imaging_administrator_adds_an_exam(person):
     assert seen(admin, "CTCHEST", "CT chest")
 
 
+def test_the_imaging_administrator_prepares_a_text(person):
+    admin = person('imaging_admin')
+    admin.menu(*CONFIGURATION, "Report Texts")
+    admin.tool('new')
+    admin.fill("Name", "Normal head")
+    admin.write("No fracture seen.")
+    admin.add('exams', "CT head")
+    admin.shoot('text')
+    admin.tool('save')
+    admin.tool('switch')
+    assert seen(admin, "Normal head", "1")
+
+
 def test_the_radiographer_is_told_that_there_is_no_server(person):
     radiographer = person('radiographer')
     radiographer.menu(*IMAGING, "Orthanc", "Studies")
@@ -171,7 +184,7 @@ def test_the_radiologist_reports(person):
     radiologist.press("Add to Report")
     radiologist.press("Close")
     radiologist.page_of("Interpretation")
-    radiologist.write("No fracture seen.")
+    radiologist.choose("Insert Text", "Normal")
     radiologist.shoot('interpretation')
     # The picture is there without a click on reload.
     radiologist.page_of("Images")
@@ -197,3 +210,41 @@ def test_the_radiologist_signs_and_prints(person):
     pictures = subprocess.run(['pdfimages', '-list', path], check=True,
         capture_output=True, text=True).stdout
     assert len(pictures.splitlines()) > 2
+
+
+def test_the_doctor_prints_the_result(person):
+    doctor = person('doctor')
+    doctor.menu(*IMAGING, "Results")
+    doctor.page_of("Final")
+    doctor.open_row("CT head")
+    doctor.shoot('result')
+    doctor.choose_tool('print', "Imaging Report")
+    path, = doctor.opened()
+    assert path.endswith('.pdf')
+
+
+def test_the_radiologist_amends(person):
+    radiologist = person('radiologist')
+    radiologist.press("Amend")
+    radiologist.write("The other side.")
+    radiologist.shoot('amend')
+    radiologist.press("Amend")
+    assert radiologist.value("State") == "Preliminary"
+    radiologist.page_of("Signature")
+    radiologist.shoot('amended')
+    assert radiologist.value("Reason for Amendment") == "The other side."
+    assert seen(radiologist, ".pdf", "Tomás")
+
+
+def test_the_radiographer_cancels(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Medical Imaging - New order")
+    radiographer.choose("Patient", "Соколова")
+    radiographer.add('tests', "Ultrasound")
+    radiographer.press("Order and Request")
+    radiographer.open_row("Ultrasound")
+    radiographer.press("Cancel")
+    radiographer.write("The patient does not come.")
+    radiographer.shoot('cancel')
+    radiographer.press("Cancel Requests")
+    assert radiographer.value("State") == "Canceled"
