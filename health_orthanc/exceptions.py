@@ -43,6 +43,10 @@ class SecretKeyError(UserError):
     pass
 
 
+class NoViewerError(UserError):
+    pass
+
+
 class NothingSelectedError(UserError):
     pass
 

@@ -3,11 +3,13 @@
 """Links into the viewers of a server, for studies and series."""
 from urllib.parse import quote
 
-from trytond.model import fields
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
 from trytond.pool import PoolMeta
-from trytond.pyson import Eval
+from trytond.pyson import Bool, Eval, Or
 
 from . import storage
+from .exceptions import NoViewerError
 
 # What follows the public URL of the server, by the code of the viewer: for a
 # study and for a series. Orthanc Explorer 2 has no page for one series.
@@ -26,11 +28,12 @@ _PATHS = {
         '/stone-webviewer/index.html?study={study}&series={series}'),
     }
 _BY_UID = {'explorer2', 'ohif', 'stone'}
+# The link that the button takes is the first one there is.
 _FIELDS = {
-    'orthanc_explorer_link': 'explorer',
-    'orthanc_explorer2_link': 'explorer2',
     'ohif_viewer_link': 'ohif',
     'stone_viewer_link': 'stone',
+    'orthanc_explorer2_link': 'explorer2',
+    'orthanc_explorer_link': 'explorer',
     }
 
 
@@ -88,6 +91,30 @@ class ViewerLinks:
             for name in names:
                 found[name][record.id] = urls.get(_FIELDS[name])
         return found
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({
+                'open_viewer': {
+                    'invisible': ~Or(*(Bool(Eval(name)) for name in _FIELDS)),
+                    'depends': list(_FIELDS),
+                    },
+                })
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_viewer(cls, records):
+        """Open the first record in the best viewer that its server has.
+
+        :raises NoViewerError: when there is none
+        """
+        for record in records:
+            for name in _FIELDS:
+                if getattr(record, name):
+                    return {'url': getattr(record, name)}
+            raise NoViewerError(gettext(
+                    'health_orthanc.msg_no_viewer', record=record.rec_name))
 
     @property
     def study_of_links(self):

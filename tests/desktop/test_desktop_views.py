@@ -18,7 +18,7 @@ OF_ORTHANC = {
     "Orthanc / Patients with Studies", "Orthanc / Studies",
     "Orthanc / Orthanc Patients"}
 OF_IMAGING = {
-    "Medical Imaging - New order", "Requests", "Results",
+    "New Order", "Requests", "Results",
     "Statistics / Requests per Month", "Statistics / Turnaround"}
 CATALOG = {"Exam Types", "Exams", "Report Texts", "Worklist Templates"}
 SERVERS = {

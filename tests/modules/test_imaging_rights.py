@@ -54,7 +54,7 @@ WIZARDS = {
 MENUS = {
     "Medical Imaging": 'menu_imaging',
     "Dashboard": 'menu_dashboard',
-    "Medical Imaging - New order": 'menu_patient_imaging_test_request',
+    "New Order": 'menu_patient_imaging_test_request',
     "Statistics": 'menu_statistics',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }

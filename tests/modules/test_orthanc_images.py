@@ -621,6 +621,9 @@ def test_links_lead_to_the_viewers_that_the_server_has(hospital):
     found, = rpc(f'model.{STUDY}.read', [study], names)
     assert [name for name in names if found[name]] == [
         'orthanc_explorer_link', 'ohif_viewer_link']
+    action = rpc(f'model.{STUDY}.open_viewer', [study])
+    assert action['type'] == 'ir.action.url'
+    assert action['url'] == found['ohif_viewer_link']
     with hospital.transaction():
         Server = Pool().get('gnuhealth.orthanc.config')
         Server.write([Server(hospital.server)], {
@@ -637,6 +640,8 @@ def test_links_lead_to_the_viewers_that_the_server_has(hospital):
     for model, id_ in [(STUDY, study), (SERIES, series)]:
         found, = rpc(f'model.{model}.read', [id_], names)
         assert not any(found[name] for name in names)
+        with pytest.raises(RpcError, match="No viewer"):
+            rpc(f'model.{model}.open_viewer', [id_])
 
 
 def test_a_line_of_nobody(hospital):

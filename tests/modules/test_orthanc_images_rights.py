@@ -61,6 +61,8 @@ BUTTONS = {
     "Study: Preview": (STUDY, 'preview'),
     "Series: Preview": (SERIES, 'preview'),
     "Image: Preview": (INSTANCE, 'preview'),
+    "Study: Open in Viewer": (STUDY, 'open_viewer'),
+    "Series: Open in Viewer": (SERIES, 'open_viewer'),
     "Image: Add to Report": (INSTANCE, 'attach_image_to_imaging_test_report'),
     "Study: Link to Candidate": (STUDY, 'accept'),
     "Study: None of These": (STUDY, 'reject'),

@@ -73,7 +73,7 @@ def test_it_adds_the_server(person, world):
 
 def test_the_doctor_orders(person):
     doctor = person('doctor')
-    doctor.menu(*IMAGING, "Medical Imaging - New order")
+    doctor.menu(*IMAGING, "New Order")
     doctor.choose("Patient", "Müller")
     doctor.take(doctor.place.locator('input[name=tests]'), "CT head")
     doctor.take(doctor.place.locator('input[name=tests]'), "Chest X-ray")
