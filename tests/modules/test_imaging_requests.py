@@ -535,5 +535,5 @@ def test_tabs_have_counts(transaction):
     action = Action(ModelData.get_id(
             'health_imaging', 'act_imaging_test_request_view'))
     tabs = {d.name: d for d in action.act_window_domains}
-    assert list(tabs) == ["Draft", "Requested", "Done", "Canceled", "All"]
+    assert list(tabs) == ["Requested", "Draft", "Done", "Canceled", "All"]
     assert all(d.count for d in tabs.values())
