@@ -238,7 +238,7 @@ def test_the_radiologist_amends(person):
 
 def test_the_radiographer_cancels(person):
     radiographer = person('radiographer')
-    radiographer.menu(*IMAGING, "Medical Imaging - New order")
+    radiographer.menu(*IMAGING, "New Order")
     radiographer.choose("Patient", "Соколова")
     radiographer.add('tests', "Ultrasound")
     radiographer.press("Order and Request")
