@@ -281,8 +281,11 @@ class Hands:
         return asked
 
     def opened(self):
-        "Return the files that the client handed to other programs."
-        return standins.opened
+        """Return the files and addresses that the client handed to other
+        programs, and forget them."""
+        given = standins.opened[:]
+        standins.opened.clear()
+        return given
 
     # To look at everything
 

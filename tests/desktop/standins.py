@@ -50,5 +50,6 @@ def listen():
     Main.get_active_window = front_window
     common.common.UniqueDialog.__call__ = answer
     action.main.file_open = lambda name, *args, **kwargs: opened.append(name)
+    action.main.webbrowser.open = lambda url, new=0: opened.append(url)
     logging.getLogger().addHandler(Notes(logging.ERROR))
     Gtk.Settings.get_default().set_property('gtk-enable-animations', False)

@@ -164,7 +164,7 @@ def test_the_radiographer_reviews_the_doubtful_study(person):
     assert radiographer.value("Link") == "Linked"
 
 
-def test_the_radiologist_reports(person):
+def test_the_radiologist_reports(person, world):
     radiologist = person('radiologist')
     radiologist.menu(*IMAGING, "Requests")
     radiologist.page_of("Requested")
@@ -177,6 +177,9 @@ def test_the_radiologist_reports(person):
     radiologist.shoot('result-studies')
     radiologist.open_row("CT")
     radiologist.shoot('study')
+    radiologist.press("Open in Viewer")
+    address, = radiologist.opened()
+    assert address.startswith(world.orthanc.url)
     radiologist.press("Apply changes")
     radiologist.press_in_row("Preview", "CT")
     radiologist.shoot('preview')
