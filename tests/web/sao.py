@@ -30,7 +30,7 @@ _IDLE = '''() => {
     const now = performance.now();
     if (busy || !window._idle_since)
         window._idle_since = now;
-    return now - window._idle_since > 400;
+    return now - window._idle_since > 250;
     }'''
 _NAMES_AND_INDENTS = '''rows => rows.map(row => {
     const texts = document.createTreeWalker(row, NodeFilter.SHOW_TEXT);
@@ -206,6 +206,18 @@ class Person:
     def press(self, words):
         "Press the button with these words."
         self.place.get_by_role('button', name=words, exact=True).first.click()
+        self.settle()
+
+    def has(self, words):
+        "Return whether a button with these words is seen."
+        return self.place.get_by_role(
+            'button', name=words, exact=True).first.is_visible()
+
+    def relate(self, words):
+        "Open what belongs to the record by the menu of the toolbar."
+        self.tool('relate')
+        self.page.locator('.dropdown-menu:visible').get_by_text(
+            words, exact=True).click()
         self.settle()
 
     def tool(self, id_):

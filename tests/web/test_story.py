@@ -89,6 +89,34 @@ def test_the_doctor_orders(person):
     doctor.shoot('dashboard')
 
 
+def test_the_doctor_orders_from_the_patient(person):
+    doctor = person('doctor')
+    doctor.menu("Health", "Patients")
+    doctor.open_row("Соколова")
+    doctor.relate("Medical Imaging - New order")
+    expect(doctor.field("Patient")).to_have_value(re.compile("Соколова"))
+    doctor.take(doctor.place.locator('input[name=tests]'), "Ultrasound")
+    doctor.press("Order")
+    doctor.open_row("Ultrasound", "Draft")
+    doctor.press("Request")
+    expect(doctor.field("State")).to_have_value('"requested"')
+
+
+def test_the_radiographer_cancels_with_a_reason(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Requests")
+    radiographer.open_row("Соколова")
+    radiographer.press("Cancel")
+    radiographer.write("The patient did not come.")
+    radiographer.shoot('cancel')
+    radiographer.press("Cancel Requests")
+    expect(radiographer.field("State")).to_have_value('"canceled"')
+    radiographer.page_of("History")
+    expect(radiographer.field("Reason for Cancellation")).to_have_value(
+        "The patient did not come.")
+    radiographer.shoot('canceled')
+
+
 def test_the_radiographer_sees_whom_to_examine(person):
     radiographer = person('radiographer')
     radiographer.menu(*IMAGING, "Dashboard")
@@ -129,6 +157,8 @@ def test_it_synchronizes(person):
     it.menu(*IMAGING, "Orthanc", "Studies")
     expect(it.row("CT head", "Linked")).to_be_visible()
     it.shoot('studies')
+    it.open_row("CT head")
+    assert it.has("Delete on the Server")
     it.menu(*IMAGING, "Dashboard")
     it.shoot('dashboard')
 
@@ -138,9 +168,12 @@ def test_the_radiologist_looks_at_the_images_in_ohif(
     radiologist = person('radiologist')
     radiologist.menu(*IMAGING, "Orthanc", "Studies")
     radiologist.open_row("CT head")
-    link = radiologist.place.locator('a[href*="/ohif/viewer"]:visible').first
-    address = link.get_attribute('href')
+    with radiologist.page.context.expect_event(
+            'request', lambda request: '/ohif/viewer' in request.url) as tab:
+        radiologist.press("Open in Viewer")
+    address = tab.value.url
     assert address.startswith(world.orthanc.url)
+    assert not radiologist.has("Delete on the Server")
     # Orthanc asks for its own password.
     context = browser.new_context(viewport=SIZE, http_credentials={
             'username': world.orthanc.user,
@@ -214,6 +247,43 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     assert len(pictures.splitlines()) > 2
 
 
+def test_the_radiologist_amends(person):
+    radiologist = person('radiologist')
+    radiologist.menu(*IMAGING, "Results")
+    radiologist.tab("Final")
+    radiologist.open_row("CT head")
+    radiologist.press("Amend")
+    radiologist.write("The side was wrong.")
+    radiologist.press("Amend")
+    expect(radiologist.field("State")).to_have_value('"draft"')
+    radiologist.page_of("Signature")
+    expect(radiologist.row(".pdf")).to_be_visible()
+    radiologist.shoot('amended')
+
+
+def test_it_reads_what_is_wrong_with_a_server(person, world):
+    it = person('it')
+    world.orthanc.stop()
+    it.menu(*CONFIGURATION, "Orthanc", "Servers")
+    it.open_row("PACS")
+    it.press("Test Connection")
+    it.see("Check its port, and that Orthanc is running.")
+    it.press("OK")
+    it.tool('reload')
+    error = it.place.get_by_label("Last Error", exact=True)
+    expect(error).to_have_value(re.compile("Nothing answers"))
+    it.shoot('server-trouble')
+    it.menu(*IMAGING, "Dashboard")
+    expect(it.row("PACS", "Nothing answers")).to_be_visible()
+    it.shoot('dashboard-trouble')
+    world.orthanc.start()
+    it.menu(*CONFIGURATION, "Orthanc", "Servers")
+    it.open_row("PACS")
+    it.press("Sync")
+    expect(it.field("Validated")).to_be_checked()
+    expect(it.place.get_by_label("Last Error", exact=True)).to_be_hidden()
+
+
 OF_ALL = [
     ["Dashboard"],
     ["Orthanc", "Patients with Studies"],
@@ -237,6 +307,8 @@ OF_IMAGING = [
         ])
 def test_each_role_opens_its_menu(person, login, entries):
     someone = person(login)
+    someone.menu(*IMAGING, "Orthanc", "Get New Studies")
+    someone.press("Get New Studies")
     for entry in entries:
         someone.menu(*IMAGING, *entry)
         someone.check()
