@@ -16,7 +16,8 @@ REQUESTS = [
 STUDIES = ["Studies to Review", "Servers with Trouble"]
 OF_ORTHANC = {
     "Orthanc / Patients with Studies", "Orthanc / Studies",
-    "Orthanc / Orthanc Patients"}
+    "Orthanc / Orthanc Patients", "Orthanc / Get New Studies",
+    "Orthanc / Upload DICOM Files"}
 OF_IMAGING = {
     "New Order", "Requests", "Results",
     "Statistics / Requests per Month", "Statistics / Turnaround"}
