@@ -445,6 +445,7 @@ def test_address_and_label_can_change(server, proxy, orthanc):
         Server.sync_server(Server(server))
         before = Study.search([('orthanc_server', '=', server)])
         with FaultServer(orthanc.url) as other:
+            free_address(other.url)
             Server.write([Server(server)], {
                     'domain': other.url, 'label': "New label"})
             assert Study.search([('server', '=', other.url)]) == before
@@ -607,7 +608,7 @@ def test_server_is_added(proxy):
 
 @pytest.fixture(scope='module')
 def silent():
-    "A port that accepts no connection in time."
+    "The URL of a port that accepts no connection in time."
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         listener.listen(0)
@@ -617,7 +618,11 @@ def silent():
             other.setblocking(False)
             other.connect_ex(listener.getsockname())
             others.append(other)
-        yield listener.getsockname()[1]
+        url = 'http://127.0.0.1:%d' % listener.getsockname()[1]
+        with transaction():
+            free_address(url)
+            Transaction().commit()
+        yield url
         for other in others:
             other.close()
 
@@ -683,7 +688,7 @@ def test_wizard_tells_of_tls_and_of_silence(proxy, silent, monkeypatch):
         _, result = add(
             label="New", domain=proxy.url.replace('http', 'https'))
         assert 'certificate' in result['view']['defaults']['reason']
-        _, result = add(label="New", domain=f'http://127.0.0.1:{silent}')
+        _, result = add(label="New", domain=silent)
         assert 'in time' in result['view']['defaults']['reason']
         current.rollback()
 
