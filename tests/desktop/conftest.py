@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import seed
-from support.hospital import make_roles, running
+from support.hospital import make_roles, running, shots_folder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -41,10 +41,7 @@ def world(servers):
 @pytest.fixture(scope='session')
 def shots():
     "The folder for screenshots, IMAGING_DESKTOP_SHOTS or that of tox."
-    folder = Path(os.environ.get('IMAGING_DESKTOP_SHOTS')
-        or ROOT / '.tox' / 'desktop' / 'shots')
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return shots_folder('desktop')
 
 
 @pytest.fixture(scope='session')

@@ -4,12 +4,7 @@
 test is a step that goes on where the former ended."""
 import subprocess
 
-import seed
-from pydicom.uid import generate_uid
-from story import Story
-
-IMAGING = ["Health", "Medical Imaging"]
-CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
+from support.hospital import CONFIGURATION, IMAGING, fill_server
 
 
 def lines(person):
@@ -59,13 +54,6 @@ def test_the_radiographer_is_told_that_there_is_no_server(person):
     assert "Add Orthanc Server" in '\n'.join(told)
     radiographer.press("Cancel")
     radiographer.close()
-
-
-def fill_server(person, world, password):
-    for label, text in [
-            ("Label", "PACS"), ("URL", world.orthanc.url),
-            ("User", world.orthanc.user), ("Password", password)]:
-        person.fill(label, text)
 
 
 def test_it_adds_the_server(person, world):
@@ -122,16 +110,7 @@ def test_the_radiographer_sees_whom_to_examine(person):
 
 
 def test_the_machines_send_images(world):
-    "One study is of a person who is not quite the patient of the request."
-    story = Story(world.server, world.orthanc, world.folder)
-    story.run_script()
-    for exam in [seed.CT_HEAD, seed.CHEST]:
-        modality = world.modality(exam)
-        entry, = modality.worklist()
-        if exam is seed.CHEST:
-            entry.StudyInstanceUID = generate_uid()
-            entry.PatientBirthDate = '19700101'
-        modality.send(modality.acquire(entry, 2))
+    world.examine()
     assert world.orthanc.rest('GET', '/statistics')['CountStudies'] == 2
 
 

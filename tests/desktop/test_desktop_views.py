@@ -7,10 +7,8 @@ import pytest
 from proteus import Model
 from sources import MODULES
 from story import Story
-from support.hospital import make_roles
+from support.hospital import CONFIGURATION, IMAGING, make_roles
 
-IMAGING = ["Health", "Medical Imaging"]
-CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
 REQUESTS = [
     "Urgent and Overdue Requests", "Today's Worklist", "Results to Sign"]
 STUDIES = ["Studies to Review", "Servers with Trouble"]

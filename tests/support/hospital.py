@@ -2,14 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A hospital with its servers, and a user for each role, for tests of the
 clients."""
+import os
 from contextlib import contextmanager
+from pathlib import Path
 
 import seed
 from modality import Modality
 from proteus import Model
 from proteus.config import set_xmlrpc_session
+from pydicom.uid import generate_uid
 from services import HOST, Orthanc, Trytond
+from story import Story
 
+ROOT = Path(__file__).parents[2]
+#: The ways through the menu.
+IMAGING = ["Health", "Medical Imaging"]
+CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
 #: Users beside those of the seed, each with the group of the role only.
 ROLES = {
     'radiographer': 'health_imaging.group_health_imaging',
@@ -42,6 +50,39 @@ class World:
         "Return the machine of an exam."
         return Modality(exam.aetitle, HOST, self.orthanc.dicom_port,
             self.orthanc.aet, self.folder / exam.aetitle)
+
+    def examine(self):
+        """Publish the worklist and let two machines send images of whom they
+        find: one study is of a person who is not quite the patient of the
+        request."""
+        Story(self.server, self.orthanc, self.folder).run_script()
+        for exam in [seed.CT_HEAD, seed.CHEST]:
+            modality = self.modality(exam)
+            entry, = modality.worklist()
+            if exam is seed.CHEST:
+                entry.StudyInstanceUID = generate_uid()
+                entry.PatientBirthDate = '19700101'
+            modality.send(modality.acquire(entry, 2))
+
+
+def fill_server(person, world, password):
+    "Type in what Add Orthanc Server asks a person for."
+    for label, text in [
+            ("Label", "PACS"), ("URL", world.orthanc.url),
+            ("User", world.orthanc.user), ("Password", password)]:
+        person.fill(label, text)
+
+
+def shots_folder(client):
+    """Return the folder for screenshots, from IMAGING_..._SHOTS or that of
+    the tox environment.
+
+    :param client: 'web' or 'desktop'
+    """
+    folder = Path(os.environ.get(f'IMAGING_{client.upper()}_SHOTS')
+        or ROOT / '.tox' / client / 'shots')
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager

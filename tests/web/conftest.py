@@ -11,14 +11,13 @@ import pytest
 import seed
 from playwright.sync_api import sync_playwright
 from run import cache_folder
-from support.hospital import make_roles, running
+from support.hospital import make_roles, running, shots_folder
 from webclient import make_web_client
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from sao import ARGUMENTS, PATIENCE, Person  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get('CHROMIUM', '/usr/bin/chromium')
 
 
@@ -53,10 +52,7 @@ def world(templates, copies, web_client, viewer, tmp_path_factory):
 @pytest.fixture(scope='session')
 def shots():
     "The folder for screenshots, IMAGING_WEB_SHOTS or .tox/web/shots."
-    folder = Path(os.environ.get('IMAGING_WEB_SHOTS')
-        or ROOT / '.tox' / 'web' / 'shots')
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return shots_folder('web')
 
 
 @pytest.fixture(scope='session')

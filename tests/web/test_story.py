@@ -6,15 +6,11 @@ import re
 import subprocess
 
 import pytest
-import seed
 from playwright.sync_api import expect
-from pydicom.uid import generate_uid
 from sao import PATIENCE, SIZE
-from story import Story
+from support.hospital import CONFIGURATION, IMAGING, fill_server
 from support.pictures import PICTURES
 
-IMAGING = ["Health", "Medical Imaging"]
-CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
 #: The share of pixels of a picture that are not black.
 BRIGHT = '''image => {
     const canvas = document.createElement('canvas');
@@ -46,13 +42,6 @@ def test_the_imaging_administrator_adds_an_exam(person):
     admin.menu(*CONFIGURATION, "Worklist Templates")
     admin.open_row("CT (dump)")
     admin.shoot('template')
-
-
-def fill_server(person, world, password):
-    for label, text in [
-            ("Label", "PACS"), ("URL", world.orthanc.url),
-            ("User", world.orthanc.user), ("Password", password)]:
-        person.fill(label, text)
 
 
 def test_it_adds_the_server(person, world):
@@ -135,16 +124,7 @@ def test_the_radiographer_sees_whom_to_examine(person):
 
 
 def test_the_machines_send_images(world):
-    "One study is of a person who is not quite the patient of the request."
-    story = Story(world.server, world.orthanc, world.folder)
-    story.run_script()
-    for exam in [seed.CT_HEAD, seed.CHEST]:
-        modality = world.modality(exam)
-        entry, = modality.worklist()
-        if exam is seed.CHEST:
-            entry.StudyInstanceUID = generate_uid()
-            entry.PatientBirthDate = '19700101'
-        modality.send(modality.acquire(entry, 2))
+    world.examine()
     assert world.orthanc.rest('GET', '/statistics')['CountStudies'] == 2
 
 
