@@ -4,10 +4,10 @@
 from trytond.pool import Pool
 
 from . import (
-    access_log, add_server, candidate, deletion, encapsulated_report,
-    full_synchronize, get_new_studies, legacy, link_log, patient, preview,
-    report_picture, request, result, server, statistics, study, upload,
-    viewers)
+    add_server, deletion, encapsulated_report, full_synchronize,
+    get_new_studies, legacy, patient, preview, report_picture, request, result,
+    server, statistics, study, upload, viewers)
+from .links import access_log, candidate, events, link_log
 
 __all__ = ['register']
 
@@ -29,6 +29,7 @@ def register():
         candidate.LinkCandidate,
         access_log.AccessLog,
         link_log.LinkLog,
+        events.LinkEvent,
         request.Request,
         result.Result,
         result.LinkStudiesStart,
@@ -42,6 +43,7 @@ def register():
         preview.SeriesInstance,
         preview.PreviewShow,
         report_picture.SeriesInstance,
+        report_picture.Attachment,
         upload.UploadStart,
         upload.UploadFile,
         upload.UploadDone,
@@ -53,7 +55,6 @@ def register():
         encapsulated_report.StoredReport,
         encapsulated_report.Study,
         encapsulated_report.Result,
-        encapsulated_report.Request,
         encapsulated_report.Server,
         statistics.StatisticsTurnaround,
         viewers.Server,
@@ -66,5 +67,6 @@ def register():
         preview.Preview,
         upload.UploadImageData,
         deletion.Delete,
+        patient.Replace,
         result.LinkStudies,
         module='health_orthanc', type_='wizard')

@@ -10,8 +10,8 @@ from typing import NamedTuple, Optional
 
 from trytond.pool import Pool
 
-from . import linking, matching, storage
-from .link_log import values_of
+from . import matching, storage
+from .links import facts, ledger
 
 COMMENT = 'NEED TO VERIFY!'
 
@@ -65,11 +65,11 @@ def orthanc_patients(after, limit, dry_run):
     formers = Former.search([
             ('uuid', 'in', [s.orthanc_UID for s in studies])])
     known = {(f.server, f.uuid) for f in formers}
-    facts = {
-        p.id: f for p, f in zip(patients, linking.patient_facts(
+    people = {
+        p.id: f for p, f in zip(patients, facts.patient_facts(
                 [p.patient for p in patients]))}
     wishes = [
-        _wish_of_patient(study, facts[study.orthanc_patient.id])
+        _wish_of_patient(study, people[study.orthanc_patient.id])
         for study in sorted(studies, key=lambda s: s.id)
         if (study.orthanc_server, study.orthanc_UID) not in known]
     return _last(patients, limit), _carry_over(wishes, dry_run)
@@ -127,25 +127,25 @@ def _wish(former, candidates):
         result.id if result else None, problem)
 
 
-def _wish_of_patient(study, facts):
-    contradicts = matching.contradiction(linking.study_facts(study), facts)
-    return Wish(study.orthanc_patient, study, facts.id,
+def _wish_of_patient(study, person):
+    contradicts = matching.contradiction(facts.study_facts(study), person)
+    return Wish(study.orthanc_patient, study, person.id,
         problem='contradiction' if contradicts else None)
 
 
 def _carry_over(wishes, dry_run):
     """Link the studies, and return what became of each wish."""
-    lines, changes, taken = [], [], set()
+    lines, choices, taken = [], [], set()
     for wish in wishes:
         outcome = wish.problem or _outcome(wish)
         if outcome == 'linked' and wish.study in taken:
             outcome = 'several'
         if outcome == 'linked':
             taken.add(wish.study)
-            changes.append(_change(wish))
+            choices.append((wish.study, _choice(wish)))
         lines.append(_line(wish, outcome))
     if not dry_run:
-        _write(changes)
+        _write(choices)
     return lines
 
 
@@ -170,37 +170,29 @@ def _request(wish):
     return request.id if request else None
 
 
-def _change(wish):
-    "Return a study, and its values before and after."
-    before = values_of(wish.study)
-    after = {
-        **before, 'link_rule': 'person', 'link_state': 'linked',
-        'review_code': None, 'review_parameters': None,
-        'patient': wish.patient or before['patient']}
+def _choice(wish):
+    "Return what a person chose for the study, as the ledger takes it."
+    choice = {'patient': wish.patient} if wish.patient else {}
     if wish.result:
-        after['imaging_test'] = wish.result
-        after['request'] = _request(wish) or before['request']
-    return wish.study, before, after
+        choice['imaging_test'] = wish.result
+        request = _request(wish)
+        if request:
+            choice['request'] = request
+    return choice
 
 
-def _write(changes):
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    Candidate = pool.get('gnuhealth.imaging_orthanc.link_candidate')
-    for study, before, after in changes:
+def _write(choices):
+    """Keep what people had chosen.
+
+    :param choices: pairs of study and what was chosen for it
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    for study, choice in choices:
         comment = study.merge_comment or ''
         if COMMENT not in comment:
             comment = '; '.join(filter(None, [comment, COMMENT]))
-        changed = {
-            name: value for name, value in after.items()
-            if value != before[name]}
-        storage.set_values(
-            Study, [study.id], merge_comment=comment, **changed)
-    pool.get('gnuhealth.orthanc.link_log').note(changes)
-    Candidate.delete(Candidate.search([
-                ('study', 'in', [study.id for study, _, _ in changes])]))
-    linking.images_are_there({
-            after['request'] for _, _, after in changes if after['request']})
+            storage.set_values(Study, [study.id], merge_comment=comment)
+        ledger.choose([study], choice, 'carried_over')
 
 
 def _line(wish, outcome):

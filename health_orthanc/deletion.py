@@ -13,10 +13,11 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import client as orthanc
-from . import linking, storage
-from .access_log import KEEPERS, check_group, note
+from . import storage
 from .exceptions import NothingSelectedError, ReasonMissingError, error_text
 from .lease import now, roll_back, transact
+from .links import effects, ledger
+from .links.access_log import KEEPERS, check_group, note
 
 _FOR_KEEPERS = {
     'invisible': ~Id(*KEEPERS[0].split('.')).in_(
@@ -223,11 +224,11 @@ class Study(Deletable, metaclass=PoolMeta):
                             study=self.rec_name,
                             reason=self.deleting_reason),
                         }])
-        request = self.request
+        id_ = self.id
+        ledger.let_go(
+            ledger.CHOICES, lambda table: table.id == id_, 'deletion')
         _delete_series(list(self.series))
         type(self).delete([self])
-        if request:
-            linking.images_are_gone([request.id])
 
 
 class StudySeries(Deletable, metaclass=PoolMeta):
@@ -272,6 +273,7 @@ class StudySeries(Deletable, metaclass=PoolMeta):
         if not left and not study.missing_since:
             values['missing_since'] = now()
         storage.set_values(type(study), [study.id], **values)
+        effects.count_images_of([study.id])
 
 
 class Server(metaclass=PoolMeta):

@@ -7,7 +7,6 @@ import logging
 from contextlib import ExitStack
 
 from sql import Null
-from sql.aggregate import Count
 from sql.conditionals import Coalesce
 
 from trytond.exceptions import UserError
@@ -19,9 +18,10 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
 from . import storage
-from .access_log import note
 from .exceptions import error_text
 from .lease import now, roll_back, transact
+from .links.access_log import note
+from .links.link import Change
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class StoredReport(ModelSQL, ModelView):
             ('waiting', "Waiting"),
             ('stored', "Stored"),
             ('superseded', "Superseded"),
+            ('misplaced', "In a Study of Others"),
             ('failed', "Failed"),
             ], "State", required=True, readonly=True, sort=False)
     orthanc_UID = fields.Char("Orthanc ID", readonly=True)
@@ -94,7 +95,7 @@ class StoredReport(ModelSQL, ModelView):
     def view_attributes(cls):
         return super().view_attributes() + [
             ('/tree', 'visual',
-                If(Eval('state') == 'failed', 'danger',
+                If(Eval('state').in_(['failed', 'misplaced']), 'danger',
                     If(Eval('state') == 'waiting', 'warning', ''))),
             ]
 
@@ -140,6 +141,28 @@ class StoredReport(ModelSQL, ModelView):
         return cls.create([
                 {'result': result, 'revision': revision, 'study': study}
                 for result, revision, study in sorted(wanted - known)])
+
+    @classmethod
+    @without_check_access
+    def follow_links(cls, changes):
+        """Mark the reports that are stored in studies which do not belong to
+        their results any more, and take the mark back when they do.
+
+        :param changes: list of links.link.Change
+        """
+        for state, marked, of in [
+                ('stored', 'misplaced', Change.left),
+                ('misplaced', 'stored', Change.gained)]:
+            pairs = {
+                (c.study, of(c, 'imaging_test')) for c in changes
+                if of(c, 'imaging_test')}
+            if pairs:
+                found = cls.search([
+                        ('study', 'in', sorted({s for s, _ in pairs})),
+                        ('state', '=', state)])
+                storage.set_values(cls, [
+                        r.id for r in found
+                        if (r.study.id, r.result.id) in pairs], state=marked)
 
     @classmethod
     @without_check_access
@@ -359,38 +382,6 @@ class Result(metaclass=PoolMeta):
         default = {} if default is None else default.copy()
         default.setdefault('stored_reports', None)
         return super().copy(results, default=default)
-
-
-class Request(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging.test.request'
-
-    @classmethod
-    def get_number_of_images(cls, requests, name):
-        """Return the number of images, without the stored reports."""
-        counts = super().get_number_of_images(requests, name)
-        for request, reports in cls._stored_reports(requests):
-            counts[request] -= reports
-        return counts
-
-    @classmethod
-    def _stored_reports(cls, requests):
-        pool = Pool()
-        study, series, instance, report = [
-            pool.get(name).__table__() for name in [
-                'gnuhealth.imaging_orthanc.study',
-                'gnuhealth.imaging_orthanc.study_series',
-                'gnuhealth.imaging_orthanc.series_instances',
-                'gnuhealth.orthanc.report']]
-        query = report.join(study, condition=report.study == study.id).join(
-            series, condition=series.study == study.id).join(
-            instance, condition=(instance.series == series.id)
-            & (instance.orthanc_UID == report.orthanc_UID))
-        return storage.execute(query.select(
-                study.request, Count(instance.id),
-                where=study.request.in_([r.id for r in requests])
-                & (study.missing_since == Null)
-                & (series.missing_since == Null),
-                group_by=study.request))
 
 
 class Server(metaclass=PoolMeta):

@@ -63,6 +63,14 @@ class NothingToUndoError(UserError):
     pass
 
 
+class SeveralCandidatesError(UserError):
+    pass
+
+
+class ForeignPictureError(UserError):
+    pass
+
+
 class UploadError(UserError):
     pass
 

@@ -109,6 +109,7 @@ class StudyFacts:
     study_date: Date = None
     texts: Tuple[str, ...] = ()
     request: Optional[int] = None
+    requested_ids: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,10 @@ class RequestFacts:
     state: str
     result: Optional[int] = None
     date: Date = None
+    other_numbers: Tuple[str, ...] = ()
+    other_order_numbers: Tuple[str, ...] = ()
+    former_uids: Tuple[str, ...] = ()
+    result_state: Optional[str] = None
 
 
 @dataclass(frozen=True)

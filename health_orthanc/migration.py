@@ -531,6 +531,40 @@ def _count_images(Study):
             for id_, total in totals.items() if any(total[2])})
 
 
+def find_studies_of_pictures(Attachment):
+    """Note from which studies the pictures in results are: their names begin
+    with the SOP Instance UID."""
+    pool = Pool()
+    Result = pool.get('gnuhealth.imaging.test.result')
+    table = Attachment.__table__()
+    instance, series, study = [
+        pool.get(f'gnuhealth.imaging_orthanc.{name}').__table__()
+        for name in ['series_instances', 'study_series', 'study']]
+    if not backend.TableHandler.table_exist(
+            pool.get('gnuhealth.imaging_orthanc.study')._table):
+        return
+    pictures = defaultdict(list)
+    for id_, resource, name in execute(table.select(
+                table.id, table.resource, table.name,
+                where=table.resource.like(f'{Result.__name__},%'))):
+        uid = (name or '').rpartition('.')[0].partition('-')[0]
+        pictures[uid].append((id_, int(resource.rpartition(',')[2])))
+    query = instance.join(
+        series, condition=instance.series == series.id).join(
+        study, condition=series.study == study.id)
+    found = {}
+    for some in grouped_slice(sorted(pictures), 500):
+        for uid, id_, result in execute(query.select(
+                    instance.sop_instance_UID, study.id, study.imaging_test,
+                    where=instance.sop_instance_UID.in_(list(some)),
+                    order_by=study.id)):
+            for picture, of in pictures[uid]:
+                # Of two studies with the picture, that of the result.
+                if picture not in found or result == of:
+                    found[picture] = ('imaging_study', id_)
+    _set_grouped(table, found)
+
+
 # Requests
 
 def _return_merge_ids():

@@ -5,12 +5,18 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
+from trytond.tools import reduce_ids
+from trytond.transaction import without_check_access
 
-from . import linking, matching, records, storage
+from . import matching, records, storage
 from .kept import Kept
+from .links import events, facts, ledger
 
 # What of a person says whether a study may be theirs.
-_IDENTITY = {'ref', 'dob', 'gender', 'name', 'lastname', 'est_dob'}
+_IDENTITY = {
+    'ref', 'dob', 'gender', 'name', 'lastname', 'est_dob', 'active',
+    'replaced_by', 'alternative_ids', 'person_names'}
+_OF_PATIENT = {'biological_sex', 'active', 'party'}
 
 
 class OrthancPatient(Kept, ModelSQL, ModelView):
@@ -67,12 +73,12 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
         """
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for patient in cls.browse(patients):
-            facts, = linking.patient_facts([patient.patient])
+            person, = facts.patient_facts([patient.patient])
             studies = [s for s in patient.imaging_studies
                 if not s.patient
                 and not (s.link_rule == 'person')
                 and not matching.contradiction(
-                    linking.study_facts(s), facts)]
+                    facts.study_facts(s), person)]
             if studies:
                 Study.write(studies, {'patient': patient.patient.id})
 
@@ -110,16 +116,26 @@ class Patient(metaclass=PoolMeta):
     @classmethod
     def create(cls, vlist):
         patients = super().create(vlist)
-        linking.relink_patients(patients)
+        events.people_changed([p.party.id for p in patients])
         return patients
 
     @classmethod
     def write(cls, *args):
-        super().write(*args)
         actions = iter(args)
-        linking.relink_patients(cls.browse([
-                    p for patients, values in zip(actions, actions)
-                    if 'biological_sex' in values for p in patients]))
+        changed = {
+            p.party.id for patients, values in zip(actions, actions)
+            if _OF_PATIENT & values.keys() for p in patients}
+        super().write(*args)
+        events.people_changed(changed)
+
+    @classmethod
+    def delete(cls, patients):
+        ids, parties = [p.id for p in patients], [p.party.id for p in patients]
+        lost = ledger.let_go(ledger.CHOICES,
+            lambda table: reduce_ids(table.patient, ids), 'people')
+        super().delete(patients)
+        events.studies_let_go(lost, 'people')
+        events.people_changed(parties)
 
     @classmethod
     def merge_imaging(cls, source, destination):
@@ -127,16 +143,23 @@ class Patient(metaclass=PoolMeta):
         results."""
         pool = Pool()
         super().merge_imaging(source, destination)
-        for name in [
-                'gnuhealth.imaging_orthanc.study',
-                'gnuhealth.orthanc.patient']:
-            Model = pool.get(name)
-            table = Model.__table__()
-            rows = storage.execute(table.select(
-                    table.id, where=table.patient == source.id))
-            storage.set_values(
-                Model, [id_ for id_, in rows], patient=destination.id)
-        linking.relink_patients([destination])
+        OrthancPatient = pool.get('gnuhealth.orthanc.patient')
+        table = OrthancPatient.__table__()
+        rows = storage.execute(table.select(
+                table.id, where=table.patient == source.id))
+        storage.set_values(
+            OrthancPatient, [id_ for id_, in rows], patient=destination.id)
+        ledger.move(source.id, destination.id)
+
+
+class Replace(metaclass=PoolMeta):
+    __name__ = 'party.replace'
+
+    def transition_replace(self):
+        parties = [self.ask.source.id, self.ask.destination.id]
+        transition = super().transition_replace()
+        events.people_changed(parties, 'merge')
+        return transition
 
 
 class Party(metaclass=PoolMeta):
@@ -144,50 +167,59 @@ class Party(metaclass=PoolMeta):
 
     @classmethod
     def write(cls, *args):
-        super().write(*args)
         actions = iter(args)
-        relink_parties([
-                p for parties, values in zip(actions, actions)
-                if _IDENTITY & values.keys() for p in parties])
+        changed = {
+            p for parties, values in zip(actions, actions)
+            if _IDENTITY & values.keys() for p in parties}
+        former = {p.ref for p in changed}
+        super().write(*args)
+        events.people_changed(
+            [p.id for p in changed], identifiers=former)
 
 
-class PersonName(metaclass=PoolMeta):
+class OfPerson:
+    """Mixin of what tells of a person, in records beside the party: names and
+    identifications."""
+    __slots__ = ()
+
+    @classmethod
+    def create(cls, vlist):
+        records = super().create(vlist)
+        _changed(records)
+        return records
+
+    @classmethod
+    def write(cls, *args):
+        records = [r for some in args[::2] for r in some]
+        former = _tell(records)
+        super().write(*args)
+        _changed(records, *former)
+
+    @classmethod
+    def delete(cls, records):
+        former = _tell(records)
+        super().delete(records)
+        _changed([], *former)
+
+
+class PersonName(OfPerson, metaclass=PoolMeta):
     __name__ = 'gnuhealth.person_name'
 
-    @classmethod
-    def create(cls, vlist):
-        names = super().create(vlist)
-        relink_parties([n.party for n in names if n.party])
-        return names
 
-    @classmethod
-    def write(cls, *args):
-        super().write(*args)
-        relink_parties([
-                n.party for names in args[::2] for n in names if n.party])
-
-
-class AlternativeID(metaclass=PoolMeta):
+class AlternativeID(OfPerson, metaclass=PoolMeta):
     __name__ = 'gnuhealth.person_alternative_identification'
 
-    @classmethod
-    def create(cls, vlist):
-        identifications = super().create(vlist)
-        relink_parties([i.party for i in identifications if i.party])
-        return identifications
 
-    @classmethod
-    def write(cls, *args):
-        super().write(*args)
-        relink_parties([
-                i.party for ids in args[::2] for i in ids if i.party])
+@without_check_access
+def _tell(records):
+    "Return the ids of the parties of records, and what identifies them."
+    return (
+        {r.party.id for r in records if r.party},
+        {getattr(r, 'code', None) for r in records})
 
 
-def relink_parties(parties):
-    """Decide again on the studies of the patients that people are."""
-    Patient = Pool().get('gnuhealth.patient')
-    if parties:
-        linking.relink_patients(Patient.search([
-                    ('party', 'in', list({p.id for p in parties})),
-                    ('active', 'in', [True, False]),
-                    ]))
+def _changed(records, parties=(), identifiers=()):
+    "Note that names or identifications of people changed."
+    own, _ = _tell(records)
+    events.people_changed(
+        {*own, *parties}, identifiers=identifiers)

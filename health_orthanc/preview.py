@@ -16,9 +16,9 @@ from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import client as orthanc
-from .access_log import USERS, check_group, note
 from .exceptions import NoPictureError, NothingSelectedError
 from .gallery import Gallery, sentence
+from .links.access_log import USERS, check_group, note
 from .pictures import WITHOUT_PICTURES
 
 logger = logging.getLogger(__name__)

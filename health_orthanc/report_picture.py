@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of instances in the report: attached to the result of their
 study."""
+from collections import defaultdict
+
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.common import check_rights
@@ -9,6 +11,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
 
 from . import client as orthanc
+from . import migration
 from .exceptions import FinalResultError, NoPictureError, NoResultError
 from .gallery import Gallery, sentence
 
@@ -101,6 +104,7 @@ class SeriesInstance(metaclass=PoolMeta):
             'type': 'data',
             'data': fields.Binary.cast(picture.content),
             'resource': str(study.imaging_test),
+            'imaging_study': study.id,
             }
 
     def _attachment_name(self, frame):
@@ -139,28 +143,70 @@ class SeriesInstance(metaclass=PoolMeta):
         return ', '.join(parts)
 
 
-def take_out(study, result):
-    """Take the pictures of a study out of a draft result, after the study was
-    found to be of another patient.
+class Attachment(metaclass=PoolMeta):
+    __name__ = 'ir.attachment'
 
-    :param study: record
-    :param result: record; a final one keeps what was signed
-    """
-    pool = Pool()
-    Attachment = pool.get('ir.attachment')
-    Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
-    if result.state == 'final':
-        return
-    by_uid = {}
-    for attachment in Attachment.search([('resource', '=', str(result))]):
-        uid = attachment.name.rpartition('.')[0].partition('-')[0]
-        by_uid.setdefault(uid, []).append(attachment)
-    own = Instance.search([
-            ('series.study', '=', study.id),
-            ('sop_instance_UID', 'in', list(by_uid)),
-            ])
-    Attachment.delete(
-        [a for i in own for a in by_uid[i.sop_instance_UID]])
+    imaging_study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
+        ondelete='SET NULL', help="The study from which the picture is.")
+
+    @classmethod
+    def __register__(cls, module):
+        table_h = cls.__table_handler__(module)
+        is_new = not table_h.column_exist('imaging_study')
+        super().__register__(module)
+        if is_new:
+            migration.find_studies_of_pictures(cls)
+
+    @classmethod
+    @without_check_access
+    def take_out(cls, pairs):
+        """Take the pictures of studies out of draft results to which they do
+        not belong any more, and leave a note with the results.
+
+        A study that was sent again keeps its pictures. A signed result keeps
+        what was signed.
+
+        :param pairs: id of the study and id of the result, each
+        """
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        if not pairs:
+            return
+        resources = {f'{Result.__name__},{result}' for _, result in pairs}
+        pictures = [
+            a for a in cls.search([
+                    ('imaging_study', 'in', sorted({s for s, _ in pairs})),
+                    ('resource', 'in', sorted(resources))])
+            if (a.imaging_study.id, a.resource.id) in pairs
+            and a.resource.state == 'draft']
+        gone = defaultdict(list)
+        for picture in pictures:
+            twin = picture._same_study_of_result()
+            if twin:
+                cls.write([picture], {'imaging_study': twin.id})
+            else:
+                gone[picture.resource, picture.imaging_study].append(picture)
+        cls._note_taken_out(gone)
+        cls.delete([p for some in gone.values() for p in some])
+
+    def _same_study_of_result(self):
+        """Return the study of the result that is the same as that of the
+        picture, under another Orthanc id, or None."""
+        study = self.imaging_study
+        return next((
+                other for other in self.resource.orthanc_studies
+                if other.study_instance_UID == study.study_instance_UID
+                and other != study), None)
+
+    @staticmethod
+    def _note_taken_out(gone):
+        Note = Pool().get('ir.note')
+        Note.create([{
+                    'resource': str(result),
+                    'message': gettext(
+                        'health_orthanc.msg_note_pictures_taken_out',
+                        pictures=len(pictures), study=study.rec_name),
+                    } for (result, study), pictures in gone.items()])
 
 
 def _millimetres(position):

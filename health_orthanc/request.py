@@ -1,11 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What imaging requests gain: their studies, also those that came first."""
+from sql.aggregate import Sum
+from sql.conditionals import Coalesce
+
 from trytond.model import fields
 from trytond.pool import PoolMeta
 from trytond.pyson import Eval
+from trytond.tools import grouped_slice, reduce_ids
 
-from . import linking
+from . import acquired, storage
+from .links import events, ledger
+
+# What of a request says whether a study may be its own.
+_DECISIVE = {
+    'state', 'patient', 'requested_test', 'date', 'request', 'request_line',
+    'merge_id'}
 
 
 class Request(metaclass=PoolMeta):
@@ -19,19 +29,47 @@ class Request(metaclass=PoolMeta):
 
     @classmethod
     def get_number_of_images(cls, requests, name):
-        return {
-            r.id: sum(s.number_of_instances or 0 for s in r.orthanc_studies
-                if not s.missing_since)
-            for r in requests}
+        "Count the pictures that are on the servers."
+        counts = dict.fromkeys((r.id for r in requests), 0)
+        for sub in grouped_slice(list(counts)):
+            counts.update(storage.execute(acquired.series_of_requests(
+                        lambda study, series: [
+                            study.request, Coalesce(Sum(Coalesce(
+                                series.number_of_instances,
+                                study.number_of_instances)), 0)],
+                        lambda study, _: study.request.in_(list(sub)),
+                        group_by=lambda study, _: study.request)))
+        return counts
+
+    @classmethod
+    def create(cls, vlist):
+        requests = super().create(vlist)
+        events.requests_changed([r.id for r in requests])
+        return requests
 
     @classmethod
     def write(cls, *args):
         super().write(*args)
         actions = iter(args)
-        changed = [
-            request for requests, values in zip(actions, actions)
-            if 'state' in values for request in requests]
-        linking.relink_requests(cls.browse(changed))
+        changed, moved = set(), {}
+        for requests, values in zip(actions, actions):
+            if _DECISIVE & values.keys():
+                changed.update(r.id for r in requests)
+            if 'patient' in values:
+                moved.update((r.id, values['patient']) for r in requests)
+        for id_, patient in moved.items():
+            ledger.let_go(['request', 'imaging_test'],
+                lambda table: (table.request == id_)
+                & (table.patient != patient), 'request')
+        events.requests_changed(changed)
+
+    @classmethod
+    def delete(cls, requests):
+        ids = [r.id for r in requests]
+        lost = ledger.let_go(['request'],
+            lambda table: reduce_ids(table.request, ids), 'request')
+        super().delete(requests)
+        events.studies_let_go(lost, 'request')
 
     @classmethod
     def copy(cls, requests, default=None):
@@ -41,4 +79,7 @@ class Request(metaclass=PoolMeta):
 
     @classmethod
     def _without_images(cls):
-        return [*super()._without_images(), ('orthanc_studies', '=', None)]
+        return [
+            *super()._without_images(),
+            ('id', 'not in', acquired.series_of_requests(
+                    lambda study, _: [study.request]))]

@@ -1,16 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What imaging results gain: the studies with their images."""
-from collections import defaultdict
-
+from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.common import (
     CheckedWizard, check_read, selected_records)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
+from trytond.tools import reduce_ids
+from trytond.transaction import without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from . import storage
+from .exceptions import ForeignPictureError
+from .links import effects, events, ledger
 
 
 class Result(metaclass=PoolMeta):
@@ -23,10 +25,23 @@ class Result(metaclass=PoolMeta):
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
         readonly=True)
 
+    studies_changed_at = fields.DateTime(
+        "Studies Changed since the Signature", readonly=True,
+        states={'invisible': ~Eval('studies_changed_at')},
+        help="When a study came to this signed result or left it. Amend the "
+        "result, or confirm that it holds.")
+
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._buttons.update({'link_studies': {}})
+        cls._stamped |= {'studies_changed_at'}
+        cls._buttons.update({
+                'link_studies': {},
+                'confirm_studies': {
+                    'invisible': ~Eval('studies_changed_at'),
+                    'depends': ['studies_changed_at'],
+                    },
+                })
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_link_studies')
@@ -36,31 +51,94 @@ class Result(metaclass=PoolMeta):
     @classmethod
     def create(cls, vlist):
         results = super().create(vlist)
-        cls._link_waiting_studies(results)
+        ledger.give_waiting(
+            {r.request.id: r.id for r in results if r.request})
         return results
 
     @classmethod
-    def _link_waiting_studies(cls, results):
-        """Give results the studies that arrived for their requests before.
+    def write(cls, *args):
+        super().write(*args)
+        actions = iter(args)
+        for results, values in zip(actions, actions):
+            if 'patient' in values:
+                cls._let_studies_go(results, values['patient'])
+            if values.get('state') == 'draft':
+                cls._look_at_pictures(results)
+
+    @classmethod
+    def _let_studies_go(cls, results, patient):
+        "Take the studies of other people away from results."
+        ids = [r.id for r in results]
+        events.studies_let_go(ledger.let_go(['imaging_test'],
+                lambda table: reduce_ids(table.imaging_test, ids)
+                & (table.patient != patient), 'result'), 'result')
+
+    @classmethod
+    def delete(cls, results):
+        ids = [r.id for r in results]
+        lost = ledger.let_go(['imaging_test'],
+            lambda table: reduce_ids(table.imaging_test, ids), 'result')
+        requests = {r.request.id for r in results if r.request}
+        super().delete(results)
+        effects.count_images(requests)
+        events.studies_let_go(lost, 'result')
+
+    @classmethod
+    @without_check_access
+    def _look_at_pictures(cls, results):
+        """Take the pictures out of opened results whose studies went while
+        they were signed."""
+        Attachment = Pool().get('ir.attachment')
+        Attachment.take_out({
+                (a.imaging_study.id, result.id)
+                for result, a in cls._foreign_pictures(results)})
+        cls.write([r for r in results if r.studies_changed_at],
+            {'studies_changed_at': None})
+
+    @classmethod
+    def _foreign_pictures(cls, results):
+        """Return pairs of result and attachment: pictures of studies that do
+        not belong to the results."""
+        return [
+            (result, picture) for result in results
+            for picture in result.images
+            if picture.imaging_study
+            and picture.imaging_study.imaging_test != result]
+
+    @classmethod
+    @ModelView.button
+    def finalize(cls, results):
+        """Sign results.
+
+        :raises ForeignPictureError: a picture is of a study that does not
+            belong to the result
         """
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        by_request = {r.request.id: r.id for r in results if r.request}
-        if not by_request:
-            return
-        waiting = defaultdict(list)
-        for study in Study.search([
-                    ('request', 'in', list(by_request)),
-                    ('imaging_test', '=', None),
-                    ]):
-            waiting[by_request[study.request.id]].append(study.id)
-        for result, ids in waiting.items():
-            storage.set_values(Study, ids, imaging_test=result)
+        for result, picture in cls._foreign_pictures(results):
+            raise ForeignPictureError(gettext(
+                    'health_orthanc.msg_foreign_picture',
+                    picture=picture.imaging_caption, result=result.rec_name,
+                    study=picture.imaging_study.rec_name))
+        super().finalize(results)
+
+    @classmethod
+    @ModelView.button
+    def confirm_studies(cls, results):
+        "Confirm that signed results hold with the studies they have now."
+        Note = Pool().get('ir.note')
+        with without_check_access():
+            Note.create([{
+                        'resource': str(result),
+                        'message': gettext(
+                            'health_orthanc.msg_studies_confirmed'),
+                        } for result in results if result.studies_changed_at])
+            cls.write(results, {'studies_changed_at': None})
 
     @classmethod
     def copy(cls, results, default=None):
         default = {} if default is None else default.copy()
         default.setdefault('studies', None)
         default.setdefault('orthanc_studies', None)
+        default.setdefault('studies_changed_at', None)
         return super().copy(results, default=default)
 
 

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What statistics gain: when the images of a request were first known."""
-from sql import Null
 from sql.aggregate import Min
-from sql.conditionals import Least
+from sql.conditionals import Coalesce, Least
 
-from trytond.pool import Pool, PoolMeta
+from trytond.pool import PoolMeta
+
+from . import acquired
 
 
 class StatisticsTurnaround(metaclass=PoolMeta):
@@ -14,11 +15,10 @@ class StatisticsTurnaround(metaclass=PoolMeta):
     @classmethod
     def _tables(cls):
         tables = super()._tables()
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        study = Study.__table__()
-        tables['study'] = study.select(
-            study.request, Min(study.create_date).as_('first'),
-            where=study.request != Null, group_by=study.request)
+        tables['study'] = acquired.series_of_requests(
+            lambda study, series: [study.request, Min(Coalesce(
+                        series.create_date, study.create_date)).as_('first')],
+            group_by=lambda study, _: study.request)
         return tables
 
     @classmethod

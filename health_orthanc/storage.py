@@ -21,6 +21,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from .links.link import Link
+
 # SQLite takes 32 766 parameters in one statement.
 _ROWS = 500
 _TOTALS = ['number_of_series', 'number_of_instances']
@@ -274,18 +276,37 @@ def former_links(ids):
     another PatientID.
 
     :param ids: ids of the studies that are there
-    :return: list of: id of the study, patient and rule of the former link,
-        and the former PatientID
+    :return: list of: id of the study, id of the missing one, its PatientID,
+        and its Link to a patient
     """
     study, other, twins = _twins()
+    log, later = [
+        Pool().get('gnuhealth.orthanc.link_log').__table__() for _ in 'ab']
+    # The link was ended when the study came again: the history has it.
+    ended = twins.join(log, condition=(log.study == other.id)).join(
+        later, 'LEFT', condition=(later.study == log.study)
+        & (later.id > log.id))
+    there = (study.missing_since == Null) & (other.missing_since != Null)
+    found = []
+    for sub in grouped_slice(list(ids), _ROWS):
+        there_of_sub = there & reduce_ids(study.id, list(sub))
+        found += execute(twins.select(
+                study.id, other.id, other.patient_id, other.link_rule,
+                other.link_state, other.patient, other.request,
+                other.imaging_test,
+                where=there_of_sub & (other.patient != Null),
+                order_by=[other.missing_since, other.id]))
+        found += execute(ended.select(
+                study.id, other.id, other.patient_id, log.rule_before,
+                log.state_before, log.patient_before, log.request_before,
+                log.result_before,
+                where=there_of_sub & (other.patient == Null)
+                & (later.id == Null) & (log.cause == 'replaced')
+                & (log.patient_before != Null),
+                order_by=[other.missing_since, other.id]))
     return [
-        row for sub in grouped_slice(list(ids), _ROWS)
-        for row in execute(twins.select(
-                study.id, other.patient, other.link_rule, other.patient_id,
-                where=reduce_ids(study.id, list(sub))
-                & (study.missing_since == Null)
-                & (other.missing_since != Null) & (other.patient != Null),
-                order_by=[other.missing_since, other.id]))]
+        (id_, twin, patient_id, Link(*link))
+        for id_, twin, patient_id, *link in found]
 
 
 def present_counts(server):

@@ -1,18 +1,19 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the servers hold: studies, their series and their instances."""
+from sql import Null
 from sql.functions import Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.pyson import Equal, Eval, If, Len
-from trytond.transaction import Transaction, without_check_access
 
-from . import access_log, linking, migration, records, report_picture, viewers
-from .exceptions import NothingToUndoError, StudyMismatchError
+from . import migration, records, viewers
+from .exceptions import NothingToUndoError
 from .kept import Kept, check_kept
-from .link_log import last_not_undone, shown_differ, values_of
+from .links import deciding, facts, ledger
+from .links.link_log import last_not_undone
 
 
 class Study(viewers.ViewerLinks, ModelSQL, ModelView):
@@ -112,6 +113,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without this study.")
+    undecided_since = fields.DateTime("Not Decided since", readonly=True,
+        states={'invisible': ~Eval('undecided_since')},
+        help="When an error kept the rules from deciding to whom this study "
+        "belongs. The next synchronization tries again.")
     series = fields.One2Many(
         'gnuhealth.imaging_orthanc.study_series', 'study', "Series",
         readonly=True)
@@ -135,6 +140,9 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 Index(table, (table.study_date, Index.Range(order='DESC'))),
                 Index(table, (table.link_state, Index.Equality())),
                 Index(table, (table.request, Index.Equality())),
+                Index(table, (table.patient_birth_date, Index.Equality())),
+                Index(table, (table.undecided_since, Index.Range()),
+                    where=table.undecided_since != Null),
                 Index(table, (Lower(table.accession_number),
                         Index.Equality())),
                 Index(table, (Lower(table.patient_id), Index.Equality())),
@@ -218,7 +226,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         return [table.patient_name]
 
     def get_review_reason(self, name):
-        return linking.reason_text(self.review_code, self.review_parameters)
+        return deciding.reason_text(self.review_code, self.review_parameters)
 
     def get_server(self, name):
         return self.orthanc_server.domain
@@ -243,95 +251,51 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
             self.study_instance_UID, shared=shared)
 
     @classmethod
-    def validate_fields(cls, studies, field_names):
-        super().validate_fields(studies, field_names)
-        if field_names and not field_names & {'patient', 'imaging_test'}:
-            return
-        for study in studies:
-            result = study.imaging_test
-            if result and study.patient and result.patient != study.patient:
-                raise StudyMismatchError(gettext(
-                        'health_orthanc.msg_study_other_patient',
-                        study=study.rec_name, result=result.rec_name))
+    def create(cls, vlist):
+        """Create studies; what a person chooses for them is kept as for those
+        that are there."""
+        studies = super().create([
+                {n: v for n, v in values.items() if n not in ledger.CHOICES}
+                for values in vlist])
+        for study, values in zip(studies, vlist):
+            choice = {n: values[n] for n in ledger.CHOICES if values.get(n)}
+            if choice:
+                ledger.choose([study], choice)
+        return studies
 
     @classmethod
     def write(cls, *args):
-        """Write, and keep who linked studies to what.
+        """Write; the ledger keeps what a person chooses.
 
-        A link that a person makes is never touched by a rule.
+        :raises StudyMismatchError: a result is of another patient
         """
         check_kept(cls, args)
         actions = iter(args)
-        args, before = [], {}
         for studies, values in zip(actions, actions):
-            if {'patient', 'request', 'imaging_test'} & values.keys():
-                before.update((s, values_of(s)) for s in studies)
-                for study in studies:
-                    args.extend(([study], study._linked_by_person(values)))
-            else:
-                args.extend((studies, values))
-        super().write(*args)
-        cls._note_links(before)
-
-    def _linked_by_person(self, values):
-        """Return the values to write for a link made by a person."""
-        values = {
-            'link_rule': 'person',
-            'review_code': None,
-            'review_parameters': None,
-            **values}
-        self._keep_one_patient(values)
-        patient = values.get('patient', self.patient)
-        result = values.get('imaging_test', self.imaging_test)
-        values.setdefault(
-            'link_state', 'linked' if patient or result else 'unlinked')
-        return values
-
-    def _keep_one_patient(self, values):
-        """Complete the patient from the result, and let go of the request
-        and the result of a patient that the study had before."""
-        Result = Pool().get('gnuhealth.imaging.test.result')
-        if values.get('imaging_test'):
-            result = Result(values['imaging_test'])
-            if 'patient' not in values and not self.patient:
-                values['patient'] = result.patient.id
-            values.setdefault(
-                'request', result.request.id if result.request else None)
-            return
-        if 'patient' in values:
-            for name in ['request', 'imaging_test']:
-                linked = getattr(self, name)
-                if linked and linked.patient.id != values['patient']:
-                    values.setdefault(name, None)
+            choice = {n: v for n, v in values.items() if n in ledger.CHOICES}
+            # Without them it checks the rights all the same.
+            super().write(studies, {
+                    n: v for n, v in values.items() if n not in choice})
+            if choice:
+                cls._check_fields(choice)
+                ledger.choose(studies, choice)
 
     @classmethod
-    @without_check_access
-    def _note_links(cls, before):
-        """Keep lines for links that changed, and end their review."""
-        pool = Pool()
-        LinkLog = pool.get('gnuhealth.orthanc.link_log')
-        Candidate = pool.get('gnuhealth.imaging_orthanc.link_candidate')
-        Result = pool.get('gnuhealth.imaging.test.result')
-        lines = []
-        for study, former in before.items():
-            after = values_of(cls(study.id))
-            if shown_differ(former, after):
-                lines.append((study, former, after))
-        if not lines:
-            return
-        action = Transaction().context.get('_link_action')
-        LinkLog.note(lines, action)
-        access_log.note_links(
-            [(cls(s.id), former, after) for s, former, after in lines])
-        Candidate.delete(Candidate.search([
-                    ('study', 'in', [s.id for s, _, _ in lines])]))
-        linking.images_are_there(
-            [after['request'] for _, _, after in lines if after['request']])
-        linking.images_are_gone(linking.left_by(lines))
-        for study, former, after in lines:
-            result = former['imaging_test']
-            if result and former['patient'] != after['patient']:
-                report_picture.take_out(study, Result(result))
+    def _check_fields(cls, values):
+        "Raise AccessError where the user may not write some fields."
+        FieldAccess = Pool().get('ir.model.field.access')
+        FieldAccess.check(cls.__name__, list(values), 'write')
+
+    def take(self, candidate):
+        """Link the study to a candidate that a person chose."""
+        result = None
+        if candidate.request and candidate.request.results:
+            result = candidate.request.results[0].id
+        type(self).write([self], {
+                'patient': candidate.patient.id,
+                'request': candidate.request.id if candidate.request else None,
+                'imaging_test': result,
+                })
 
     @classmethod
     @ModelView.button
@@ -356,16 +320,18 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
 
         Who takes back what a rule did says no to it.
         """
-        with Transaction().set_context(_link_action='undo'):
-            for study in studies:
-                line = last_not_undone(study.link_log)
-                if not line:
-                    raise NothingToUndoError(gettext(
-                            'health_orthanc.msg_nothing_to_undo',
-                            study=study.rec_name))
-                cls.write([study], line.former())
-        linking.link_studies(
-            [s.id for s in cls.browse(studies) if s.link_rule != 'person'])
+        links = {}
+        for study in studies:
+            line = last_not_undone(study.link_log)
+            if not line:
+                raise NothingToUndoError(gettext(
+                        'health_orthanc.msg_nothing_to_undo',
+                        study=study.rec_name))
+            links[study.id] = facts.present_link(line.former())
+        ledger.check(links)
+        ledger.keep(links, 'person', action='undo')
+        deciding.link_studies([
+                id_ for id_, link in links.items() if not link.is_of_person])
 
     @classmethod
     def get_merge_id(cls, study):
@@ -395,6 +361,7 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     series_UID = fields.Char(
         "Series Instance UID", required=True, readonly=True)
+    sop_class_UID = fields.Char("SOP Class UID", readonly=True)
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')})
     notes = fields.Text("Notes")

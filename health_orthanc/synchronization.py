@@ -3,7 +3,6 @@
 """The synchronisation of one server: one run at a time, in short
 transactions, so that it can stop anywhere and go on in the next run."""
 import logging
-import traceback
 from collections import Counter, defaultdict
 from functools import partial
 
@@ -13,12 +12,13 @@ from trytond.i18n import gettext
 from trytond.pool import Pool
 
 from . import client as orthanc
-from . import linking, records, storage
+from . import records, storage
 from .ahead import ahead
 from .balance import LEVELS, Balance
 from .exceptions import error_text
 from .lease import (
     PROLONG_SECONDS, Busy, Lease, LostLease, now, roll_back, transact)
+from .links import deciding, effects, events
 from .rows import Converter, count_instances, count_series, cut
 
 __all__ = ['Busy', 'Run']
@@ -112,7 +112,7 @@ class Run:
         except LostLease:
             return 'interrupted', None, _nothing
         except Exception as error:
-            _log_unexpected(error)
+            events.log_unexpected(error)
             return 'failed', None, partial(
                 gettext, 'health_orthanc.msg_sync_unexpected')
         return 'done', True, self._warning
@@ -320,8 +320,9 @@ class Run:
     def _mark(self, gone):
         tree = storage.Tree(self.server.id, now())
         tree.mark_missing(gone)
+        effects.count_images_of(gone)
         # They may be there under another PatientID.
-        tree.counts['studies_linked'] = linking.link_studies(
+        tree.counts['studies_linked'] = deciding.link_studies(
             storage.same_studies(gone))
         return tree.counts
 
@@ -546,7 +547,7 @@ class Run:
         except (LostLease, backend.DatabaseOperationalError):
             raise
         except Exception as error:
-            _log_unexpected(error)
+            events.log_unexpected(error)
         if len(items) == 1:
             self._store_unlinked(items[0])
         else:
@@ -558,7 +559,9 @@ class Run:
         tree = storage.Tree(self.server.id, now())
         tree.store(items)
         if link:
-            tree.counts['studies_linked'] = linking.link_studies(tree.touched)
+            tree.counts['studies_linked'] = deciding.link_studies(tree.touched)
+        else:
+            events.mark_undecided(tree.touched)
         return tree.counts
 
     def _store_unlinked(self, item):
@@ -569,7 +572,7 @@ class Run:
         except (LostLease, backend.DatabaseOperationalError):
             raise
         except Exception as error:
-            _log_unexpected(error)
+            events.log_unexpected(error)
             self.skip(item.uid, 'not_stored')
             self._lose(1)
 
@@ -646,21 +649,13 @@ class LargeStudy:
                 for what in ['new', 'changed'])
             name = f'{level}_changed'
             tree.counts[name] = max(tree.counts[name] - seen, 0)
-        tree.counts['studies_linked'] = linking.link_studies(
+        tree.counts['studies_linked'] = deciding.link_studies(
             self.head.touched | tree.touched)
         return tree.counts
 
 
 def _nothing():
     return None
-
-
-def _log_unexpected(error):
-    """Log where something happened, but not its text, in which a database may
-    repeat what it was given of a patient."""
-    logger.error("unexpected %s\n%s", type(error).__name__, ''.join(
-            traceback.format_tb(error.__traceback__)))
-    logger.debug("its text is: %s", error)
 
 
 def _changed_ids(changes):

@@ -17,8 +17,8 @@ from trytond.wizard import (
 
 from . import client as orthanc
 from . import container
-from .access_log import USERS, check_group, note
 from .exceptions import UploadError, error_text
+from .links.access_log import USERS, check_group, note
 from .server import user_errors
 
 logger = logging.getLogger(__name__)

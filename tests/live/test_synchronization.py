@@ -834,7 +834,7 @@ def test_study_that_cannot_be_linked_is_stored(filled, monkeypatch):
             raise ValueError
         return 0
     monkeypatch.setattr(
-        'trytond.modules.health_orthanc.linking.link_studies', fail)
+        'trytond.modules.health_orthanc.links.deciding.link_studies', fail)
     server = new_server(filled)
     run = synchronize(server)
     assert run.state == 'done'

@@ -16,7 +16,7 @@ from support.images import (
 from support.records import RpcError, make_patient, make_picture
 
 from trytond.modules.health_orthanc import gallery, password, preview, storage
-from trytond.modules.health_orthanc.access_log import note
+from trytond.modules.health_orthanc.links.access_log import note
 from trytond.pool import Pool
 
 PREVIEW = 'gnuhealth.imaging_orthanc.preview'

@@ -8,7 +8,8 @@ from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
 from support.records import RpcError, make_requested
 
-from trytond.modules.health_orthanc import linking, storage
+from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc.links import effects
 from trytond.pool import Pool
 
 WIZARD = 'gnuhealth.imaging_orthanc.delete'
@@ -292,7 +293,7 @@ def test_an_open_request_waits_again_for_images(hospital):
         storage.set_values(Study, [study],
             request=request.id, patient=request.patient.id,
             link_rule='merge_id', link_state='linked')
-        linking.images_are_there([request.id])
+        effects.count_images([request.id])
         name, id_ = request.__name__, request.id
     assert hospital.read(name, id_, 'worklist_status')[
         'worklist_status'] == 'done'

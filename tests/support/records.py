@@ -14,6 +14,7 @@ import urllib.request
 from PIL import Image, ImageDraw
 from werkzeug.test import Client
 
+from trytond.modules.health_orthanc.links import events
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
 from trytond.transaction import Transaction, without_check_access
@@ -244,6 +245,20 @@ def on(*records):
 def _through_json(value):
     return json.loads(
         json.dumps(value, cls=JSONEncoder), object_hook=JSONDecoder())
+
+
+@without_check_access
+def settle():
+    """Decide on what changed in this transaction, as the queue does after it
+    was committed."""
+    Event = Pool().get('gnuhealth.orthanc.link_event')
+    transaction = Transaction()
+    for event in Event.search(
+            [('decided_at', '=', None)], order=[('id', 'ASC')]):
+        user, cause, studies = Event._read(event.id)
+        with transaction.set_user(user):
+            events.decide(studies, cause)
+        Event._note_outcome(event.id, False)
 
 
 class RpcError(Exception):

@@ -4,13 +4,12 @@
 import datetime as dt
 
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-# What a line keeps of a study, before and after.
-KEPT = [
-    'link_rule', 'link_state', 'patient', 'request', 'imaging_test',
-    'review_code', 'review_parameters', 'merge_id']
-_SHOWN = ['link_rule', 'link_state', 'patient', 'request', 'imaging_test']
+from .. import storage
+from .link import CAUSES, PERSON, Link
 
 
 class LinkLog(ModelSQL, ModelView):
@@ -36,6 +35,8 @@ class LinkLog(ModelSQL, ModelView):
             ('patient_id', "Patient ID"),
             ('person', "A person"),
             ], "Rule", readonly=True, sort=False)
+    cause = fields.Selection(CAUSES, "Cause", readonly=True, sort=False,
+        help="What made the link change.")
     patient_before = fields.Many2One(
         'gnuhealth.patient', "Former Patient", readonly=True)
     patient = fields.Many2One('gnuhealth.patient', "Patient", readonly=True)
@@ -65,63 +66,76 @@ class LinkLog(ModelSQL, ModelView):
         cls._sql_indexes.add(Index(table, (table.study, Index.Equality())))
 
     @classmethod
-    def note(cls, changes, action=None):
-        """Keep lines for changed studies.
+    def note(cls, changes, cause, action=None):
+        """Keep lines for changed links.
 
-        :param changes: list of study, dict of its former values and dict of
-            its new ones, both by the names in KEPT
-        :param str action: what was done, told from the values by default
+        :param changes: list of link.Change
+        :param str cause: of link.CAUSES
+        :param str action: what was done, told from the link by default
         """
+        if not changes:
+            return
         now = dt.datetime.now().replace(microsecond=0)
         user = Transaction().user or None
-        if changes:
-            cls.create([
-                cls._line(study, before, after, action, now, user)
-                for study, before, after in changes])
-
-    @classmethod
-    def _line(cls, study, before, after, action, now, user):
-        return {
-            'study': study.id,
-            'study_instance_UID': study.study_instance_UID,
-            'at': now,
-            'user': user,
-            'action': action or {
-                'linked': 'link', 'unlinked': 'unlink', 'review': 'review',
-                }[after['link_state']],
-            'rule': after['link_rule'],
-            'rule_before': before['link_rule'],
-            'state_before': before['link_state'],
-            'patient_before': before['patient'],
-            'patient': after['patient'],
-            'request_before': before['request'],
-            'request': after['request'],
-            'result_before': before['imaging_test'],
-            'result': after['imaging_test'],
-            'review_code_before': before['review_code'],
-            'review_parameters_before': before['review_parameters'],
-            }
+        uids = _study_uids([c.study for c in changes])
+        cls.create([{
+                    **_line(change, action),
+                    'study_instance_UID': uids[change.study],
+                    'at': now, 'user': user, 'cause': cause,
+                    } for change in changes])
 
     def former(self):
-        """Return the values that the study had before this line.
+        """Return the Link that the study had before this line.
 
         What a rule linked it would link again, so there the person who takes
         it back has the last word.
         """
-        values = {
-            'link_rule': self.rule_before,
-            'link_state': self.state_before or 'unlinked',
-            'patient': _id(self.patient_before),
-            'request': _id(self.request_before),
-            'imaging_test': _id(self.result_before),
-            'review_code': self.review_code_before,
-            'review_parameters': self.review_parameters_before,
-            }
-        if self.rule not in {None, 'person'}:
-            values.update(link_rule='person',
-                link_state='linked' if self.patient_before else 'unlinked',
-                review_code=None, review_parameters=None)
-        return values
+        link = Link(
+            link_rule=self.rule_before,
+            link_state=self.state_before or 'unlinked',
+            patient=_id(self.patient_before),
+            request=_id(self.request_before),
+            imaging_test=_id(self.result_before),
+            review_code=self.review_code_before,
+            review_parameters=self.review_parameters_before)
+        if self.rule not in {None, PERSON}:
+            link = link._replace(
+                link_rule=PERSON, review_code=None, review_parameters=None,
+                link_state='linked' if link.patient else 'unlinked')
+        return link
+
+
+def _line(change, action):
+    "Return the values of a line that tell what changed."
+    before, after = change.before, change.after
+    return {
+        'study': change.study,
+        'action': action or {
+            'linked': 'link', 'unlinked': 'unlink', 'review': 'review',
+            }[after.link_state],
+        'rule': after.link_rule,
+        'rule_before': before.link_rule,
+        'state_before': before.link_state,
+        'patient_before': before.patient,
+        'patient': after.patient,
+        'request_before': before.request,
+        'request': after.request,
+        'result_before': before.imaging_test,
+        'result': after.imaging_test,
+        'review_code_before': before.review_code,
+        'review_parameters_before': before.review_parameters,
+        }
+
+
+def _study_uids(ids):
+    "Return the Study Instance UIDs of studies by id."
+    table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    uids = {}
+    for sub in grouped_slice(ids):
+        uids.update(storage.execute(table.select(
+                    table.id, table.study_instance_UID,
+                    where=reduce_ids(table.id, list(sub)))))
+    return uids
 
 
 def last_not_undone(lines):
@@ -137,20 +151,6 @@ def last_not_undone(lines):
             undone -= 1
         else:
             return line
-
-
-def values_of(study):
-    """Return what a line keeps of a study, by the names in KEPT."""
-    return {name: _id(getattr(study, name)) for name in KEPT}
-
-
-def shown_differ(before, after):
-    """Return whether two sets of values link a study differently.
-
-    A study that was not looked at before counts as unlinked.
-    """
-    before = {**before, 'link_state': before['link_state'] or 'unlinked'}
-    return any(before[name] != after[name] for name in _SHOWN)
 
 
 def _id(value):

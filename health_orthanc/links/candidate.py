@@ -1,14 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients and requests among which a person chooses for a study."""
+from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.common import (
     CheckedWizard, check_read, selected_records)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.wizard import StateTransition, Wizard
 
-from . import records
+from .. import records, storage
+from ..exceptions import SeveralCandidatesError
 
 # The columns side by side, named as in matching.Difference.
 ATTRIBUTES = [
@@ -68,18 +71,16 @@ class LinkCandidate(ModelSQL, ModelView):
 
     @classmethod
     def link(cls, candidates):
-        """Link the studies to what a person chose."""
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        """Link the studies to what a person chose.
+
+        :raises SeveralCandidatesError: two of them are of one study
+        """
+        studies = [c.study for c in candidates]
+        if len(set(studies)) < len(studies):
+            raise SeveralCandidatesError(gettext(
+                    'health_orthanc.msg_several_candidates'))
         for candidate in candidates:
-            result = None
-            if candidate.request and candidate.request.results:
-                result = candidate.request.results[0].id
-            Study.write([candidate.study], {
-                    'patient': candidate.patient.id,
-                    'request': (
-                        candidate.request.id if candidate.request else None),
-                    'imaging_test': result,
-                    })
+            candidate.study.take(candidate)
 
 
 class ChooseCandidate(CheckedWizard, Wizard):
@@ -99,6 +100,26 @@ class ChooseCandidate(CheckedWizard, Wizard):
         check_read(candidates)
         Candidate.link(candidates)
         return 'end'
+
+
+def replace(candidates):
+    """Keep the candidates of studies instead of those before.
+
+    :param candidates: lists of matching.Candidate by id of the study
+    """
+    Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
+    if not candidates:
+        return
+    table = Candidate.__table__()
+    for sub in grouped_slice(list(candidates)):
+        storage.delete(Candidate, [id_ for id_, in storage.execute(
+                    table.select(table.id,
+                        where=reduce_ids(table.study, list(sub))))])
+    rows = [
+        row(study, choice)
+        for study, choices in candidates.items() for choice in choices]
+    if rows:
+        Candidate.create(rows)
 
 
 def row(study, candidate):

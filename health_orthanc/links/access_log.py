@@ -11,8 +11,9 @@ from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
-from . import records
-from .exceptions import NotAllowedError
+from .. import records
+from ..exceptions import NotAllowedError
+from .link import PERSON
 
 #: Who works with images, and who may delete them.
 USERS = (
@@ -47,31 +48,36 @@ def note(action, studies, details=None):
             Log.create(lines)
 
 
-def note_links(changes):
-    """Add lines to the access log for studies that a person linked.
+def note_links(changes, cause):
+    """Add lines to the access log for links that people changed, by choosing
+    or by what they did elsewhere; and for what rules took from a patient.
 
     Who loses a study and who gets it have a line each.
 
-    :param changes: list of study, dict of its former values and dict of its
-        new ones, both by name
+    :param changes: list of link.Change
+    :param str cause: of link.CAUSES
     """
     pool = Pool()
     Log = pool.get('gnuhealth.orthanc.access_log')
     Patient = pool.get('gnuhealth.patient')
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    if not Transaction().user:
+        return
     lines = []
-    for study, before, after in changes:
-        former, patient = [
-            Patient(values['patient']) if values['patient'] else None
-            for values in [before, after]]
-        if former and former != patient:
+    for change in changes:
+        lost, got = change.left('patient'), change.after.patient
+        linked = cause != 'sync' and change.before.shown != change.after.shown
+        study = Study(change.study)
+        if lost:
             lines.append({
                     **Log.line('unlink', study),
-                    **Log.patient_values(study, former)})
-        if patient or not former:
+                    **Log.patient_values(study, Patient(lost))})
+        if linked and got:
             result = study.imaging_test
             lines.append(Log.line(
-                    'link' if patient else 'unlink', study,
-                    result.rec_name if result else None))
+                    'link', study, result.rec_name if result else None))
+        elif cause == PERSON and not lost:
+            lines.append(Log.line('unlink', study))
     Log.create(lines)
 
 

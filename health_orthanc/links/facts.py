@@ -1,0 +1,424 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known here of studies, requests and people, as the facts that
+matching compares. Each kind is read with a few statements for a whole block.
+"""
+import datetime as dt
+from collections import defaultdict
+
+from sql import Literal, Null, Window
+from sql.functions import Lower, RowNumber
+
+from trytond.config import config
+from trytond.modules.health_imaging.common import (
+    institution, institution_timezone, local_datetime)
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+
+from .. import matching, storage
+
+# Texts of a study in which a modality may have put the UID of its request.
+_TEXTS = [
+    'patient_id', 'description', 'study_id', 'accession_number',
+    'institution', 'referring_physician_name', 'requesting_physician_name',
+    'performing_physician_name', 'requested_procedure_description']
+# Where the first of January stands for unknown birthdays, one date is that
+# of thousands: reading them all costs more than it protects.
+_MOST_BORN_ON_ONE_DAY = 2000
+# People are merged into people who were merged before, but not for ever.
+_MERGES = 20
+# Days around a study in which a request of the patient may be its own.
+CANDIDATE_DAYS = 2
+
+
+def study_facts(study):
+    """Return what is known of a study.
+
+    :param study: record
+    :rtype: matching.StudyFacts
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    texts = [getattr(study, name) for name in _TEXTS]
+    texts.append(Study.get_merge_id(study))
+    modalities = filter(None, (study.modalities or '').split(', '))
+    by_rule = study.request and study.link_rule != 'person'
+    return matching.StudyFacts(
+        id=study.id,
+        study_instance_uid=study.study_instance_UID,
+        patient_id=study.patient_id,
+        issuer=getattr(study, 'issuer', None),
+        patient_name=study.patient_name,
+        birth_date=study.patient_birth_date,
+        sex=study.patient_sex,
+        accession_number=study.accession_number,
+        modalities=frozenset(modalities),
+        study_date=study.study_date,
+        texts=tuple(filter(None, texts)),
+        requested_ids=tuple(filter(None, (
+                    getattr(study, 'requested_ids', None) or ''
+                    ).split('\\'))),
+        request=study.request.id if by_rule else None)
+
+
+def uid_roots():
+    """Return the beginnings of the UIDs that requests have or had."""
+    root = config.get('health_imaging_worklist', 'uid_root', default='2.25')
+    return tuple(dict.fromkeys([
+                *matching.UID_ROOTS, root.rstrip('.') + '.']))
+
+
+def index_of(facts, linked=()):
+    """Read the requests and patients that may belong to studies.
+
+    :param facts: StudyFacts
+    :param linked: ids of patients who count although they are inactive
+    :rtype: matching.Index
+    """
+    uids, numbers, identifiers, births = set(), set(), set(), set()
+    roots = uid_roots()
+    for fact in facts:
+        keys = matching.keys(fact, roots)
+        uids |= keys.uids
+        numbers |= keys.accession_numbers
+        identifiers |= keys.identifiers
+        births |= keys.birth_dates
+    people = patients_identified(identifiers)
+    requests = _requests(uids, numbers)
+    days = {f.study_date for f in facts if f.study_date}
+    requests |= _requests_of(
+        people | {id_ for id_, in storage.execute(
+                _patients_of(requests))} if requests else people, days)
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    requests = Request.browse(sorted(requests))
+    of_requests = {r.patient.id for r in requests}
+    people |= _born(births)
+    people = (_active(people) | of_requests
+        | (people | of_requests) & set(linked))
+    Patient = Pool().get('gnuhealth.patient')
+    return matching.Index(
+        request_facts(requests),
+        patient_facts(Patient.browse(sorted(people))), roots,
+        issuers=_issuers())
+
+
+def _issuers():
+    "Return the names under which the institution itself issues PUIDs."
+    place = institution()
+    return [place.code, place.party.name] if place else []
+
+
+def _patients_of(requests):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    table = Request.__table__()
+    return table.select(
+        table.patient, where=reduce_ids(table.id, sorted(requests)))
+
+
+def _requests(uids, numbers):
+    """Return the ids of the requests with a UID or a number.
+
+    :param uids: Study Instance UIDs
+    :param numbers: accession numbers and the like
+    :rtype: set
+    """
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    found = set()
+    for names, fold, values in [
+            (['merge_id', 'former_merge_id'], lambda c: c, uids),
+            (['request', 'request_line', 'accession_number', 'step_id'],
+                Lower, {n.lower() for n in numbers})]:
+        for sub in grouped_slice(sorted(values), 1000):
+            sub = list(sub)
+            for name in names:
+                if name in Request._fields:
+                    table = Request.__table__()
+                    found.update(id_ for id_, in storage.execute(
+                            table.select(table.id, where=fold(
+                                    getattr(table, name)).in_(sub))))
+    return found
+
+
+def _requests_of(patients, days):
+    """Return the ids of the requests of patients around some days.
+
+    :param patients: ids
+    :param days: datetime.date
+    :rtype: set
+    """
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    near = {
+        day + dt.timedelta(days=n) for day in days
+        # One more, as a day begins at another time in UTC.
+        for n in range(-CANDIDATE_DAYS - 1, CANDIDATE_DAYS + 2)
+        if dt.date(1850, 1, 1) < day < dt.date(9990, 1, 1)}
+    table = Request.__table__()
+    found = set()
+    for sub in grouped_slice(sorted(patients) if near else [], 1000):
+        found.update(
+            id_ for id_, moment in storage.execute(table.select(
+                    table.id, table.date,
+                    where=reduce_ids(table.patient, list(sub))
+                    & (table.date >= dt.datetime.combine(
+                            min(near), dt.time.min))
+                    & (table.date <= dt.datetime.combine(
+                            max(near), dt.time.max))))
+            if _day(moment) in near)
+    return found
+
+
+def _day(moment):
+    # SQLite returns texts.
+    if isinstance(moment, str):
+        moment = dt.datetime.fromisoformat(moment)
+    return moment.date()
+
+
+def request_facts(requests):
+    """Return what is known of requests.
+
+    :param requests: records
+    :rtype: list of matching.RequestFacts
+    """
+    zone = institution_timezone()
+    return [_one_request_facts(r, zone) for r in requests]
+
+
+def _one_request_facts(request, zone):
+    def own(name):
+        return tuple(filter(None, [getattr(request, name, None)]))
+    result = request.results[0] if request.results else None
+    return matching.RequestFacts(
+        id=request.id,
+        merge_id=getattr(request, 'merge_id', None),
+        accession_number=request.request_line,
+        order_number=request.request,
+        other_numbers=own('step_id'),
+        other_order_numbers=own('accession_number'),
+        former_uids=own('former_merge_id'),
+        patient=request.patient.id,
+        modality=request.requested_test.test_type.code,
+        state=request.state,
+        result=result.id if result else None,
+        result_state=result.state if result else None,
+        date=local_datetime(request.date, zone).date()
+        if request.date else None)
+
+
+# People
+
+def patients_identified(identifiers):
+    """Return the ids of the patients who have or had some identifiers: PUIDs
+    and alternative identifications.
+
+    Those of people who were merged into others lead to the others.
+
+    :param identifiers: texts, in any case
+    :rtype: set
+    """
+    pool = Pool()
+    party = pool.get('party.party').__table__()
+    other = pool.get('gnuhealth.person_alternative_identification').__table__()
+    found = set()
+    for sub in grouped_slice(sorted({i.lower() for i in identifiers}), 1000):
+        sub = list(sub)
+        found.update(id_ for id_, in storage.execute(party.select(
+                    party.id, where=Lower(party.ref).in_(sub))))
+        found.update(id_ for id_, in storage.execute(other.select(
+                    other.party, where=Lower(other.code).in_(sub)))
+            if id_)
+    return set(patients_of(found).values())
+
+
+def patients_of(parties):
+    """Return the patients that people are, by the id of the party.
+
+    Who was merged into another is the patient that the other is; where the
+    other is none, the one that he was.
+
+    :param parties: ids of parties
+    :rtype: dict of int
+    """
+    chains = {id_: [id_] for id_ in parties}
+    for _ in range(_MERGES):
+        ends = {chain[-1] for chain in chains.values()}
+        replaced = _replaced_by(ends)
+        if not replaced:
+            break
+        for chain in chains.values():
+            following = replaced.get(chain[-1])
+            if following and following not in chain:
+                chain.append(following)
+    patients = patients_by_party(
+        {id_ for chain in chains.values() for id_ in chain})
+    found = {}
+    for id_, chain in chains.items():
+        patient = next(
+            (patients[p] for p in reversed(chain) if p in patients), None)
+        if patient:
+            found[id_] = patient
+    return found
+
+
+def present_patients(patients):
+    """Return the patients that people are today who were some patients once,
+    by the id of the patient of then.
+
+    :param patients: ids
+    :rtype: dict of int
+    """
+    table = Pool().get('gnuhealth.patient').__table__()
+    parties = dict(
+        row for sub in grouped_slice(sorted(patients), 1000)
+        for row in storage.execute(table.select(
+                table.id, table.party,
+                where=reduce_ids(table.id, list(sub)))))
+    of_parties = patients_of(set(parties.values()))
+    return {
+        id_: of_parties.get(party, id_) for id_, party in parties.items()}
+
+
+def present_link(link):
+    """Return a Link to the patient that a former one is today.
+
+    :param link: Link
+    """
+    if not link.patient:
+        return link
+    present = present_patients([link.patient])
+    return link._replace(patient=present.get(link.patient))
+
+
+def _replaced_by(parties):
+    "Return who took the place of people, by the id of the party."
+    table = Pool().get('party.party').__table__()
+    return dict(
+        row for sub in grouped_slice(sorted(parties), 1000)
+        for row in storage.execute(table.select(
+                table.id, table.replaced_by,
+                where=reduce_ids(table.id, list(sub))
+                & (table.replaced_by != Null))))
+
+
+def patients_by_party(parties):
+    "Return the patients by the id of their party."
+    table = Pool().get('gnuhealth.patient').__table__()
+    return dict(
+        row for sub in grouped_slice(sorted(parties), 1000)
+        for row in storage.execute(table.select(
+                table.party, table.id,
+                where=reduce_ids(table.party, list(sub)))))
+
+
+def _active(patients):
+    """Return those of some patients who are active, as people and as
+    patients.
+
+    :param patients: ids
+    """
+    pool = Pool()
+    party = pool.get('party.party').__table__()
+    patient = pool.get('gnuhealth.patient').__table__()
+    query = patient.join(party, condition=patient.party == party.id)
+    return {
+        id_ for sub in grouped_slice(sorted(patients), 1000)
+        for id_, in storage.execute(query.select(patient.id,
+                where=reduce_ids(patient.id, list(sub))
+                & (patient.active == Literal(True))
+                & (party.active == Literal(True))))}
+
+
+def _born(births):
+    """Return the ids of the patients with some dates of birth.
+
+    :param births: datetime.date
+    :rtype: set
+    """
+    pool = Pool()
+    party = pool.get('party.party').__table__()
+    patient = pool.get('gnuhealth.patient').__table__()
+    query = patient.join(party, condition=patient.party == party.id)
+    found = set()
+    for sub in grouped_slice(list(births), 1000):
+        born = query.select(
+            patient.id.as_('id'),
+            RowNumber(window=Window(
+                    [party.dob], order_by=[patient.id])).as_('number'),
+            where=party.dob.in_(list(sub)))
+        found.update(id_ for id_, in storage.execute(born.select(born.id,
+                    where=born.number <= _MOST_BORN_ON_ONE_DAY)))
+    return found
+
+
+def patient_facts(patients):
+    """Return what is known of patients. What is known of people who were
+    merged into them is theirs.
+
+    :param patients: records
+    :rtype: list of matching.PatientFacts
+    """
+    own = {p.party.id: p.party.id for p in patients}
+    own.update(_merged_into(own))
+    names, codes = defaultdict(list), defaultdict(list)
+    for sub in grouped_slice(sorted(own), 1000):
+        _read_people(list(sub), own, names, codes)
+    return [
+        _one_patient_facts(p, names[p.party.id], codes[p.party.id])
+        for p in patients]
+
+
+def _merged_into(parties):
+    "Return who stays, by the ids of the parties that were merged into him."
+    table = Pool().get('party.party').__table__()
+    found, todo = {}, {id_: id_ for id_ in parties}
+    for _ in range(_MERGES):
+        more = {}
+        for sub in grouped_slice(sorted(todo), 1000):
+            more.update(
+                (id_, todo[by]) for id_, by in storage.execute(table.select(
+                        table.id, table.replaced_by,
+                        where=reduce_ids(table.replaced_by, list(sub))))
+                if id_ not in parties and id_ not in found)
+        if not more:
+            break
+        found.update(more)
+        todo = more
+    return found
+
+
+def _read_people(ids, own, names, codes):
+    """Add the names and identifiers of parties to those of who stays.
+
+    :param own: who stays, by the id of the party
+    """
+    pool = Pool()
+    party = pool.get('party.party').__table__()
+    name = pool.get('gnuhealth.person_name').__table__()
+    other = pool.get('gnuhealth.person_alternative_identification').__table__()
+    for id_, *parts in storage.execute(name.select(
+                name.party, name.family, name.given,
+                where=reduce_ids(name.party, ids), order_by=name.id)):
+        names[own[id_]].append(tuple(parts))
+    for id_, code, *kinds in storage.execute(other.select(
+                other.party, other.code, other.other_alternative_id_type,
+                other.alternative_id_type,
+                where=reduce_ids(other.party, ids), order_by=other.id)):
+        codes[own[id_]].append((code, kinds[0] or kinds[1]))
+    merged = [id_ for id_ in ids if own[id_] != id_]
+    for id_, ref, lastname, given in storage.execute(party.select(
+                party.id, party.ref, party.lastname, party.name,
+                where=reduce_ids(party.id, merged))) if merged else ():
+        codes[own[id_]].append((ref, None))
+        names[own[id_]].append((lastname, given))
+
+
+def _one_patient_facts(patient, names, codes):
+    party = patient.party
+    return matching.PatientFacts(
+        id=patient.id,
+        puid=party.ref,
+        alternative_ids=tuple((c, k) for c, k in codes if c),
+        names=((party.lastname, party.name), *names),
+        birth_date=party.dob,
+        sexes=matching.compatible_sexes(
+            party.gender, patient.biological_sex),
+        birth_date_estimated=bool(party.est_dob))
