@@ -49,6 +49,11 @@ UPLOAD_SECONDS_PER_MIB = 4
 CHANGES_BLOCK = 4000
 CHANGES_BLOCKS = 1000
 INSTANCES_BLOCK = 5000
+#: Up to so many instances cost less with all their metadata than one more
+#: call for some of them.
+FEW_INSTANCES = 500
+#: What the attributes of one instance may take.
+MAX_TAGS_BYTES = 32 * 2 ** 20
 
 LEVELS = {
     'patients': 'Patient',
@@ -116,7 +121,8 @@ class OrthancClient(Session):
     Each call may raise any OrthancError; only those that have a meaning of
     their own are named with it.  The parameters are those of Session.
     """
-    _has_bulk = True
+    #: Whether the server is not known to refuse ``/tools/bulk-content``
+    has_bulk = True
 
     # Server
 
@@ -228,7 +234,7 @@ class OrthancClient(Session):
         """
         return self._texts(f'/{_collection(level)}')
 
-    def bulk(self, level, ids, metadata=False, source=None):
+    def bulk(self, level, ids, metadata=False, source=None, strict=True):
         """Return the resources of one level that belong to the ids, list of
         dicts without duplicates.  Unknown ids are left out.
 
@@ -240,41 +246,50 @@ class OrthancClient(Session):
         :param metadata: whether the dicts get a Metadata dict
         :param source: the level of the ids, default the same; all ids must be
             of it
+        :param strict: False: the list may have anything in it, as the server
+            gave it
+        :raises BadAnswer: it is no list, or something in it is no dict
         """
         level, ids = _collection(level), _valid_ids(ids)
         source = _collection(source or level)
         if not ids:
             return []
-        if self._has_bulk:
+        if self.has_bulk:
             try:
-                return self._bulk(level, ids, metadata)
+                return self._bulk(level, ids, metadata, strict)
             except (Forbidden, NotFound, MethodNotAllowed) as error:
                 logger.info(
                     "%s refuses bulk-content (%s)", self.url, error.status)
-                self._has_bulk = False
-        return self._one_by_one(level, ids, metadata, source)
+                self.has_bulk = False
+        return self._one_by_one(level, ids, metadata, source, strict)
 
-    def _bulk(self, level, ids, metadata):
+    def _bulk(self, level, ids, metadata, strict):
         path = '/tools/bulk-content'
         value = self._post(path, {
                 'Resources': ids,
                 'Level': LEVELS[level],
                 'Metadata': bool(metadata),
                 })
-        if not _is_list_of(dict, value):
+        if not _is_list_of(dict if strict else object, value):
             raise BadAnswer(call=f'POST {path}')
         return value
 
-    def _one_by_one(self, level, ids, metadata, source):
-        found = {}
+    def _one_by_one(self, level, ids, metadata, source, strict):
+        found, odd = {}, []
         for id_ in ids:
             for resource in self._relatives(level, id_, source):
-                for valid in _valid_ids([resource.get('ID')]):
-                    found.setdefault(valid, resource)
+                own = resource.get('ID') if isinstance(
+                    resource, dict) else None
+                if _valid_ids([own]):
+                    found.setdefault(own, resource)
+                elif strict and not isinstance(resource, dict):
+                    raise BadAnswer(call=f'GET /{source}/{id_}')
+                elif not strict:
+                    odd.append(resource)
         if metadata:
             for id_, resource in found.items():
                 resource['Metadata'] = self._metadata(level, id_)
-        return list(found.values())
+        return [*found.values(), *odd]
 
     def _relatives(self, level, id_, source):
         path, kind = f'/{source}/{id_}', dict
@@ -289,10 +304,7 @@ class OrthancClient(Session):
             if not error.own:
                 raise
             return []
-        value = value if kind is list else [value]
-        if not _is_list_of(dict, value):
-            raise BadAnswer(call=f'GET {path}')
-        return value
+        return value if kind is list else [value]
 
     def _metadata(self, level, id_):
         try:
@@ -317,22 +329,40 @@ class OrthancClient(Session):
                 self.instance_blocks(series, metadata=metadata)))
         return Tree(studies, series, instances)
 
-    def instance_blocks(self, series, block=INSTANCES_BLOCK, metadata=False):
+    def instance_blocks(
+            self, series, block=INSTANCES_BLOCK, metadata=False, first=(),
+            strict=True):
         """Yield lists of the instances in series, so that memory is bounded.
 
         :param series: the dicts of the series, as bulk returns them
         :param block: the longest list; a server without bulk-content gives
             one list for each series
+        :param first: ids of instances that come before the others, with
+            their metadata
+        :param strict: as for bulk
         """
-        if not self._has_bulk:
+        if not self.has_bulk:
             for id_ in _valid_ids(s.get('ID') for s in series):
-                yield self.bulk('instances', [id_], metadata, 'series')
+                yield self.bulk(
+                    'instances', [id_], metadata, 'series', strict)
             return
         ids = _valid_ids(itertools.chain.from_iterable(
                 s['Instances'] for s in series
                 if isinstance(s.get('Instances'), list)))
-        for start in range(0, len(ids), block):
-            yield self.bulk('instances', ids[start:start + block], metadata)
+        if len(ids) <= min(FEW_INSTANCES, block):
+            metadata, first = metadata or bool(first), ()
+        others = set(first)
+        for some, told in [
+                (list(first), True),
+                ([id_ for id_ in ids if id_ not in others], metadata)]:
+            for start in range(0, len(some), block):
+                yield self.bulk('instances', some[start:start + block], told,
+                    strict=strict)
+
+    def metadata(self, level, id_):
+        """Return what Orthanc notes of a resource, dict of str; empty when
+        it does not have the resource."""
+        return self._metadata(_collection(level), _quoted(id_))
 
     def find(self, level, query, expand=False, limit=None):
         """Return what matches a query: ids, with expand dicts.
@@ -361,8 +391,9 @@ class OrthancClient(Session):
 
         Long values are left out by the server.
         """
-        return self._get(
-            f'/instances/{_quoted(instance)}/simplified-tags', dict)
+        path = f'/instances/{_quoted(instance)}/simplified-tags'
+        answer = self.request('GET', path, max_bytes=MAX_TAGS_BYTES)
+        return _parsed(answer, f'GET {path}', dict)
 
     # Pictures
 

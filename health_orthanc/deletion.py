@@ -71,18 +71,19 @@ class Deletable:
             'record': self.rec_name,
             'server': self._deleted_study.orthanc_server.label,
             }
+        # What was asked before may still be done.
+        asked = bool(type(self)(self.id).deleting_since)
         if not transact(lambda: self._announce(reason)):
             return gettext('health_orthanc.msg_delete_final', **names)
         try:
             outcome = self._ask_server()
-        except _REFUSALS as error:
-            transact(lambda: self._forget([self]))
-            problem = error_text(error, names['server'])
-            return gettext('health_orthanc.msg_delete_refused',
-                problem=problem, **names)
         except orthanc.OrthancError as error:
             problem = error_text(error, names['server'])
-            return gettext('health_orthanc.msg_delete_unknown',
+            if asked or not isinstance(error, _REFUSALS):
+                return gettext('health_orthanc.msg_delete_unknown',
+                    problem=problem, **names)
+            transact(lambda: self._forget([self]))
+            return gettext('health_orthanc.msg_delete_refused',
                 problem=problem, **names)
         transact(lambda: self._drop([self], outcome))
         return gettext(f'health_orthanc.msg_delete_{outcome}', **names)
@@ -121,13 +122,14 @@ class Deletable:
             deleting_since=None, deleting_by=None, deleting_reason=None)
 
     @classmethod
-    def settle_deletions(cls, server, since):
+    def settle_deletions(cls, server, since, believed):
         """Finish what was left open, after the server was compared.
 
         What it does not list was deleted, what it lists was not.
 
         :param int server: id of the server
         :param since: when the comparison began, datetime
+        :param bool believed: whether what is not marked as missing is there
         """
         found = cls.search([
                 (cls._server_field, '=', server),
@@ -135,7 +137,8 @@ class Deletable:
                 ])
         gone = [r for r in found
             if r.missing_since or r._deleted_study.missing_since]
-        cls._forget(set(found) - set(gone))
+        if believed:
+            cls._forget(set(found) - set(gone))
         for record in gone:
             with Transaction().set_user(record.deleting_by.id):
                 cls._drop([record], 'absent')
@@ -224,11 +227,13 @@ class Study(Deletable, metaclass=PoolMeta):
                             study=self.rec_name,
                             reason=self.deleting_reason),
                         }])
-        id_ = self.id
+        id_, patient = self.id, self.orthanc_patient
         ledger.let_go(
             ledger.CHOICES, lambda table: table.id == id_, 'deletion')
         _delete_series(list(self.series))
         type(self).delete([self])
+        if patient:
+            storage.mark_patients([patient.id])
 
 
 class StudySeries(Deletable, metaclass=PoolMeta):
@@ -274,6 +279,8 @@ class StudySeries(Deletable, metaclass=PoolMeta):
             values['missing_since'] = now()
         storage.set_values(type(study), [study.id], **values)
         effects.count_images_of([study.id])
+        if study.orthanc_patient:
+            storage.mark_patients([study.orthanc_patient.id])
 
 
 class Server(metaclass=PoolMeta):
@@ -297,7 +304,8 @@ class Server(metaclass=PoolMeta):
         if run.state == 'done':
             for name in ['study_series', 'study']:
                 Model = pool.get(f'gnuhealth.imaging_orthanc.{name}')
-                Model.settle_deletions(server, run.start)
+                # A warning says that its list was not believed.
+                Model.settle_deletions(server, run.start, not run.error)
 
 
 class DeleteStart(ModelView):

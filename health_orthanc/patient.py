@@ -4,7 +4,7 @@
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Eval
+from trytond.pyson import Eval, If
 from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 
@@ -47,6 +47,10 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     imaging_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'orthanc_patient', "Studies",
         readonly=True)
+    missing_since = fields.DateTime("Missing since", readonly=True,
+        states={'invisible': ~Eval('missing_since')},
+        help="When the server was first seen without any study of this "
+        "patient.")
     link = fields.Function(fields.Char("Orthanc Explorer"), 'get_link')
 
     @classmethod
@@ -81,6 +85,12 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                     facts.study_facts(s), person)]
             if studies:
                 Study.write(studies, {'patient': patient.patient.id})
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(Eval('missing_since'), 'muted', '')),
+            ]
 
     def get_readable_name(self, name):
         return records.readable_name(self.name)

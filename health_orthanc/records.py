@@ -24,6 +24,12 @@ _MOMENT = re.compile(
     r'([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})')
 _INTEGER = re.compile(r'([+-]?[0-9]{1,12})(?:\.0*)?\Z')
 _ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
+#: The ids of what was ordered, in the items of a RequestAttributesSequence
+#: (0040,0275, PS3.3 C.7.3.1 and 10.6).
+_REQUESTED = ['ScheduledProcedureStepID', 'RequestedProcedureID',
+    'AccessionNumber']
+#: How many of them are read of a series: nobody orders more at once.
+MAX_REQUESTED = 50
 
 
 class UnusableRecord(Exception):
@@ -273,11 +279,112 @@ def instance_values(record):
         }
 
 
+def sop_class(record):
+    """Return the SOP Class UID (0008,0016, VR UI) of an instance, None when
+    its metadata do not tell.
+
+    :param record: what Orthanc returns for an instance with its metadata
+    """
+    uid = clean_text(_tags(record, 'Metadata').get('SopClassUid'))
+    return uid if 0 < len(uid) <= MAX_UID else None
+
+
+def requested_ids(tags):
+    """Return the ids of what was ordered, tuple of str without duplicates.
+
+    They are ScheduledProcedureStepID (0040,0009), RequestedProcedureID
+    (0040,1001) and AccessionNumber (0008,0050), VR SH, of each item of the
+    RequestAttributesSequence (0040,0275).  What is too long for an
+    identifier is left out, not cut.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    found = {}
+    for item in _items(tags.get('RequestAttributesSequence')):
+        for name in _REQUESTED:
+            for text in _all_texts(item.get(name)):
+                if '\\' not in text and 0 < len(text) <= MAX_UID:
+                    found[text] = True
+        if len(found) >= MAX_REQUESTED:
+            break
+    return tuple(found)[:MAX_REQUESTED]
+
+
+def _items(value, depth=2):
+    "Yield the items, dicts, of a sequence, in lists of lists too."
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list) and depth:
+        for item in value:
+            yield from _items(item, depth - 1)
+
+
+def issuer(tags):
+    """Return the IssuerOfPatientID (0010,0021, VR LO), None when it is empty.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    return clean_text(tags.get('IssuerOfPatientID')) or None
+
+
+def details(tags):
+    """Return what an instance tells beyond the main tags, as columns of its
+    study, dict.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    return {
+        'requested_ids': '\\'.join(requested_ids(tags)) or None,
+        'issuer': issuer(tags),
+        }
+
+
+def listed_details(study, series):
+    """Return those of the details that a server lists, as columns of the
+    study, dict: it does where its ExtraMainDicomTags say so.
+
+    :param study: Orthanc's dict
+    :param series: Orthanc's dicts of its series
+    """
+    of_study = {
+        **_tags(study, 'MainDicomTags'),
+        **_tags(study, 'PatientMainDicomTags')}
+    sources = [of_study, *(_tags(item, 'MainDicomTags') for item in series)]
+    sequences = [
+        tags['RequestAttributesSequence'] for tags in sources
+        if 'RequestAttributesSequence' in tags]
+    listed = {}
+    if sequences:
+        listed['requested_ids'] = '\\'.join(requested_ids(
+                {'RequestAttributesSequence': sequences})) or None
+    if 'IssuerOfPatientID' in of_study:
+        listed['issuer'] = issuer(of_study)
+    return listed
+
+
+def is_record(value, level):
+    """Return whether a value can be what Orthanc tells of a resource.
+
+    :param value: anything that JSON holds
+    :param level: Patient, Study, Series or Instance
+    """
+    return (isinstance(value, dict) and _is_id(value.get('ID'))
+        and value.get('Type', level) == level
+        and (level not in {'Series', 'Instance'}
+            or parent(value) is not None))
+
+
 def parent(record):
     "Return the Orthanc id of a record's parent, None when it has none."
     for name in ['ParentSeries', 'ParentStudy', 'ParentPatient']:
         if _is_id(record.get(name)):
             return record[name]
+
+
+def first_instance(series):
+    """Return the Orthanc id of the instance that stands for a series, the
+    same one in whatever order they are listed; None when it has none."""
+    return min(children(series), default=None)
 
 
 def children(record):

@@ -14,10 +14,13 @@ class StudyRows(NamedTuple):
     :ivar patient: row of its Orthanc patient, or None
     :ivar study: row of the study
     :ivar series: list of pairs: the row of a series, its instances' rows
+    :ivar details: columns of the study that the server lists beyond the
+        usual ones, see records.listed_details
     """
     patient: dict
     study: dict
     series: list
+    details: dict = {}
 
     @property
     def uid(self):
@@ -28,6 +31,14 @@ class StudyRows(NamedTuple):
         """Set how much is in the study and in its series."""
         self.count({
                 row['orthanc_UID']: len(rows) for row, rows in self.series})
+
+    def set_classes(self, classes):
+        """Set the SOP Class UID of each series.
+
+        :param classes: UIDs by the Orthanc id of the series
+        """
+        for row, _ in self.series:
+            row['sop_class_UID'] = classes.get(row['orthanc_UID'])
 
     def count(self, instances):
         """Set how much is in the study and in its series.
@@ -61,11 +72,12 @@ class Converter:
         row = self._converted(records.study_values, study)
         if not row:
             return None
-        series = [self._converted(records.series_values, s) for s in series]
-        series = self.unique(filter(None, series), 'series_UID')
-        _complete_study(row, series)
+        rows = [self._converted(records.series_values, s) for s in series]
+        rows = self.unique(filter(None, rows), 'series_UID')
+        _complete_study(row, rows)
         return StudyRows(
-            _take_patient(row), row, [(item, []) for item in series])
+            _take_patient(row), row, [(item, []) for item in rows],
+            records.listed_details(study, filter(_is_dict, series)))
 
     def instances(self, instances):
         """Return lists of rows by the Orthanc id of their series.
@@ -99,6 +111,10 @@ class Converter:
         return list(found.values())
 
 
+def _is_dict(value):
+    return isinstance(value, dict)
+
+
 def _complete_study(study, series):
     """Set what a study tells of all its series.
 
@@ -125,6 +141,16 @@ def _take_patient(study):
         'sex': study['patient_sex'],
         'ident': study['patient_id'],
         }
+
+
+def first_instances(series):
+    """Return the Orthanc ids of the instances that stand for series, by that
+    of the series.
+
+    :param series: Orthanc's dicts
+    """
+    found = {s['ID']: records.first_instance(s) for s in series}
+    return {uid: first for uid, first in found.items() if first}
 
 
 def cut(studies, weight, limit):

@@ -15,13 +15,16 @@ from sql import Column, Flavor, Literal, Null, Table
 from sql.aggregate import Count, Sum
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
+from sql.operators import Exists
 
 from trytond.modules.health_imaging.common import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from .lease import now
 from .links.link import Link
+from .pictures_kind import is_picture
 
 # SQLite takes 32 766 parameters in one statement.
 _ROWS = 500
@@ -45,7 +48,7 @@ class Upsert(NamedTuple):
     others: list
 
 
-def upsert(Model, scope, key, rows, complete=False):
+def upsert(Model, scope, key, rows, complete=False, kept=()):
     """Insert the rows that are new and update those that differ.
 
     :param Model: class of the model
@@ -53,6 +56,7 @@ def upsert(Model, scope, key, rows, complete=False):
     :param str key: name of the text that is unique in the scope
     :param rows: list of dicts with the same names, scope and key among them
     :param bool complete: whether the rows are all that their scopes have
+    :param kept: names of values that stay where the row has none
     :rtype: Upsert
     """
     done = Upsert({}, [], [], {}, [])
@@ -61,7 +65,7 @@ def upsert(Model, scope, key, rows, complete=False):
     names = tuple(rows[0])
     identity, values = itemgetter(scope, key), itemgetter(*names)
     wanted = {identity(row): values(row) for row in rows}
-    outdated = []
+    outdated, kept = [], [names.index(name) for name in kept]
     for id_, *stored in _stored(Model, scope, key, names, wanted, complete):
         stored = dict(zip(names, stored))
         k = identity(stored)
@@ -69,6 +73,10 @@ def upsert(Model, scope, key, rows, complete=False):
             done.others.append(id_)
             continue
         done.ids[k] = id_
+        for i in kept:
+            if wanted[k][i] is None:
+                wanted[k] = (
+                    *wanted[k][:i], stored[names[i]], *wanted[k][i + 1:])
         if tuple(stored.values()) != wanted[k]:
             done.changed.append(k)
             done.before[k] = stored
@@ -236,6 +244,59 @@ def present_instances(server, series_uids):
     return found
 
 
+def mark_patients(patients=None, server=None):
+    """Mark Orthanc patients of whom their server has nothing any more.
+
+    Those who have studies again are unmarked when these are stored.
+
+    :param patients: ids of Orthanc patients
+    :param int server: id of the server of whose patients to mark, instead
+    """
+    pool = Pool()
+    Patient = pool.get('gnuhealth.orthanc.patient')
+    study, *_ = _tables()
+    table = Patient.__table__()
+    present = study.select(study.orthanc_patient,
+        where=(study.missing_since == Null)
+        & (study.orthanc_patient == table.id))
+    where = (table.missing_since == Null) & ~Exists(present)
+    if server is not None:
+        _mark(Patient, where & (table.server == server), table)
+        return
+    for sub in grouped_slice(list(patients), _ROWS):
+        _mark(Patient, where & reduce_ids(table.id, list(sub)), table)
+
+
+def _mark(Patient, where, table):
+    ids = [id_ for id_, in execute(table.select(table.id, where=where))]
+    set_values(Patient, ids, missing_since=now())
+
+
+def all_are_being_deleted(server):
+    """Return whether a server was asked to delete each of its studies that
+    are not missing, whole or with all their series."""
+    study, series, *_ = _tables()
+    there = study.join(series, 'LEFT', condition=(
+            (series.study == study.id) & (series.missing_since == Null)))
+    return all(
+        of_study or of_series for of_study, of_series in execute(there.select(
+                study.deleting_since, series.deleting_since,
+                where=_present(study, server))))
+
+
+def has_deletions(server):
+    """Return whether a server was asked to delete something and did not
+    confirm it."""
+    study, series, _, with_series, _ = _tables()
+    where = study.orthanc_server == server
+    return any(execute(query) for query in [
+            study.select(study.id, limit=1,
+                where=where & (study.deleting_since != Null)),
+            with_series.select(series.id, limit=1,
+                where=where & (series.deleting_since != Null)),
+            ])
+
+
 def _twins():
     """Return the tables of studies and of others that have their server and
     Study Instance UID, and the join of both."""
@@ -335,6 +396,8 @@ class Tree:
         self.now = now
         self.counts = defaultdict(int)
         self.touched = set()
+        # Ids of the studies that were not there before
+        self._new = set()
         self.Patient = pool.get('gnuhealth.orthanc.patient')
         self.Study = pool.get('gnuhealth.imaging_orthanc.study')
         self.Series = pool.get('gnuhealth.imaging_orthanc.study_series')
@@ -365,11 +428,17 @@ class Tree:
         """
         patients = self._store_patients(items)
         studies = self._store_studies(items, patients)
-        done = upsert(self.Series, 'study', 'series_UID', [
-                {**row, 'study': studies[item.uid], 'missing_since': None}
-                for item in items for row, _ in item.series], complete=True)
-        self._count('series', done)
+        rows = [
+            {**row, 'study': studies[item.uid], 'missing_since': None}
+            for item in items for row, _ in item.series]
+        done = upsert(self.Series, 'study', 'series_UID', rows,
+            complete=True, kept=['sop_class_UID'])
+        self._note_series(done)
         self.touched.update(study for study, _ in done.new)
+        self._note_kinds(done, rows)
+        self._store_details({
+                studies[item.uid]: item.details for item in items
+                if item.details})
         empty = [studies[item.uid] for item in items if not item.series]
         self._mark_series(done.others + self._ids_in_studies(empty))
         ids = {**done.ids, **ids_of(
@@ -390,7 +459,7 @@ class Tree:
             item.study, next(iter(done.before.values()), item.study))
         (study,) = done.ids.values()
         self.touched.update(done.ids[k] for k in done.changed)
-        self._count('series', upsert(self.Series, 'study', 'series_UID', [{
+        self._note_series(upsert(self.Series, 'study', 'series_UID', [{
                         'study': study,
                         **_part(row, ['series_UID', 'number_of_instances']),
                         } for row, _ in item.series]))
@@ -430,6 +499,7 @@ class Tree:
                         where=reduce_ids(table.id, list(sub)))):
                 self._count_present(-1, -(series or 0), -(instances or 0))
         set_values(self.Study, ids, missing_since=self.now)
+        mark_patients(_patients_of(ids))
         self.counts['studies_gone'] += len(ids)
 
     def _count(self, level, done):
@@ -441,9 +511,54 @@ class Tree:
         self.counts['series_present'] += series
         self.counts['instances_present'] += instances
 
+    def _note_series(self, done):
+        """Count series, and let what one of their instances told be read
+        again."""
+        self._count('series', done)
+        studies = {study for study, _ in [*done.new, *done.changed]}
+        table = self.Study.__table__()
+        for sub in grouped_slice(sorted(studies - self._new), _ROWS):
+            execute(table.update([table.details_at], [None],
+                    where=reduce_ids(table.id, list(sub))
+                    & (table.details_at != Null)))
+
+    def _note_kinds(self, done, rows):
+        """Note the studies with series that are pictures now, or no more.
+
+        :param rows: of series
+        """
+        for row in rows if done.before else ():
+            before = done.before.get((row['study'], row['series_UID']))
+            if before and _kind(before) != _kind(row):
+                self.touched.add(row['study'])
+
+    def _store_details(self, details):
+        """Store what the server lists of the details of studies.
+
+        :param details: columns by the id of a study, dict of dicts
+        """
+        table = self.Study.__table__()
+        rows = []
+        for sub in grouped_slice(sorted(details), _ROWS):
+            for id_, ids, issuer, stored_at in execute(table.select(
+                        table.id, table.requested_ids, table.issuer,
+                        table.details_at,
+                        where=reduce_ids(table.id, list(sub)))):
+                listed = details[id_]
+                before = {'requested_ids': ids, 'issuer': issuer}
+                after = {**before, **listed}
+                at = stored_at or (
+                    self.now if 'requested_ids' in listed else None)
+                if before != after:
+                    self.touched.add(id_)
+                if (*before.values(), stored_at) != (*after.values(), at):
+                    rows.append((id_, (*after.values(), at)))
+        _update(self.Study, ['requested_ids', 'issuer', 'details_at'], rows)
+
     def _store_patients(self, items):
         rows = {
-            item.patient['uuid']: {**item.patient, 'server': self.server}
+            item.patient['uuid']: {
+                **item.patient, 'server': self.server, 'missing_since': None}
             for item in items if item.patient}
         done = upsert(self.Patient, 'server', 'uuid', list(rows.values()))
         ids = {**done.ids, **ids_of(
@@ -465,6 +580,7 @@ class Tree:
             self._count_difference(row, done.before.get(
                     key, row if key in done.ids else None))
         new = ids_of(self.Study, 'orthanc_server', 'orthanc_UID', done.new)
+        self._new.update(new.values())
         self.touched.update(new.values())
         self.touched.update(done.ids[k] for k in done.changed)
         return {uid: id_ for (_, uid), id_ in {**done.ids, **new}.items()}
@@ -503,6 +619,21 @@ class Tree:
         """Instances carry nothing of the users, so their rows may go."""
         delete(self.Instance, ids)
         self.counts['instances_gone'] += len(ids)
+
+
+def _kind(series):
+    return is_picture(series['modality'], series['sop_class_UID'])
+
+
+def _patients_of(studies):
+    """Return the ids of the Orthanc patients of studies given by their
+    ids."""
+    table, *_ = _tables()
+    return {
+        patient for sub in grouped_slice(list(studies), _ROWS)
+        for patient, in execute(table.select(table.orthanc_patient,
+                where=reduce_ids(table.id, list(sub))
+                & (table.orthanc_patient != Null)))}
 
 
 def _part(row, names):

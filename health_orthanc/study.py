@@ -110,6 +110,17 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     modalities = fields.Char("Modalities", readonly=True)
     number_of_series = fields.Integer("Series", readonly=True)
     number_of_instances = fields.Integer("Images", readonly=True)
+    issuer = fields.Char("Issuer of Patient ID", readonly=True,
+        states={'invisible': ~Eval('issuer')},
+        help="Who gave the patient ID, when the images tell it.")
+    requested_ids = fields.Text("Requested IDs", readonly=True,
+        states={'invisible': True},
+        help="The identifiers of what was ordered that the images carry, "
+        "with backslashes between them.")
+    details_at = fields.DateTime("Details Read at", readonly=True,
+        states={'invisible': True},
+        help="When one of the images was read for what the server does not "
+        "list.")
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without this study.")
@@ -358,6 +369,8 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
     body_part = fields.Char("Body Part", readonly=True)
     protocol_name = fields.Char("Protocol", readonly=True)
     number_of_instances = fields.Integer("Images", readonly=True)
+    sop_class_UID = fields.Char("SOP Class UID", readonly=True,
+        help="The kind of its images, as one of them tells it.")
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     series_UID = fields.Char(
         "Series Instance UID", required=True, readonly=True)

@@ -19,7 +19,8 @@ from .exceptions import error_text
 from .lease import (
     PROLONG_SECONDS, Busy, Lease, LostLease, now, roll_back, transact)
 from .links import deciding, effects, events
-from .rows import Converter, count_instances, count_series, cut
+from .rows import (
+    Converter, count_instances, count_series, cut, first_instances)
 
 __all__ = ['Busy', 'Run']
 
@@ -34,6 +35,8 @@ GROUP_SERIES = 300
 BLOCK_INSTANCES = 5000
 # A server that fails on more studies one after the other is ill.
 MAX_REFUSED = 10
+# Of so many studies of a block an instance is read, a call each.
+LOOKED_INTO = 200
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
 
@@ -44,6 +47,13 @@ _ECHOES = {
 _COLLECTIONS = {
     'Patient': 'patients', 'Study': 'studies', 'Series': 'series',
     'Instance': 'instances'}
+# What a server, or a proxy before it, may say of one resource although it
+# has others, and what is told of it.
+_REFUSED = (
+    orthanc.BadRequest, orthanc.Conflict, orthanc.Forbidden,
+    orthanc.MethodNotAllowed, orthanc.NotFound, orthanc.Redirected,
+    orthanc.Unauthorized, orthanc.UnsupportedMedia)
+_NOT_UNDERSTOOD = (orthanc.BadAnswer, orthanc.AnswerTooLarge)
 
 
 class Run:
@@ -72,8 +82,11 @@ class Run:
         self.counts = defaultdict(int)
         self.done = self.total = 0
         self.skipped = {}
-        # On how many studies, one after the other, the server failed
-        self.refused = 0
+        # On how many studies, one after the other, the server failed; what
+        # it said last, and whether it ever gave a whole one
+        self.refused, self.refusal, self.answered = 0, None, False
+        # Whether something in the last answer was not understood
+        self.odd = False
         # Whether the server has nothing any more
         self.emptied = False
         # Orthanc ids of instances that the change log told of
@@ -271,11 +284,20 @@ class Run:
 
         :param ids: lists of Orthanc ids by level
         """
-        studies = {}
+        studies, self.odd = {}, False
         for level, some in ids.items():
-            for study in self._ask('studies', some, level):
-                studies.setdefault(study.get('ID'), study)
+            found = self._in_parts(
+                partial(self._answer, 'studies', source=level), some,
+                self._doubt)
+            studies.update((_id(study), study) for study in found)
+        if self.odd:
+            self._doubt()
         return list(studies.values())
+
+    def _doubt(self, thing=None, error=None):
+        """Note that there may be a study of which nothing is known: it comes
+        out when what is there is compared."""
+        self.balance.doubtful = True
 
     def _synchronize_all(self):
         """Fetch everything, and mark what the server does not have.
@@ -292,8 +314,11 @@ class Run:
         self.total += len(ids)
         self.done += len(ids) - len(todo)
         self.commit(resume=f'{position} {last}')
-        self._do(self._read_ids(todo, position))
+        self._do(self._read_ids(
+                todo, position, all_=len(todo) == len(ids) > 1))
         self._mark_missing(ids)
+        if ids:
+            self.commit(self._mark_patients)
         self.commit(last_changed_index=position, resume=None)
         self.position = position
 
@@ -309,8 +334,10 @@ class Run:
 
     def _mark_missing(self, ids):
         """Mark what is not listed, but believe no server that lists nothing:
-        so looks one whose disk is not mounted."""
-        if not ids:
+        so looks one whose disk is not mounted. Unless it was asked to delete
+        just that."""
+        if not ids and not transact(
+                lambda: storage.all_are_being_deleted(self.server.id)):
             return
         known = transact(lambda: storage.present_studies(self.server.id))
         gone = sorted(known[uid] for uid in known.keys() - set(ids))
@@ -326,11 +353,18 @@ class Run:
             storage.same_studies(gone))
         return tree.counts
 
+    def _mark_patients(self):
+        storage.mark_patients(server=self.server.id)
+        return {}
+
     # What the change log does not tell
 
     def _compare(self):
         """Compare counts, because Orthanc deletes without a word and its log
-        can be emptied; and what is there when they differ."""
+        can be emptied; and what is there when they differ, or when it may
+        have deleted something that it did not confirm."""
+        self.balance.doubtful |= transact(
+            lambda: storage.has_deletions(self.server.id))
         for _ in range(ROUNDS):
             remote = self._count_remote()
             if self.balance.agrees(remote):
@@ -383,7 +417,7 @@ class Run:
             instances = transact(lambda: storage.present_instances(
                     self.server.id, group))
             for series in self._ask('series', group):
-                uid = series.get('ID')
+                uid = series['ID']
                 if (uid not in known
                         or instances[uid] != set(records.children(series))):
                     studies.add(records.parent(series))
@@ -392,38 +426,90 @@ class Run:
 
     # Reading
 
-    def _ask(self, level, ids, source=None):
-        """Return resources as OrthancClient.bulk does, without those on which
-        the server fails and those without an id."""
-        found = self._in_parts(
-            lambda part: self.client.bulk(level, part, source=source), ids)
-        return [item for item in found if _id(item)]
+    def _ask(self, level, ids):
+        """Return resources given by their ids, without those on which the
+        server fails and those that cannot be understood."""
+        self.odd = False
+        found = self._in_parts(partial(self._answer, level), ids)
+        wanted = set(ids)
+        found = [item for item in found if item['ID'] in wanted]
+        if self.odd:
+            self._miss(wanted.difference(map(_id, found)), found)
+        return found
 
-    def _in_parts(self, call, things):
+    def _answer(self, level, ids, source=None):
+        """Return what the server says, as OrthancClient.bulk does, as far as
+        it can be understood."""
+        return self._understood(level, self.client.bulk(
+                level, ids, source=source, strict=False))
+
+    def _understood(self, level, answer):
+        name = orthanc.LEVELS[level]
+        found = [item for item in answer if records.is_record(item, name)]
+        if len(found) < len(answer):
+            self.odd = True
+        return found
+
+    def _in_parts(self, call, things, refuse=None):
         """Return the list that a call gives for things; when the server fails
         on it, for each half of them.
 
         :param things: list of Orthanc ids or of Orthanc's dicts
+        :param refuse: function that is told on which thing it failed, and
+            the error
         """
-        try:
-            found = call(things)
-            self.refused = 0
-            return found
-        except orthanc.ServerError as error:
-            if error.status != 500:
-                raise
-            if len(things) == 1:
-                self._refuse(things[0], error)
-                return []
-        half = len(things) // 2
-        return (self._in_parts(call, things[:half])
-            + self._in_parts(call, things[half:]))
+        if len(things) > 1 and not self.client.has_bulk:
+            # Each is asked for alone, whether here or there.
+            parts = [[thing] for thing in things]
+        else:
+            try:
+                found = call(things)
+                if found:
+                    self.refused = 0
+                return found
+            except orthanc.OrthancError as error:
+                if not self._is_of_one(error):
+                    raise
+                if len(things) == 1:
+                    (refuse or self._refuse)(things[0], error)
+                    return []
+            half = len(things) // 2
+            parts = [things[:half], things[half:]]
+        return [
+            item for part in parts
+            for item in self._in_parts(call, part, refuse)]
+
+    def _is_of_one(self, error):
+        """Return whether another resource may be answered all the same."""
+        if isinstance(error, orthanc.Unauthorized):
+            # With a wrong password a server is not asked again and again.
+            return not self.client.has_bulk
+        if isinstance(error, orthanc.ServerError):
+            return error.status in {500, 502}
+        return isinstance(error, _REFUSED + _NOT_UNDERSTOOD)
+
+    def _miss(self, ids, others):
+        """Note what was not understood in an answer.
+
+        :param others: what was
+        """
+        for id_ in ids:
+            if others:
+                self.skip(id_, 'not_an_object')
+            else:
+                self._refuse(id_, orthanc.BadAnswer())
 
     def _refuse(self, thing, error):
         self.refused += 1
+        self.refusal = error
         if self.refused > MAX_REFUSED:
             raise error
-        self.skip(_id(thing), 'server_error')
+        if isinstance(error, _NOT_UNDERSTOOD):
+            reason = 'not_an_object'
+        else:
+            reason = 'refused' if isinstance(
+                error, _REFUSED) else 'server_error'
+        self.skip(_id(thing), reason)
 
     # What the following generators yield is done in the thread of the run:
     # only it has a transaction. They run ahead of it and use the server.
@@ -437,17 +523,21 @@ class Run:
                 step()
                 self._prolong()
 
-    def _read_ids(self, ids, position=None):
+    def _read_ids(self, ids, position=None, all_=False):
         """Read studies given by their Orthanc ids, yield how to store them.
 
         :param int position: what to keep with the last id of each group, for
             a run that goes on there
+        :param bool all_: whether they are all that the server has: one that
+            refuses each of them is ill
         """
         for start in range(0, len(ids), GROUP_STUDIES):
             group = ids[start:start + GROUP_STUDIES]
             studies = self._ask('studies', group)
             yield from self._lost(len(group) - len(studies))
             yield from self._read(studies)
+            if all_ and self.refusal and not self.answered:
+                raise self.refusal
             if position is not None:
                 yield partial(self.commit, resume=f'{position} {group[-1]}')
 
@@ -457,9 +547,7 @@ class Run:
         :param studies: Orthanc's dicts
         """
         for group in cut(studies, count_series, GROUP_SERIES):
-            series = defaultdict(list)
-            for item in self._ask('series', list(map(_id, group)), 'studies'):
-                series[records.parent(item)].append(item)
+            series = self._read_series(group)
             there = [
                 s for s in group
                 if series[_id(s)] or not records.children(s)]
@@ -472,6 +560,26 @@ class Run:
                 else:
                     yield from self._read_block(block, series)
 
+    def _read_series(self, studies):
+        """Return the series of studies, lists of Orthanc's dicts by the
+        Orthanc id of the study; none of a study of which one cannot be
+        understood."""
+        self.odd = False
+        series = defaultdict(list)
+        for item in self._in_parts(
+                partial(self._answer, 'series', source='studies'),
+                list(map(_id, studies))):
+            series[records.parent(item)].append(item)
+        if self.odd:
+            told = {_id(item) for some in series.values() for item in some}
+            missed = [
+                _id(s) for s in studies
+                if not told.issuperset(records.children(s))]
+            self._miss(missed, len(missed) < len(studies))
+            for uid in missed:
+                series.pop(uid, None)
+        return series
+
     def _read_block(self, studies, series):
         """Read the instances of studies, yield how to store the studies.
 
@@ -479,16 +587,20 @@ class Run:
         """
         items = self._in_parts(
             lambda part: self._read_items(part, series), studies)
+        self.answered |= bool(items)
         yield partial(self._store_items, items)
         yield from self._lost(len(studies) - len(items))
 
     def _read_items(self, studies, series):
         """Read the instances of studies, return a list of StudyRows."""
-        instances = defaultdict(list)
         all_series = [item for s in studies for item in series[_id(s)]]
-        for block in self.client.instance_blocks(all_series):
+        instances, classes, told = defaultdict(list), {}, set()
+        self.odd = False
+        for block in self._instance_blocks(all_series, classes):
+            told.update(map(_id, block))
             for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
+        studies = self._told(studies, series, told)
         items = [self.convert.study(s, series[_id(s)]) for s in studies]
         items = list(filter(None, items))
         for item in items:
@@ -496,28 +608,83 @@ class Run:
                 rows.extend(self.convert.unique(
                         instances[row['orthanc_UID']], 'sop_instance_UID'))
             item.add_totals()
+            item.set_classes(classes)
         return items
+
+    def _told(self, studies, series, told):
+        """Return the studies of which all instances were understood; those
+        that went meanwhile are not missed.
+
+        :param told: the Orthanc ids of the instances that were
+        """
+        if not self.odd:
+            return studies
+        missed = {
+            _id(s) for s in studies if not told.issuperset(
+                id_ for item in series[_id(s)]
+                for id_ in records.children(item))}
+        self._miss(missed, len(missed) < len(studies))
+        return [s for s in studies if _id(s) not in missed]
+
+    def _instance_blocks(self, series, classes):
+        """Yield lists of Orthanc's dicts of the instances of series.
+
+        :param classes: dict that gets the SOP Class UID of each series by
+            its Orthanc id, before the second list comes
+        """
+        first = first_instances(series)
+        if not self.client.has_bulk:
+            classes.update(
+                (uid, self._sop_class(id_)) for uid, id_ in first.items())
+        for block in self.client.instance_blocks(
+                series, first=first.values(), strict=False):
+            block = self._understood('instances', block)
+            for item in block:
+                uid = records.parent(item)
+                if item['ID'] == first.get(uid) and 'Metadata' in item:
+                    classes[uid] = records.sop_class(item)
+            yield block
+
+    def _sop_class(self, instance):
+        """Return the SOP Class UID of an instance, None when the server does
+        not tell.
+
+        :param str instance: its Orthanc id
+        """
+        try:
+            metadata = self.client.metadata('instances', instance)
+        except orthanc.OrthancError as error:
+            if not self._is_of_one(error):
+                raise
+            return None
+        return records.sop_class({'Metadata': metadata})
 
     def _read_large(self, study, series):
         """Read a study that is too large for the memory, yield how to store
         it: its instances come in blocks, its totals at the end."""
         item = self.convert.study(study, series[_id(study)])
-        if not item:
-            yield from self._lost(1)
-            return
-        large = LargeStudy(self, item)
-        yield large.store_head
+        large, told, classes = item and LargeStudy(self, item), None, {}
+        self.odd = False
         try:
-            for block in self.client.instance_blocks(series[_id(study)]):
+            for block in self._instance_blocks(
+                    series[_id(study)], classes) if item else ():
+                if told is None:
+                    told = set()
+                    item.set_classes(classes)
+                    yield large.store_head
+                told.update(map(_id, block))
                 yield partial(
                     large.store_instances, self._convert_instances(block))
-        except orthanc.ServerError as error:
-            if error.status != 500:
+        except orthanc.OrthancError as error:
+            if not self._is_of_one(error):
                 raise
             self._refuse(study, error)
-            yield from self._lost(1)
-        else:
+            told = None
+        if told is not None and self._told([study], series, told):
+            self.answered = True
             yield large.store_tail
+        else:
+            yield from self._lost(1)
 
     def _convert_instances(self, block):
         """Return rows of instances by the Orthanc id of their series.

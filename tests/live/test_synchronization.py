@@ -634,7 +634,8 @@ def test_large_study_comes_in_blocks(orthanc, monkeypatch):
     blocks = synchronization.orthanc.OrthancClient.instance_blocks
     monkeypatch.setattr(
         synchronization.orthanc.OrthancClient, 'instance_blocks',
-        lambda self, series: blocks(self, series, block=40))
+        lambda self, series, **options: blocks(
+            self, series, block=40, **options))
     archive.upload(orthanc, [
             archive.study(1, series=2, instances=60), small(2),
             archive.study(3, series=3, instances=30)])

@@ -3,7 +3,7 @@
 """Deleting studies and series on a real PACS that confirms it, or not."""
 import pytest
 from support.fault_server import (
-    answer, delay, drop, hang, html, redirect, reset, status)
+    answer, change, delay, drop, hang, html, redirect, reset, status)
 from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
 from support.records import RpcError, make_requested
@@ -257,6 +257,94 @@ def test_a_lost_answer_for_a_series(hospital):
     assert "not known" in delete(hospital, SERIES, first)
     hospital.sync()
     assert hospital.series(study) == [second]
+
+
+def empty_but_for(hospital, study):
+    "Let a study be the only one that the PACS has and that is known."
+    uid = uid_of(hospital, STUDY, study)
+    with hospital.client() as client:
+        for other in client.ids('studies'):
+            if other != uid:
+                client.delete('studies', other)
+    hospital.sync()
+    assert hospital.ids(STUDY, [('missing_since', '=', None)]) == [study]
+
+
+@pytest.mark.parametrize('full', [False, True])
+def test_the_only_study_goes_although_the_answer_was_lost(hospital, full):
+    study = hospital.store(*ct_series(1))
+    empty_but_for(hospital, study)
+    patient = hospital.read(STUDY, study, 'orthanc_patient')[
+        'orthanc_patient']
+    study_uid = hospital.read(
+        STUDY, study, 'study_instance_UID')['study_instance_UID']
+    hospital.faults.on('/studies/', reset(), method='DELETE')
+    assert "not known" in delete(hospital, STUDY, study)
+    assert hospital.sync(full=full) == 'done'
+    assert not hospital.read(STUDY, study, 'id')
+    line, = hospital.log(study_instance_UID=study_uid, action='delete')
+    assert "Wrong patient" in line['details']
+    assert hospital.read(
+        'gnuhealth.orthanc.patient', patient, 'missing_since')[
+        'missing_since']
+
+
+def test_the_only_series_goes_although_the_answer_was_lost(hospital):
+    study = hospital.store(*ct_series(1))
+    empty_but_for(hospital, study)
+    series, = hospital.series(study)
+    hospital.faults.on('/series/', reset(), method='DELETE')
+    assert "not known" in delete(hospital, SERIES, series)
+    assert hospital.sync() == 'done'
+    assert not hospital.read(SERIES, series, 'id')
+    assert hospital.read(STUDY, study, 'missing_since')['missing_since']
+
+
+def test_a_list_that_is_not_believed_settles_no_deletion(hospital):
+    study = hospital.store(*ct_series(1))
+    empty_but_for(hospital, study)
+    kept = hospital.store(*ct_series(1))
+    hospital.faults.on('/studies/', reset(), method='DELETE')
+    assert "not known" in delete(hospital, STUDY, study)
+    hospital.faults.on('^/studies$', answer([]))
+    hospital.faults.on('/statistics', change(
+            lambda s: {**s, 'CountStudies': 0, 'CountSeries': 0,
+                'CountInstances': 0}))
+    for full in [False, True, False]:
+        assert hospital.sync(full=full) == 'done'
+        assert asked(hospital, STUDY, study)
+        assert not hospital.read(STUDY, kept, 'missing_since')[
+            'missing_since']
+    hospital.faults.clear()
+    hospital.sync()
+    assert not hospital.read(STUDY, study, 'id')
+    assert not hospital.read(STUDY, kept, 'missing_since')['missing_since']
+
+
+def test_a_refusal_forgets_nothing_that_was_asked_before(hospital):
+    study = hospital.store(*ct_series(1))
+    hospital.faults.on('/studies/', reset(), method='DELETE', times=1)
+    assert "not known" in delete(hospital, STUDY, study)
+    hospital.faults.on('/studies/', status(403), method='DELETE')
+    assert "not known" in delete(hospital, STUDY, study)
+    assert asked(hospital, STUDY, study)
+    hospital.faults.clear()
+    hospital.sync()
+    assert not hospital.read(STUDY, study, 'id')
+
+
+def test_counts_that_agree_by_chance_settle_nothing(hospital):
+    study = hospital.store(*ct_series(1))
+    hospital.store(*ct_series(1))
+    hospital.faults.on('/studies/', reset(), method='DELETE')
+    delete(hospital, STUDY, study)
+    # Something that cannot be stored came meanwhile.
+    hospital.faults.on('/statistics', change(
+            lambda s: {**s, **{
+                    f'Count{level}': s[f'Count{level}'] + 1
+                    for level in ['Studies', 'Series', 'Instances']}}))
+    hospital.sync()
+    assert not hospital.read(STUDY, study, 'id')
 
 
 def test_a_failed_synchronization_settles_nothing(hospital):
