@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections import namedtuple
+from contextlib import closing
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 import seed
 from proteus import config as proteus_config
 from services import HOST, Process
+from support import releases
 from support.benchmarks import measure, show
 from support.records import make_exam, make_patient, make_professional
 from support.statements import counted
@@ -172,7 +174,8 @@ class Calls:
         return seconds, self.count, result
 
 
-def test_script(hospital, tmp_path, monkeypatch, numbers, full):
+def test_script(
+        hospital, database, tmp_path, monkeypatch, numbers, full):
     server, config = hospital
     order(config, numbers.new)
     signals = connection.Signals()
@@ -199,7 +202,7 @@ def test_script(hospital, tmp_path, monkeypatch, numbers, full):
     show("full comparison, nothing new", rows, seconds, f'{count} call')
     assert update.report['unchanged'] == rows
 
-    make_past(server)
+    make_past(database)
     update()
     least, _ = measure(lambda: trytond.call(
             'res.user', 'get_preferences', True), 10)
@@ -238,20 +241,17 @@ def publish_blindly(trytond, path):
     return len(files)
 
 
-def make_past(server):
+def make_past(database):
     "Let all be recorded long ago."
-    import sqlite3
-    path = Path(server.database_path, f'{server.database}.sqlite')
-    with sqlite3.connect(path) as connection_:
-        tables = [name for name, in connection_.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            columns = {row[1] for row in connection_.execute(
-                    f'PRAGMA table_info("{table}")')}
-            if {'create_date', 'write_date'} <= columns:
-                connection_.execute(f'UPDATE "{table}" SET create_date = '
+    with closing(database.connect()) as connection_:
+        cursor = connection_.cursor()
+        for table in releases.tables(cursor, database):
+            cursor.execute(f'SELECT * FROM "{table}" LIMIT 0')
+            if {'create_date', 'write_date'} <= {
+                    column[0] for column in cursor.description}:
+                cursor.execute(f'UPDATE "{table}" SET create_date = '
                     "'2026-01-01 00:00:00', write_date = NULL")
-    connection_.close()
+        connection_.commit()
 
 
 def test_order_to_answer(hospital, make_orthanc, tmp_path, numbers, full):
