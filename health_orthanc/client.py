@@ -5,7 +5,6 @@
 Orthanc describes its calls at
 https://orthanc.uclouvain.be/book/users/rest.html
 """
-import base64
 import io
 import itertools
 import json
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from . import document
 from .client_errors import (
     AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
@@ -68,12 +68,6 @@ _VIEWER_PLUGINS = {
     }
 #: The codes of the viewers.
 VIEWERS = ['explorer', *_VIEWER_PLUGINS]
-#: What a stored PDF takes from its study and must not be told.
-_INHERITED_TAGS = {
-    'patientid', 'patientname', 'patientbirthdate', 'patientsex',
-    'studyinstanceuid', '0010,0020', '0010,0010', '0010,0030', '0010,0040',
-    '0020,000d',
-    }
 _ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
 
 
@@ -504,44 +498,49 @@ class OrthancClient(Session):
                 "The server is not of one mind whether it has this.",
                 call=f'GET {path}')
 
-    def store_pdf(self, study, pdf, tags):
+    def store_pdf(self, study, pdf, values):
         """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1).
 
-        Returns the Orthanc id of the new instance, str.
+        Returns the Orthanc id of the instance, str; that of the one which is
+        there already when it has the same SOPInstanceUID.
 
         :param study: the Orthanc id; patient and study are taken from it
         :param pdf: the document, bytes
-        :param tags: values by DICOM keyword, such as SeriesDescription,
-            DocumentTitle; none of the patient or study
+        :param values: of series and document by DICOM keyword, such as
+            SeriesDescription, DocumentTitle; none of the patient or study
         :raises NotFound: there is no such study
-        :raises ValueError: it is no PDF, or a tag is the study's own
+        :raises Forbidden: the server's own rules refuse the file
+        :raises ValueError: it is no PDF, or a value is the study's own
         """
-        if not pdf.startswith(b'%PDF-'):
-            raise ValueError("This is no PDF document.")
-        # Orthanc 1.10.1 would store it under another patient.
-        if any(tag.lower() in _INHERITED_TAGS for tag in tags):
-            raise ValueError("Patient and study cannot be given.")
-        return self._create_pdf(study, pdf, tags)
+        file = document.encapsulated(pdf, self._tags_of_study(study), values)
+        with _as_upload(file) as upload:
+            answers = self._upload(upload)
+        if len(answers) != 1:
+            raise BadAnswer(call='POST /instances')
+        stored, = answers
+        if stored.status == 'refused':
+            error = Forbidden if stored.reason == 'filtered' else BadRequest
+            raise error(
+                call='POST /instances', details=stored.details, own=True)
+        if stored.study != study:
+            self.delete('instances', stored.instance)
+            raise BadAnswer(
+                "The server filed it in another study.",
+                call='POST /instances')
+        return stored.instance
 
-    def _create_pdf(self, study, pdf, tags):
-        path, content = '/tools/create-dicom', base64.b64encode(pdf).decode()
-        failure = None
-        try:
-            value = self._post(path, {
-                    'Parent': study,
-                    'Tags': tags,
-                    'Content': f'data:application/pdf;base64,{content}',
-                    }, repeat=False)
-        except BadRequest as error:
-            failure = error
-        if failure:
-            self._get(f'/studies/{_quoted(study)}', dict)
-            raise failure
-        if (not isinstance(value, dict)
-                or not isinstance(value.get('ID'), str)
-                or value.get('ParentStudy', study) != study):
-            raise BadAnswer(call=f'POST {path}')
-        return value['ID']
+    def _tags_of_study(self, study):
+        "Return the attributes of an image of a study by keyword, dict."
+        found = self._get(f'/studies/{_quoted(study)}', dict)
+        series = self.bulk('series', found.get('Series') or [])
+        # What was made of the images comes last.
+        series.sort(key=lambda s: (
+                (s.get('MainDicomTags') or {}).get('Modality') == 'DOC',
+                str(s.get('ID'))))
+        for one in series:
+            for id_ in _valid_ids(one.get('Instances') or []):
+                return self.tags(id_)
+        raise BadAnswer(call=f'GET /studies/{study}')
 
     # HTTP
 

@@ -4,6 +4,7 @@
 and again later when a server did not answer."""
 import datetime as dt
 import logging
+import uuid
 from contextlib import ExitStack
 
 from sql import Null
@@ -12,12 +13,13 @@ from sql.conditionals import Coalesce
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.health_imaging.common import local_datetime
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
-from . import storage
+from . import migration, storage
 from .exceptions import error_text
 from .lease import now, roll_back, transact
 from .links.access_log import note
@@ -27,11 +29,27 @@ logger = logging.getLogger(__name__)
 
 # How long one attempt may take before another process tries.
 CLAIMED = dt.timedelta(minutes=15)
-# After so many refusals a person has to look; a server that is down refuses
-# nothing.
-MAX_ATTEMPTS = 20
+# After so many refusals of one report a person has to look.  A server that is
+# down, read-only or full refuses everything, and one day it does no more.
+MAX_REFUSALS = 20
+# After so many troubles of the server, one after the other, the reports that
+# are left wait for the next run.
+MAX_TROUBLES = 3
 SERIES_NUMBER = 9000
 _REPORT = 'patient.imaging_report_results'
+
+
+def _is_refusal(error):
+    """Return whether Orthanc refuses this one report: not what stands before
+    it, and not because of what it cannot do at all."""
+    return isinstance(error, orthanc.UploadTooLarge) or (
+        error.own
+        and isinstance(error, (orthanc.BadRequest, orthanc.NotFound)))
+
+
+def _uid(name):
+    "Return the UID that a name has (DICOM PS3.5, B.2)."
+    return f'2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}'
 
 
 class StoredReport(ModelSQL, ModelView):
@@ -55,6 +73,7 @@ class StoredReport(ModelSQL, ModelView):
     orthanc_UID = fields.Char("Orthanc ID", readonly=True)
     stored_at = fields.DateTime("Stored at", readonly=True)
     attempts = fields.Integer("Attempts", readonly=True)
+    refusals = fields.Integer("Refusals", readonly=True)
     claimed_until = fields.DateTime("Claimed until", readonly=True)
     error = fields.Text("Error", readonly=True,
         states={'invisible': ~Eval('error')})
@@ -80,12 +99,23 @@ class StoredReport(ModelSQL, ModelView):
                     },
                 })
 
+    @classmethod
+    def __register__(cls, module):
+        counted = not cls.__table_handler__(module).column_exist('refusals')
+        super().__register__(module)
+        if counted:
+            migration.try_reports_again(cls)
+
     @staticmethod
     def default_state():
         return 'waiting'
 
     @staticmethod
     def default_attempts():
+        return 0
+
+    @staticmethod
+    def default_refusals():
         return 0
 
     def get_rec_name(self, name):
@@ -112,7 +142,8 @@ class StoredReport(ModelSQL, ModelView):
     @ModelView.button
     def retry(cls, reports):
         """Try again to store reports, in the background."""
-        cls.write(reports, {'state': 'waiting', 'attempts': 0})
+        cls.write(reports, {
+                'state': 'waiting', 'attempts': 0, 'refusals': 0})
         cls.__queue__.send(reports)
 
     @classmethod
@@ -175,10 +206,11 @@ class StoredReport(ModelSQL, ModelView):
         late = cls._late_results(server)
         if late:
             transact(lambda: cls._prepare(late))
+        # One that the server cannot take keeps no other one waiting.
         cls.send(cls.search([
                     ('study.orthanc_server', '=', server.id),
                     ('state', '=', 'waiting'),
-                    ]))
+                    ], order=[('attempts', 'ASC'), ('id', 'ASC')]))
 
     @classmethod
     def _late_results(cls, server):
@@ -223,8 +255,12 @@ class StoredReport(ModelSQL, ModelView):
         try:
             with server.client() as client:
                 client.system()
+                troubles = 0
                 for id_ in ids:
-                    cls(id_)._send(client, label)
+                    troubles = 0 if cls(id_)._send(client, label) else (
+                        troubles + 1)
+                    if troubles == MAX_TROUBLES:
+                        break
         except orthanc.OrthancError as error:
             logger.info("no reports for server %s: %s",
                 server.id, error.reason)
@@ -240,22 +276,27 @@ class StoredReport(ModelSQL, ModelView):
                 error=text, claimed_until=None))
 
     def _send(self, client, label):
-        """Store the report.
+        """Store the report, unless it need not be stored now.
 
-        :raises OrthancError: the server does not answer any more
+        :return: False when the server has trouble of its own
+        :raises OrthancError: the server does not answer any more, or does not
+            allow it
         """
         if not transact(self._claim):
-            return
-        values = {'claimed_until': None, 'error': None}
+            return True
+        refused, values = False, {'claimed_until': None, 'error': None}
         try:
             values['orthanc_UID'] = self._store(client)
         except (orthanc.BadRequest, orthanc.Conflict, orthanc.NotFound,
                 orthanc.ServerError, orthanc.UploadTooLarge) as error:
+            refused = _is_refusal(error)
             values['error'] = error_text(error, label)
         except UserError as error:
+            refused = True
             values['error'] = error.message
         roll_back()
-        transact(lambda: self._finish(values))
+        transact(lambda: self._finish(values, refused))
+        return refused or not values['error']
 
     def _claim(self):
         """Take the report for this process, unless it is another's or need
@@ -280,24 +321,34 @@ class StoredReport(ModelSQL, ModelView):
 
     def _store(self, client):
         """Return the Orthanc id of the stored instance."""
-        content = self._render()
+        content, values = self._render(), self._dicom_values()
         title, study = self.title, self.study.orthanc_UID
-        number = str(SERIES_NUMBER + self.revision)
         roll_back()
         # It may be there since an attempt whose answer never came.
         for series in client.bulk('series', [study], source='studies'):
             tags = series.get('MainDicomTags') or {}
             if tags.get('SeriesDescription') == title:
                 return next(iter(series.get('Instances') or []), None)
-        return client.store_pdf(study, content, {
-                'Modality': 'DOC',
-                'SeriesDescription': title,
-                'SeriesNumber': number,
-                'InstanceNumber': '1',
-                'DocumentTitle': title,
-                'ConversionType': 'WSD',
-                'BurnedInAnnotation': 'YES',
-                })
+        return client.store_pdf(study, content, values)
+
+    def _dicom_values(self):
+        """Return what DICOM tells of the report, str by keyword.
+
+        Two attempts give the same UIDs: what is there is not stored twice.
+        """
+        signed = local_datetime(self.result.signed_at)
+        name = ' '.join([
+                self.study.study_instance_UID, self.title,
+                self.result.signed_at.isoformat()])
+        return {
+            'SeriesDescription': self.title,
+            'SeriesNumber': str(SERIES_NUMBER + self.revision),
+            'SeriesInstanceUID': _uid(f'series {name}'),
+            'SOPInstanceUID': _uid(name),
+            'DocumentTitle': self.title,
+            'ContentDate': f'{signed:%Y%m%d}',
+            'ContentTime': f'{signed:%H%M%S}',
+            }
 
     def _render(self):
         """Return the PDF, in the language of who signed it.
@@ -329,12 +380,15 @@ class StoredReport(ModelSQL, ModelView):
             raise UserError(gettext('health_orthanc.msg_report_no_pdf'))
         return bytes(content)
 
-    def _finish(self, values):
+    def _finish(self, values, refused):
         if values.get('orthanc_UID'):
             values = {**values, 'state': 'stored', 'stored_at': now()}
             note('report', [self.study], self.title)
-        elif self.attempts >= MAX_ATTEMPTS:
-            values = {**values, 'state': 'failed'}
+        elif refused:
+            refusals = (self.refusals or 0) + 1
+            values = {**values, 'refusals': refusals}
+            if refusals >= MAX_REFUSALS:
+                values['state'] = 'failed'
         storage.set_values(type(self), [self.id], **values)
 
 

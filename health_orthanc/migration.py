@@ -721,6 +721,15 @@ def _modalities_of_studies():
     return modalities
 
 
+# Stored reports
+
+def try_reports_again(Report):
+    """Let reports wait that failed when what a server refused to everybody
+    counted, too."""
+    table = Report.__table__()
+    _set(table, table.state == 'failed', state='waiting', attempts=0)
+
+
 # Rows that are there several times
 
 def _repeated(Model, key, names):

@@ -2,11 +2,12 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Runs all tests: style, SQLite, PostgreSQL in a cluster of its own that is
-# thrown away, packaging. What is missing is installed first.
+# thrown away, packaging, small benchmarks. What is missing is installed first.
 #
 #   sh his-utils/test.sh                        everything
 #   sh his-utils/test.sh -e sqlite              one environment of tox.ini
 #   sh his-utils/test.sh -e sqlite -- -k order  with arguments for pytest
+#   sh his-utils/test.sh -e benchmarks          with -- --full: full numbers
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
 #   sh his-utils/test.sh -e pictures            the documents' pictures anew
@@ -28,7 +29,7 @@ done
 
 # Word splitting is meant.
 # shellcheck disable=SC2046,SC2086
-install_packages $(common_packages) postgresql-15 git $of_clients
+install_packages $(common_packages) postgresql-15 git faketime dicom3tools $of_clients
 mkdir -p "$root/.tox"
 make_environment "$root/.tox/runner" 'tox>=4,<5'
 cd "$root"

@@ -28,6 +28,7 @@ from services import Orthanc, Trytond  # noqa: E402
 from sources import MODULES  # noqa: E402
 from support.databases import (  # noqa: E402
     SEEDED, Copies, Templates, activate, activate_seeded)
+from support.releases import Releases  # noqa: E402
 from support.scenarios import ScenarioFile  # noqa: E402
 
 templates_key = pytest.StashKey()
@@ -90,6 +91,19 @@ def copies(templates):
     copies = Copies(templates, URI)
     yield copies
     copies.close()
+
+
+@pytest.fixture(scope='session')
+def released(request, templates, copies):
+    "The environments and databases of released packages."
+    # All environments of tox need the same ones.
+    shared = os.environ.get('TOX_WORK_DIR')
+    folder = Path(shared, 'releases') if shared else (
+        request.config.cache.mkdir('releases'))
+    folder.mkdir(exist_ok=True)
+    kept = Releases(folder, templates, copies.uri)
+    yield kept
+    kept.close()
 
 
 @pytest.fixture(scope='session')

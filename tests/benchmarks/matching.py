@@ -1,21 +1,16 @@
-#!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prints how the labelled studies are linked, as a confusion table, and how
-many studies are decided in a second."""
-import argparse
-import sys
+"""How the labelled studies are linked, as a confusion table, and how many
+studies are decided in a second.  The floor is to look up the identifiers of
+each study in dicts."""
 import time
 from collections import Counter
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from support.labelled_studies import (  # noqa: E402
+from support.benchmarks import measure, show, tell
+from support.labelled_studies import (
     STORIES, Hospital, decide_all, make, outcome)
 
-from trytond.modules.health_orthanc.matching import (  # noqa: E402
-    Index, decide, keys)
+from trytond.modules.health_orthanc.matching import Index, decide, keys
 
 OUTCOMES = ['request', 'patient', 'review', 'unlinked', 'wrong']
 TRUTHS = {
@@ -24,21 +19,18 @@ TRUTHS = {
 ORDINARY = {'worklist': 60, 'walk_in': 25, 'uid_of_the_modality': 15}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seeds', type=int, default=10,
-        help="how many labelled sets to make (default 10)")
-    parser.add_argument('--kinds', action='store_true',
-        help="print a line for each kind of study")
-    arguments = parser.parse_args()
-    by_truth, by_kind = count(range(arguments.seeds))
+def test_links(full):
+    by_truth, by_kind = count(range(10 if full else 2))
     table("truth", {TRUTHS[t]: by_truth[t] for t in TRUTHS})
-    summary(by_truth)
-    if arguments.kinds:
+    if full:
         table("kind", by_kind)
-    speed("labelled set", make(0))
-    speed("ordinary days", ordinary(5000))
-    return 1 if any(c['wrong'] for c in by_truth.values()) else 0
+    total = sum(sum(c.values()) for c in by_truth.values())
+    linkable = sum(sum(by_truth[t].values()) for t in TRUTHS if t)
+    linked = sum(by_truth[t][t] for t in TRUTHS if t)
+    wrong = sum(c['wrong'] for c in by_truth.values())
+    tell(f"{total} studies, {linkable} rightly linkable, "
+        f"{linked / linkable:.2%} of these linked, {wrong} wrong links")
+    assert not wrong
 
 
 def count(seeds):
@@ -55,19 +47,14 @@ def count(seeds):
 
 
 def table(title, counters):
-    print(f'{title:42}' + ''.join(f'{o:>10}' for o in OUTCOMES))
+    tell(f'{title:42}' + ''.join(f'{o:>10}' for o in OUTCOMES))
     for name, counter in counters.items():
-        print(f'{name:42}' + ''.join(f'{counter[o]:10}' for o in OUTCOMES))
-    print()
+        tell(f'{name:42}' + ''.join(f'{counter[o]:10}' for o in OUTCOMES))
 
 
-def summary(by_truth):
-    linkable = sum(sum(by_truth[t].values()) for t in TRUTHS if t)
-    linked = sum(by_truth[t][t] for t in TRUTHS if t)
-    total = sum(sum(c.values()) for c in by_truth.values())
-    wrong = sum(c['wrong'] for c in by_truth.values())
-    print(f"{total} studies, {linkable} rightly linkable, "
-        f"{linked / linkable:.2%} of these linked, {wrong} wrong links\n")
+def test_speed(full):
+    speed("labelled studies decided", make(0))
+    speed("studies of ordinary days decided", ordinary(5000 if full else 500))
 
 
 def ordinary(size):
@@ -80,20 +67,22 @@ def ordinary(size):
 
 
 def speed(title, hospital):
-    "Print the processor time of keys, index and decisions."
-    studies = [s.study for s in hospital.studies]
-    start = time.process_time()
-    found = [keys(s) for s in studies]
-    spent = time.process_time() - start
-    requests, patients = hospital.look_up(found)
-    start = time.process_time()
-    index = Index(requests, patients)
-    for study in studies:
-        decide(study, index)
-    spent += time.process_time() - start
-    print(f"{title}: {len(studies) / spent:,.0f} decisions a second, "
-        "keys and index included")
+    """Show the time of the processor that keys, index and decisions take."""
+    studies = [labelled.study for labelled in hospital.studies]
+    requests, patients = hospital.look_up([keys(s) for s in studies])
 
+    def look_up():
+        uids = {r.merge_id: r for r in requests}
+        puids = {p.puid: p for p in patients}
+        return [
+            (uids.get(s.study_instance_uid), puids.get(s.patient_id))
+            for s in studies]
 
-if __name__ == '__main__':
-    sys.exit(main())
+    def decide_each():
+        for study in studies:
+            keys(study)
+        index = Index(requests, patients)
+        return [decide(study, index) for study in studies]
+    floor, _ = measure(look_up, clock=time.process_time)
+    seconds, _ = measure(decide_each, clock=time.process_time)
+    show(title, len(studies), seconds, 'no call', floor)

@@ -1,46 +1,37 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long the server needs to open each list and each form of the modules,
-in a hospital with years of images.
+in a hospital with years of images: a list as a client opens it (its tabs
+counted, 100 rows read), and the form of its first record (with what its tabs
+show).  The floor is one statement that reads as many bare rows."""
+import pytest
+from sources import MODULES
+from support.archive_rows import store_studies
+from support.benchmarks import measure, show, tell
+from support.imaging_lists import fill, fill_studies
+from support.records import make_institution, make_user
+from support.statements import counted
+from support.synchronizing import new_server
 
-    python tests/support/postgres.py python tests/benchmarks/screens.py
-
-It prints the best of some times in milliseconds and the number of SQL
-queries, of a list as a client opens it (its tabs counted, 100 rows read) and
-of the form of its first record (with what its tabs show), and ends with 1
-when one takes longer than the limit.
-"""
-import argparse
-import os
-import sys
-import time
-from pathlib import Path
-
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / 'tests'), str(ROOT / 'his-utils' / 'demo')]
-os.environ['TRYTOND_DATABASE_URI'] = os.environ.get(
-    'POSTGRESQL_URI', 'sqlite://')
-
-from sources import MODULES  # noqa: E402
-from support.archive_rows import store_studies  # noqa: E402
-from support.imaging_lists import fill, fill_studies  # noqa: E402
-from support.records import make_institution, make_user  # noqa: E402
-from support.statements import counted  # noqa: E402
-from support.synchronizing import new_server  # noqa: E402
-
-from trytond import backend  # noqa: E402
-from trytond.model import ModelStorage  # noqa: E402
-from trytond.pool import Pool  # noqa: E402
-from trytond.pyson import PYSONDecoder  # noqa: E402
-from trytond.tests.test_tryton import DB_NAME, activate_module  # noqa: E402
-from trytond.transaction import Transaction  # noqa: E402
+from trytond import backend
+from trytond.model import ModelSQL, ModelStorage
+from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
+from trytond.tests.test_tryton import DB_NAME
+from trytond.transaction import Transaction
 
 PAGE = 100
 REPEAT = 3
-LIMIT = 300
+LIMIT = .3
 SHAPE = [9, 8, 8]
 # No server answers: who waits for pictures is measured elsewhere.
 NOWHERE = 'http://127.0.0.1:1'
+
+
+@pytest.fixture
+def user(activated, full):
+    "The id of a user who sees all of a filled database."
+    return prepare(*((10_000, 20_000) if full else (500, 200)))
 
 
 def prepare(requests, studies):
@@ -51,12 +42,11 @@ def prepare(requests, studies):
         user = make_user('reader', 'health_imaging.group_health_imaging_admin',
             'health_orthanc.group_imaging_orthanc_admin')
         servers = [new_server(f'{NOWHERE}/{n}') for n in range(4)]
-        begin = time.perf_counter()
-        store_studies(servers[:3], studies, SHAPE)
+        seconds, _ = measure(
+            lambda: store_studies(servers[:3], studies, SHAPE), 1)
+        show("images stored, in studies of 25", studies * sum(SHAPE), seconds)
         fill_studies(requests, servers[3])
         transaction.commit()
-        print(f"{studies} studies, {studies * sum(SHAPE)} images in "
-            f"{time.perf_counter() - begin:.0f} s")
         if backend.name == 'postgresql':
             transaction.connection.cursor().execute('ANALYZE')
         return user.id
@@ -117,58 +107,55 @@ def open_form(Model, id_):
                 Target.fields_view_get(view_type='tree'))
 
 
-def measure(user, action):
-    "Return the best time of an action in milliseconds, and its queries."
+def opened(user, action):
+    "Return what an action gave, its least seconds and its statements."
     best = None
     for _ in range(REPEAT):
         with Transaction().start(DB_NAME, user, readonly=True,
                 context={'_check_access': True}):
-            with counted() as queries:
-                begin = time.perf_counter()
-                result = action()
-                took = (time.perf_counter() - begin) * 1000
-        best = min(best or took, took)
-    return result, best, len(queries)
+            with counted() as statements:
+                seconds, result = measure(action, 1)
+        best = min(best or seconds, seconds)
+    return result, best, len(statements)
 
 
-def run(user):
-    "Open all screens, return whether each was quick enough."
-    quick = True
+def bare_rows(Model, limit=PAGE):
+    "Return rows of a model as the database gives them."
+    if not issubclass(Model, ModelSQL):
+        return []
+    query = Model.table_query() if callable(Model.table_query) else None
+    table = query or Model.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.select(limit=limit))
+    return cursor.fetchall()
+
+
+def windows():
+    "Return the ids and names of the windows by model."
     with Transaction().start(DB_NAME, 1, readonly=True):
-        windows = {
+        return {
             model: [(a.id, a.name) for a in found]
-            for model, found in actions().items()}
-    for model, found in sorted(windows.items()):
+            for model, found in sorted(actions().items())}
+
+
+def test_screens(user, full):
+    slow = []
+    for model, found in windows().items():
         Model = Pool(DB_NAME).get(model)
         Action = Pool(DB_NAME).get('ir.action.act_window')
+        _, floor, _ = opened(user, lambda: bare_rows(Model))
         ids = []
         for action, name in found:
-            ids, *numbers = measure(user, lambda: open_list(
+            ids, seconds, statements = opened(user, lambda: open_list(
                     Model, Action(action),
                     {'active_id': 1, 'active_ids': [1], 'groups': []}))
-            quick &= tell(f"{model}: {name}", *numbers)
+            show(f"{model}: {name}", len(ids), seconds, f'{statements} SQL',
+                floor)
+            slow += [f"{model}: {name}"] * (seconds > LIMIT)
         if ids:
-            _, *numbers = measure(user, lambda: open_form(Model, ids[0]))
-            quick &= tell(f"{model}: form", *numbers)
-    return quick
-
-
-def tell(what, took, queries):
-    quick = took < LIMIT
-    print(f"{what:78} {took:7.1f} ms {queries:4} queries"
-        f"{'' if quick else '  TOO SLOW'}")
-    return quick
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--requests', type=int, default=10000)
-    parser.add_argument('--studies', type=int, default=20000)
-    arguments = parser.parse_args()
-    activate_module(list(MODULES))
-    user = prepare(arguments.requests, arguments.studies)
-    sys.exit(not run(user))
-
-
-if __name__ == '__main__':
-    main()
+            _, seconds, statements = opened(
+                user, lambda: open_form(Model, ids[0]))
+            show(f"{model}: form", 1, seconds, f'{statements} SQL', floor)
+            slow += [f"{model}: form"] * (seconds > LIMIT)
+    tell(f"slower than {LIMIT} s: {', '.join(slow) or 'none'}")
+    assert not (full and slow)

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long synchronisation takes, as a ratio to the floor: the same data read
 with one session of requests, and inserted into bare tables or compared with
-them.  ``pytest -s tests/benchmarks/synchronization.py`` prints a table.
+them.
 
-The largest archive takes Orthanc minutes to receive; leave it out with
-``-k "not 150000"``.  Archives are kept for the next time in the folder that
-ORTHANC_ARCHIVES names, when it names one.
+The largest archive takes Orthanc minutes to receive.  Archives are kept for
+the next time in the folder that ORTHANC_ARCHIVES names, when it names one.
 """
 import gc
 import os
@@ -18,6 +17,7 @@ import pytest
 import requests
 from services import Orthanc
 from support import archive
+from support.benchmarks import show, tell
 from support.statements import counted
 from support.synchronizing import (
     count_rows, new_server, synchronize, transaction)
@@ -168,13 +168,13 @@ def more_memory(kept):
     kept.append(memory('VmHWM') - before)
 
 
-# In the smallest archive it is the fixed costs that count.
-@pytest.mark.parametrize('count, most', [
-        (1500, 4), (15000, 2.0), (150000, 2.2)])
-def test_synchronization(orthanc_with, count, most):
-    number = count // (SERIES * INSTANCES)
-    with orthanc_with(number) as orthanc:
-        measure(orthanc, number, count, most)
+def test_synchronization(orthanc_with, full):
+    # In the smallest archive it is the fixed costs that count.
+    for count, most in [
+            (1500, 4), (15_000, 2.0), (150_000, 2.2)][:3 if full else 1]:
+        number = count // (SERIES * INSTANCES)
+        with orthanc_with(number) as orthanc:
+            measure(orthanc, number, count, most if full else None)
 
 
 def measure(orthanc, number, count, most):
@@ -182,47 +182,52 @@ def measure(orthanc, number, count, most):
     servers = [
         new_server(orthanc.url.replace('127.0.0.1', host))
         for host in ['127.0.0.1', 'localhost']]
-    floor, firsts, floors, more = Floor(orthanc), [], [], []
+    floor, firsts, floors, more, runs = Floor(orthanc), [], [], [], []
     for server in servers:
         with more_memory(more):
-            firsts.append(seconds(lambda: synchronize(server)))
+            firsts.append(seconds(
+                    lambda: runs.append(synchronize(server))))
         assert count_rows(server) == (number, number * SERIES, count)
         floors.append(seconds(floor.first))
     first, first_floor = min(firsts), min(floors)
     second, second_floor = best(
-        lambda: synchronize(server, full=True), floor.second)
+        lambda: runs.append(synchronize(server, full=True)), floor.second)
     with counted() as statements:
         nothing = seconds(lambda: synchronize(server))
-    print(
-        f'\n{count} instances: first {first:.2f} s, '
-        f'{first / first_floor:.2f} x the floor; '
-        f'second {second:.2f} s, {second / second_floor:.2f} x; '
-        f'nothing new {nothing * 1000:.0f} ms, '
-        f'{len(statements)} statements; '
-        f'{max(more):.0f} MiB more memory')
-    assert first <= most * first_floor
-    assert second <= 2 * second_floor
+    show("images synchronized the first time", count, first,
+        f'{runs[0].calls} call', first_floor)
+    show("all compared", count, second, f'{runs[-1].calls} call',
+        second_floor)
+    show("nothing new", count, nothing, f'{len(statements)} SQL')
+    tell(f"{max(more):.0f} MiB more memory for these")
+    if most:
+        assert first <= most * first_floor
+        assert second <= 2 * second_floor
     assert max(more) < 150
 
 
-def test_one_series_of_20000_instances(orthanc):
-    archive.upload(orthanc, [archive.study(1, series=1, instances=20000)])
-    server = new_server(orthanc)
-    more = []
+def test_one_long_series(orthanc, full):
+    size = 20_000 if full else 1000
+    archive.upload(orthanc, [archive.study(1, series=1, instances=size)])
+    server, floor = new_server(orthanc), Floor(orthanc)
+    more, runs = [], []
     with more_memory(more):
-        first = seconds(lambda: synchronize(server))
-        second = seconds(lambda: synchronize(server, full=True))
-    assert count_rows(server) == (1, 1, 20000)
-    print(
-        f'\none series of 20000 instances: first {first:.2f} s, second '
-        f'{second:.2f} s; {more[0]:.0f} MiB more memory')
+        first = seconds(lambda: runs.append(synchronize(server)))
+        second = seconds(lambda: runs.append(synchronize(server, full=True)))
+    assert count_rows(server) == (1, 1, size)
+    least = seconds(floor.first)
+    show("images of one series the first time", size, first,
+        f'{runs[0].calls} call', least)
+    show("all compared", size, second, f'{runs[1].calls} call',
+        seconds(floor.second))
+    tell(f"{more[0]:.0f} MiB more memory for these")
     assert more[0] < 150
 
 
-def test_one_new_study(orthanc):
+def test_one_new_study(orthanc, full):
     "What one new study of 75 images costs in archives of two sizes."
     costs = []
-    for number in [20, 400]:
+    for number in [20, 400] if full else [5, 40]:
         archive.upload(orthanc, [
                 archive.study(n, series=1, instances=1)
                 for n in range(number)])
@@ -234,9 +239,7 @@ def test_one_new_study(orthanc):
             took = seconds(lambda: run.append(synchronize(server)))
         assert run[0].instances_new == 75
         costs.append((run[0].calls, len(statements)))
-        print(
-            f'\n75 new instances beside {number} studies: '
-            f'{took * 1000:.0f} ms, {costs[-1][0]} calls, '
-            f'{costs[-1][1]} statements')
+        show(f"new images beside {number} studies", 75, took,
+            f'{costs[-1][0]} call {costs[-1][1]} SQL')
     assert costs[0] == costs[1]
     assert costs[0][0] <= 8

@@ -1,35 +1,26 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long the upgrade of a database of 5.0.4 takes, what became of its rows,
-and how fast links of 4.4 are carried over.
-
-    python tests/support/postgres.py python tests/benchmarks/upgrade.py \\
-        [--studies 2000] [--series 3] [--instances 25] [--former 10000]
-
-Without PostgreSQL it measures SQLite.  Environments and databases are kept in
-the cache of pytest.
-"""
-import argparse
+and how fast links of 4.4 are carried over.  The floor is the same again, when
+there is nothing left to do."""
 import datetime as dt
 import os
 import re
+import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+from support import releases
+from support.benchmarks import measure, show, tell
+from support.former_studies import PASSWORD, make_former_studies
+
 ROOT = Path(__file__).parents[2]
-for folder in [ROOT / 'tests', ROOT / 'his-utils' / 'demo']:
-    sys.path.insert(0, str(folder))
-URI = os.environ.get('POSTGRESQL_URI') or 'sqlite://'
-os.environ['TRYTOND_DATABASE_URI'] = URI
-CACHE = ROOT / '.pytest_cache' / 'd'
 SCRIPT = (ROOT / 'his-utils' / 'scripts' / 'upgrade_utils' / '5.0'
     / 'migrate_orthanc_module.py')
-MARK = '?' if URI.startswith('sqlite') else '%s'
 STEP = re.compile(r'\[([\d-]+ [\d:,]+)\] (.*)')
 MODEL = re.compile(r'(?:\w+:register|index:create) (\S+)')
 TABLES = [
@@ -48,61 +39,63 @@ TABLES = [
     ]
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in [
-            ('studies', 2000), ('series', 3), ('instances', 25),
-            ('former', 10000)]:
-        parser.add_argument(f'--{name}', type=int, default=default)
-    return parser.parse_args(arguments)
+# Plain studies, series in each of them, images in each of these; the small one
+# is what the tests of the upgrade have, too.
+SMALL, FULL = (20, 2, 3), (2000, 3, 25)
 
 
-def releases(folder):
-    "Return the kept environments and databases."
-    from support.databases import Templates
-    from support.releases import Releases
-    for name in ['databases', 'releases']:
-        (CACHE / name).mkdir(parents=True, exist_ok=True)
-    templates = Templates(CACHE / 'databases')
-    templates.prepare()
-    os.environ['DB_CACHE'] = str(templates.folder)
-    return Releases(CACHE / 'releases', templates, URI)
+@pytest.fixture
+def copy(released, full, tmp_path):
+    "A database of 5.0.4 with requests of all its plain studies."
+    size = FULL if full else SMALL
+    name = f'5.0.4-{"x".join(map(str, size))}' if full else '5.0.4'
+    released.database_504(name, size, tmp_path)
+    copy = released.copy(name, tmp_path)
+    add_requests(copy, released.made(name))
+    return copy
 
 
 def count(copy):
-    from support.releases import execute
     return {
-        name: execute(
+        name: releases.execute(
             copy, f'SELECT COUNT(*) FROM "{name.replace(".", "_")}"')[0][0]
         for name, _ in TABLES}
 
 
-def timed(action):
-    begin = time.perf_counter()
-    result = action()
-    return time.perf_counter() - begin, result
-
-
-def measure_upgrade(released, options, folder):
-    from support.releases import upgrade
-    size = options.studies, options.series, options.instances
-    name = '5.0.4-' + 'x'.join(map(str, size))
-    released.database_504(name, size, folder)
-    copy = released.copy(name, folder)
-    add_requests(copy, released.made(name))
+def test_upgrade(copy):
     before = count(copy)
-    seconds, (_, log) = timed(lambda: upgrade(copy, verbosity='-vv'))
+    seconds, (_, log) = measure(
+        lambda: releases.upgrade(copy, verbosity='-vv'), 1)
     after = count(copy)
     of_models = seconds_of_models(log)
-    again, _ = timed(lambda: upgrade(copy))
-    print(f"{'Rows':24}{'before':>10}{'after':>10}{'seconds':>10}")
+    floor, _ = measure(lambda: releases.upgrade(copy), 1)
+    tell(f"{'Rows':24}{'before':>10}{'after':>10}{'seconds':>10}")
     for model, label in TABLES:
-        print(f"{label:24}{before[model]:>10}{after[model]:>10}"
+        tell(f"{label:24}{before[model]:>10}{after[model]:>10}"
             f"{of_models[model]:>10.1f}")
-    print(f"first upgrade {seconds:.1f} s, second {again:.1f} s; "
-        f"{os.getloadavg()[0]:.0f} processes wanted {os.cpu_count()} "
-        "processors")
-    return copy
+    images = before['gnuhealth.imaging_orthanc.series_instances']
+    show("images of 5.0.4 upgraded", images, seconds, floor=floor)
+
+
+def test_links_are_carried_over(database, make_trytond, full):
+    size = 10_000 if full else 100
+    make_former_studies(database, size)
+    server = make_trytond(database)
+    command = [
+        sys.executable, SCRIPT, '-p', str(server.port), '-d',
+        database.name, '--csv', database.path / 'links.csv']
+
+    def run():
+        return subprocess.run(
+            command, env={**os.environ, 'GNUHEALTH_PASSWORD': PASSWORD},
+            capture_output=True, text=True)
+    seconds, result = measure(run, 1)
+    assert result.returncode == 0, result.stderr
+    carried, = releases.execute(database, 'SELECT COUNT(*) FROM '
+        'gnuhealth_imaging_orthanc_study WHERE patient IS NOT NULL')
+    assert carried[0] == size
+    floor, _ = measure(run, 1)
+    show("former studies carried over", size, seconds, floor=floor)
 
 
 def add_requests(copy, made):
@@ -139,16 +132,21 @@ def row_of(cursor, table, id_):
     return row
 
 
+def mark(cursor):
+    "Return what stands for a value in a statement."
+    return '?' if isinstance(cursor, sqlite3.Cursor) else '%s'
+
+
 def insert(cursor, table, row):
     names = ', '.join(f'"{name}"' for name in row)
-    marks = ', '.join([MARK] * len(row))
+    marks = ', '.join([mark(cursor)] * len(row))
     cursor.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks}) '
         'RETURNING id', list(row.values()))
     return cursor.fetchone()[0]
 
 
 def change(cursor, table, id_, **values):
-    sets = ', '.join(f'"{name}" = {MARK}' for name in values)
+    sets = ', '.join(f'"{name}" = {mark(cursor)}' for name in values)
     cursor.execute(f'UPDATE "{table}" SET {sets} WHERE id = {id_}',
         list(values.values()))
 
@@ -169,34 +167,3 @@ def seconds_of_models(log):
         model = MODEL.search(match.group(2))
         last = at, model and model.group(1)
     return seconds
-
-
-def measure_carry_over(copy, size, folder):
-    from services import Trytond
-    from support.former_studies import PASSWORD, make_former_studies
-    make_former_studies(copy, size)
-    with Trytond(folder / 'trytond', **copy.options) as server:
-        seconds, result = timed(lambda: subprocess.run(
-                [sys.executable, SCRIPT, '-p', str(server.port),
-                    '-d', copy.name, '--csv', folder / 'links.csv'],
-                env={**os.environ, 'GNUHEALTH_PASSWORD': PASSWORD},
-                capture_output=True, text=True))
-    print(result.stdout.splitlines()[-3:], result.stderr)
-    print(f"{size} former studies carried over in {seconds:.1f} s")
-
-
-def main():
-    options = parse()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        released = releases(folder)
-        try:
-            copy = measure_upgrade(released, options, folder)
-            if options.former:
-                measure_carry_over(copy, options.former, folder)
-        finally:
-            released.close()
-
-
-if __name__ == '__main__':
-    main()

@@ -273,9 +273,9 @@ def test_a_worker_stores_the_report(make_trytond, database, orthanc, faults):
         server.store_reports = True
         server.save()
     uid = office.store(variant('CT_small.dcm', generate_uid()))
-    faults.on('/tools/create-dicom', hang(), times=1)
+    faults.on('^/instances$', hang(), times=1, method='POST')
     result = sign(office, uid)
-    wait_for(lambda: faults.count('/tools/create-dicom'))
+    wait_for(lambda: faults.count('^/instances$', 'POST'))
     faults.stop()
     with office.user() as config:
         Report = Model.get('gnuhealth.orthanc.report', config)

@@ -445,14 +445,6 @@ def test_store_pdf(orthanc, client):
         client.store_pdf(UNKNOWN, pdf, {})
 
 
-def test_store_pdf_with_a_tag_that_dicom_does_not_know(client):
-    stored = upload(client)
-    with pytest.raises(Exception) as error:
-        client.store_pdf(stored.study, b'%PDF-1.4', {'Nonsense': 'x'})
-    assert error.value.reason == 'server_error'
-    assert 'Unknown DICOM tag' in error.value.details
-
-
 # Connections
 
 def test_connection_that_stood_idle(client):

@@ -936,21 +936,22 @@ def token(place=None, pid=None, program='0'):
 
 
 @pytest.mark.parametrize('other, minutes, busy', [
-        (token(), 5, True),
-        (token(), -1, False),
-        (token(place='elsewhere'), 5, True),
-        (token(place='elsewhere'), -1, False),
-        (token(f'{socket.gethostname()}/pid:[1]', pid=2 ** 22 + 1), 5, True),
-        (token(pid=2 ** 22 + 1), 5, False),
-        (token(pid=os.getpid()), 5, False),
-        (token(pid=os.getpid(), program=lease._PROGRAM), 5, True),
-        ('nonsense', 5, False),
+        (token, 5, True),
+        (token, -1, False),
+        (lambda: token(place='elsewhere'), 5, True),
+        (lambda: token(place='elsewhere'), -1, False),
+        (lambda: token(
+                f'{socket.gethostname()}/pid:[1]', pid=2 ** 22 + 1), 5, True),
+        (lambda: token(pid=2 ** 22 + 1), 5, False),
+        (lambda: token(pid=os.getpid()), 5, False),
+        (lambda: token(pid=os.getpid(), program=lease._PROGRAM), 5, True),
+        (lambda: 'nonsense', 5, False),
         ], ids=[
         'alive', 'expired', 'elsewhere', 'expired elsewhere',
         'other container', 'dead',
         'former program', 'own program', 'nonsense'])
 def test_server_belongs_to_one_living_run(server, other, minutes, busy):
-    Server = Pool().get(SERVER)
+    Server, other = Pool().get(SERVER), other()
     claimed_by(server, other, minutes)
     run = Server.sync_server(Server(server))
     assert (run is None) == busy

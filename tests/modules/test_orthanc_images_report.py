@@ -137,7 +137,7 @@ def test_it_is_stored_later_when_the_server_does_harm(
         hospital, quick, fault):
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
-    hospital.faults.on('/tools/create-dicom', fault)
+    hospital.faults.on('^/instances$', fault, method='POST')
     sign(hospital, result)
     (_, state, error), = states(hospital, study)
     assert state == 'waiting'
@@ -232,10 +232,11 @@ def test_a_report_never_goes_into_the_study_of_another(hospital):
 
 def test_after_many_refusals_a_person_looks(
         hospital, quick, monkeypatch):
-    monkeypatch.setattr(encapsulated_report, 'MAX_ATTEMPTS', 2)
+    monkeypatch.setattr(encapsulated_report, 'MAX_REFUSALS', 2)
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
-    hospital.faults.on('/tools/create-dicom', status(400, b'{"Message":"x"}'))
+    hospital.faults.on(
+        '^/instances$', status(400, b'{"Message":"x"}'), method='POST')
     sign(hospital, result)
     hospital.sync()
     assert states(hospital, study)[0][1] == 'failed'
@@ -247,6 +248,60 @@ def test_after_many_refusals_a_person_looks(
         hospital.rpc('radiologist')(f'model.{REPORT}.retry', [id_])
     hospital.rpc('keeper')(f'model.{REPORT}.retry', [id_])
     assert states(hospital, study)[0][1] == 'stored'
+
+
+@pytest.mark.parametrize('fault', [
+        status(401), status(403), status(404, b'<html>'), status(405),
+        status(409), status(500), status(501), status(503), status(507),
+        status(400, b'<html>')],
+    ids=[401, 403, 404, 405, 409, 500, 501, 503, 507, 400])
+def test_what_a_read_only_server_refused_is_stored_when_it_no_longer_is(
+        hospital, quick, monkeypatch, fault):
+    monkeypatch.setattr(encapsulated_report, 'MAX_REFUSALS', 1)
+    study = hospital.store(*ct_series(1))
+    result = hospital.link(study)
+    hospital.faults.on('^/instances$', fault, method='POST')
+    sign(hospital, result)
+    for _ in range(2):
+        hospital.sync()
+        (_, state, error), = states(hospital, study)
+        assert state == 'waiting'
+        assert "PACS" in error
+    hospital.faults.clear()
+    hospital.sync()
+    assert states(hospital, study) == [(0, 'stored', None)]
+
+
+def test_one_that_makes_trouble_keeps_no_other_one_waiting(
+        hospital, quick, monkeypatch):
+    monkeypatch.setattr(encapsulated_report, 'MAX_TROUBLES', 1)
+    studies = [hospital.store(*ct_series(1)) for _ in range(2)]
+    results = [hospital.link(study) for study in studies]
+    with hospital.faults.refusing():
+        for result in results:
+            sign(hospital, result)
+    hospital.faults.on('^/instances$', status(500), method='POST', times=1)
+    hospital.sync()
+    assert [states(hospital, study)[0][1] for study in studies] == [
+        'waiting', 'waiting']
+    hospital.faults.on('^/instances$', status(500), method='POST', nth=2)
+    hospital.sync()
+    assert states(hospital, studies[1])[0][1] == 'stored'
+
+
+def test_a_full_archive_is_asked_a_few_times_only(hospital, quick):
+    studies = [hospital.store(*ct_series(1)) for _ in range(5)]
+    results = [hospital.link(study) for study in studies]
+    with hospital.faults.refusing():
+        for result in results:
+            sign(hospital, result)
+    hospital.faults.on('^/instances$', status(507), method='POST')
+    before = hospital.faults.count('^/instances$', 'POST')
+    hospital.sync()
+    assert hospital.faults.count('^/instances$', 'POST') - before == 3
+    hospital.faults.clear()
+    hospital.sync()
+    assert {states(hospital, study)[0][1] for study in studies} == {'stored'}
 
 
 def test_no_office_is_told(hospital, monkeypatch):

@@ -34,7 +34,8 @@ def packed(files, method=zipfile.ZIP_DEFLATED):
     content = io.BytesIO()
     with zipfile.ZipFile(content, 'w', method) as archive:
         for name, data in files:
-            archive.writestr(name, data)
+            # An entry without the time of now.
+            archive.writestr(zipfile.ZipInfo(name), data, method)
     return content.getvalue()
 
 

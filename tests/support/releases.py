@@ -365,17 +365,18 @@ def doctor(copy, *arguments, python=sys.executable):
         capture_output=True)
 
 
-def snapshot(copy, *tables):
+def snapshot(copy, *names):
     """Return all rows of tables, by default of all: dict by table of dicts by
     id of dicts by column."""
     with closing(copy.connect()) as connection:
         cursor = connection.cursor()
         return {
             table: _rows(cursor, table)
-            for table in tables or _tables(cursor, copy)}
+            for table in names or tables(cursor, copy)}
 
 
-def _tables(cursor, copy):
+def tables(cursor, copy):
+    "Return the names of the tables of a copy of a database."
     if copy.uri.startswith('sqlite'):
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' "
             "AND name NOT LIKE 'sqlite_%'")

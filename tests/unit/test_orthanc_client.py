@@ -18,6 +18,7 @@ import traceback
 import tracemalloc
 
 import pytest
+from pydicom import dcmread
 from support import fault_server as faults
 from support.fault_server import SYSTEM, FaultServer, answer, status
 
@@ -360,9 +361,7 @@ def test_reading_by_post_is_tried_again(server, client, call, path):
 @pytest.mark.parametrize('call, method, path', [
         (lambda c: c.upload(b'data'), 'POST', '^/instances$'),
         (lambda c: c.delete('studies', ID), 'DELETE', ID),
-        (lambda c: c.store_pdf(ID, b'%PDF-1.4', {}), 'POST',
-            '/tools/create-dicom'),
-        ], ids=['upload', 'delete', 'store_pdf'])
+        ], ids=['upload', 'delete'])
 def test_writing_is_never_tried_again(
         server, client, fault, call, method, path):
     server.on('/system', answer(SYSTEM))
@@ -438,8 +437,8 @@ def test_odd_json(server, client, body, ids):
 
 
 @pytest.mark.parametrize('headers, body', [
-        (PACKED, gzip.compress(b'["a"]')),
-        ({'content-encoding': ' GZIP '}, gzip.compress(b'["a"]')),
+        (PACKED, gzip.compress(b'["a"]', mtime=0)),
+        ({'content-encoding': ' GZIP '}, gzip.compress(b'["a"]', mtime=0)),
         ({'Content-Encoding': 'identity'}, b'["a"]'),
         ])
 def test_packed_answer(server, client, headers, body):
@@ -1269,44 +1268,104 @@ def test_missing_only_when_a_second_look_says_the_same(
     assert type(error_of(client.delete, 'series', ID)) is error
 
 
-def test_store_pdf(server, client):
-    asked = []
-
-    def create(exchange):
-        asked.append(json.loads(exchange.read()))
-        return answer({'ID': ID, 'ParentStudy': OTHER})(exchange)
-    server.on('^/tools/create-dicom$', create, method='POST')
-    assert client.store_pdf(OTHER, b'%PDF-1.4', {'Modality': 'DOC'}) == ID
-    assert asked == [{
-            'Parent': OTHER,
-            'Tags': {'Modality': 'DOC'},
-            'Content': 'data:application/pdf;base64,JVBERi0xLjQ=',
-            }]
+@pytest.fixture
+def study(server):
+    "The id of a study on the server, with an image."
+    server.on('^/studies', answer({'ID': OTHER, 'Series': [ID]}))
+    server.on('^/tools/bulk-content', answer([
+                {'ID': ID, 'MainDicomTags': {}, 'Instances': [ID]}]))
+    server.on('/simplified-tags$', answer({
+                'PatientID': '1', 'PatientName': 'Núñez^José',
+                'PatientSex': 'male', 'StudyInstanceUID': '1.2.3',
+                'StudyTime': '1015'}))
+    return OTHER
 
 
-@pytest.mark.parametrize('pdf, tags', [
+def uploaded(study=OTHER, **values):
+    return answer({
+            'ID': ID, 'ParentStudy': study, 'Status': 'Success', **values})
+
+
+def test_store_pdf(server, client, study):
+    files = []
+
+    def store(exchange):
+        files.append(exchange.read())
+        return uploaded()(exchange)
+    server.on('^/instances$', store, method='POST')
+    assert client.store_pdf(
+        study, b'%PDF-1.4\n%', {'SeriesDescription': 'Report'}) == ID
+    file = dcmread(io.BytesIO(files[0]))
+    assert file.SOPClassUID.name == 'Encapsulated PDF Storage'
+    assert file.EncapsulatedDocument == b'%PDF-1.4\n%'
+    assert file.PatientName == 'Núñez^José'
+    assert file.SpecificCharacterSet == 'ISO_IR 192'
+    assert (file.PatientID, file.StudyInstanceUID) == ('1', '1.2.3')
+    assert (file.PatientSex, file.PatientBirthDate) == ('', '')
+    assert (file.StudyTime, file.StudyDate) == ('1015', '')
+    assert 'IssuerOfPatientID' not in file
+    assert file.SeriesDescription == 'Report'
+
+
+@pytest.mark.parametrize('pdf, values', [
         (b'', {}), (b'<html>', {}), (b'%PDF-1.4', {'PatientID': '1'}),
         (b'%PDF-1.4', {'StudyInstanceUID': '1'}),
-        (b'%PDF-1.4', {'0010,0020': '1'}), (b'%PDF-1.4', {'0020,000D': '1'})])
-def test_store_pdf_refuses(server, client, pdf, tags):
+        (b'%PDF-1.4', {'Nonsense': '1'}), (b'%PDF-1.4', {'0010,0020': '1'})])
+def test_store_pdf_refuses(server, client, study, pdf, values):
     with pytest.raises(ValueError):
-        client.store_pdf(OTHER, pdf, tags)
-    assert server.count() == 0
+        client.store_pdf(study, pdf, values)
+    assert server.count('^/instances$') == 0
 
 
-@pytest.mark.parametrize('value', [
-        None, [], {}, {'ID': 3}, {'ID': ID, 'ParentStudy': ID}])
-def test_wrong_answer_to_store_pdf(server, client, value):
-    server.on('^/tools', answer(value))
-    server.on('^/studies', answer({}))
-    error = error_of(client.store_pdf, OTHER, b'%PDF-1.4', {})
+@pytest.mark.parametrize('value', [None, [], {}, {'ID': 3}])
+def test_wrong_answer_to_store_pdf(server, client, study, value):
+    server.on('^/instances$', answer(value))
+    error = error_of(client.store_pdf, study, b'%PDF-1.4', {})
     assert type(error) is BadAnswer
 
 
+def test_pdf_that_is_filed_elsewhere_is_taken_back(server, client, study):
+    server.on('^/instances$', uploaded(study=ID))
+    server.on(f'^/instances/{ID}$', answer({'RemainingAncestor': None}),
+        method='DELETE')
+    error = error_of(client.store_pdf, study, b'%PDF-1.4', {})
+    assert type(error) is BadAnswer
+    assert server.count(f'^/instances/{ID}$', 'DELETE') == 1
+
+
+def test_pdf_that_is_there_already(server, client, study):
+    server.on('^/instances$', uploaded(Status='AlreadyStored'))
+    assert client.store_pdf(study, b'%PDF-1.4', {}) == ID
+
+
+@pytest.mark.parametrize('reply, error', [
+        (uploaded(Status='FilteredOut'), Forbidden),
+        (answer({'Message': "Bad file format"}, 400), BadRequest),
+        (status(403), Forbidden), (status(405), MethodNotAllowed),
+        (status(413), UploadTooLarge), (status(507), StorageFull)])
+def test_pdf_that_the_server_refuses(server, client, study, reply, error):
+    server.on('/system', answer(SYSTEM))
+    server.on('^/instances$', reply)
+    assert type(error_of(
+            client.store_pdf, study, b'%PDF-1.4', {})) is error
+
+
+@each_break
+def test_a_pdf_is_never_sent_again(server, client, study, fault):
+    server.on('/system', answer(SYSTEM))
+    server.on('^/instances$', fault)
+    assert type(error_of(
+            client.store_pdf, study, b'%PDF-1.4', {})) is ConnectionLost
+    assert server.count('^/instances$') == 1
+
+
 def test_store_pdf_in_a_study_that_is_not_there(server, client):
-    server.on('/tools', answer({'Message': "inexistent resource"}, 400))
-    error = error_of(client.store_pdf, OTHER, b'%PDF-1.4', {})
-    assert type(error) is NotFound
-    server.on('^/studies', answer({}))
-    error = error_of(client.store_pdf, OTHER, b'%PDF-1.4', {})
-    assert type(error) is BadRequest
+    server.on('^/studies', answer({'Message': "Unknown"}, 404))
+    assert type(error_of(
+            client.store_pdf, OTHER, b'%PDF-1.4', {})) is NotFound
+
+
+def test_store_pdf_in_a_study_without_images(server, client):
+    server.on('^/studies', answer({'ID': OTHER, 'Series': []}))
+    assert type(error_of(
+            client.store_pdf, OTHER, b'%PDF-1.4', {})) is BadAnswer

@@ -4,6 +4,7 @@
 fake of the documented API), polling, and what it does when things go wrong.
 """
 import errno
+import hashlib
 import io
 import json
 import os
@@ -95,7 +96,7 @@ def make_entry(id_, number=None, error=None, **values):
     return {
         'id': id_,
         'number': number,
-        'digest': str(hash(dicom)),
+        'digest': hashlib.sha256(dicom).hexdigest(),
         'filename': number,
         'study_instance_uid': uid,
         'aetitle': values.get('aetitle', 'CT1'),

@@ -3,27 +3,12 @@
 """Databases of released packages, as they were and as this checkout makes
 them, for the tests of the upgrade."""
 import contextlib
-import os
 from collections import namedtuple
-from pathlib import Path
 
 import pytest
 from support import releases
 
 Upgraded = namedtuple('Upgraded', 'copy made before after log')
-
-
-@pytest.fixture(scope='session')
-def released(request, templates, copies):
-    "The environments and databases of released packages."
-    # All environments of tox need the same ones.
-    shared = os.environ.get('TOX_WORK_DIR')
-    folder = Path(shared, 'releases') if shared else (
-        request.config.cache.mkdir('releases'))
-    folder.mkdir(exist_ok=True)
-    kept = releases.Releases(folder, templates, copies.uri)
-    yield kept
-    kept.close()
 
 
 @pytest.fixture(scope='session')
