@@ -56,6 +56,10 @@ _REFUSED = (
 _NOT_UNDERSTOOD = (orthanc.BadAnswer, orthanc.AnswerTooLarge)
 
 
+def _same(id_):
+    return id_
+
+
 class Run:
     """One run of synchronisation.
 
@@ -416,7 +420,7 @@ class Run:
         for group in _groups(listed, GROUP_SERIES):
             instances = transact(lambda: storage.present_instances(
                     self.server.id, group))
-            for series in self._ask('series', group):
+            for series in self._ask('series', group, known.get):
                 uid = series['ID']
                 if (uid not in known
                         or instances[uid] != set(records.children(series))):
@@ -426,15 +430,21 @@ class Run:
 
     # Reading
 
-    def _ask(self, level, ids):
+    def _ask(self, level, ids, study_of=_same):
         """Return resources given by their ids, without those on which the
-        server fails and those that cannot be understood."""
+        server fails and those that cannot be understood.
+
+        :param study_of: function that returns the Orthanc id of the study of
+            a resource, None when it is not known
+        """
         self.odd = False
-        found = self._in_parts(partial(self._answer, level), ids)
+        found = self._in_parts(partial(self._answer, level), ids,
+            lambda id_, error: self._refuse(study_of(id_), error))
         wanted = set(ids)
         found = [item for item in found if item['ID'] in wanted]
         if self.odd:
-            self._miss(wanted.difference(map(_id, found)), found)
+            missed = wanted.difference(map(_id, found))
+            self._miss(map(study_of, missed), found)
         return found
 
     def _answer(self, level, ids, source=None):
@@ -494,9 +504,9 @@ class Run:
         :param others: what was
         """
         for id_ in ids:
-            if others:
+            if others and id_:
                 self.skip(id_, 'not_an_object')
-            else:
+            elif not others:
                 self._refuse(id_, orthanc.BadAnswer())
 
     def _refuse(self, thing, error):
@@ -509,7 +519,8 @@ class Run:
         else:
             reason = 'refused' if isinstance(
                 error, _REFUSED) else 'server_error'
-        self.skip(_id(thing), reason)
+        if thing:
+            self.skip(_id(thing), reason)
 
     # What the following generators yield is done in the thread of the run:
     # only it has a transaction. They run ahead of it and use the server.
@@ -566,9 +577,10 @@ class Run:
         understood."""
         self.odd = False
         series = defaultdict(list)
-        for item in self._in_parts(
-                partial(self._answer, 'series', source='studies'),
-                list(map(_id, studies))):
+        found = self._in_parts(
+            partial(self._answer, 'series', source='studies'),
+            list(map(_id, studies)))
+        for item in _listed(_children(studies), found):
             series[records.parent(item)].append(item)
         if self.odd:
             told = {_id(item) for some in series.values() for item in some}
@@ -632,13 +644,14 @@ class Run:
         :param classes: dict that gets the SOP Class UID of each series by
             its Orthanc id, before the second list comes
         """
-        first = first_instances(series)
+        first, listed = first_instances(series), _children(series)
         if not self.client.has_bulk:
             classes.update(
                 (uid, self._sop_class(id_)) for uid, id_ in first.items())
         for block in self.client.instance_blocks(
                 series, first=first.values(), strict=False):
-            block = self._understood('instances', block)
+            block = list(_listed(
+                    listed, self._understood('instances', block)))
             for item in block:
                 uid = records.parent(item)
                 if item['ID'] == first.get(uid) and 'Metadata' in item:
@@ -834,6 +847,24 @@ def _changed_ids(changes):
         if str(kind) not in _ECHOES and str(level) in _COLLECTIONS:
             ids[_COLLECTIONS[level]].append(str(change.get('ID')))
     return ids
+
+
+def _children(parents):
+    """Return the Orthanc ids that some of Orthanc's dicts list, sets by their
+    own."""
+    return {_id(p): frozenset(records.children(p)) for p in parents}
+
+
+def _listed(listed, children):
+    """Yield those of Orthanc's dicts that belong to others, and that these
+    list if they list any.
+
+    :param listed: what _children returns
+    """
+    for child in children:
+        ids = listed.get(records.parent(child))
+        if ids is not None and (not ids or child['ID'] in ids):
+            yield child
 
 
 def _groups(ids, size):
