@@ -79,3 +79,7 @@ class NoHealthProfessionalError(UserError):
 
 class OfficeError(UserError):
     pass
+
+
+class ResultNotEmptyError(AccessError):
+    pass

@@ -109,6 +109,7 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
         cls._transitions |= {
             ('draft', 'requested'),
             ('requested', 'done'),
+            ('done', 'requested'),
             ('draft', 'canceled'),
             ('requested', 'canceled'),
             ('canceled', 'draft'),
@@ -378,6 +379,24 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @Workflow.transition('done')
     def do(cls, requests):
         """Mark requests as done, for the code that makes their results."""
+
+    @classmethod
+    def reopen(cls, requests):
+        """Let requests be reported again, for the code that deletes their
+        results. Who sent them, and when, stays."""
+        requests = [r for r in cls.browse(requests) if r.state == 'done']
+        sent = [(r, {
+                    'requested_by': r.requested_by and r.requested_by.id,
+                    'requested_at': r.requested_at,
+                    'done_at': None}) for r in requests]
+        cls._reopen(requests)
+        for request, values in sent:
+            cls.write([request], values)
+
+    @classmethod
+    @Workflow.transition('requested')
+    def _reopen(cls, requests):
+        pass
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_cancel_request')

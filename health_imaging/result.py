@@ -10,7 +10,8 @@ from trytond.model import (
     sequence_ordered)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
-from trytond.transaction import check_access, without_check_access
+from trytond.transaction import (
+    Transaction, check_access, without_check_access)
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .common import (
@@ -19,7 +20,8 @@ from .common import (
 from .configuration import next_numbers
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
-    ResultExistsError, ResultMismatchError, ResultNotFinalError)
+    ResultExistsError, ResultMismatchError, ResultNotEmptyError,
+    ResultNotFinalError)
 from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
 
@@ -262,8 +264,30 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def delete(cls, results):
+        """Delete results that were never signed; their requests are to be
+        reported again. People delete empty ones only.
+
+        :raises FinalResultError: one is signed
+        :raises ResultNotEmptyError: one has a text, pictures or a former
+            revision
+        """
         cls.check_draft(results)
+        if Transaction().check_access:
+            cls._check_empty(results)
+        requests = [r.request for r in results if r.request]
         super().delete(results)
+        if requests:
+            with without_check_access():
+                type(requests[0]).reopen(requests)
+
+    @classmethod
+    def _check_empty(cls, results):
+        for result in results:
+            if ((result.comment or '').strip() or result.images
+                    or result.revision):
+                raise ResultNotEmptyError(gettext(
+                        'health_imaging.msg_result_not_empty',
+                        result=result.rec_name))
 
     @classmethod
     def copy(cls, results, default=None):

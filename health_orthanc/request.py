@@ -24,6 +24,11 @@ class Request(metaclass=PoolMeta):
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'request', "Studies",
         readonly=True, states={'invisible': ~Eval('orthanc_studies', [])})
+    candidates = fields.One2Many(
+        'gnuhealth.imaging_orthanc.link_candidate', 'request',
+        "Studies to Choose from", readonly=True,
+        states={'invisible': ~Eval('candidates', [])},
+        help="Studies that may be of this request.")
     number_of_images = fields.Function(
         fields.Integer("Images"), 'get_number_of_images')
 
@@ -75,6 +80,7 @@ class Request(metaclass=PoolMeta):
     def copy(cls, requests, default=None):
         default = {} if default is None else default.copy()
         default.setdefault('orthanc_studies', None)
+        default.setdefault('candidates', None)
         return super().copy(requests, default=default)
 
     @classmethod

@@ -323,6 +323,12 @@ def ambiguous_studies(ids):
     return {study for study, _ in _present_twins(ids)}
 
 
+def replaced_studies(ids):
+    """Return those of some ids of missing studies that are there under
+    another Orthanc id."""
+    return ambiguous_studies(ids)
+
+
 def _present_twins(ids):
     study, other, twins = _twins()
     return [

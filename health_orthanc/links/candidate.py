@@ -1,16 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients and requests among which a person chooses for a study."""
+from collections import defaultdict
+
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.common import (
     CheckedWizard, check_read, selected_records)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 from trytond.wizard import StateTransition, Wizard
 
-from .. import records, storage
+from .. import records
 from ..exceptions import SeveralCandidatesError
 
 # The columns side by side, named as in matching.Difference.
@@ -103,23 +105,41 @@ class ChooseCandidate(CheckedWizard, Wizard):
 
 
 def replace(candidates):
-    """Keep the candidates of studies instead of those before.
+    """Keep the candidates of studies instead of those before; those that are
+    the same stay, as somebody may be looking at them.
 
     :param candidates: lists of matching.Candidate by id of the study
     """
     Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
-    if not candidates:
-        return
-    table = Candidate.__table__()
-    for sub in grouped_slice(list(candidates)):
-        storage.delete(Candidate, [id_ for id_, in storage.execute(
-                    table.select(table.id,
-                        where=reduce_ids(table.study, list(sub))))])
-    rows = [
-        row(study, choice)
-        for study, choices in candidates.items() for choice in choices]
-    if rows:
-        Candidate.create(rows)
+    rows = {
+        study: [row(study, choice) for choice in choices]
+        for study, choices in candidates.items()}
+    stored = defaultdict(list)
+    for some in grouped_slice(list(candidates)):
+        for record in Candidate.search([('study', 'in', list(some))]):
+            stored[record.study.id].append(record)
+    changed = [
+        study for study, wanted in rows.items()
+        if [_values(r) for r in stored[study]] != list(map(_key, wanted))]
+    Candidate.delete([r for study in changed for r in stored[study]])
+    new = [values for study in changed for values in rows[study]]
+    if new:
+        Candidate.create(new)
+
+
+_COMPARED = ['patient', 'request', *(name for name, _ in ATTRIBUTES)]
+
+
+def _key(values):
+    "Return what tells the values of a candidate from those of another."
+    return tuple(values.get(name) or None for name in _COMPARED)
+
+
+def _values(record):
+    "Return what tells a stored candidate from another."
+    return tuple(
+        getattr(value, 'id', value) or None
+        for value in (getattr(record, name) for name in _COMPARED))
 
 
 def row(study, candidate):

@@ -33,6 +33,10 @@ def link_studies(ids, cause='sync'):
     for sub in grouped_slice(ids, _BLOCK):
         studies = [s for s in Study.browse(list(sub))
             if s.link_rule != PERSON]
+        # The study that took the place of a missing one has its link.
+        replaced = storage.replaced_studies(
+            [s.id for s in studies if s.missing_since])
+        studies = [s for s in studies if s.id not in replaced]
         linked += _link(studies, cause)
     effects.count_images_of(ids)
     return linked

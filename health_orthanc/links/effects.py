@@ -126,8 +126,8 @@ def count_images(requests):
                     where=reduce_ids(table.id, list(sub)))):
             if status == 'todo' and id_ in there:
                 done.append(id_)
-            elif (status, state) == ('done', 'requested') and (
-                    id_ not in there):
+            elif (status == 'done' and state in {'draft', 'requested'}
+                    and id_ not in there):
                 todo.append(id_)
     storage.set_values(Request, done, worklist_status='done')
     storage.set_values(Request, todo, worklist_status='todo')

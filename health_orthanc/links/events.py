@@ -28,9 +28,9 @@ from . import deciding, facts
 logger = logging.getLogger(__name__)
 
 # A run may have read people and requests before a change was committed, and
-# store its studies after it was decided. So each run decides again what
-# happened since it began, and some time before.
-KEPT = dt.timedelta(hours=1)
+# store its studies after it was decided. So each run decides again what was
+# decided since it began.
+KEPT = dt.timedelta(days=1)
 # Where thousands share a date of birth it tells nothing.
 _MOST_STUDIES_OF_ONE_DAY = 500
 
@@ -144,7 +144,7 @@ class LinkEvent(ModelSQL, ModelView):
         """
         cls.settle(cls.search(['OR',
                     ('decided_at', '=', None),
-                    ('at', '>=', since - dt.timedelta(minutes=5)),
+                    ('decided_at', '>=', since),
                     ], order=[('id', 'ASC')]))
         decide_in_parts(sorted(_studies(
                     lambda table: table.undecided_since != Null)), 'sync')

@@ -371,9 +371,11 @@ def test_former_link_is_offered(filled, server, rule):
     synchronize(server)
     old = find(server, study_instance_UID=uid(2), patient_id='SYN000001')
     new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
-    # What was linked stays linked.
-    assert old.missing_since and old.patient == wrong
-    assert (old.link_rule, old.link_state) == (rule, 'linked')
+    # The study that is there has to be decided, the missing one is history.
+    assert old.missing_since and not old.patient
+    line = old.link_log[0]
+    assert (line.cause, line.patient_before, line.rule_before) == (
+        'replaced', wrong, rule)
     assert new.link_state == 'review' and not new.patient
     assert 'SYN000001' in new.review_reason
     candidate, = new.candidates

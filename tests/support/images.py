@@ -83,14 +83,15 @@ def ct_series(count, study=None, **values):
 class Hospital:
     """A PACS with a server before it that can do harm, and users.
 
+    :param options: of services.Orthanc
     :ivar orthanc: services.Orthanc
     :ivar faults: FaultServer before it, which is what GNU Health knows
     :ivar server: id of the server's record
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, **options):
         self._stack = ExitStack()
-        self.orthanc = self._stack.enter_context(Orthanc(folder))
+        self.orthanc = self._stack.enter_context(Orthanc(folder, **options))
         self.faults = self._stack.enter_context(
             FaultServer(self.orthanc.url))
         with self.transaction():
