@@ -187,8 +187,8 @@ class Keys:
     all numbers of request lines and orders; ``identifiers`` among the PUIDs
     and alternative identifications; ``birth_dates`` among those of patients,
     so that twins are seen; ``request_dates`` among those of the requests of
-    the patients that are found.  Numbers and identifiers come as they are, folded
-    and in upper case; only a folded column finds those in mixed case.
+    the patients that are found.  Numbers and identifiers come as they are,
+    folded and in upper case; only a folded column finds those in mixed case.
     Identifiers of digits come with more and fewer leading zeros.
     """
     uids: FrozenSet[str] = frozenset()
@@ -258,11 +258,13 @@ def keys(study, roots=UID_ROOTS):
         _days_beside(_full_date(study.study_date)))
 
 
+_BESIDE = [
+    dt.timedelta(days) for days in range(-DAYS_BESIDE, DAYS_BESIDE + 1)]
+
+
 @lru_cache(maxsize=2 ** 12)
 def _days_beside(day):
-    return frozenset(
-        day + dt.timedelta(days)
-        for days in range(-DAYS_BESIDE, DAYS_BESIDE + 1) if day)
+    return frozenset([day + days for days in _BESIDE] if day else [])
 
 
 def _identifiers(patient_id):
@@ -679,7 +681,7 @@ class _Case:
             or _compare_sex(self.study.sex, patient.sexes) == SAME)
 
     def alone(self, patient):
-        "A PatientID is typed wrong or used again: something has to confirm it."
+        "A PatientID may be typed wrong: something has to confirm it."
         if (self.name_verdict(patient) in AGREE
                 or _compare_births(self.study.birth_date, patient) == SAME):
             return None
@@ -934,19 +936,16 @@ def _date(value):
     date: the first day of 1900 and years out of reach stand for it.
     """
     if isinstance(value, dt.date):
-        return _known_date((value.year, value.month, value.day))
-    found = _DA.fullmatch(_clean(value))
-    if not found:
+        year, month, day = value.year, value.month, value.day
+    else:
+        found = _DA.fullmatch(_clean(value))
+        if not found:
+            return None
+        year, month, day = map(int, found.groups('0'))
+    if (not 1880 <= year < 2200 or month > 12 or day > 31
+            or year == 1900 and (month, day) in {(1, 1), (0, 0)}):
         return None
-    year, month, day = found.groups()
-    return _known_date((int(year), int(month or 0), int(day or 0)))
-
-
-def _known_date(parts):
-    if (not 1880 <= parts[0] < 2200 or parts[1] > 12 or parts[2] > 31
-            or parts in {(1900, 1, 1), (1900, 0, 0)}):
-        return None
-    return parts
+    return year, month, day
 
 
 def _full_date(value):

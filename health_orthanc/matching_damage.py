@@ -11,6 +11,7 @@ many letters that such bytes become, too.
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import chain
 
 from anyascii import anyascii
 
@@ -41,6 +42,7 @@ _SIGNS = re.compile(
 _UTF8 = re.compile(
     '[\xc2-\xdf](?![\x82\x84\x85\x91-\x94\x96\x97])[\x80-\xbf\ufffd]'
     '|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}')
+_HIGH = re.compile('[\xa1-\xff]')
 _HIGH_WORD = re.compile(
     '(?<![a-zA-Z\xa1-\xff])[\xa1-\xff]{3,}(?![a-zA-Z\xa1-\xff])')
 # What stands where a letter could not be read.
@@ -61,8 +63,10 @@ def is_damaged(text):
 
 @lru_cache(maxsize=2 ** 10)
 def _is_damaged(text):
-    if _SIGNS.search(text) or _mostly_lost(text):
+    if _SIGNS.search(text) or _LOST.search(text) and _mostly_lost(text):
         return True
+    if not _HIGH.search(text):
+        return False
     text = text.translate(_BYTES)
     if _UTF8.search(text) or _HIGH_WORD.search(text):
         return True
@@ -152,24 +156,25 @@ def is_rest(text, family, given):
     :param family: of the name in GNU Health, str or None
     :param given: likewise
     """
-    family, given = _composed(family), _composed(given)
-    if (family + given).isascii():
-        return False
+    family, given = _words(family or ''), _words(given or '')
+    own = ''.join(family + given)
     words = _NOT_IN_WORDS.split(text.lower())
-    words = [w for w in words if any(c.isalnum() for c in w)]
+    words = [w for w in words if any(map(str.isalnum, w))]
     whole = ''.join(words)
-    family, given = [
-        list(filter(None, _NOT_IN_WORDS.split(part)))
-        for part in (family, given)]
-    if not whole or len(whole) > MAX_LENGTH:
+    if own.isascii() or not 0 < len(whole) <= MAX_LENGTH:
         return False
-    return (any(_left_of(whole, ''.join(order)) == DAMAGED
-            for order in [family + given, given + family])
-        or _are_left(words, family + given))
+    letters = MARKS.union(*chain.from_iterable(map(_forms, own)))
+    if not letters.issuperset(whole):
+        return False
+    return (any(_left_of(whole, order) == DAMAGED
+            for order in [own, ''.join(given + family)])
+        or _are_left(words, [*family, *given]))
 
 
-def _composed(text):
-    return unicodedata.normalize('NFC', (text or '')[:MAX_LENGTH])
+@lru_cache(maxsize=2 ** 12)
+def _words(text):
+    text = unicodedata.normalize('NFC', text[:MAX_LENGTH])
+    return tuple(filter(None, _NOT_IN_WORDS.split(text)))
 
 
 def _are_left(words, owns):
@@ -213,11 +218,11 @@ def _left_of(word, own):
 
 @lru_cache(maxsize=2 ** 10)
 def _forms(letter):
-    "Return how a letter may be written, also where another is lost."
-    forms = {letter.lower()}
+    "Return the letters as which one may be written, where another is lost."
+    forms = [letter.lower()]
     if unicodedata.name(letter, '').startswith('LATIN '):
-        forms.add(anyascii(letter).lower() or letter)
-    return forms
+        forms.append(anyascii(letter).lower())
+    return tuple(filter(None, forms))
 
 
 def _marks(word, at):
