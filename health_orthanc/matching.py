@@ -459,13 +459,12 @@ class _Case:
         first, *others = [
             self.index.with_uid(u)
             for u in _uids(self.study, self.index.roots)] or [[]]
-        found = _unique([first, *filter(None, others)])
+        hits = [requests for requests in [first, *others] if requests]
+        found = _unique(hits)
         if not found:
             return None
         if len(found) > 1:
-            shared = [
-                r for r in found if all(r in more for more in [
-                        first or others[0], *filter(None, others)])]
+            shared = [r for r in found if all(r in more for more in hits)]
             if first and not shared:
                 return self.review_requests('uids_differ', found)
             found = self.narrowed(shared or found, bool(shared))
@@ -486,8 +485,9 @@ class _Case:
             if not both or not shared:
                 return both if len(both) == 1 else requests
             requests = both
+        patients = self.identified()
         tests = [
-            lambda r: r.patient in self.exact, self.fits,
+            lambda r: r.patient in patients, self.fits,
             lambda r: r.state != 'canceled',
             lambda r: self.date_verdict(r) != DIFFERS]
         for test in tests if shared else []:

@@ -103,13 +103,34 @@ def may_have_been(text, family, given):
     :param family: of the name in GNU Health, str or None
     :param given: likewise
     """
-    if text.isascii() and '\x1b' not in text:
-        return False
     family, given = family or '', given or ''
-    if (family + given).isascii():
+    own = family + given
+    # Of bytes of Japanese and Chinese some are letters.
+    if own.isascii() or text.isascii() and max(own) < '\u2e80':
         return False
-    family, given = _letters(family), _letters(given)
-    return not {family + given, given + family}.isdisjoint(_repairs(text))
+    return (_letters(text) in _misread(family, given)
+        or not {_letters(own), _letters(given + family)}.isdisjoint(
+            _repairs(text)))
+
+
+@lru_cache(maxsize=2 ** 10)
+def _misread(family, given):
+    """Return the letters that are left of a name read as Latin 1.
+
+    Bytes that are control characters there may be gone.
+    """
+    found = set()
+    for change in [str, str.upper, str.title]:
+        parts = change(family), change(given)
+        for charset in _WRITTEN:
+            try:
+                one, other = (
+                    _letters(part.encode(charset).decode('latin-1'))
+                    for part in parts)
+            except UnicodeError:
+                continue
+            found |= {one + other, other + one}
+    return found - {''}
 
 
 @lru_cache(maxsize=2 ** 10)

@@ -18,7 +18,7 @@ from support.labelled_studies import (
     outcome)
 
 from trytond.modules.health_orthanc import (
-    matching, matching_damage, matching_names, matching_nobody)
+    matching, matching_damage, matching_names, matching_nobody, records)
 from trytond.modules.health_orthanc.matching import (
     REASONS, Decision, Index, PatientFacts, RequestFacts, StudyFacts,
     compatible_sexes, contradiction, decide, differences, keys)
@@ -1045,6 +1045,10 @@ def test_read_in_another_character_set(family, given, written, read):
     would be is told."""
     name = f'{family}^{given}'.encode(written).decode(read)
     own = replace(ANA, names=((family, given),))
+    # As it is stored, and as it is sent.
+    for text in [records.clean_text(name), records.clean_text(f'{family}^'
+                f'{given}'.upper().encode(written).decode(read, 'replace'))]:
+        assert settle(of_ana(patient_name=text), [], [own]).patient == 1
     other = replace(own, id=3, puid='T', names=((family, 'Xanthippe'),))
     study = of_ana(patient_name=name)
     assert compare_names(study_names(name), own_names(own.names))[0] in {
