@@ -241,6 +241,9 @@ class Decision:
     candidates: Tuple[Candidate, ...] = ()
 
 
+_NONE = frozenset()
+
+
 def keys(study, roots=UID_ROOTS):
     """Return the Keys of a StudyFacts.
 
@@ -252,9 +255,9 @@ def keys(study, roots=UID_ROOTS):
         numbers |= _variants(number)
     return Keys(
         frozenset(_uids(study, roots)),
-        frozenset(numbers),
-        frozenset(_identifiers(study.patient_id)),
-        frozenset([birth_date] if birth_date else []),
+        numbers,
+        _identifiers(study.patient_id),
+        frozenset([birth_date]) if birth_date else _NONE,
         _days_beside(_full_date(study.study_date)))
 
 
@@ -270,11 +273,11 @@ def _days_beside(day):
 def _identifiers(patient_id):
     number = _clean(patient_id)
     if means_nobody(number):
-        return set()
+        return _NONE
     if not (number.isascii() and number.isdigit()):
         return _variants(number)
     short = number.lstrip('0')
-    return {number, short, *(short.zfill(n) for n in NUMBER_LENGTHS)}
+    return frozenset([number, short, *map(short.zfill, NUMBER_LENGTHS)])
 
 
 class Index:
@@ -886,7 +889,9 @@ def _id_key(number):
 
 def _variants(value):
     text = _clean(value)
-    return {text, text.casefold(), text.upper()} - {''}
+    if not text:
+        return _NONE
+    return frozenset([text, text.casefold(), text.upper()])
 
 
 def _shown(value):
