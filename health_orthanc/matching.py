@@ -8,14 +8,15 @@ whole block of studies at once, puts them into an ``Index`` and calls
 """
 import datetime as dt
 import re
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from operator import ge, gt
 from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
 
 from .matching_names import (
     AGREE, CLOSE, DIFFERS, MISSING, RANK, SAME, SIMILAR, UNREADABLE, UNSURE,
     compare_names, own_names, study_names)
+from .matching_nobody import means_nobody, plain
 
 LINKED, REVIEW, UNLINKED = 'linked', 'review', 'unlinked'
 MERGE_ID, ACCESSION, PATIENT_ID = 'merge_id', 'accession', 'patient_id'
@@ -31,6 +32,11 @@ OPEN_STATES = {'draft', 'requested'}
 # Days that a study may lie before and after the date of the request whose
 # accession number it carries.  Beyond, the number was used again.
 DAYS_BEFORE, DAYS_AFTER = 92, 366
+# Days between the images and an order that may have been written for them
+# without their carrying any number of it.
+DAYS_BESIDE = 2
+# Digits of a number in which leading zeros may be lost or added.
+NUMBER_LENGTHS = range(4, 13)
 # Years that an estimated date of birth may be wrong.
 ESTIMATE_YEARS = 5
 # Days after birth in which images may carry the name "baby of".
@@ -61,9 +67,11 @@ REASONS = {
     'other_patient_id': {'rule', 'request', 'patient_id'},
     # The PatientID is of several patients.
     'several_patients': {'patient_id', 'count'},
-    # The PatientID is a patient's but for its case or its issuer, and name
-    # and date of birth do not confirm it.
+    # The PatientID is a patient's but for its case, its issuer or leading
+    # zeros, and name and date of birth do not confirm it.
     'patient_id_not_exact': {'patient_id'},
+    # The PatientID is a patient's, and nothing beside it says so.
+    'patient_id_alone': {'patient_id'},
     # The accession number is of an open request, the PatientID of nobody.
     'accession_only': {'request'},
     # What the study says of the person contradicts the patient.
@@ -77,7 +85,7 @@ REASONS = {
     # Made before the patient was born, or too far from the request's date.
     'before_birth': {'rule', 'study', 'own'},
     'study_date_differs': {'rule', 'study', 'own'},
-    # By hand: the study or the result is another patient's.
+    # Linked before the upgrade to one patient and to the result of another.
     'other_patient': set(),
     # Two records of the study were linked differently before they were one.
     'linked_twice': {'patient'},
@@ -92,10 +100,13 @@ Date = Union[dt.date, str, None]
 class StudyFacts:
     """What the PACS says of a study.
 
-    Dates are dates or texts of VR DA; ``patient_name`` is the text of VR PN
-    with all its groups; ``modalities`` those of its series; ``texts`` every
-    other text of the study; ``request`` the id of the request to which a rule
-    linked it before, which then counts as open.  Anything may be missing.
+    Dates are dates or texts of VR DA; ``issuer`` is IssuerOfPatientID
+    (0010,0021); ``patient_name`` the text of VR PN with all its groups;
+    ``modalities`` those of its series; ``texts`` every other text of the
+    study; ``request`` the id of the request to which a rule linked it before,
+    which then counts as open; ``requested_ids`` what RequestAttributesSequence
+    (0040,0275) of its series holds as ScheduledProcedureStepID,
+    RequestedProcedureID and AccessionNumber.  Anything may be missing.
     """
     id: Any
     study_instance_uid: Optional[str] = None
@@ -117,7 +128,10 @@ class RequestFacts:
     """A request: one exam of one patient.
 
     ``accession_number`` is the number of the line, ``order_number`` that of
-    the order; ``patient`` and ``result`` are ids.
+    the order; ``other_numbers`` and ``other_order_numbers`` further ones that
+    machines were told; ``former_uids`` those that the line shared with others;
+    ``patient`` and ``result`` are ids; ``state`` is 'draft', 'requested',
+    'done' or 'canceled', ``result_state`` None, 'draft' or 'final'.
     """
     id: int
     merge_id: Optional[str]
@@ -132,6 +146,20 @@ class RequestFacts:
     other_order_numbers: Tuple[str, ...] = ()
     former_uids: Tuple[str, ...] = ()
     result_state: Optional[str] = None
+
+    @property
+    def line_numbers(self):
+        "The numbers of this line alone, without padding."
+        return self._known(self.accession_number, *self.other_numbers)
+
+    @property
+    def order_numbers(self):
+        "The numbers of all lines of the order, without padding."
+        return self._known(self.order_number, *self.other_order_numbers)
+
+    @staticmethod
+    def _known(*numbers):
+        return [n for n in map(_clean, numbers) if n]
 
 
 @dataclass(frozen=True)
@@ -155,16 +183,19 @@ class PatientFacts:
 class Keys:
     """What to look up for a study, all of it as exact values.
 
-    ``uids`` among the merge ids; ``accession_numbers`` among the numbers of
-    request lines and orders; ``identifiers`` among the PUIDs and alternative
-    identifications; ``birth_dates`` among those of patients, so that twins
-    are seen.  Numbers and identifiers come as they are, folded and in upper
-    case; only a folded column finds those in mixed case.
+    ``uids`` among the merge ids and former UIDs; ``accession_numbers`` among
+    all numbers of request lines and orders; ``identifiers`` among the PUIDs
+    and alternative identifications; ``birth_dates`` among those of patients,
+    so that twins are seen; ``request_dates`` among those of the requests of
+    the patients that are found.  Numbers and identifiers come as they are,
+    folded and in upper case; only a folded column finds those in mixed case.
+    Identifiers of digits come with more and fewer leading zeros.
     """
     uids: FrozenSet[str] = frozenset()
     accession_numbers: FrozenSet[str] = frozenset()
     identifiers: FrozenSet[str] = frozenset()
     birth_dates: FrozenSet[dt.date] = frozenset()
+    request_dates: FrozenSet[dt.date] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -198,7 +229,8 @@ class Decision:
     """Where a study belongs.
 
     ``patient``, ``request`` and ``result`` are ids, set only when the state
-    is 'linked'; ``review_reason`` only when it is 'review'.
+    is 'linked'; ``review_reason`` only when it is 'review'.  The candidates of
+    a study linked to a patient are the requests for which it may be.
     """
     link_state: str
     link_rule: Optional[str] = None
@@ -209,17 +241,43 @@ class Decision:
     candidates: Tuple[Candidate, ...] = ()
 
 
+_NONE = frozenset()
+
+
 def keys(study, roots=UID_ROOTS):
     """Return the Keys of a StudyFacts.
 
     ``roots`` are the beginnings of the UIDs that requests have or had.
     """
     birth_date = _full_date(study.birth_date)
+    numbers = _variants(study.accession_number)
+    for number in study.requested_ids or ():
+        numbers |= _variants(number)
     return Keys(
         frozenset(_uids(study, roots)),
-        frozenset(_variants(study.accession_number)),
-        frozenset(_variants(study.patient_id)),
-        frozenset([birth_date] if birth_date else []))
+        numbers,
+        _identifiers(study.patient_id),
+        frozenset([birth_date]) if birth_date else _NONE,
+        _days_beside(_full_date(study.study_date)))
+
+
+_BESIDE = [
+    dt.timedelta(days) for days in range(-DAYS_BESIDE, DAYS_BESIDE + 1)]
+
+
+@lru_cache(maxsize=2 ** 12)
+def _days_beside(day):
+    return frozenset([day + days for days in _BESIDE] if day else [])
+
+
+def _identifiers(patient_id):
+    number = _clean(patient_id)
+    if means_nobody(number):
+        return _NONE
+    if not (number.isascii() and number.isdigit()):
+        return _variants(number)
+    short = number.lstrip('0')
+    return frozenset([number, short, *map(short.zfill, NUMBER_LENGTHS)])
 
 
 class Index:
@@ -230,15 +288,20 @@ class Index:
     roots: as for ``keys``.
     issuers: the names under which the institution itself issues PUIDs
     (IssuerOfPatientID, (0010,0021)).
+    nobody: texts that mean nobody as PatientID, beside those that everybody
+    knows.
     """
 
-    def __init__(self, requests, patients, roots=UID_ROOTS, issuers=()):
+    def __init__(self, requests, patients, roots=UID_ROOTS, issuers=(),
+            nobody=frozenset()):
         self.requests = {r.id: r for r in requests}
         self.patients = {p.id: p for p in patients}
         self.roots = tuple(roots)
         self.issuers = {_clean(i).casefold() for i in issuers} - {''}
-        self._names, self._sounds = {}, {}
-        self._uids, self._numbers, self._ids, self._births = {}, {}, {}, {}
+        self.nobody = frozenset(map(plain, nobody)) - {''}
+        self._names, self._sounds, self._requests_of = {}, {}, {}
+        self._uids, self._lines, self._orders = {}, {}, {}
+        self._ids, self._births = {}, {}
         for request in self.requests.values():
             self._add_request(request)
         for patient in self.patients.values():
@@ -247,18 +310,21 @@ class Index:
     def _add_request(self, request):
         if request.patient not in self.patients:
             raise ValueError(f"patient of request {request.id} is missing")
-        _file(self._uids, _clean(request.merge_id), request)
-        for number in {
-                _clean(request.accession_number).casefold(),
-                _clean(request.order_number).casefold()}:
-            _file(self._numbers, number, request)
+        _file(self._requests_of, request.patient, request)
+        for uid in {request.merge_id, *request.former_uids}:
+            _file(self._uids, _clean(uid), request)
+        for number in {request.accession_number, *request.other_numbers}:
+            number = _clean(number)
+            _file(self._lines, number.casefold(), (number, request))
+        for number in {request.order_number, *request.other_order_numbers}:
+            _file(self._orders, _clean(number).casefold(), request)
 
     def _add_patient(self, patient):
         _file(self._births, _full_date(patient.birth_date), patient)
         codes = [(patient.puid, None), *patient.alternative_ids]
         for code, issuer in codes:
             code = _clean(code)
-            _file(self._ids, code.casefold(), (code, issuer, patient))
+            _file(self._ids, _id_key(code), (code, issuer, patient))
 
     def names(self, patient):
         "Return the parsed names of a PatientFacts."
@@ -286,49 +352,55 @@ class Index:
         return found
 
     def with_uid(self, uid):
-        "Return the RequestFacts with a merge id."
+        "Return the RequestFacts that have a UID, or had it with others."
         return self._uids.get(uid, [])
 
-    def with_number(self, number):
-        """Return the RequestFacts of an accession number.
+    def requests_of(self, patient):
+        "Return the RequestFacts of a patient, by the id."
+        return self._requests_of.get(patient, [])
 
-        Those of the same case win; the number of an order is tried last.
+    def with_line(self, number):
+        """Return the RequestFacts whose line alone has a number.
+
+        Those of the same case win.
         """
         number = _clean(number)
-        found = self._numbers.get(number.casefold(), [])
-        for same in [
-                lambda r: _clean(r.accession_number) == number,
-                lambda r: (_clean(r.accession_number).casefold()
-                    == number.casefold())]:
-            if any(map(same, found)):
-                return list(filter(same, found))
-        return found
+        found = self._lines.get(number.casefold(), [])
+        same = [r for text, r in found if text == number]
+        return same or _unique([[r for _, r in found]])
+
+    def with_number(self, number):
+        """Return the RequestFacts of an accession number: that of a line, or
+        else that of an order."""
+        return self.with_line(number) or _unique(
+            [self._orders.get(_clean(number).casefold(), [])])
 
     def identified(self, study):
         """Return two dicts of PatientFacts by id: those whose identifier is
-        the PatientID, and those for whom it is but for case or issuer."""
-        number, issuer = _clean(study.patient_id), _clean(study.issuer)
-        exact, similar = {}, {}
-        for code, kind, patient in self._ids.get(number.casefold(), []):
-            issued = self._issued(kind, issuer.casefold())
-            if issued is not None:
-                found = exact if issued and code == number else similar
-                found[patient.id] = patient
-        return exact, {i: p for i, p in similar.items() if i not in exact}
+        the PatientID, and those for whom it is but for case, issuer or leading
+        zeros."""
+        number, exact, similar = _clean(study.patient_id), {}, {}
+        found = self._ids.get(_id_key(number))
+        if not found or self.is_nobody(number):
+            return exact, similar
+        issuer = _clean(study.issuer).casefold()
+        for code, kind, patient in found:
+            same = code == number and self._issued(kind, issuer)
+            (exact if same else similar)[patient.id] = patient
+        for id_ in exact:
+            similar.pop(id_, None)
+        return exact, similar
+
+    def is_nobody(self, patient_id):
+        "Whether a PatientID, without padding, is missing or nobody's."
+        return means_nobody(patient_id, self.nobody)
 
     def _issued(self, kind, issuer):
-        "True, False or None: is by the issuer, may be, is by another."
-        kind = _clean(kind).casefold()
-        if not issuer or kind == issuer:
+        "Whether an identifier is by an issuer, and not only may be."
+        if not issuer:
             return True
-        if not kind:
-            return issuer in self.issuers
-        return False if kind in _KINDS else None
-
-
-# Values of alternative_id_type that name no issuer.
-_KINDS = {
-    'country_id', 'passport', 'medical_record', 'ghealth_federation', 'other'}
+        kind = _clean(kind).casefold()
+        return kind == issuer or not kind and issuer in self.issuers
 
 
 def decide(study, index):
@@ -336,10 +408,12 @@ def decide(study, index):
 
     The first rule that has something to say decides: the UID of a request,
     the accession number together with the PatientID, the PatientID alone.
-    A rule that finds two candidates or a contradiction links nothing.
+    A rule that finds two candidates or a contradiction links nothing.  What
+    has no request is offered those that the patient has for such images of
+    those days.
     """
     case = _Case(study, index)
-    return (case.by_merge_id()
+    return case.with_requests_beside(case.by_merge_id()
         or case.by_accession()
         or case.by_patient_id()
         or case.unlinked())
@@ -357,18 +431,6 @@ def differences(study, patient, request=None):
     """Return the Differences between a StudyFacts and a PatientFacts, and a
     RequestFacts when given, for display side by side."""
     return _Case(study, Index([], [patient])).differences(patient, request)
-
-
-def manual_link_problem(study_patient, patient):
-    """Return the Reason that forbids a link by hand, or None.
-
-    study_patient: id of the patient to whom the study is linked, or None.
-    patient: id of the patient of the request or result.
-    The study's patient has to be corrected first.
-    """
-    if study_patient is not None and study_patient != patient:
-        return Reason('other_patient')
-    return None
 
 
 def compatible_sexes(*values):
@@ -400,30 +462,70 @@ class _Case:
         first, *others = [
             self.index.with_uid(u)
             for u in _uids(self.study, self.index.roots)] or [[]]
-        found = _unique([first, *others])
+        hits = [requests for requests in [first, *others] if requests]
+        found = _unique(hits)
         if not found:
             return None
-        if first and any(f and f != first for f in others):
-            return self.review_requests('uids_differ', found)
         if len(found) > 1:
-            # Orders made by GNU Health 5.0 share one UID among their lines.
-            number = _clean(self.study.accession_number)
-            named = [r for r in found
-                if number and _clean(r.accession_number) == number]
-            if len(named) != 1:
-                return self.review_requests(
-                    'several_requests', found, MERGE_ID)
-            found = named
+            shared = [r for r in found if all(r in more for more in hits)]
+            if first and not shared:
+                return self.review_requests('uids_differ', found)
+            found = self.narrowed(shared or found, bool(shared))
+        if len(found) > 1:
+            return self.review_requests('several_requests', found, MERGE_ID)
         return self.to_request(found[0], MERGE_ID)
 
+    def narrowed(self, requests, shared):
+        """Return which of the requests of one UID a study is of.
+
+        Releases before 5.0.5 gave one UID to all lines of an order, and to
+        copies of an order for other patients.  Whether a request is done does
+        not tell: its own images may come again.
+        """
+        named = self.named()
+        if named:
+            both = [r for r in requests if r in named]
+            if not both or not shared:
+                return both if len(both) == 1 else requests
+            requests = both
+        patients = self.identified()
+        tests = [
+            lambda r: r.patient in patients, self.fits,
+            lambda r: r.state != 'canceled',
+            lambda r: self.date_verdict(r) != DIFFERS]
+        for test in tests if shared else []:
+            requests = list(filter(test, requests)) or requests
+        return requests
+
+    def named(self):
+        """Return the requests that the accession number names.
+
+        What was requested for the series tells the lines of an order apart,
+        and may stand alone.
+        """
+        index, study = self.index, self.study
+        found = index.with_number(study.accession_number)
+        if not study.requested_ids:
+            return found
+        asked = (
+            _unique(map(index.with_line, study.requested_ids))
+            or _unique(map(index.with_number, study.requested_ids)))
+        return ([r for r in found if r in asked]
+            or _unique([found, asked]))
+
     def by_accession(self):
-        "The accession number with the PatientID, of exactly one request."
-        found = [r for r in self.index.with_number(
-                self.study.accession_number) if self.fits(r)]
+        """The accession number with the PatientID, of exactly one request.
+
+        Images also come for requests that are done, the open ones go first.
+        """
+        found = [r for r in self.named() if self.fits(r)]
+        if not found:
+            return None
         patients = self.identified()
         own = [r for r in found if r.patient in patients]
         now = [r for r in own if self.date_verdict(r) != DIFFERS]
-        live = self.open(now) or self.open(own)
+        done = [r for r in now if r.state == 'done']
+        live = self.open(now) or done or self.open(own)
         if len(live) > 1:
             return self.review_requests('several_requests', live, ACCESSION)
         canceled = [r for r in now if r.state == 'canceled']
@@ -466,6 +568,32 @@ class _Case:
         return Decision(
             UNLINKED, candidates=tuple(map(self.candidate, alike)))
 
+    def with_requests_beside(self, decision):
+        "Return a decision with the requests that patients have beside it."
+        if decision.request:
+            return decision
+        patients = [decision.patient] if decision.patient else [
+            c.patient for c in decision.candidates if c.kind == 'patient']
+        known = {c.id for c in decision.candidates if c.kind == 'request'}
+        beside = [
+            self.candidate(self.patient(r), r)
+            for patient in dict.fromkeys(patients)
+            for r in self.index.requests_of(patient)
+            if r.id not in known and self.is_beside(r)]
+        if not beside:
+            return decision
+        return replace(
+            decision, candidates=(*decision.candidates, *beside))
+
+    def is_beside(self, request):
+        "Whether a request is for such images and of about the same day."
+        study, own = (
+            _full_date(self.study.study_date), _full_date(request.date))
+        return (request.state != 'canceled' and study and own
+            and abs((study - own).days) <= DAYS_BESIDE
+            and _compare_modality(
+                self.study.modalities, request.modality) in {SAME, CLOSE})
+
     def to_request(self, request, rule):
         "Link to a request unless something speaks against it."
         patient = self.patient(request)
@@ -484,6 +612,7 @@ class _Case:
         reason = (self.contradiction(patient, PATIENT_ID)
             or self.not_confirmed(patient, PATIENT_ID)
             or self.before_birth(patient)
+            or self.alone(patient)
             or self.rival_problem(patient, PATIENT_ID))
         if reason:
             return self.review(reason, [
@@ -511,7 +640,9 @@ class _Case:
         if request.state == 'canceled':
             return Reason('request_canceled', {
                     'rule': rule, 'request': number})
-        owners = {**self.exact, **self.similar}
+        owners = self.exact
+        if not owners and not self.confirmed(self.patient(request)):
+            owners = self.similar
         if owners and request.patient not in owners:
             return Reason('other_patient_id', {
                     'rule': rule, 'request': number,
@@ -535,15 +666,30 @@ class _Case:
         return None
 
     def not_confirmed(self, patient, rule):
-        """A name that cannot be compared needs the date of birth; without a
-        request, so does one that may be that of a sister."""
+        """A name that cannot be compared needs date of birth and sex; without
+        a request, one that may be that of a sister needs the first."""
+        verdict = self.name_verdict(patient)
         doubtful = {UNREADABLE}
         if rule == PATIENT_ID:
             doubtful |= {UNSURE, SIMILAR}
-        if (self.name_verdict(patient) in doubtful
-                and _compare_births(self.study.birth_date, patient) != SAME):
+        if verdict in doubtful and (
+                _compare_births(self.study.birth_date, patient) != SAME
+                or verdict == UNREADABLE and not self.same_sex(patient)):
             return self.name_reason('name_unsure', patient, rule)
         return None
+
+    def same_sex(self, patient):
+        "Whether the sex agrees, as far as ours is known."
+        return ({'M', 'F'}.isdisjoint(patient.sexes)
+            or _compare_sex(self.study.sex, patient.sexes) == SAME)
+
+    def alone(self, patient):
+        "A PatientID may be typed wrong: something has to confirm it."
+        if (self.name_verdict(patient) in AGREE
+                or _compare_births(self.study.birth_date, patient) == SAME):
+            return None
+        return Reason('patient_id_alone', {
+                'patient_id': _clean(self.study.patient_id)})
 
     def before_birth(self, patient):
         study, birth = (
@@ -685,22 +831,23 @@ class _Case:
             for name, theirs, own, verdict in rows)
 
     def id_verdict(self, patient):
-        if not _clean(self.study.patient_id):
+        if self.index.is_nobody(_clean(self.study.patient_id)):
             return MISSING
         if patient.id in self.exact:
             return SAME
         return CLOSE if patient.id in self.similar else DIFFERS
 
     def number_verdict(self, request):
-        study = _clean(self.study.accession_number)
-        own = _clean(request.accession_number)
-        if not study or not own:
+        study = set(map(_clean, [
+                    self.study.accession_number,
+                    *(self.study.requested_ids or ())])) - {''}
+        lines = request.line_numbers
+        if not study or not lines:
             return MISSING
-        if study == own:
+        if not study.isdisjoint(lines):
             return SAME
-        order = _clean(request.order_number)
-        alike = {own.casefold(), order.casefold()}
-        return CLOSE if study.casefold() in alike else DIFFERS
+        alike = {n.casefold() for n in lines + request.order_numbers}
+        return DIFFERS if alike.isdisjoint(map(str.casefold, study)) else CLOSE
 
 
 def _reason(code, values):
@@ -721,7 +868,9 @@ def _clean(value):
 
     DICOM pads with spaces, some writers with NUL (PS3.5 section 6.2).
     """
-    text = '' if value is None else str(value).strip(' \0\t\r\n')
+    if not value:
+        return ''
+    text = str(value).strip(' \0\t\r\n')
     if text.isascii():
         return '' if '\0' in text else text
     try:
@@ -731,9 +880,18 @@ def _clean(value):
     return '' if '\0' in text else text
 
 
+def _id_key(number):
+    "Return an identifier without case and leading zeros."
+    if number.isascii() and number.isdigit():
+        return number.lstrip('0')
+    return number.casefold()
+
+
 def _variants(value):
     text = _clean(value)
-    return {text, text.casefold(), text.upper()} - {''}
+    if not text:
+        return _NONE
+    return frozenset([text, text.casefold(), text.upper()])
 
 
 def _shown(value):
@@ -759,9 +917,8 @@ def _uids(study, roots):
     for text in [
             study.patient_id, study.accession_number, study.patient_name,
             *(study.texts or ())]:
-        text = _clean(text)
-        if any(r in text for r in roots):
-            uids += _uids_in(text, roots)
+        if text and '.' in text and any(r in text for r in roots):
+            uids += _uids_in(_clean(text), roots)
     return list(dict.fromkeys(filter(None, uids)))
 
 
@@ -784,14 +941,16 @@ def _date(value):
     date: the first day of 1900 and years out of reach stand for it.
     """
     if isinstance(value, dt.date):
-        parts = value.year, value.month, value.day
+        year, month, day = value.year, value.month, value.day
     else:
         found = _DA.fullmatch(_clean(value))
-        parts = tuple(int(p or 0) for p in found.groups()) if found else (0,)
-    if (parts[0] not in range(1880, 2200) or parts[1] > 12 or parts[2] > 31
-            or parts in {(1900, 1, 1), (1900, 0, 0)}):
+        if not found:
+            return None
+        year, month, day = map(int, found.groups('0'))
+    if (not 1880 <= year < 2200 or month > 12 or day > 31
+            or year == 1900 and (month, day) in {(1, 1), (0, 0)}):
         return None
-    return parts
+    return year, month, day
 
 
 def _full_date(value):
@@ -820,10 +979,9 @@ def _compare_births(study, patient):
 def _compare_sex(study, sexes):
     "Only M and F contradict each other: O is also written for unknown."
     study = _clean(study).upper()
-    known = {'M', 'F'} & set(sexes)
-    if study not in {'M', 'F'} or not known:
+    if study not in {'M', 'F'} or {'M', 'F'}.isdisjoint(sexes):
         return MISSING
-    return SAME if study in known else DIFFERS
+    return SAME if study in sexes else DIFFERS
 
 
 def _compare_modality(modalities, own):

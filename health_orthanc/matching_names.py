@@ -15,6 +15,8 @@ from operator import itemgetter
 
 from anyascii import anyascii
 
+from .matching_damage import from_utf8, is_damaged, is_rest, may_have_been
+
 # How an attribute of the study compares to the one of GNU Health.
 SAME, CLOSE, SHORT, SIMILAR, UNSURE, UNREADABLE, DIFFERS, MISSING = (
     'same', 'close', 'short', 'similar', 'unsure', 'unreadable', 'differs',
@@ -70,23 +72,37 @@ class Name:
     """A name made ready for comparison.
 
     ``script`` is that of the letters, ``written`` the whole name in both
-    orders, ``newborn`` whether it is of a child that has no name yet,
-    ``thing`` whether it is of a phantom.
+    orders, ``romanized`` likewise as machines get it that know no other
+    letters, ``newborn`` whether it is of a child that has no name yet,
+    ``thing`` whether it is of a phantom, ``text`` the group of VR PN,
+    ``damaged`` whether that text cannot be right.
     """
 
-    def __init__(self, family, given):
-        parts = _read(family), _read(given)
-        (family, words, _), (given, more, _) = parts
+    def __init__(self, family, given, text=''):
+        self.text, self.own_family, self.own_given = text, family, given
+        self.damaged = bool(text) and is_damaged(text)
+        family, words, script = _read(family)
+        given, more, other = _read(given)
         self._words = _known(words), _known(more)
-        scripts = {script for _, _, script in parts if script}
-        self.missing = (not scripts or not any(self._words)
-            or {*words, *more} in NOBODIES)
-        self.script = scripts.pop() if len(scripts) == 1 else 'MIXED'
-        if self.script == 'LATIN':
-            family, given = ''.join(words), ''.join(more)
+        self.missing = (not (script or other) or not any(self._words)
+            or len(words) + len(more) == 2 and {*words, *more} in NOBODIES)
+        self.script = script or other
+        if script and other and script != other:
+            self.script = 'MIXED'
         self.written = family + given, given + family
-        self.newborn = not NEWBORN.isdisjoint(words + more)
-        self.thing = not THINGS.isdisjoint(words + more)
+        family, given = ''.join(words), ''.join(more)
+        self.romanized = family + given, given + family
+        if self.script == 'LATIN':
+            self.written = self.romanized
+        words = () if self.damaged else words + more
+        self.newborn = not NEWBORN.isdisjoint(words)
+        self.thing = not THINGS.isdisjoint(words)
+
+    @cached_property
+    def from_utf8(self):
+        "The Name that a text in UTF-8 was for certain, or None."
+        fixed = _name(from_utf8(self.text) or '')
+        return None if fixed.missing else fixed
 
     @cached_property
     def family(self):
@@ -112,14 +128,16 @@ def study_names(text):
     in each, after ``^``, family, given, middle, prefix and suffix (PS3.5
     section 6.2.1).  The last two are left out.
     """
-    names = []
-    for group in (text or '').split('=', 3)[:3]:
-        group = group[:MAX_LENGTH]
-        if '^' not in group:
-            group = group.replace(',', '^', 1)
-        family, *given = group.split('^')
-        names.append(Name(family, ' '.join(given[:2])))
+    names = [_name(g[:MAX_LENGTH]) for g in (text or '').split('=', 3)[:3]]
     return [n for n in names if not n.missing]
+
+
+def _name(group):
+    text = group
+    if '^' not in group:
+        group = group.replace(',', '^', 1)
+    family, *given = group.split('^')
+    return Name(family, ' '.join(given[:2]), text)
 
 
 def own_names(pairs):
@@ -137,20 +155,69 @@ def compare_names(theirs, owns):
     theirs, owns: lists of Name.  Names agree when they are the 'same',
     'close' (the given name is the same), 'short' (it is missing or an initial)
     or 'similar' (it is spelled otherwise).  They are 'unsure' where they agree
-    in part, 'unreadable' in two scripts of which no reading is sure, 'missing'
-    where there is nothing to compare, and else one 'differs' plainly from the
-    other.  Where both have a name in one script only those are compared, so
-    that two Chinese names that sound alike stay two.
+    in part, 'unreadable' in two scripts of which no reading is sure or when
+    the study's was damaged on its way, 'missing' where there is nothing to
+    compare, and else one 'differs' plainly from the other.  Where both have a
+    name in one script only those are compared, so that two Chinese names that
+    sound alike stay two.
     """
-    for comparable in [
-            lambda a, b: a.script == b.script,
-            lambda a, b: {a.script, b.script} <= READABLE,
-            lambda a, b: True]:
-        verdicts = [
-            _compare(a, b) for a in theirs for b in owns if comparable(a, b)]
-        if verdicts:
-            return max(verdicts, key=itemgetter(1))
-    return MISSING, 0
+    if not theirs or not owns:
+        return MISSING, 0
+    sound = [n for n in theirs if not n.damaged]
+    if not sound:
+        return max((_compare_damaged(a, owns) for a in theirs),
+            key=itemgetter(1))
+    verdict, rank = _compare_sound(sound, owns)
+    if rank < RANK[CLOSE]:
+        if _are_romanized(sound, owns):
+            return CLOSE, RANK[CLOSE]
+        if verdict == DIFFERS and any(
+                _may_have_been(a, b) for a in sound for b in owns):
+            return UNREADABLE, _REPAIRED
+    return verdict, rank
+
+
+def _compare_sound(theirs, owns):
+    pairs = [(a, b) for a in theirs for b in owns]
+    alike = ([(a, b) for a, b in pairs if a.script == b.script]
+        or [(a, b) for a, b in pairs if {a.script, b.script} <= READABLE]
+        or pairs)
+    return max((_compare(a, b) for a, b in alike), key=itemgetter(1))
+
+
+# Of a damaged name that may well have been the right one.
+_REPAIRED = RANK[UNREADABLE] + .5
+
+
+def _compare_damaged(theirs, owns):
+    """Text that cannot be right contradicts nobody, unless it can be read
+    after all and is of somebody else."""
+    if theirs.from_utf8:
+        verdict, _ = _compare_sound([theirs.from_utf8], owns)
+        if verdict == DIFFERS:
+            return DIFFERS, RANK[DIFFERS]
+        if verdict in AGREE:
+            return UNREADABLE, _REPAIRED
+    rank = RANK[UNREADABLE]
+    if any(_may_have_been(theirs, own) for own in owns):
+        rank = _REPAIRED
+    return UNREADABLE, rank
+
+
+def _may_have_been(theirs, own):
+    "Whether a name is our own, damaged on its way."
+    return (is_rest(theirs.text, own.own_family, own.own_given)
+        or may_have_been(theirs.text, own.own_family, own.own_given))
+
+
+def _are_romanized(theirs, owns):
+    """Whether a name in Latin letters is one of ours in other letters, as
+    we send it to machines that do not know them."""
+    scripts = {n.script for n in theirs}
+    return any(
+        a.romanized[0] and a.romanized[0] in b.romanized
+        for a in theirs if a.script == 'LATIN'
+        for b in owns if b.script not in scripts)
 
 
 def _compare(theirs, own):

@@ -27,8 +27,6 @@ _TEXTS = [
 _MOST_BORN_ON_ONE_DAY = 2000
 # People are merged into people who were merged before, but not for ever.
 _MERGES = 20
-# Days around a study in which a request of the patient may be its own.
-CANDIDATE_DAYS = 2
 
 
 def study_facts(study):
@@ -46,7 +44,7 @@ def study_facts(study):
         id=study.id,
         study_instance_uid=study.study_instance_UID,
         patient_id=study.patient_id,
-        issuer=getattr(study, 'issuer', None),
+        issuer=study.issuer,
         patient_name=study.patient_name,
         birth_date=study.patient_birth_date,
         sex=study.patient_sex,
@@ -54,9 +52,8 @@ def study_facts(study):
         modalities=frozenset(modalities),
         study_date=study.study_date,
         texts=tuple(filter(None, texts)),
-        requested_ids=tuple(filter(None, (
-                    getattr(study, 'requested_ids', None) or ''
-                    ).split('\\'))),
+        requested_ids=tuple(filter(
+                None, (study.requested_ids or '').split('\\'))),
         request=study.request.id if by_rule else None)
 
 
@@ -74,7 +71,7 @@ def index_of(facts, linked=()):
     :param linked: ids of patients who count although they are inactive
     :rtype: matching.Index
     """
-    uids, numbers, identifiers, births = set(), set(), set(), set()
+    uids, numbers, identifiers, births, days = (set() for _ in range(5))
     roots = uid_roots()
     for fact in facts:
         keys = matching.keys(fact, roots)
@@ -82,9 +79,9 @@ def index_of(facts, linked=()):
         numbers |= keys.accession_numbers
         identifiers |= keys.identifiers
         births |= keys.birth_dates
+        days |= keys.request_dates
     people = patients_identified(identifiers)
     requests = _requests(uids, numbers)
-    days = {f.study_date for f in facts if f.study_date}
     requests |= _requests_of(
         people | {id_ for id_, in storage.execute(
                 _patients_of(requests))} if requests else people, days)
@@ -98,13 +95,19 @@ def index_of(facts, linked=()):
     return matching.Index(
         request_facts(requests),
         patient_facts(Patient.browse(sorted(people))), roots,
-        issuers=_issuers())
+        issuers=_issuers(), nobody=_nobody())
 
 
 def _issuers():
     "Return the names under which the institution itself issues PUIDs."
     place = institution()
     return [place.code, place.party.name] if place else []
+
+
+def _nobody():
+    "Return what the hospital writes as PatientID of nobody."
+    return frozenset(filter(None, map(str.strip, config.get(
+                    'health_orthanc', 'nobody', default='').split(','))))
 
 
 def _patients_of(requests):
@@ -146,10 +149,9 @@ def _requests_of(patients, days):
     :rtype: set
     """
     Request = Pool().get('gnuhealth.imaging.test.request')
+    # A day begins at another time in UTC.
     near = {
-        day + dt.timedelta(days=n) for day in days
-        # One more, as a day begins at another time in UTC.
-        for n in range(-CANDIDATE_DAYS - 1, CANDIDATE_DAYS + 2)
+        day + dt.timedelta(days=n) for day in days for n in [-1, 0, 1]
         if dt.date(1850, 1, 1) < day < dt.date(9990, 1, 1)}
     table = Request.__table__()
     found = set()

@@ -6,6 +6,9 @@ Each kind of study is a story: who lay on the table, for which request, and
 what happened on the way into the PACS.  The truth follows from the story and
 never from what a rule would say.  Not told are the stories that leave no
 trace, such as the wrong entry chosen on the modality and all of it kept.
+
+Some stories go on: people are merged, corrected and moved between the first,
+the second and the third synchronization, and the truth of each time is told.
 """
 import datetime as dt
 import random
@@ -13,8 +16,11 @@ import string
 from dataclasses import dataclass, replace
 from typing import Optional
 
+from anyascii import anyascii
+
 from trytond.modules.health_orthanc.matching import (
     Index, PatientFacts, RequestFacts, StudyFacts, decide, keys)
+from trytond.modules.health_orthanc.matching_nobody import means_nobody
 
 OLD_ROOT = '1.2.836.0.1.3240043.7.198.'
 TODAY = dt.date(2026, 3, 2)
@@ -104,6 +110,26 @@ MODALITIES = ['CT', 'MR', 'US', 'DX', 'MG', 'CR', 'XA', 'NM']
 UNKNOWN_BIRTHS = ['19000101', '00010101', '', '99991231', '18000101']
 NOBODY = ['', 'UNKNOWN^MALE', 'NN^NN', 'UNBEKANNT^', 'EMERGENCY^UNKNOWN', '^',
     'DOE^JOHN', 'ANONYMOUS']
+NOBODYS_IDS = [
+    'UNKNOWN', 'unknown', '0', '000000', 'N/A', '-', '?', 'xxx', 'ANONYMOUS',
+    '9999', '1234', '123', 'No ID', 'sin ID', 'DESCONOCIDO', 'inconnu',
+    'Unbekannt', 'pendiente', 'TEST', 'Emergency', 'NULL', 'none', '.']
+HERE_NOBODY = 'WALK-IN'
+
+# Names that machines get in Latin letters, and what of them must come back.
+SCRIPTS = [
+    ('გელაშვილი', 'გიორგი', 'M'), ('ใจดี', 'สมชาย', 'M'), ('כהן', 'דוד', 'M'),
+    ('김', '철수', 'M'), ('王', '小明', 'M'), ('山田', '花子', 'F'),
+    ('कुमार', 'राम', 'M'), ('حسن', 'محمد', 'M'), ('Щербаков', 'Юрий', 'M'),
+    ('Παπαδόπουλος', 'Γεώργιος', 'M'), ('O’Brien', 'Seán', 'M'),
+    ('Œuvrard–Łoś', 'Zoë', 'F'), ('Țepeș', 'Ștefan', 'M')]
+# In which bytes the names of a culture are written, by its number.
+CHARSETS = {
+    0: ['latin-1', 'utf-8', 'cp850'], 1: ['latin-1', 'utf-8'],
+    3: ['cp1251', 'iso8859-5', 'koi8-r', 'utf-8'],
+    4: ['iso8859-7', 'utf-8'], 5: ['gb18030', 'utf-8'],
+    6: ['shift_jis', 'euc_jp', 'iso2022_jp_2', 'utf-8'],
+    7: ['iso8859-6', 'cp1256', 'utf-8']}
 
 
 @dataclass(frozen=True)
@@ -112,13 +138,15 @@ class Labelled:
 
     ``patient`` and ``request`` are the ids of where it belongs, or None.
     ``linkable`` says what can rightly be linked from what the study carries:
-    'request', 'patient', or None where the truth cannot be told from it.
+    'request', 'patient', or None where the truth cannot be told from it;
+    ``offered`` is the id of a request that has to be among the candidates.
     """
     study: StudyFacts
     kind: str
     patient: Optional[int]
     request: Optional[int]
     linkable: Optional[str]
+    offered: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -135,18 +163,56 @@ class Person:
         return self.family[-1], self.given[-1]
 
 
-class Hospital:
+class State:
+    """What there is at one time: PatientFacts and RequestFacts by id, and the
+    Labelled studies.  Use ``look_up`` as the database."""
+
+    def __init__(self, patients=(), requests=(), studies=()):
+        self.patients, self.requests = dict(patients), dict(requests)
+        self.studies = list(studies)
+
+    def look_up(self, found):
+        "Return what a database holds for a list of Keys, in bulk."
+        uids, numbers, identifiers, births, dates = (
+            frozenset().union(*(getattr(k, name) for k in found))
+            for name in [
+                'uids', 'accession_numbers', 'identifiers', 'birth_dates',
+                'request_dates'])
+        requests = {
+            r.id: r for r in self.requests.values()
+            if not uids.isdisjoint([r.merge_id, *r.former_uids])
+            or not numbers.isdisjoint(map(str.casefold, [
+                        *r.line_numbers, *r.order_numbers]))}
+        owners = {r.patient for r in requests.values()}
+        patients = {
+            p.id: p for p in self.patients.values() if p.id in owners
+            or not identifiers.isdisjoint(map(str.casefold, [
+                        p.puid, *(code for code, _ in p.alternative_ids)]))
+            or p.birth_date in births}
+        requests.update(
+            (r.id, r) for r in self.requests.values()
+            if r.patient in patients and r.date in dates)
+        return list(requests.values()), list(patients.values())
+
+
+class Hospital(State):
     """A hospital with its patients and requests, made from a seed.
 
-    Use ``studies`` for the labelled set and ``look_up`` as the database.
+    Its ``times`` are the States at three synchronizations; it is itself as it
+    was at the last one.
     """
 
     def __init__(self, seed):
+        super().__init__()
         self.random = random.Random(seed)
-        self.patients, self.requests, self.studies = {}, {}, []
-        self._codes, self._orders = set(), 0
+        self.times = []
+        self._codes, self._orders, self._people = set(), 0, 0
         for _ in range(200):
             self.person()
+
+    def remember(self):
+        "Keep the state as it is now."
+        self.times.append(State(self.patients, self.requests, self.studies))
 
     # Who and what there is
 
@@ -159,9 +225,20 @@ class Hospital:
                 + self.random.choices(LETTERS, k=3))
             if self.random.random() < .2:
                 code = f'{self.random.randrange(10 ** 6):06}'
-            if code.casefold() not in self._codes:
-                self._codes.add(code.casefold())
+            if self._is_new(code):
                 return code
+
+    def number(self):
+        "A number of another institution, not beginning with a zero."
+        while True:
+            code = str(self.random.randrange(10 ** 5, 10 ** 7))
+            if self._is_new(code):
+                return code
+
+    def _is_new(self, code):
+        new = code.casefold() not in self._codes and not means_nobody(code)
+        self._codes.add(code.casefold())
+        return new
 
     def birth(self, first=1930, last=2015):
         start = dt.date(first, 1, 1)
@@ -180,7 +257,8 @@ class Hospital:
             'puid': self.code(), 'birth_date': self.birth(),
             'names': ((family[0], given[0]),), 'sexes': frozenset(sex)}
         values.update(facts)
-        patient = PatientFacts(len(self.patients) + 1, **values)
+        self._people += 1
+        patient = PatientFacts(self._people, **values)
         self.patients[patient.id] = patient
         return Person(patient, tuple(family), tuple(given), sex)
 
@@ -189,6 +267,16 @@ class Hospital:
         patient = replace(person.facts, **facts)
         self.patients[patient.id] = patient
         return replace(person, facts=patient)
+
+    def merge(self, goes, stays, **facts):
+        "Merge one patient into another, who keeps the identifiers of both."
+        gone = self.patients.pop(goes.facts.id)
+        for request in list(self.requests.values()):
+            if request.patient == gone.id:
+                self.change_request(request, patient=stays.facts.id)
+        return self.change(stays, alternative_ids=(
+                *stays.facts.alternative_ids, (gone.puid, None),
+                *gone.alternative_ids), **facts)
 
     def other_than(self, person):
         "A new patient with another given name and birth date."
@@ -237,6 +325,21 @@ class Hospital:
         self.requests[request.id] = request
         return request
 
+    def line(self, request, number=2, **facts):
+        "A further request of the same order, for the same patient."
+        line = replace(request, **{
+                'id': len(self.requests) + 1, 'merge_id': self.uid(),
+                'accession_number': f'{request.order_number}-01-{number:02}',
+                **facts})
+        self.requests[line.id] = line
+        return line
+
+    def change_request(self, request, **facts):
+        "Change a request as it is now."
+        request = replace(self.requests[request.id], **facts)
+        self.requests[request.id] = request
+        return request
+
     # What modalities write
 
     def pn(self, person, latin=None):
@@ -273,10 +376,21 @@ class Hospital:
                 'modalities': frozenset([request.modality]),
                 'study_date': day.strftime('%Y%m%d'), **facts})
 
-    def add(self, kind, study, person=None, request=None, linkable=None):
+    def add(self, kind, study, person=None, request=None, linkable=None,
+            offered=None):
+        "Add a study with its truth, and return its place."
         self.studies.append(Labelled(
                 study, kind, person and person.facts.id,
-                request and request.id, linkable))
+                request and request.id, linkable, offered and offered.id))
+        return len(self.studies) - 1
+
+    def tell(self, place, person, request=None, linkable=None, **facts):
+        "Say what is true of a study now; facts are those of its StudyFacts."
+        labelled = self.studies[place]
+        self.studies[place] = replace(
+            labelled, patient=person and person.facts.id,
+            request=request and request.id, linkable=linkable,
+            study=replace(labelled.study, **facts))
 
     def any_carrier(self, kind, person, **facts):
         """A study of a person that carries the UID of a request, or number
@@ -293,31 +407,12 @@ class Hospital:
         self.add(kind, study, person, request,
             'request' if request else 'patient')
 
-    # The database
 
-    def look_up(self, found):
-        "Return what a database holds for a list of Keys, in bulk."
-        uids, numbers, identifiers, births = (
-            frozenset().union(*(getattr(k, name) for k in found))
-            for name in [
-                'uids', 'accession_numbers', 'identifiers', 'birth_dates'])
-        requests = [
-            r for r in self.requests.values() if r.merge_id in uids
-            or {r.accession_number, r.accession_number.casefold(),
-                r.order_number, r.order_number.casefold()} & numbers]
-        owners = {r.patient for r in requests}
-        patients = [
-            p for p in self.patients.values() if p.id in owners
-            or {p.puid, p.puid.casefold()} & identifiers
-            or any({c, c.casefold()} & identifiers
-                for c, _ in p.alternative_ids)
-            or p.birth_date in births]
-        return requests, patients
-
-
-# The stories.  Each adds one study, some add two.
+# The stories.  Each adds one study, some add two.  Where one yields, time goes
+# by until the next synchronization.
 
 STORIES = {}
+TIMES = 3
 
 
 def story(times):
@@ -330,18 +425,39 @@ def story(times):
 
 def make(seed=0):
     "Return the Hospital with its labelled studies, the same for a seed."
-    hospital = Hospital(seed)
+    hospital, lives = Hospital(seed), []
     for name, (function, times) in STORIES.items():
-        for _ in range(times):
-            function(hospital, name)
+        lives += [function(hospital, name) for _ in range(times)]
+    lives = list(filter(None, lives))
+    for _ in range(TIMES):
+        for life in lives:
+            next(life, None)
+        hospital.remember()
     return hospital
 
 
-def decide_all(hospital):
-    "Return the Decisions on all studies, looked up as one block."
-    found = [keys(s.study) for s in hospital.studies]
-    index = Index(*hospital.look_up(found), issuers=[ISSUER])
-    return [decide(s.study, index) for s in hospital.studies]
+def decide_all(state, former=None):
+    """Return the Decisions on all studies, looked up as one block.
+
+    former: ids of the requests to which rules linked them, by their ids.
+    """
+    former = former or {}
+    studies = [
+        replace(s.study, request=former.get(s.study.id))
+        for s in state.studies]
+    index = Index(*state.look_up(list(map(keys, studies))),
+        issuers=[ISSUER], nobody=[HERE_NOBODY])
+    return [decide(study, index) for study in studies]
+
+
+def decide_each_time(hospital):
+    "Yield each State with its Decisions, which know those before them."
+    former = {}
+    for state in hospital.times:
+        decisions = decide_all(state, former)
+        yield state, decisions
+        former = {
+            s.study.id: d.request for s, d in zip(state.studies, decisions)}
 
 
 def outcome(labelled, decision):
@@ -678,7 +794,7 @@ def ids_that_differ_in_case(h, kind):
 
 @story(8)
 def alternative_id(h, kind):
-    code = f'P{h.random.randrange(10 ** 8)}'
+    code = f'P{h.number()}'
     person = h.person(alternative_ids=((code, h.random.choice(
                     ['passport', 'medical_record', 'country_id'])),))
     h.any_carrier(kind, person, patient_id=code)
@@ -686,7 +802,7 @@ def alternative_id(h, kind):
 
 @story(6)
 def alternative_id_with_issuer(h, kind):
-    code = str(h.random.randrange(10 ** 6))
+    code = h.number()
     person = h.person(alternative_ids=((code, 'Saint Mary'),))
     h.person(alternative_ids=((code, 'North Clinic'),))
     study = h.plain(person, patient_id=code, issuer='SAINT MARY')
@@ -695,7 +811,7 @@ def alternative_id_with_issuer(h, kind):
 
 @story(5)
 def alternative_id_of_two_issuers(h, kind):
-    code = str(h.random.randrange(10 ** 6))
+    code = h.number()
     person = h.person(alternative_ids=((code, 'Saint Mary'),))
     h.person(alternative_ids=((code, 'North Clinic'),))
     h.add(kind, h.plain(person, patient_id=code), person)
@@ -965,7 +1081,7 @@ def number_used_again_for_another_patient(h, kind):
     old = h.request(former, state='done', date=dt.date(2019, 5, 5))
     new = h.request(person, accession_number=old.accession_number)
     study = h.ordered(former, old, study_instance_uid=h.foreign_uid())
-    h.add(kind, study, former, None, 'patient')
+    h.add(kind, study, former, old, 'request')
     study = h.ordered(person, new, study_instance_uid=h.foreign_uid())
     h.add(kind, study, person, new, 'request')
 
@@ -1100,3 +1216,531 @@ def babies_of_one_birth(h, kind):
     study = h.plain(child, patient_id=other.facts.puid, patient_name=name,
         study_date=day)
     h.add(kind, study, child)
+
+
+# Identifiers that mean nobody, and such with nothing beside them
+
+@story(10)
+def id_of_nobody(h, kind):
+    "It was registered as an alternative ID of somebody, once."
+    h.person(alternative_ids=((h.random.choice(NOBODYS_IDS), 'other'),))
+    person = h.person()
+    study = h.plain(person, patient_id=h.random.choice(NOBODYS_IDS))
+    change = h.random.choice([
+            {}, {'patient_name': '', 'birth_date': ''},
+            {'patient_name': h.random.choice(NOBODY), 'sex': ''}])
+    h.add(kind, replace(study, **change), person)
+
+
+@story(6)
+def id_of_nobody_and_right_uid(h, kind):
+    "The alternative ID of somebody else contradicts nothing."
+    code = h.random.choice(['UNKNOWN', '0', HERE_NOBODY.lower()])
+    h.person(alternative_ids=((code, None),))
+    person = h.person()
+    request = h.request(person)
+    study = h.ordered(person, request, patient_id=code)
+    h.add(kind, study, person, request, 'request')
+
+
+@story(5)
+def own_id_that_means_nobody(h, kind):
+    code = h.random.choice(NOBODYS_IDS)
+    person = h.person(alternative_ids=((code, 'other'),))
+    h.add(kind, h.plain(person, patient_id=code), person)
+
+
+@story(8)
+def id_alone(h, kind):
+    "Typed by hand for somebody else, and nothing beside it."
+    person, other = h.person(), h.person()
+    study = h.plain(person, patient_id=other.facts.puid,
+        patient_name=h.random.choice(['', '^', 'UNKNOWN^']),
+        birth_date=h.random.choice(UNKNOWN_BIRTHS),
+        sex=h.random.choice(['', 'O', other.sex]))
+    h.add(kind, study, person)
+
+
+@story(8)
+def lost_zeros(h, kind):
+    digits = h.number()
+    person = h.person(puid=h.random.choice(['00', '0']) + digits)
+    code = h.random.choice([digits, '000' + digits])
+    study = h.plain(person, patient_id=code,
+        patient_name=f'{person.family[0]}^{person.given[0]}')
+    h.add(kind, study, person, None, 'patient')
+
+
+@story(6)
+def lost_zeros_of_another(h, kind):
+    "The number is right, and issued elsewhere to somebody else."
+    digits = h.number()
+    here = h.person(puid='00' + digits)
+    stranger = h.other_than(here)
+    del h.patients[stranger.facts.id]
+    study = h.plain(stranger, patient_id=digits)
+    change = h.random.choice([{}, {'birth_date': ''}, {'patient_name': ''}])
+    h.add(kind, replace(study, **change))
+
+
+@story(5)
+def numbers_that_differ_in_zeros(h, kind):
+    digits = h.number()
+    person = h.person(puid='0' + digits)
+    h.person(puid=digits)
+    h.add(kind, h.plain(person), person, None, 'patient')
+
+
+# Names on their way to the machine and back
+
+@story(26)
+def romanized(h, kind):
+    family, given, sex = h.random.choice(SCRIPTS)
+    person = h.person(family=[family], given=[given], sex=sex)
+    name = anyascii(f'{family}^{given}')
+    h.any_carrier(kind, person, patient_name=h.random.choice(
+            [name, name.upper(), name.lower()]))
+
+
+def damaged(h, person, culture):
+    "The name as it looks when it is read in another character set."
+    name = f'{person.family[0]}^{person.given[0]}'
+    written = name.encode(h.random.choice(CHARSETS[culture]))
+    if culture in LATIN and h.random.random() < .5:
+        return as_utf8(name.encode('latin-1'))
+    return written.decode(h.random.choice(['latin-1', 'cp1252']), 'replace')
+
+
+def as_utf8(written):
+    """Read bytes as UTF-8 as Orthanc does: what follows a byte that begins a
+    letter, and is no part of it, is lost with it."""
+    read, at = '', 0
+    while at < len(written):
+        first = written[at]
+        size = 1 if first < 0xC2 else 2 if first < 0xE0 else 3
+        size = 4 if 0xF0 <= first <= 0xF4 else 1 if first > 0xF4 else size
+        end = at + 1
+        while end < min(at + size, len(written)):
+            end += 1
+            if not 0x80 <= written[end - 1] < 0xC0:
+                break
+        letter = written[at:end].decode('utf-8', 'replace')
+        read += letter if '\ufffd' not in letter else ''
+        at = end
+    return read
+
+
+def person_to_damage(h):
+    while True:
+        culture = h.random.choice(sorted(CHARSETS))
+        person = h.person(culture=culture)
+        if not (person.family[0] + person.given[0]).isascii():
+            return person, culture
+
+
+@story(30)
+def damaged_name(h, kind):
+    person, culture = person_to_damage(h)
+    h.any_carrier(kind, person, patient_name=damaged(h, person, culture))
+
+
+@story(8)
+def damaged_name_without_birth_date(h, kind):
+    person, culture = person_to_damage(h)
+    other = h.person()
+    study = h.plain(person, patient_id=other.facts.puid, birth_date='',
+        patient_name=damaged(h, person, culture))
+    h.add(kind, study, person)
+
+
+@story(10)
+def damaged_name_of_the_twin(h, kind):
+    "With the card of the other."
+    names = [t for t in TWINS_IN_SCRIPT if t[2] == t[4]]
+    culture, one, sex, two, _ = h.random.choice(names)
+    same = {
+        'family': h.random.choice(CULTURES[culture][0]), 'sex': sex,
+        'birth_date': h.birth()}
+    who, other = h.person(given=one, **same), h.person(given=two, **same)
+    written = f'{who.family[0]}^{who.given[0]}'.encode(
+        h.random.choice(CHARSETS[culture]))
+    study = h.plain(who, patient_id=other.facts.puid,
+        patient_name=written.decode('latin-1'))
+    h.add(kind, study, who)
+
+
+@story(8)
+def lost_letters_of_the_twin(h, kind):
+    one, two, sex = h.random.choice([
+            ('José', 'Josué', 'M'), ('Inés', 'Lucía', 'F'),
+            ('Andrés', 'Adrián', 'M'), ('María José', 'María Inés', 'F')])
+    same = {'family': ['Núñez'], 'birth_date': h.birth(), 'sex': sex}
+    who, other = h.person(given=[one], **same), h.person(given=[two], **same)
+    name = f'{who.family[0]}^{who.given[0]}'
+    h.add(kind, h.plain(who, patient_id=other.facts.puid,
+            patient_name=as_utf8(name.encode('latin-1'))), who)
+    h.add(kind, h.plain(who, patient_name=as_utf8(name.encode('latin-1'))),
+        who, None, 'patient')
+
+
+# Requests that are done, of one order, or written late
+
+@story(10)
+def number_of_a_done_request(h, kind):
+    "The result was begun before the images came."
+    person = h.person()
+    state = h.random.choice(['draft', 'final'])
+    request = h.request(
+        person, state='done', result=h.number(), result_state=state)
+    study = h.ordered(person, request, study_instance_uid=h.foreign_uid())
+    h.add(kind, study, person, request, 'request')
+
+
+@story(5)
+def open_request_beside_a_done_one(h, kind):
+    "Both of one order, whose number the study carries."
+    person = h.person()
+    done = h.request(person, state='done', result=h.number(), modality='CT')
+    request = h.line(done, state='requested', result=None)
+    study = h.ordered(person, request, study_instance_uid=h.foreign_uid(),
+        accession_number=h.random.choice(
+            [request.order_number, request.accession_number]))
+    h.add(kind, study, person, request, 'request')
+
+
+@story(12)
+def lines_told_apart_by_the_series(h, kind):
+    "Two CTs of one order, whose number the study carries."
+    person = h.person()
+    first = h.request(person, modality='CT',
+        other_order_numbers=(f'A{h.number()}',))
+    second = h.line(first, other_numbers=(f'S{h.number()}',))
+    request = h.random.choice([first, second])
+    number = h.random.choice(
+        [request.order_number, *request.other_order_numbers, ''])
+    ids = h.random.choice(request.line_numbers), number, '1'
+    study = h.ordered(person, request, study_instance_uid=h.foreign_uid(),
+        accession_number=number, requested_ids=ids)
+    h.add(kind, study, person, request, 'request')
+
+
+@story(5)
+def one_study_for_two_lines(h, kind):
+    person = h.person()
+    request = h.request(person, modality='CT')
+    other = h.line(request)
+    study = h.ordered(person, request, study_instance_uid=h.foreign_uid(),
+        accession_number=request.order_number, requested_ids=(
+            request.accession_number, other.accession_number))
+    h.add(kind, study, person, request)
+
+
+@story(6)
+def step_of_another_patient(h, kind):
+    "The steps of machines have short numbers that others have, too."
+    person, other = h.person(), h.person()
+    request = h.request(other, other_numbers=(f'S{h.number()}',))
+    study = h.plain(person, requested_ids=request.other_numbers,
+        patient_name=f'{person.family[0]}^{person.given[0]}',
+        modalities=frozenset([request.modality]),
+        study_date=request.date.strftime('%Y%m%d'))
+    h.add(kind, study, person, None, 'patient')
+
+
+@story(12)
+def former_uid_of_several(h, kind):
+    "They had one UID before the upgrade, and one of them may have kept it."
+    person, uid = h.person(), h.uid(OLD_ROOT)
+    kept = h.random.random() < .5
+    first = h.request(person, modality='CT', former_uids=(uid,))
+    if kept:
+        first = h.change_request(first, merge_id=uid)
+    alike = h.random.random() < .5
+    second = h.line(first, modality='CT' if alike else 'US')
+    request = h.random.choice([first, second])
+    known = h.random.random() < .5
+    study = h.ordered(person, request, study_instance_uid=uid,
+        accession_number=request.accession_number if known else '')
+    h.add(kind, study, person, request,
+        'request' if known or not alike else None)
+
+
+@story(10)
+def order_written_after_the_images(h, kind):
+    person = h.person()
+    study = h.plain(person, modalities=frozenset(['DX']))
+    day = dt.datetime.strptime(study.study_date, '%Y%m%d').date()
+    request = h.request(person, modality=h.random.choice(['CR', 'DX']),
+        date=day + dt.timedelta(h.random.randint(-2, 2)),
+        state=h.random.choice(['draft', 'requested', 'done']))
+    h.request(person, modality='CT', date=day)
+    h.request(person, modality='DX', date=day + dt.timedelta(3))
+    if h.random.random() < .4:
+        study = replace(study, patient_id='',
+            patient_name=f'{person.family[0]}^{person.given[0]}')
+        h.add(kind, study, person, None, None, request)
+    else:
+        h.add(kind, study, person, None, 'patient', request)
+
+
+# Lives over three synchronizations
+
+@story(10)
+def merged(h, kind):
+    "Registered twice; images, requests and numbers of both go to one."
+    goes = h.person()
+    stays = h.person(family=goes.family, given=goes.given, sex=goes.sex,
+        birth_date=goes.facts.birth_date)
+    name = {'patient_name': f'{goes.family[0]}^{goes.given[0]}'}
+    request = h.request(goes)
+    images = h.add(kind, h.plain(goes, **name), goes, None, 'patient')
+    ordered = h.add(
+        kind, h.ordered(goes, request, **name), goes, request, 'request')
+    yield
+    stays = h.merge(goes, stays)
+    h.tell(images, stays, None, 'patient')
+    h.tell(ordered, stays, request, 'request')
+    yield
+    h.add(kind, h.plain(goes, **name), stays, None, 'patient')
+    other = h.request(stays)
+    h.add(kind, h.ordered(stays, other, patient_id=goes.facts.puid, **name),
+        stays, other, 'request')
+
+
+@story(6)
+def merged_twice(h, kind):
+    "The first of three, by way of the second."
+    first = h.person(alternative_ids=((f'P{h.number()}', 'passport'),))
+    same = {
+        'family': first.family, 'given': first.given, 'sex': first.sex,
+        'birth_date': first.facts.birth_date}
+    second, third = h.person(**same), h.person(**same)
+    name = {'patient_name': f'{first.family[0]}^{first.given[0]}'}
+    place = h.add(kind, h.plain(first, **name), first, None, 'patient')
+    yield
+    second = h.merge(first, second)
+    h.tell(place, second, None, 'patient')
+    yield
+    third = h.merge(second, third)
+    h.tell(place, third, None, 'patient')
+    code = first.facts.alternative_ids[0][0]
+    h.add(kind, h.plain(first, patient_id=code, **name), third, None,
+        'patient')
+
+
+@story(8)
+def merged_with_wrong_data(h, kind):
+    "Who stays has another spelling and date of birth, corrected later."
+    goes = h.person(culture=h.random.choice(LATIN))
+    birth = goes.facts.birth_date
+    stays = h.person(family=goes.family, given=goes.given, sex=goes.sex,
+        birth_date=birth.replace(year=birth.year + 1))
+    place = h.add(kind, h.plain(goes), goes, None, 'patient')
+    yield
+    stays = h.merge(goes, stays)
+    h.tell(place, stays)
+    yield
+    stays = h.change(stays, birth_date=birth)
+    h.tell(place, stays, None, 'patient')
+
+
+@story(8)
+def birth_date_corrected_here(h, kind):
+    person = h.person(birth_date=h.birth().replace(month=3, day=11))
+    right = person.facts.birth_date
+    carrier = h.random.choice(['id', 'uid'])
+    request = h.request(person)
+    study = h.plain(person) if carrier == 'id' else h.ordered(person, request)
+    truth = (None, 'patient') if carrier == 'id' else (request, 'request')
+    person = h.change(person, birth_date=right.replace(month=11, day=3))
+    place = h.add(kind, study, person, truth[0])
+    yield
+    person = h.change(person, birth_date=right)
+    h.tell(place, person, *truth)
+
+
+@story(8)
+def birth_date_corrected_here_and_there(h, kind):
+    "Wrong on both sides at first."
+    person = h.person(birth_date=h.birth().replace(month=3, day=11))
+    place = h.add(kind, h.plain(person), person, None, 'patient')
+    yield
+    right = person.facts.birth_date.replace(day=12)
+    person = h.change(person, birth_date=right)
+    h.tell(place, person)
+    yield
+    h.tell(place, person, None, 'patient',
+        birth_date=right.strftime('%Y%m%d'))
+
+
+@story(8)
+def name_corrected_here(h, kind):
+    "Registered under the name of somebody else."
+    person = h.person(culture=h.random.choice(LATIN))
+    study = h.plain(person)
+    wrong = h.person(culture=h.random.choice(LATIN), family=['Quispe'],
+        given=['Xiomara'])
+    names = person.facts.names
+    person = h.change(person, names=wrong.facts.names)
+    place = h.add(kind, study, person)
+    yield
+    person = h.change(person, names=names)
+    h.tell(place, person, None, 'patient')
+
+
+@story(8)
+def puid_corrected_here(h, kind):
+    "The number that the machine was told is somebody else's later."
+    person = h.person()
+    former = person.facts.puid
+    request = h.request(person)
+    images = h.add(kind, h.plain(person), person, None, 'patient')
+    ordered = h.add(
+        kind, h.ordered(person, request), person, request, 'request')
+    yield
+    person = h.change(person, puid=h.code())
+    h.tell(images, person)
+    h.tell(ordered, person, request, 'request')
+    yield
+    other = h.other_than(person)
+    h.change(other, puid=former)
+    h.tell(images, person)
+    h.tell(ordered, person, request)
+
+
+@story(8)
+def patient_id_corrected_there(h, kind):
+    "The card of somebody else, seen and corrected in the PACS."
+    person = h.person()
+    other = h.other_than(person)
+    study = h.plain(person, patient_name=f'{person.family[0]}^'
+        f'{person.given[0]}')
+    place = h.add(kind, replace(study, patient_id=other.facts.puid), person)
+    yield
+    h.tell(place, person, None, 'patient', patient_id=person.facts.puid)
+
+
+@story(8)
+def number_corrected_there(h, kind):
+    "The number of the ultrasound on the CT."
+    person = h.person()
+    request = h.request(person, modality='CT')
+    wrong = h.line(request, modality='US')
+    study = h.ordered(person, request, study_instance_uid=h.foreign_uid(),
+        accession_number=wrong.accession_number)
+    place = h.add(kind, study, person, None, 'patient', request)
+    yield
+    h.tell(place, person, request, 'request',
+        accession_number=request.accession_number)
+    yield
+    h.change_request(request, state='done', result=h.number())
+
+
+@story(8)
+def alternative_id_removed(h, kind):
+    "It was given to the wrong one of two."
+    code = f'P{h.number()}'
+    wrong = h.person(alternative_ids=((code, 'passport'),))
+    person = h.other_than(wrong)
+    study = h.plain(person, patient_id=code)
+    place = h.add(kind, study, person)
+    own = h.add(
+        kind, h.plain(wrong, patient_id=code), wrong, None, 'patient')
+    yield
+    h.change(wrong, alternative_ids=())
+    h.tell(own, wrong)
+    yield
+    person = h.change(person, alternative_ids=((code, 'passport'),))
+    h.tell(place, person, None, 'patient')
+
+
+@story(8)
+def request_canceled_and_restored(h, kind):
+    person = h.person()
+    request = h.request(person)
+    study = h.ordered(person, request)
+    if h.random.random() < .5:
+        study = replace(study, study_instance_uid=h.foreign_uid())
+    place = h.add(kind, study, person, request, 'request')
+    yield
+    request = h.change_request(request, state='canceled')
+    h.tell(place, person, request)
+    yield
+    request = h.change_request(request, state='requested')
+    h.tell(place, person, request, 'request')
+
+
+@story(8)
+def request_moved(h, kind):
+    "Written for the wrong patient, seen after the images."
+    wrong = h.person()
+    person = h.other_than(wrong)
+    request = h.request(wrong)
+    study = h.ordered(person, request)
+    place = h.add(kind, study, person, request)
+    yield
+    request = h.change_request(request, patient=person.facts.id)
+    h.tell(place, person, request, 'request')
+    yield
+    h.change_request(request, state='done', result=h.number())
+
+
+@story(8)
+def request_done_meanwhile(h, kind):
+    person = h.person()
+    request = h.request(person)
+    study = h.ordered(person, request, study_instance_uid=h.foreign_uid())
+    place = h.add(kind, study, person, request, 'request')
+    yield
+    request = h.change_request(
+        request, state='done', result=h.number(), result_state='draft')
+    h.add(kind, replace(study, id=f'study{len(h.studies)}',
+            study_instance_uid=h.foreign_uid()), person, request, 'request')
+    yield
+    h.change_request(request, result_state='final')
+    h.tell(place, person, request, 'request')
+
+
+@story(6)
+def patient_deactivated(h, kind):
+    person = h.person()
+    place = h.add(kind, h.plain(person), person, None, 'patient')
+    yield
+    h.patients.pop(person.facts.id)
+    h.tell(place, person)
+    yield
+    h.change(person)
+    h.tell(place, person, None, 'patient')
+
+
+@story(6)
+def registered_after_the_images(h, kind):
+    person = h.person()
+    h.patients.pop(person.facts.id)
+    place = h.add(kind, h.plain(person), person)
+    yield
+    h.change(person)
+    h.tell(place, person, None, 'patient')
+    yield
+    day = dt.datetime.strptime(
+        h.studies[place].study.study_date, '%Y%m%d').date()
+    modality, = h.studies[place].study.modalities
+    request = h.request(person, date=day, modality=modality)
+    h.studies[place] = replace(h.studies[place], offered=request.id)
+
+
+@story(6)
+def uid_shared_until_the_upgrade(h, kind):
+    person = h.person()
+    first = h.request(person, modality='CT', merge_id=h.uid(OLD_ROOT))
+    second = h.line(first, merge_id=first.merge_id)
+    request = h.random.choice([first, second])
+    place = h.add(kind, h.ordered(person, request), person, request,
+        'request')
+    yield
+    for line in [first, second]:
+        h.change_request(
+            line, merge_id=h.uid(), former_uids=(first.merge_id,))
+    h.tell(place, person, request, 'request')
+    yield
+    h.change_request(request, state='done', result=h.number())
