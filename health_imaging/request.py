@@ -21,6 +21,7 @@ from .common import (
     given_reason, search_words, selected_records)
 from .configuration import next_numbers
 from .dashboard import DueMixin
+from .direction import plain
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
@@ -171,9 +172,9 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     def get_rec_name(self, name):
         number = self.request_line or self.request or f'#{self.id}'
-        return ' '.join([
-                number, self.requested_test.rec_name, '-',
-                self.patient.rec_name or ''])
+        return plain(' '.join([
+                    number, self.requested_test.rec_name, '-',
+                    self.patient.rec_name or '']))
 
     @classmethod
     def search_rec_name(cls, name, clause):

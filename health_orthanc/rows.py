@@ -138,6 +138,7 @@ def _take_patient(study):
         'uuid': uuid,
         'name': study['patient_name'],
         'bd': study['patient_birth_date'],
+        'bd_text': study['patient_birth_date_text'],
         'sex': study['patient_sex'],
         'ident': study['patient_id'],
         }

@@ -6,8 +6,9 @@ from sql.functions import Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
-from trytond.pyson import Equal, Eval, If, Len
+from trytond.pyson import Bool, Equal, Eval, If, Len
 
 from . import migration, records, viewers
 from .exceptions import NothingToUndoError
@@ -80,13 +81,18 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         searcher='search_readable_name')
     patient_id = fields.Char("Patient ID", readonly=True)
     patient_birth_date = fields.Date("Patient's Birth Date", readonly=True)
+    patient_birth_date_text = fields.Char("DICOM Birth Date", readonly=True,
+        states={'invisible': ~Eval('patient_birth_date_text')},
+        help="What stands in the images and is no date of birth.")
     patient_sex = fields.Selection([
             (None, ""),
             ('M', "Male"),
             ('F', "Female"),
             ('O', "Other"),
             ], "Patient's Sex", readonly=True, sort=False)
-    date = fields.Char("DICOM Date", readonly=True)
+    date = fields.Char("DICOM Date", readonly=True,
+        states={'invisible': Bool(Eval('study_date')) | ~Eval('date')},
+        help="What stands in the images and is no date of an exam.")
     study_date = fields.Date("Date", readonly=True)
     study_time = fields.Time("Time", readonly=True)
     description = fields.Char("Description", readonly=True)
@@ -181,17 +187,22 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module):
         migration.migrate_studies(cls, module)
+        checked = migration.has_column(cls, module, 'patient_birth_date_text')
         super().__register__(module)
+        if not checked:
+            migration.clear_odd_dates(cls, {
+                    'study_date': 'date',
+                    'patient_birth_date': 'patient_birth_date_text'})
 
     @staticmethod
     def default_link_state():
         return 'unlinked'
 
     def get_rec_name(self, name):
-        return ' '.join(filter(None, [
-                    self.study_date and self.study_date.isoformat(),
-                    self.modalities, self.description,
-                    records.readable_name(self.patient_name)])) \
+        return plain(' '.join(filter(None, [
+                        self.study_date and self.study_date.isoformat(),
+                        self.modalities, self.description,
+                        records.readable_name(self.patient_name)]))) \
             or self.study_instance_UID
 
     @classmethod
@@ -214,7 +225,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
             ]
 
     def get_gnuhealth_patient_name(self, name):
-        return self.patient.rec_name if self.patient else ''
+        return plain(self.patient.rec_name) if self.patient else ''
 
     def get_readable_name(self, name):
         return records.readable_name(self.patient_name)

@@ -204,6 +204,30 @@ def test_what_is_stored_of_a_study(make_orthanc):
     assert instance.image_position_patient == '-120\\-120\\15'
 
 
+def test_what_is_no_date_heads_no_list(make_orthanc):
+    orthanc = make_orthanc()
+    archive.upload(orthanc, [
+            small(1), small(5, date='00010101', birth_date='14000101'),
+            small(7, date='25230506', birth_date='00010101')])
+    server = new_server(orthanc)
+    synchronize(server)
+    found = {study.study_instance_UID: study for study in studies(server)}
+    for number, date, born in [
+            (5, '00010101', '14000101'), (7, '25230506', '00010101')]:
+        study = found[uid(number)]
+        assert (study.study_date, study.date) == (None, date)
+        assert study.patient_birth_date is None
+        assert study.patient_birth_date_text == born
+        patient = study.orthanc_patient
+        assert (patient.bd, patient.bd_text) == (None, born)
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    first, *_ = Study.search([('orthanc_server', '=', server)])
+    assert first == found[uid(1)]
+    assert first.patient_birth_date_text is None
+    run = synchronize(server, full=True)
+    assert counts(run)
+
+
 # What changes on the server
 
 def test_new_series_and_instances_in_an_old_study(filled, server):

@@ -77,6 +77,7 @@ def test_study_values():
         'patient_name': 'Doe^Jane',
         'patient_id': 'GNU777ORG',
         'patient_birth_date': dt.date(1980, 2, 29),
+        'patient_birth_date_text': None,
         'patient_sex': 'F',
         'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
         'is_stable': True,
@@ -126,6 +127,7 @@ def test_patient_values():
         'uuid': ID,
         'name': 'Doe^Jane',
         'bd': dt.date(1980, 2, 29),
+        'bd_text': None,
         'sex': None,
         'ident': 'GNU777ORG',
         'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
@@ -253,7 +255,12 @@ def test_clean_text(value, text):
         (' 20060102\0', (2006, 1, 2)),
         (20060102, (2006, 1, 2)),
         (['20060102'], (2006, 1, 2)),
-        ('00010101', (1, 1, 1)),
+        ('18500101', (1850, 1, 1)),
+        ('18491231', None),
+        ('00010101', None),
+        ('14000101', None),
+        ('25230506', None),
+        ('9999.12.31', None),
         ('2006.01-02', None),
         ('2006.0102', None),
         ('2006', None),
@@ -270,6 +277,36 @@ def test_clean_text(value, text):
         ])
 def test_parse_date(value, date):
     assert records.parse_date(value) == (dt.date(*date) if date else None)
+
+
+def test_no_date_is_after_next_year():
+    year = dt.date.today().year
+    assert records.parse_date(f'{year + 1}1231') == dt.date(year + 1, 12, 31)
+    assert records.parse_date(f'{year + 2}0101') is None
+    assert records.readable_date(f'{year + 2}0101') == f'{year + 2}0101'
+
+
+@pytest.mark.parametrize('text', ['00010101', '19801399', 'about 1950'])
+def test_what_is_no_birth_date_stays_as_text(text):
+    values = records.study_values(study({}, {'PatientBirthDate': text}))
+    assert values['patient_birth_date'] is None
+    assert values['patient_birth_date_text'] == text
+    values = records.patient_values({
+            'ID': ID, 'MainDicomTags': {'PatientBirthDate': text}})
+    assert (values['bd'], values['bd_text']) == (None, text)
+
+
+@pytest.mark.parametrize('control', '\u202a\u202b\u202c\u202d\u202e'
+    '\u2066\u2067\u2068\u2069')
+def test_no_text_turns_around_what_stands_beside_it(control):
+    name = f'{control}Doe^{control}Jane{control}'
+    assert records.readable_name(name) == 'Doe, Jane'
+    values = records.study_values(study(
+            {'StudyDescription': f'Tho{control}rax'},
+            {'PatientName': name, 'PatientID': f'1{control}7'}))
+    assert values['patient_name'] == 'Doe^Jane'
+    assert values['patient_id'] == '17'
+    assert values['description'] == 'Thorax'
 
 
 @pytest.mark.parametrize('value, time', [

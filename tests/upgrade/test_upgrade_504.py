@@ -258,7 +258,15 @@ def test_each_request_has_one_result(upgraded, after, made):
     assert after(RESULT, results['second'])['request'] == requests['twice']
     assert after(RESULT, results['first'])['order'] == (
         after(REQUEST, requests['twice'])['request'])
+    assert after(RESULT, results['first'])['former_request'] == (
+        requests['twice'])
     assert after(RESULT, results['both'][0])['request'] == requests['both']
+    assert after(RESULT, results['both'][1])['former_request'] == (
+        requests['both'])
+    others = {
+        id_ for id_, row in upgraded.after[RESULT].items()
+        if row['former_request']}
+    assert others == {results['first'], results['both'][1]}
     states = {
         name: after(RESULT, results[name])['state']
         for name in ['read', 'first', 'second', 'unread', 'lost']}
