@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from sql import Column, Flavor, Literal, Null, Table
-from sql.aggregate import Count, Sum
+from sql.aggregate import Count, Min, Sum
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
 from sql.operators import Exists
@@ -282,6 +282,48 @@ def all_are_being_deleted(server):
         of_study or of_series for of_study, of_series in execute(there.select(
                 study.deleting_since, series.deleting_since,
                 where=_present(study, server))))
+
+
+def instances_to_read(ids):
+    """Return which instances tell more about studies: one of the first series
+    that is a picture.
+
+    :param ids: ids of studies
+    :return: Orthanc ids of instances by the id of the study
+    """
+    _, series, instance, *_ = _tables()
+    first = {}
+    for sub in grouped_slice(list(ids), _ROWS):
+        for study, id_, modality, sop_class in execute(series.select(
+                    series.study, series.id, series.modality,
+                    series.sop_class_UID,
+                    where=reduce_ids(series.study, list(sub))
+                    & (series.missing_since == Null),
+                    order_by=[series.study, series.id])):
+            if study not in first and is_picture(modality, sop_class):
+                first[study] = id_
+    uids = {}
+    for sub in grouped_slice(list(first.values()), _ROWS):
+        uids.update(execute(instance.select(
+                    instance.series, Min(instance.orthanc_UID),
+                    where=reduce_ids(instance.series, list(sub)),
+                    group_by=instance.series)))
+    return {
+        study: uids[id_] for study, id_ in first.items() if id_ in uids}
+
+
+def store_details(details, ids, now):
+    """Store what one instance told of each of some studies.
+
+    :param details: columns by the id of a study, dict of dicts
+    :param ids: ids of all studies that need not be read again
+    :param now: datetime
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    set_values(Study, ids, details_at=now)
+    _update(Study, ['requested_ids', 'issuer'], [
+            (id_, (row['requested_ids'], row['issuer']))
+            for id_, row in details.items()])
 
 
 def has_deletions(server):

@@ -54,6 +54,11 @@ _REFUSED = (
     orthanc.MethodNotAllowed, orthanc.NotFound, orthanc.Redirected,
     orthanc.Unauthorized, orthanc.UnsupportedMedia)
 _NOT_UNDERSTOOD = (orthanc.BadAnswer, orthanc.AnswerTooLarge)
+# Nobody answered.
+_SILENT = (
+    orthanc.ConnectionLost, orthanc.ConnectionRefused, orthanc.HostNotFound,
+    orthanc.InvalidURL, orthanc.Timeout, orthanc.TLSError,
+    orthanc.Unreachable)
 
 
 def _same(id_):
@@ -85,6 +90,8 @@ class Run:
         self.balance = Balance()
         self.counts = defaultdict(int)
         self.done = self.total = 0
+        # How many calls other connections made
+        self.looked = 0
         self.skipped = {}
         # On how many studies, one after the other, the server failed; what
         # it said last, and whether it ever gave a whole one
@@ -205,19 +212,19 @@ class Run:
             for orthanc_id, reason in skipped) or None
 
     def _calls(self):
-        return self.client.calls if self.client else 0
+        return self.looked + (self.client.calls if self.client else 0)
 
     def commit(self, work=None, done=0, **values):
         """Do something in the database, and keep with it the progress and
         values of the server.
 
         :param work: function without parameters that may be called again,
-            returns a dict of counts
+            returns a dict of counts or None
         :param int done: how many studies were looked at
         """
         def commit():
             counts = self.counts.copy()
-            for name, count in (work() if work else {}).items():
+            for name, count in ((work and work()) or {}).items():
                 counts[name] += count
             self.lease.keep(**values)
             storage.set_values(
@@ -322,7 +329,7 @@ class Run:
                 todo, position, all_=len(todo) == len(ids) > 1))
         self._mark_missing(ids)
         if ids:
-            self.commit(self._mark_patients)
+            self.commit(lambda: storage.mark_patients(server=self.server.id))
         self.commit(last_changed_index=position, resume=None)
         self.position = position
 
@@ -355,10 +362,6 @@ class Run:
         tree.counts['studies_linked'] = linking.link_studies(
             storage.same_studies(gone))
         return tree.counts
-
-    def _mark_patients(self):
-        storage.mark_patients(server=self.server.id)
-        return {}
 
     # What the change log does not tell
 
@@ -740,6 +743,50 @@ class Run:
         if link:
             tree.counts['studies_linked'] = linking.link_studies(tree.touched)
         return tree.counts
+
+    def _look_into(self, ids):
+        """Read one image of each of some studies for what their server does
+        not list, and store it: see records.details.
+
+        It asks over a connection of its own, as the other one reads ahead.
+        A study whose image cannot be read is not asked for again until it
+        changes.
+
+        :param ids: ids of studies that are stored and committed, of which
+            LOOKED_INTO are read
+        :return: ids of those that told something
+        """
+        ids = sorted(ids)[:LOOKED_INTO]
+        instances = transact(lambda: storage.instances_to_read(ids))
+        # Where there is no picture, there is nothing to read.
+        seen, found = [id_ for id_ in ids if id_ not in instances], {}
+        with self.server.client() as client:
+            roll_back()
+            for id_, tags in self._tags(client, instances):
+                seen.append(id_)
+                if tags is not None:
+                    found[id_] = records.details(tags)
+            self.looked += client.calls
+        self.commit(lambda: storage.store_details(found, seen, now()))
+        return {id_ for id_, row in found.items() if any(row.values())}
+
+    def _tags(self, client, instances):
+        """Yield the ids of studies and the attributes of their instances,
+        None where they cannot be read, until nobody answers.
+
+        :param instances: Orthanc ids by the id of the study
+        """
+        refused = 0
+        for id_, uid in instances.items():
+            try:
+                tags, refused = client.tags(uid), 0
+            except (orthanc.OrthancError, ValueError) as error:
+                logger.info("server %s: %s", self.server.id, error)
+                tags, refused = None, refused + 1
+                if refused > MAX_REFUSED or isinstance(error, _SILENT):
+                    return
+            yield id_, tags
+            self._prolong()
 
     def _store_unlinked(self, item):
         """Store a study on which storing and linking failed."""
