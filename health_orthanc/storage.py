@@ -251,25 +251,21 @@ def mark_patients(patients=None, server=None):
     :param patients: ids of Orthanc patients
     :param int server: id of the server of whose patients to mark, instead
     """
-    pool = Pool()
-    Patient = pool.get('gnuhealth.orthanc.patient')
+    Patient = Pool().get('gnuhealth.orthanc.patient')
     study, *_ = _tables()
     table = Patient.__table__()
-    present = study.select(study.orthanc_patient,
-        where=(study.missing_since == Null)
-        & (study.orthanc_patient == table.id))
-    where = (table.missing_since == Null) & ~Exists(present)
+    lost = (table.missing_since == Null) & ~Exists(study.select(
+            study.id, where=(study.missing_since == Null)
+            & (study.orthanc_patient == table.id)))
     if server is not None:
-        _mark(Patient, where & (table.server == server), table)
-        return
-    for sub in grouped_slice(list(patients), _ROWS):
-        _mark(Patient, where & reduce_ids(table.id, list(sub)), table)
-
-
-def _mark(Patient, where, table):
-    set_values(
-        Patient, [id_ for id_, in execute(table.select(table.id, where=where))],
-        missing_since=now())
+        some = [table.server == server]
+    else:
+        some = [
+            reduce_ids(table.id, list(sub))
+            for sub in grouped_slice(list(patients), _ROWS)]
+    for where in some:
+        rows = execute(table.select(table.id, where=lost & where))
+        set_values(Patient, [id_ for id_, in rows], missing_since=now())
 
 
 def all_are_being_deleted(server):
