@@ -7,6 +7,7 @@ written with a few SQL statements per block instead of one record at a time.
 Nothing that belongs to the users (links, notes, comments) is touched.
 """
 import functools
+import json
 from collections import defaultdict
 from operator import itemgetter
 from typing import NamedTuple
@@ -322,6 +323,35 @@ def store_details(details, ids, now):
             for id_, row in details.items()])
 
 
+def corrections(server):
+    """Return the corrections of the studies of a server by their Orthanc id,
+    see records.corrected.
+
+    :param int server: id of the server
+    """
+    study, *_ = _tables()
+    return {
+        uid: json.loads(text) for uid, text in execute(study.select(
+                study.orthanc_UID, study.correction,
+                where=(study.orthanc_server == server)
+                & (study.correction != Null)))}
+
+
+def store_corrections(server, corrections):
+    """Store corrections, None for those that are none any more.
+
+    :param int server: id of the server
+    :param corrections: by the Orthanc id of the study
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    ids = ids_of(Study, 'orthanc_server', 'orthanc_UID', [
+            (server, uid) for uid in corrections])
+    _update(Study, ['correction'], [
+            (id_, [corrections[uid] and json.dumps(
+                        corrections[uid], sort_keys=True)])
+            for (_, uid), id_ in ids.items()])
+
+
 def has_deletions(server):
     """Return whether a server was asked to delete something and did not
     confirm it."""
@@ -407,10 +437,14 @@ class Tree:
     :ivar counts: how many rows of each level were new, changed and gone, and
         how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
+    :ivar resent: Orthanc ids of the told instances that were known
+
+    :param told: Orthanc ids of instances that came, set
     """
 
-    def __init__(self, server, now):
+    def __init__(self, server, now, told=frozenset()):
         pool = Pool()
+        self.told, self.resent = told, set()
         self.server = server
         self.now = now
         self.counts = defaultdict(int)
@@ -429,11 +463,13 @@ class Tree:
         :param items: list of rows.StudyRows
         """
         series_ids = self.store_studies(items)
-        done = upsert(self.Instance, 'series', 'sop_instance_UID', [
-                {**instance, 'series': series_ids[row['orthanc_UID']]}
-                for item in items for row, instances in item.series
-                for instance in instances], complete=True)
-        self._count('instances', done)
+        rows = [
+            {**instance, 'series': series_ids[row['orthanc_UID']]}
+            for item in items for row, instances in item.series
+            for instance in instances]
+        done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
+            complete=True)
+        self._note_instances(done, rows)
         empty = [
             series_ids[row['orthanc_UID']]
             for item in items for row, instances in item.series
@@ -488,8 +524,8 @@ class Tree:
 
         :param rows: list of rows, each with its series
         """
-        self._count('instances', upsert(
-                self.Instance, 'series', 'sop_instance_UID', rows))
+        self._note_instances(upsert(
+                self.Instance, 'series', 'sop_instance_UID', rows), rows)
 
     def drop_instances(self, series, present):
         """Delete the instances of series that are gone.
@@ -529,6 +565,14 @@ class Tree:
         self.counts['studies_present'] += studies
         self.counts['series_present'] += series
         self.counts['instances_present'] += instances
+
+    def _note_instances(self, done, rows):
+        self._count('instances', done)
+        if self.told:
+            self.resent.update(
+                row['orthanc_UID'] for row in rows
+                if row['orthanc_UID'] in self.told
+                and (row['series'], row['sop_instance_UID']) in done.ids)
 
     def _note_series(self, done):
         """Count series, and let what one of their instances told be read

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the servers hold: studies, their series and their instances."""
+from sql import Null
 from sql.functions import Lower
 
 from trytond.i18n import gettext
@@ -120,6 +121,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         states={'invisible': True},
         help="When one of the images was read for what the server does not "
         "list.")
+    correction = fields.Text("Correction", readonly=True,
+        states={'invisible': True},
+        help="What its images tell otherwise than the server lists, because "
+        "they were corrected there.")
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without this study.")
@@ -146,6 +151,8 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 Index(table, (table.study_date, Index.Range(order='DESC'))),
                 Index(table, (table.link_state, Index.Equality())),
                 Index(table, (table.request, Index.Equality())),
+                Index(table, (table.orthanc_server, Index.Equality()),
+                    where=table.correction != Null),
                 Index(table, (Lower(table.accession_number),
                         Index.Equality())),
                 Index(table, (Lower(table.patient_id), Index.Equality())),

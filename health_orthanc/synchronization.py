@@ -100,8 +100,12 @@ class Run:
         self.odd = False
         # Whether the server has nothing any more
         self.emptied = False
-        # Orthanc ids of instances that the change log told of
-        self.awaited = set()
+        # Orthanc ids of instances that the change log told of: those that
+        # did not come yet, and all
+        self.awaited, self.told = set(), frozenset()
+        # One instance that came again and what the server lists, by the
+        # Orthanc id of the study; see records.corrected
+        self.resent, self.corrections = {}, {}
         self.convert = Converter(self.skip)
 
     def go(self):
@@ -279,15 +283,39 @@ class Run:
                 self.awaited = set()
             else:
                 self.awaited = set(ids['instances'])
+                self.told = frozenset(ids['instances'])
                 if not changes.done:
                     covered, fetched = self.client.last_change(), set()
             self.total += len(studies)
             self._do(self._read(studies))
+            self._correct()
             self.balance.doubtful |= bool(self.awaited)
             fetched.update(s.get('ID') for s in studies)
             self.commit(last_changed_index=changes.last)
             self.position = changes.last
         return self.position != start
+
+    def _correct(self):
+        """Look into images that replaced others: the server goes on to list
+        what the first image of their study said."""
+        resent, self.resent, self.told = self.resent, {}, frozenset()
+        if not resent:
+            return
+        changed = {}
+        some = dict(sorted(resent.items())[:LOOKED_INTO])
+        for uid, tags in self._tags(
+                self.client, {u: image for u, (image, _) in some.items()}):
+            listed = some[uid][1]
+            told = tags and records.instance_identity(tags)
+            correction = {'identity': listed, 'tags': told}
+            if told in (None, listed):
+                correction = None
+            if tags and correction != self.corrections.get(uid):
+                changed[uid] = correction
+        if changed:
+            self.commit(lambda: storage.store_corrections(
+                    self.server.id, changed))
+            self._fetch_more(changed)
 
     def _studies_of(self, ids):
         """Return the studies to which resources belong, as the server tells
@@ -529,6 +557,8 @@ class Run:
 
     def _do(self, steps):
         """Call what a generator yields."""
+        self.corrections = transact(
+            lambda: storage.corrections(self.server.id))
         with ahead(
                 steps, self._prolong, PROLONG_SECONDS,
                 self.client.abort) as steps:
@@ -615,7 +645,7 @@ class Run:
             for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
         studies = self._told(studies, series, told)
-        items = [self.convert.study(s, series[_id(s)]) for s in studies]
+        items = [self._convert_study(s, series[_id(s)]) for s in studies]
         items = list(filter(None, items))
         for item in items:
             for row, rows in item.series:
@@ -677,7 +707,7 @@ class Run:
     def _read_large(self, study, series):
         """Read a study that is too large for the memory, yield how to store
         it: its instances come in blocks, its totals at the end."""
-        item = self.convert.study(study, series[_id(study)])
+        item = self._convert_study(study, series[_id(study)])
         large, told, classes = item and LargeStudy(self, item), None, {}
         self.odd = False
         try:
@@ -700,6 +730,10 @@ class Run:
             yield large.store_tail
         else:
             yield from self._lost(1)
+
+    def _convert_study(self, study, series):
+        return self.convert.study(
+            study, series, self.corrections.get(_id(study)))
 
     def _convert_instances(self, block):
         """Return rows of instances by the Orthanc id of their series.
@@ -738,8 +772,11 @@ class Run:
             self._store_items(items[half:])
 
     def _stored(self, items, link=True):
-        tree = storage.Tree(self.server.id, now())
+        tree = storage.Tree(self.server.id, now(), self.told)
         tree.store(items)
+        for item in items if tree.resent else ():
+            self._note_resent(item, tree, [
+                    row for _, rows in item.series for row in rows])
         if link:
             tree.counts['studies_linked'] = linking.link_studies(tree.touched)
         return tree.counts
@@ -787,6 +824,12 @@ class Run:
                     return
             yield id_, tags
             self._prolong()
+
+    def _note_resent(self, item, tree, rows):
+        for row in rows:
+            if row['orthanc_UID'] in tree.resent:
+                self.resent[item.uid] = row['orthanc_UID'], item.identity
+                break
 
     def _store_unlinked(self, item):
         """Store a study on which storing and linking failed."""
@@ -837,7 +880,7 @@ class LargeStudy:
         self.run.commit(self._store_tail, 1)
 
     def _tree(self):
-        return storage.Tree(self.run.server.id, now())
+        return storage.Tree(self.run.server.id, now(), self.run.told)
 
     def _store_head(self):
         self.head = tree = self._tree()
@@ -860,6 +903,7 @@ class LargeStudy:
     def _store_instances(self, rows):
         tree = self._tree()
         tree.store_instances(rows)
+        self.run._note_resent(self.item, tree, rows)
         return tree.counts
 
     def _store_tail(self):

@@ -391,3 +391,75 @@ def test_study_corrected_in_place_is_seen(overwriting):
     assert study.study_date.isoformat() == '2020-01-02'
     assert study.orthanc_patient.name == 'Right^Name'
     assert stored_tree(server) == orthanc_tree(overwriting)
+
+
+def expect_corrected(server):
+    study, = studies(server)
+    assert (study.patient_name, study.accession_number) == (
+        'Right^Name', 'RIGHT')
+    assert study.study_date.isoformat() == '2020-01-02'
+
+
+@pytest.mark.parametrize('large', [False, True])
+def test_images_corrected_in_place_are_seen(overwriting, monkeypatch, large):
+    "Orthanc lists what the first image said until it reconstructs a study."
+    if large:
+        monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 2)
+    whole = {'series': 2, 'instances': 3}
+    archive.upload(overwriting, [archive.study(1, **whole)])
+    server = new_server(overwriting)
+    synchronize(server)
+    archive.upload(overwriting, [corrected(1, **whole)])
+    listed, = overwriting.rest('GET', '/studies?expand')
+    assert listed['MainDicomTags']['AccessionNumber'] != 'RIGHT'
+    run = synchronize(server)
+    assert (run.full, run.studies_changed) == (False, 1)
+    expect_corrected(server)
+    # No later run takes it back.
+    for full in [True, False]:
+        run = synchronize(server, full=full)
+        assert not run.studies_changed
+        assert full or run.calls == 3
+        expect_corrected(server)
+    overwriting.rest('POST', f'/studies/{listed["ID"]}/reconstruct', {})
+    assert not synchronize(server, full=True).studies_changed
+    expect_corrected(server)
+    # Nor does it stand in the way of the next correction.
+    archive.upload(overwriting, [corrected(1, description='New', **whole)])
+    synchronize(server)
+    assert studies(server)[0].description == 'New'
+
+
+def test_correction_that_was_taken_back(overwriting):
+    whole = {'series': 1, 'instances': 3}
+    archive.upload(overwriting, [archive.study(1, **whole)])
+    server = new_server(overwriting)
+    synchronize(server)
+    before = studies(server)[0].patient_name
+    archive.upload(overwriting, [corrected(1, **whole)])
+    synchronize(server)
+    archive.upload(overwriting, [archive.study(1, **whole)])
+    assert synchronize(server).studies_changed == 1
+    assert studies(server)[0].patient_name == before
+    assert not studies(server)[0].correction
+
+
+def test_images_that_came_again_unchanged(overwriting):
+    archive.upload(overwriting, [archive.study(1), archive.study(2)])
+    server = new_server(overwriting)
+    synchronize(server)
+    archive.upload(overwriting, [archive.study(1)])
+    run = synchronize(server)
+    # One image is looked into.
+    assert (run.calls, run.studies_changed) == (7, 0)
+
+
+def test_corrected_image_that_cannot_be_read(overwriting):
+    whole = {'series': 1, 'instances': 3}
+    archive.upload(overwriting, [archive.study(1, **whole)])
+    with FaultServer(overwriting.url) as proxy:
+        server = new_server(proxy.url)
+        synchronize(server)
+        archive.upload(overwriting, [corrected(1, **whole)])
+        proxy.on('simplified-tags', html(403))
+        assert synchronize(server).state == 'done'
