@@ -35,6 +35,11 @@ _REQUESTED = ['ScheduledProcedureStepID', 'RequestedProcedureID',
     'AccessionNumber']
 #: How many of them are read of a series: nobody orders more at once.
 MAX_REQUESTED = 50
+#: What is corrected in the instances of a study, of which Orthanc goes on to
+#: list what the first one said.
+_IDENTITY = ['AccessionNumber', 'StudyDate', 'StudyTime', 'StudyDescription',
+    'StudyID', 'ReferringPhysicianName', 'PatientName', 'PatientBirthDate',
+    'PatientSex']
 
 
 class UnusableRecord(Exception):
@@ -382,6 +387,45 @@ def listed_details(study, series):
     if 'IssuerOfPatientID' in of_study:
         listed['issuer'] = issuer(of_study)
     return listed
+
+
+def identity(record):
+    """Return what tells of whom and of what a study is, texts by keyword.
+
+    :param record: what Orthanc returns for a study, dict
+    """
+    tags = {
+        **_tags(record, 'MainDicomTags'),
+        **_tags(record, 'PatientMainDicomTags')}
+    return instance_identity(tags)
+
+
+def instance_identity(tags):
+    """Return what tells of whom and of what the study of an instance is,
+    texts by keyword.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    return {name: clean_text(tags.get(name)) for name in _IDENTITY}
+
+
+def corrected(record, correction):
+    """Return what Orthanc returns for a study as its instances tell it.
+
+    :param record: what Orthanc returns, dict
+    :param correction: None, or a dict: identity has what the server listed
+        when an instance said what tags has; while it lists that, the
+        instance is right
+    """
+    if not correction or identity(record) != correction['identity']:
+        return record
+    return {
+        **record,
+        'MainDicomTags': {
+            **_tags(record, 'MainDicomTags'), **correction['tags']},
+        'PatientMainDicomTags': {
+            **_tags(record, 'PatientMainDicomTags'), **correction['tags']},
+        }
 
 
 def is_record(value, level):

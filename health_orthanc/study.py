@@ -127,6 +127,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         states={'invisible': True},
         help="When one of the images was read for what the server does not "
         "list.")
+    correction = fields.Text("Correction", readonly=True,
+        states={'invisible': True},
+        help="What its images tell otherwise than the server lists, because "
+        "they were corrected there.")
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without this study.")
@@ -160,6 +164,8 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 Index(table, (table.patient_birth_date, Index.Equality())),
                 Index(table, (table.undecided_since, Index.Range()),
                     where=table.undecided_since != Null),
+                Index(table, (table.orthanc_server, Index.Equality()),
+                    where=table.correction != Null),
                 Index(table, (Lower(table.accession_number),
                         Index.Equality())),
                 Index(table, (Lower(table.patient_id), Index.Equality())),

@@ -25,6 +25,7 @@ PURE = [
     'health_imaging_worklist/rendering.py',
     'health_orthanc/client.py',
     'health_orthanc/matching.py',
+    'health_orthanc/pictures_kind.py',
     'health_orthanc/records.py',
     ]
 HEADER = [

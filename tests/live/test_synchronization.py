@@ -310,6 +310,53 @@ def test_exchanged_instance_is_found_although_counts_agree(filled, server):
     assert stored_tree(server) == orthanc_tree(filled)
 
 
+def missing_patients(server):
+    "Return the PatientIDs of the Orthanc patients that are marked."
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    return sorted(p.ident for p in Patient.search([
+                ('server', '=', server), ('missing_since', '!=', None)]))
+
+
+@pytest.mark.parametrize('full', [False, True])
+def test_patient_without_studies_is_marked_and_unmarked(
+        filled, server, full):
+    # Two studies belong to one patient.
+    delete(filled, 'Study', StudyInstanceUID=uid(2))
+    synchronize(server, full=full)
+    assert not missing_patients(server)
+    delete(filled, 'Study', StudyInstanceUID=uid(3))
+    synchronize(server, full=full)
+    assert missing_patients(server) == ['SYN000001']
+    with counted() as statements:
+        synchronize(server, full=full)
+    assert missing_patients(server) == ['SYN000001']
+    assert full or len(statements) <= 20
+    archive.upload(filled, [small(3)])
+    assert counts(synchronize(server, full=full), studies_changed=1)
+    assert not missing_patients(server)
+
+
+def test_patients_lost_before_they_were_marked(filled, server):
+    "What an earlier release left is put right by the first full run."
+    delete(filled, 'Study', StudyInstanceUID=uid(4))
+    synchronize(server)
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    storage.set_values(Patient, [p.id for p in Patient.search(
+                [('server', '=', server)])], missing_since=None)
+    Transaction().commit()
+    synchronize(server)
+    assert not missing_patients(server)
+    synchronize(server, full=True)
+    assert missing_patients(server) == ['SYN000002']
+
+
+def test_server_that_lists_nothing_marks_no_patient(filled, server):
+    wipe(filled)
+    for full in [False, True]:
+        synchronize(server, full=full)
+        assert not missing_patients(server)
+
+
 def test_emptied_change_log_loses_nothing(filled, server):
     archive.upload(filled, [small(7), small(2, instances=5)])
     filled.rest('DELETE', '/changes')

@@ -481,3 +481,111 @@ def test_what_is_shown_is_one_clean_line(value):
     for text in [records.readable_name(value), records.readable_date(value)]:
         assert storable(text)
         assert text == text.strip()
+
+
+# What an instance tells beyond the main tags
+
+def sequence(*items):
+    return {'RequestAttributesSequence': list(items)}
+
+
+@pytest.mark.parametrize('tags, expected', [
+        ({}, ()),
+        (sequence(), ()),
+        (sequence({
+                    'RequestedProcedureID': 'B', 'AccessionNumber': 'C ',
+                    'ScheduledProcedureStepID': ' A',
+                    'ScheduledProcedureStepDescription': 'Chest'}),
+            ('A', 'B', 'C')),
+        (sequence(
+                {'ScheduledProcedureStepID': 'A', 'AccessionNumber': 'C'},
+                {'ScheduledProcedureStepID': 'B', 'AccessionNumber': 'C'}),
+            ('A', 'C', 'B')),
+        # Odd ones
+        ({'RequestAttributesSequence': {'ScheduledProcedureStepID': 'A'}},
+            ('A',)),
+        ({'RequestAttributesSequence': 'A'}, ()),
+        ({'RequestAttributesSequence': None}, ()),
+        ({'RequestAttributesSequence': 5}, ()),
+        (sequence('A', 5, None, True, ['B'], {}), ()),
+        (sequence([{'AccessionNumber': 'C'}], [[{'AccessionNumber': 'D'}]]),
+            ('C',)),
+        (sequence({'ScheduledProcedureStepID': ['A', ['B'], None, 7]}),
+            ('A', 'B', '7')),
+        (sequence({'ScheduledProcedureStepID': 17}), ('17',)),
+        (sequence({'ScheduledProcedureStepID': {'A': 'B'}}), ()),
+        (sequence({'ScheduledProcedureStepID': 'A\\B'}), ('A', 'B')),
+        (sequence({'ScheduledProcedureStepID': 'A\0\n'}), ('A',)),
+        (sequence({'ScheduledProcedureStepID': 'x' * 129}), ()),
+        (sequence({'ScheduledProcedureStepID': 'x' * 128}), ('x' * 128,)),
+        (sequence(*({'AccessionNumber': str(i)} for i in range(1000))),
+            tuple(map(str, range(records.MAX_REQUESTED)))),
+        ])
+def test_requested_ids(tags, expected):
+    assert records.requested_ids(tags) == expected
+
+
+@pytest.mark.parametrize('value, expected', [
+        (None, None), ('', None), (' Other ', 'Other'), (5, '5'), ({}, None),
+        (['A', 'B'], 'A\\B')])
+def test_issuer(value, expected):
+    assert records.issuer({'IssuerOfPatientID': value}) == expected
+
+
+def test_details():
+    assert records.details({}) == {'requested_ids': None, 'issuer': None}
+    assert records.details({
+            **sequence({'ScheduledProcedureStepID': 'A'},
+                {'ScheduledProcedureStepID': 'B'}),
+            'IssuerOfPatientID': 'X'}) == {
+        'requested_ids': 'A\\B', 'issuer': 'X'}
+
+
+def test_listed_details():
+    item = {'ScheduledProcedureStepID': 'A'}
+    other = {'ScheduledProcedureStepID': 'B'}
+    assert records.listed_details(study(), [series()]) == {}
+    assert records.listed_details(
+        study({'IssuerOfPatientID': 'X'}), []) == {'issuer': 'X'}
+    assert records.listed_details(
+        study(patient={'IssuerOfPatientID': 'X'}), [
+            series(**sequence(item)), series(), series(**sequence(other)),
+            {'MainDicomTags': None}]) == {
+        'issuer': 'X', 'requested_ids': 'A\\B'}
+    assert records.listed_details(study(), [series(**sequence())]) == {
+        'requested_ids': None}
+
+
+@given(anything)
+def test_any_json_has_details(value):
+    tags = {'RequestAttributesSequence': value, 'IssuerOfPatientID': value}
+    for text in records.requested_ids(tags):
+        assert text and '\\' not in text
+    records.details(tags)
+    records.listed_details(study(tags, tags), [series(**tags)])
+
+
+@pytest.mark.parametrize('metadata, expected', [
+        ({'SopClassUid': '1.2.3'}, '1.2.3'), ({'SopClassUid': ' 1.2 '}, '1.2'),
+        ({'SopClassUid': None}, None), ({'SopClassUid': '1' * 129}, None),
+        ({}, None), (None, None), ([5], None)])
+def test_sop_class(metadata, expected):
+    assert records.sop_class({**instance(), 'Metadata': metadata}) == expected
+
+
+@pytest.mark.parametrize('value, level, expected', [
+        (study(), 'Study', True), (study(), 'Series', False),
+        ({'ID': ID}, 'Study', True), ({'ID': ID}, 'Series', False),
+        ({'ID': ID, 'ParentStudy': OTHER}, 'Series', True),
+        ({'ID': ID, 'ParentStudy': '../x'}, 'Series', False),
+        ({'ID': '../x'}, 'Study', False), ({'ID': None}, 'Study', False),
+        ({}, 'Study', False), (None, 'Study', False), ([], 'Study', False),
+        ('x', 'Study', False), (5, 'Study', False)])
+def test_what_can_be_a_record(value, level, expected):
+    assert records.is_record(value, level) == expected
+
+
+def test_one_instance_stands_for_a_series():
+    assert records.first_instance({'Instances': ['c', 'a', 5, 'b']}) == 'a'
+    assert records.first_instance({'Instances': []}) is None
+    assert records.first_instance({}) is None
