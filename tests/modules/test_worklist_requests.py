@@ -433,22 +433,6 @@ def test_what_is_done_can_be_told_again(request_):
     assert len(entries(done=True)['entries']) == 1
 
 
-def test_a_name_that_the_machine_cannot_read_is_an_error(request_):
-    template = make_template(charset='ISO_IR 100')
-    request_.requested_test.imaging_worklist_template = template
-    request_.requested_test.save()
-    other = make_request(
-        make_patient("丽华", "陈"), request_.requested_test, request_.doctor)
-    Request = Pool().get('gnuhealth.imaging.test.request')
-    Request.requested([other])
-    good, bad = entries()['entries']
-    assert good['error'] is None and good['dicom']
-    assert bad['dicom'] is None
-    assert '陈' in bad['error'] and 'ISO_IR 100' in bad['error']
-    assert '陈' in Request(other.id).worklist_text
-    assert 'ISO_IR 192' in Request(other.id).worklist_text
-
-
 def test_a_request_without_template_says_so(request_):
     request_.requested_test.imaging_worklist_template = None
     request_.requested_test.save()
