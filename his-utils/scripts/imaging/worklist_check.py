@@ -177,8 +177,8 @@ class Check:
                     f"of {charset}, the character set of {templates}: a name "
                     "with them would arrive damaged. Set "
                     "\"DefaultEncoding\" : \"Utf8\", or give the templates "
-                    "a character set that fits: then GNU Health tells which "
-                    "names cannot be sent.")
+                    "a character set that fits: then GNU Health sends the "
+                    "nearest form of each name.")
 
     def _check_letters(self, name, codec):
         lost = [entry for entry, dataset in self.made
