@@ -42,8 +42,8 @@ def _repeated(wishes):
 def _wish(number, attempt):
     if not attempt and is_identifier(number):
         return number
-    value = int.from_bytes(
-        hashlib.sha256(f'{attempt}\0{number}'.encode('utf-8', 'surrogatepass')).digest(), 'big')
+    text = f'{attempt}\0{number}'.encode('utf-8', 'surrogatepass')
+    value = int.from_bytes(hashlib.sha256(text).digest(), 'big')
     letters = (
         _LETTERS[value >> 5 * place & 31] for place in range(_LENGTH))
     return 'N-' + ''.join(letters)

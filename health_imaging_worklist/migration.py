@@ -179,9 +179,8 @@ def _write_identifiers(table, own):
         ids = list(ids)
         execute(table.update(
                 [table.accession_number, table.step_id], [
-                    Case(*((table.id == id_, own[id_][column])
-                            for id_ in ids))
-                    for column in range(2)],
+                    Case(*((table.id == id_, own[id_][n]) for id_ in ids))
+                    for n in range(2)],
                 where=reduce_ids(table.id, ids)))
 
 

@@ -30,8 +30,7 @@ from trytond.transaction import (
 
 from . import attributes, dataset, identifiers, migration, rendering
 from .batch import Batch
-from .exceptions import (
-    MergeIDError, RomanizedNameWarning, WorklistEntryError)
+from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .template import error_text
 
 # Entries that changed so long before the last poll are told again, because a

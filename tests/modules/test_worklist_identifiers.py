@@ -16,8 +16,7 @@ from trytond.model.exceptions import AccessError, SQLConstraintError
 from trytond.modules.health_imaging.common import execute
 from trytond.modules.health_imaging.exceptions import KeptValueError
 from trytond.modules.health_imaging_worklist import attributes, migration
-from trytond.modules.health_imaging_worklist.exceptions import (
-    OrderNumberError)
+from trytond.modules.health_imaging_worklist.exceptions import OrderNumberError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
