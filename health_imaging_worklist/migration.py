@@ -13,6 +13,7 @@ from sql import Null, Table
 from sql.aggregate import Count
 from sql.conditionals import Case
 from sql.functions import CurrentTimestamp
+from sql.operators import Or
 
 from trytond import backend
 from trytond.modules.health_imaging.common import execute
@@ -130,11 +131,14 @@ def set_identifiers(Request):
     numbers of the order and of the request, short ones where these are too
     long for machines."""
     table = Request.__table__()
+    if not execute(table.select(table.id, limit=1, where=Or([
+                        column == value
+                        for column in [table.accession_number, table.step_id]
+                        for value in [Null, '']]))):
+        return
     rows = execute(table.select(
             table.id, table.request, table.request_line,
             table.accession_number, table.step_id, order_by=table.id))
-    if all(accession and step for *_, accession, step in rows):
-        return
     accessions = {
         order: accession for _, order, _, accession, _ in rows
         if order and accession}

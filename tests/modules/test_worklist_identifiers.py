@@ -215,7 +215,8 @@ LONG = [
     {'prefix': 'RADIOLOGY-2026-'}, {'prefix': 'RAD-${year}-'},
     {'prefix': '${date_B}'}, {'suffix': '-${date_Y}${date_m}${date_d}'},
     {'padding': 11}, {'padding': 10, 'prefix': 'R'},
-    {'number_next': 10 ** 10}, {'number_next': 10 ** 10 - 10},
+    {'prefix': 'R', 'number_next': 10 ** 9},
+    {'prefix': 'R', 'number_next': 10 ** 9 - 10},
     {'number_increment': 10 ** 8},
     {'type': 'decimal timestamp', 'prefix': 'CT-'},
     {'type': 'hexadecimal timestamp', 'prefix': 'CT-', 'suffix': '.'},
@@ -342,7 +343,10 @@ def test_requests_of_former_releases_get_identifiers(doctor):
     migration.set_identifiers(Request)
     assert rows()[:-2] == before[:-2]
     execute(table.update(
-            [table.accession_number, table.step_id], [None, '']))
+            [table.accession_number, table.step_id], [None, None]))
+    execute(table.update(
+            [table.accession_number, table.step_id], ['', ''],
+            where=table.id == taken.id))
     migration.set_identifiers(Request)
     after = rows()
     assert [row for row in after if row[0] != nameless.id] == [
@@ -383,6 +387,8 @@ def test_a_shared_uid_is_kept_as_the_former_one(doctor):
         '1.2.3': [make_request(patient) for _ in range(3)],
         '1.2.4': [make_request(patient), make_request(make_patient("B"))]}
     alone = make_request()
+    Request.__table_handler__('health_imaging_worklist').drop_constraint(
+        'merge_id_unique')
     for uid, requests in groups.items():
         execute(table.update([table.merge_id], [uid],
                 where=table.id.in_([r.id for r in requests])))
