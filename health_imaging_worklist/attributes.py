@@ -205,10 +205,10 @@ def application_entity(value):
 
 
 def code_string(value):
-    """Return ``value`` as CS: at most 16 upper-case letters, digits, spaces
-    and underscores; other characters become underscores."""
-    text = clean(value or '').upper()
-    return cut(re.sub('[^A-Z0-9 _]', '_', text), LENGTHS['CS'])
+    """Return ``value`` as CS: upper-case letters, digits, spaces and
+    underscores; other characters become underscores.  It is not cut to 16
+    characters: it would be another code."""
+    return re.sub('[^A-Z0-9 _]', '_', clean(value or '').upper())
 
 
 def multi_value(values, vr='LO'):
@@ -591,10 +591,12 @@ def to_charset(text, charset):
     See `nearest.nearest`.
     """
     charset = BASIC_CHARSET if charset == '' else charset
-    if (text.isascii() or not is_charset(charset)
-            or is_encodable(text, charset)):
+    if text.isascii() or not is_charset(charset):
         return text
-    return nearest(text, partial(_holds, charset))
+    for form in (text, _compose(text)):
+        if is_encodable(form, charset):
+            return form
+    return nearest(form, partial(_holds, charset))
 
 
 def needs_romanizing(text, charset):

@@ -143,6 +143,14 @@ class Request(AgedMixin, metaclass=PoolMeta):
         migration.set_identifiers(cls)
 
     @classmethod
+    def search_rec_name(cls, name, clause):
+        # Machines show these.
+        logic = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
+        return [logic, super().search_rec_name(name, clause), *(
+                (field, *clause[1:])
+                for field in ['accession_number', 'step_id'])]
+
+    @classmethod
     def create(cls, vlist):
         vlist = [v.copy() for v in vlist]
         for values in vlist:
@@ -597,7 +605,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
         number = self.request_line or str(self.id)
         entry = {
             'id': self.id, 'number': number, 'order': self.request or '',
-            'filename': re.sub(r'[^A-Za-z0-9_-]', '_', number),
+            'filename': self._filename(number),
             'study_instance_uid': self.merge_id or '', 'aetitle': '',
             'modality': '', 'charset': '', 'template_type': '', 'text': '',
             'dicom': None, 'digest': '', 'error': None,
@@ -614,6 +622,12 @@ class Request(AgedMixin, metaclass=PoolMeta):
             entry['digest'] = hashlib.sha256(data).hexdigest()
             entry['dicom'] = data
         return entry
+
+    def _filename(self, number):
+        """Return the name of the file, str: the number, with the id where
+        that would be the name of another one."""
+        name = re.sub(r'[^A-Za-z0-9_-]', '_', number)
+        return name if name == number else f'{name}-{self.id}'
 
     @contextmanager
     def _alone(self, entry=None):

@@ -134,6 +134,36 @@ def test_numbers_that_are_given(doctor, number):
         assert dataset.RequestedProcedureID == request.step_id
 
 
+def test_requests_are_found_by_what_machines_show(doctor):
+    Request = Pool().get(REQUEST)
+    exam, patient = make_exam(), make_patient()
+    request, line, other = (
+        make_request(patient, exam, request=number, request_line=line)
+        for number, line in [
+            ('A' * 20, 'A' * 21), ('A' * 20, 'A' * 22), ('B' * 20, 'B')])
+    with as_user(doctor):
+        assert set(Request.search([
+                    ('rec_name', 'ilike', f'%{line.accession_number}%')])) == {
+            request, line}
+        assert Request.search(
+            [('rec_name', 'ilike', f'%{line.step_id}%')]) == [line]
+        assert set(Request.search([
+                    ('rec_name', 'not ilike', f'%{line.step_id}%')])) == {
+            request, other}
+
+
+def test_every_entry_has_a_file_of_its_own(doctor):
+    Request = Pool().get(REQUEST)
+    exam, patient = make_exam(), make_patient()
+    requests = [
+        make_request(patient, exam, request_line=number)
+        for number in ['A/1', 'A_1', 'A 1', 'A-1']]
+    Request.requested(requests)
+    names = [e['filename'] for e in Request.get_worklist_entries()['entries']]
+    assert len(set(names)) == 4
+    assert {'A_1', 'A-1'} < set(names)
+
+
 def test_a_short_number_that_is_taken_is_not_given_again(doctor):
     exam = make_exam()
     with as_user(doctor):

@@ -74,6 +74,8 @@ def test_the_nearest_form_goes_out(family, given_name, charset, sent):
         ("Ultraschall № 5™", LATIN_1, "Ultraschall No 5TM"),
         ("β-Test", LATIN_1, "v-Test"),
         ("a\U0001f600b", LATIN_1, "ab"),
+        ("e\u0301", LATIN_1, "é"),
+        ("e\u0301–", LATIN_1, "é-"),
         ("é", 'cp1252', "é"),
         ("é", None, "é"),
         ])
