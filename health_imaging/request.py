@@ -23,7 +23,8 @@ from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
 from .exceptions import (
-    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
+    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError,
+    StateError)
 from .migration import number_request_lines, set_request_states
 from .professional import own_health_professional
 
@@ -258,6 +259,18 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
         super().write(*args)
 
     @classmethod
+    def _check_move(cls, requests, state):
+        """Return the requests that a write moves to a state; a request with a
+        result stays done."""
+        moved = super()._check_move(requests, state)
+        for request in moved:
+            if request.state == 'done' and request.results:
+                raise StateError(gettext(
+                        'health_imaging.msg_state_move',
+                        record=request.rec_name))
+        return moved
+
+    @classmethod
     def _check_clinical(cls, requests, values):
         names = _CLINICAL & values.keys()
         if not names:
@@ -385,7 +398,9 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     def reopen(cls, requests):
         """Let requests be reported again, for the code that deletes their
         results. Who sent them, and when, stays."""
-        requests = [r for r in cls.browse(requests) if r.state == 'done']
+        requests = [
+            r for r in cls.browse([r.id for r in requests])
+            if r.state == 'done']
         sent = [(r, {
                     'requested_by': r.requested_by and r.requested_by.id,
                     'requested_at': r.requested_at,
