@@ -19,8 +19,7 @@ from .balance import LEVELS, Balance
 from .exceptions import error_text
 from .lease import (
     PROLONG_SECONDS, Busy, Lease, LostLease, now, roll_back, transact)
-from .rows import (
-    Converter, count_instances, count_series, cut, first_instances)
+from .rows import Converter, count_instances, count_series, cut
 
 __all__ = ['Busy', 'Run']
 
@@ -676,19 +675,44 @@ class Run:
         :param classes: dict that gets the SOP Class UID of each series by
             its Orthanc id, before the second list comes
         """
-        first, listed = first_instances(series), _children(series)
+        first, owners = {}, {}
+        for item in series:
+            ids = records.children(item)
+            owners.update(dict.fromkeys(ids, item['ID']))
+            if ids:
+                # The same one in whatever order they are listed
+                first[item['ID']] = min(ids)
         if not self.client.has_bulk:
             classes.update(
                 (uid, self._sop_class(id_)) for uid, id_ in first.items())
         for block in self.client.instance_blocks(
                 series, first=first.values(), strict=False):
-            block = list(_listed(
-                    listed, self._understood('instances', block)))
+            block = self._understood_instances(block, owners)
             for item in block:
-                uid = records.parent(item)
-                if item['ID'] == first.get(uid) and 'Metadata' in item:
-                    classes[uid] = records.sop_class(item)
+                if 'Metadata' in item and (
+                        item['ID'] == first[item['ParentSeries']]):
+                    classes[item['ParentSeries']] = records.sop_class(item)
             yield block
+
+    def _understood_instances(self, block, owners):
+        """Return those of Orthanc's dicts that can be understood and that
+        their series lists.
+
+        :param owners: Orthanc ids of series by those of their instances
+        """
+        try:
+            # What nearly all blocks are is dealt with first.
+            found = [
+                item for item in block
+                if owners[item['ID']] == item['ParentSeries']
+                and item['Type'] == 'Instance']
+        except (KeyError, TypeError):
+            found = []
+        if len(found) < len(block):
+            found = [
+                item for item in self._understood('instances', block)
+                if owners.get(item['ID']) == item.get('ParentSeries')]
+        return found
 
     def _sop_class(self, instance):
         """Return the SOP Class UID of an instance, None when the server does
