@@ -637,13 +637,15 @@ class Run:
     def _read_items(self, studies, series):
         """Read the instances of studies, return a list of StudyRows."""
         all_series = [item for s in studies for item in series[_id(s)]]
-        instances, classes, told = defaultdict(list), {}, set()
+        instances, classes = defaultdict(list), {}
         self.odd = False
         for block in self._instance_blocks(all_series, classes):
-            told.update(map(_id, block))
             for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
-        studies = self._told(studies, series, told)
+        if self.odd:
+            studies = self._told(studies, series, {
+                    row['orthanc_UID'] for rows in instances.values()
+                    for row in rows})
         items = [self._convert_study(s, series[_id(s)]) for s in studies]
         items = list(filter(None, items))
         for item in items:
