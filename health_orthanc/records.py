@@ -447,12 +447,6 @@ def parent(record):
             return record[name]
 
 
-def first_instance(series):
-    """Return the Orthanc id of the instance that stands for a series, the
-    same one in whatever order they are listed; None when it has none."""
-    return min(children(series), default=None)
-
-
 def children(record):
     "Return the Orthanc ids of a record's children, list without duplicates."
     for name in ['Studies', 'Series', 'Instances']:

@@ -149,16 +149,6 @@ def _take_patient(study):
         }
 
 
-def first_instances(series):
-    """Return the Orthanc ids of the instances that stand for series, by that
-    of the series.
-
-    :param series: Orthanc's dicts
-    """
-    found = {s['ID']: records.first_instance(s) for s in series}
-    return {uid: first for uid, first in found.items() if first}
-
-
 def cut(studies, weight, limit):
     """Yield lists of studies that together weigh no more than the limit,
     unless one alone does.

@@ -162,6 +162,9 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 Index(table, (table.link_state, Index.Equality())),
                 Index(table, (table.request, Index.Equality())),
                 Index(table, (table.patient_birth_date, Index.Equality())),
+                Index(table, (table.orthanc_server, Index.Equality()),
+                    where=(table.details_at == Null)
+                    & (table.link_rule == 'patient_id')),
                 Index(table, (table.undecided_since, Index.Range()),
                     where=table.undecided_since != Null),
                 Index(table, (table.orthanc_server, Index.Equality()),

@@ -19,8 +19,7 @@ from .exceptions import error_text
 from .lease import (
     PROLONG_SECONDS, Busy, Lease, LostLease, now, roll_back, transact)
 from .links import deciding, effects, events
-from .rows import (
-    Converter, count_instances, count_series, cut, first_instances)
+from .rows import Converter, count_instances, count_series, cut
 
 __all__ = ['Busy', 'Run']
 
@@ -35,8 +34,10 @@ GROUP_SERIES = 300
 BLOCK_INSTANCES = 5000
 # A server that fails on more studies one after the other is ill.
 MAX_REFUSED = 10
-# Of so many studies of a block an instance is read, a call each.
+# Of so many studies an instance is read at once, a call each, and so often in
+# one run.
 LOOKED_INTO = 200
+LOOKED_INTO_ROUNDS = 10
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
 
@@ -260,6 +261,7 @@ class Run:
         else:
             self._synchronize_new()
         self._compare()
+        self._look_closer()
 
     def _synchronize_new(self):
         """Fetch what the change log lists after the position.
@@ -639,13 +641,15 @@ class Run:
     def _read_items(self, studies, series):
         """Read the instances of studies, return a list of StudyRows."""
         all_series = [item for s in studies for item in series[_id(s)]]
-        instances, classes, told = defaultdict(list), {}, set()
+        instances, classes = defaultdict(list), {}
         self.odd = False
         for block in self._instance_blocks(all_series, classes):
-            told.update(map(_id, block))
             for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
-        studies = self._told(studies, series, told)
+        if self.odd:
+            studies = self._told(studies, series, {
+                    row['orthanc_UID'] for rows in instances.values()
+                    for row in rows})
         items = [self._convert_study(s, series[_id(s)]) for s in studies]
         items = list(filter(None, items))
         for item in items:
@@ -677,19 +681,44 @@ class Run:
         :param classes: dict that gets the SOP Class UID of each series by
             its Orthanc id, before the second list comes
         """
-        first, listed = first_instances(series), _children(series)
+        first, owners = {}, {}
+        for item in series:
+            ids = records.children(item)
+            owners.update(dict.fromkeys(ids, item['ID']))
+            if ids:
+                # The same one in whatever order they are listed
+                first[item['ID']] = min(ids)
         if not self.client.has_bulk:
             classes.update(
                 (uid, self._sop_class(id_)) for uid, id_ in first.items())
         for block in self.client.instance_blocks(
                 series, first=first.values(), strict=False):
-            block = list(_listed(
-                    listed, self._understood('instances', block)))
+            block = self._understood_instances(block, owners)
             for item in block:
-                uid = records.parent(item)
-                if item['ID'] == first.get(uid) and 'Metadata' in item:
-                    classes[uid] = records.sop_class(item)
+                if 'Metadata' in item and (
+                        item['ID'] == first[item['ParentSeries']]):
+                    classes[item['ParentSeries']] = records.sop_class(item)
             yield block
+
+    def _understood_instances(self, block, owners):
+        """Return those of Orthanc's dicts that can be understood and that
+        their series lists.
+
+        :param owners: Orthanc ids of series by those of their instances
+        """
+        try:
+            # What nearly all blocks are is dealt with first.
+            found = [
+                item for item in block
+                if owners[item['ID']] == item['ParentSeries']
+                and item['Type'] == 'Instance']
+        except (KeyError, TypeError):
+            found = []
+        if len(found) < len(block):
+            found = [
+                item for item in self._understood('instances', block)
+                if owners.get(item['ID']) == item.get('ParentSeries')]
+        return found
 
     def _sop_class(self, instance):
         """Return the SOP Class UID of an instance, None when the server does
@@ -783,6 +812,19 @@ class Run:
         else:
             events.mark_undecided(tree.touched)
         return tree.counts
+
+    def _look_closer(self):
+        """Read an image of each study that was decided by less than the UID
+        of a request, and decide again with what it tells."""
+        for _ in range(LOOKED_INTO_ROUNDS):
+            ids = transact(lambda: deciding.wanting_details(
+                    self.server.id, LOOKED_INTO))
+            found = self._look_into(ids) if ids else ()
+            if found:
+                self.commit(lambda: {
+                        'studies_linked': deciding.link_studies(found)})
+            if len(ids) < LOOKED_INTO:
+                break
 
     def _look_into(self, ids):
         """Read one image of each of some studies for what their server does

@@ -583,9 +583,3 @@ def test_sop_class(metadata, expected):
         ('x', 'Study', False), (5, 'Study', False)])
 def test_what_can_be_a_record(value, level, expected):
     assert records.is_record(value, level) == expected
-
-
-def test_one_instance_stands_for_a_series():
-    assert records.first_instance({'Instances': ['c', 'a', 5, 'b']}) == 'a'
-    assert records.first_instance({'Instances': []}) is None
-    assert records.first_instance({}) is None
