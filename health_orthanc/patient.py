@@ -96,6 +96,12 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
             if studies:
                 ledger.choose(studies, {'patient': patient.patient.id})
 
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(Eval('missing_since'), 'muted', '')),
+            ]
+
     def get_readable_name(self, name):
         return records.readable_name(self.name)
 
