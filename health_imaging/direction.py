@@ -2,10 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which way texts run, and how they keep it beside texts that run the other
 way (Unicode Standard Annex 9)."""
+import re
 import unicodedata
 
 # FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE
 _BEGIN, _END = '\u2068', '\u2069'
+_CONTROLS = re.compile('[\u202a-\u202e\u2066-\u2069]')
+
+
+def plain(text):
+    """Return a text without the characters that turn around what stands
+    beside them: a name with one of them reads as another name."""
+    return _CONTROLS.sub('', text) if text else text
 
 
 def runs_from_right(text, default=False):
@@ -27,6 +35,7 @@ def isolated(text):
     Behind an Arabic letter a number with dashes is read from its last part,
     be it a date or the id of a patient.
     """
+    text = plain(text)
     if any(unicodedata.bidirectional(letter) in {'R', 'AL'}
             for letter in text or ''):
         return keep_direction(text)
@@ -35,4 +44,5 @@ def isolated(text):
 
 def keep_direction(text):
     "Return a text that no text around it turns around."
+    text = plain(text)
     return f'{_BEGIN}{text}{_END}' if text else text

@@ -6,7 +6,7 @@ import itertools
 import logging
 
 from sql import Literal, Null
-from sql.aggregate import Count
+from sql.aggregate import Count, Min
 from sql.conditionals import Case, Coalesce
 from sql.functions import Trim
 
@@ -97,19 +97,45 @@ def _is_read(table):
     return Trim(Coalesce(table.comment, ''), 'BOTH', _BLANK) != ''
 
 
-def keep_one_result(Result):
+def keep_one_result(Result, module):
     """Let each request keep one result, one that was read if there is one.
 
-    The others keep the order number and become results without a request.
+    The others keep the order number and the former request, and become
+    results without a request.
     """
+    table_h = Result.__table_handler__(module)
+    if not table_h.column_exist('former_request'):
+        table_h.add_column('former_request', 'INTEGER')
+        _find_former_requests(Result)
+
     def unread(table):
         return Case((_is_read(table), 0), else_=1)
 
     for id_, request in _repeated(Result, 'request', first=unread):
         _set(Result, id_, 'request', None)
+        _set(Result, id_, 'former_request', request)
         logger.warning(
             "%s %s: another result of the request %s is kept as its result",
             Result.__name__, id_, request)
+
+
+def _find_former_requests(Result):
+    """Give results that an earlier release of this module took from their
+    request the former one: of their order, patient and exam, and with another
+    result."""
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    table, request, other = (
+        Result.__table__(), Request.__table__(), Result.__table__())
+    rows = execute(table.join(request, condition=(
+                request.request == table.order)
+            & (request.patient == table.patient)
+            & (request.requested_test == table.requested_test)).join(
+            other, condition=other.request == request.id).select(
+            table.id, Min(request.id), group_by=table.id,
+            where=(table.request == Null) & (table.order != ''),
+            having=Count(request.id, distinct=True) == 1))
+    for id_, former in rows:
+        _set(Result, id_, 'former_request', former)
 
 
 def set_result_states(Result, Request):

@@ -21,8 +21,10 @@ from .common import (
     given_reason, search_words, selected_records)
 from .configuration import next_numbers
 from .dashboard import DueMixin
+from .direction import plain
 from .exceptions import (
-    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
+    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError,
+    StateError)
 from .migration import number_request_lines, set_request_states
 from .professional import own_health_professional
 
@@ -171,9 +173,9 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     def get_rec_name(self, name):
         number = self.request_line or self.request or f'#{self.id}'
-        return ' '.join([
-                number, self.requested_test.rec_name, '-',
-                self.patient.rec_name or ''])
+        return plain(' '.join([
+                    number, self.requested_test.rec_name, '-',
+                    self.patient.rec_name or '']))
 
     @classmethod
     def search_rec_name(cls, name, clause):
@@ -255,6 +257,18 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
             cls._check_clinical(requests, values)
             cls._check_exams([values])
         super().write(*args)
+
+    @classmethod
+    def _check_move(cls, requests, state):
+        """Return the requests that a write moves to a state; a request with a
+        result stays done."""
+        moved = super()._check_move(requests, state)
+        for request in moved:
+            if request.state == 'done' and request.results:
+                raise StateError(gettext(
+                        'health_imaging.msg_state_move',
+                        record=request.rec_name))
+        return moved
 
     @classmethod
     def _check_clinical(cls, requests, values):
@@ -384,7 +398,9 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     def reopen(cls, requests):
         """Let requests be reported again, for the code that deletes their
         results. Who sent them, and when, stays."""
-        requests = [r for r in cls.browse(requests) if r.state == 'done']
+        requests = [
+            r for r in cls.browse([r.id for r in requests])
+            if r.state == 'done']
         sent = [(r, {
                     'requested_by': r.requested_by and r.requested_by.id,
                     'requested_at': r.requested_at,

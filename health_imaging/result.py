@@ -10,14 +10,14 @@ from trytond.model import (
     sequence_ordered)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
-from trytond.transaction import (
-    Transaction, check_access, without_check_access)
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .common import (
     AgedMixin, CheckedWizard, GuardedWorkflow, check_unique, given_reason,
     hold, search_words, selected_records)
 from .configuration import next_numbers
+from .direction import plain
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
@@ -45,6 +45,14 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         states={'readonly': Eval('id', -1) > 0},
         help="Leave it empty for a patient who came without an order.")
     request_date = fields.DateTime("Request Date", readonly=True)
+    former_request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Request before the Upgrade",
+        readonly=True, ondelete='SET NULL',
+        states={'invisible': ~Eval('former_request')})
+    former_request_note = fields.Function(
+        fields.Text("Note",
+            states={'invisible': ~Eval('former_request')}),
+        'get_former_request_note')
     patient = fields.Many2One(
         'gnuhealth.patient', "Patient", ondelete='RESTRICT',
         states={
@@ -98,7 +106,8 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     _stamped = frozenset({
             'revision', 'signed_by', 'signed_at', 'amend_reason',
             'former_reports'})
-    _fixed = frozenset({'number', 'request', 'order', 'request_date'})
+    _fixed = frozenset({
+            'number', 'request', 'order', 'request_date', 'former_request'})
 
     @classmethod
     def __setup__(cls):
@@ -136,7 +145,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
                 table_h.add_column('revision', 'INTEGER')
                 set_result_states(
                     cls, Pool().get('gnuhealth.imaging.test.request'))
-            keep_one_result(cls)
+            keep_one_result(cls, module)
         super().__register__(module)
 
     @staticmethod
@@ -174,6 +183,16 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         if not self.doctor:
             self.doctor = request.doctor
 
+    @classmethod
+    @without_check_access
+    def get_former_request_note(cls, results, name):
+        """Return what became of the link, in words, None for most results."""
+        return {
+            result.id: gettext('health_imaging.msg_former_request',
+                request=result.former_request.rec_name)
+            if result.former_request else None
+            for result in results}
+
     def get_template(self, name):
         return None
 
@@ -189,9 +208,9 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
             self.template = None
 
     def get_rec_name(self, name):
-        return ' '.join(filter(None, [
-                    self.number, self.requested_test.rec_name, '-',
-                    self.patient.rec_name if self.patient else None]))
+        return plain(' '.join(filter(None, [
+                        self.number, self.requested_test.rec_name, '-',
+                        self.patient.rec_name if self.patient else None])))
 
     @classmethod
     def search_rec_name(cls, name, clause):
@@ -293,8 +312,9 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     def copy(cls, results, default=None):
         default = {} if default is None else default.copy()
         for name in [
-                'number', 'request', 'order', 'request_date', 'images',
-                'signed_by', 'signed_at', 'amend_reason', 'former_reports']:
+                'number', 'request', 'order', 'request_date',
+                'former_request', 'images', 'signed_by', 'signed_at',
+                'amend_reason', 'former_reports']:
             default.setdefault(name, None)
         default.setdefault('revision', 0)
         return super().copy(results, default=default)

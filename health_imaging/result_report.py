@@ -136,7 +136,8 @@ class ImagingReport(Report):
                 shown.append({
                         'image': cls._sized(
                             picture, _IMAGE_WIDTH, _IMAGE_HEIGHT),
-                        'caption': caption if captions else '',
+                        'caption': (
+                            direction.plain(caption) if captions else ''),
                         })
         return [list(row) for row in grouped_slice(shown, 2)]
 

@@ -3,7 +3,7 @@
 """What modalities are told: DICOM worklist entries made from templates."""
 from trytond.pool import Pool
 
-from . import catalog, request, result, template
+from . import catalog, request, result, sequence, template
 
 __all__ = ['register']
 
@@ -14,4 +14,6 @@ def register():
         catalog.Test,
         request.Request,
         result.Result,
+        sequence.Sequence,
+        sequence.RequestSequence,
         module='health_imaging_worklist', type_='model')

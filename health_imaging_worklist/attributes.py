@@ -13,8 +13,11 @@ import uuid
 from collections import namedtuple
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache, partial
 
 import pytz
+
+from .nearest import foreign_scripts, nearest
 
 # The most characters of one value (PS3.5 table 6.2-1), of one component
 # group for PN. AE, CS, DA, TM, UI, .. only know single bytes.
@@ -34,8 +37,12 @@ LENGTHS = {
     'TM': 14,
     'UI': 64,
     }
+# SpecificCharacterSet of what has no term.
+BASIC_CHARSET = 'ISO 2022 IR 6'
 # In these a backslash and line breaks belong to the text.
 TEXT_VRS = frozenset(['LT', 'ST', 'UT'])
+# What is written in the SpecificCharacterSet.
+ENCODED_VRS = TEXT_VRS | {'LO', 'PN', 'SH', 'UC'}
 
 ALPHABETIC, IDEOGRAPHIC, PHONETIC = range(3)
 
@@ -58,6 +65,9 @@ _HAN = re.compile(
 _SYLLABLES = re.compile(
     '[\u1100-\u11ff\u3041-\u318f\u31a0-\u31bf\u31f0-\u31ff\ua960-\ua97f'
     '\uac00-\ud7ff\U0001b000-\U0001b16f]')
+_IDENTIFYING = re.compile(
+    '^IssuerOf|^CodingScheme|(IDs?|Numbers?|NumberImagingServiceRequest'
+    '|CodeValue|Identifier|Locator)$')
 _UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+')
 
 
@@ -140,6 +150,21 @@ def cut(text, length):
     return text[:end or length].rstrip()
 
 
+def is_identifier(value, vr='SH'):
+    """Tell if the text ``value`` can be an identifier of the ``vr`` SH or LO
+    as it is: at most 16 or 64 characters, no backslash, no control characters
+    and marks that nobody sees, not blank."""
+    return (
+        0 < len(value) <= LENGTHS[vr] and '\\' not in value
+        and clean(value) == value)
+
+
+def identifies(keyword):
+    """Tell if the DICOM attribute ``keyword`` says which person or thing is
+    meant, so that its value is whole or wrong."""
+    return bool(_IDENTIFYING.search(keyword))
+
+
 def _text(value, vr):
     if value is None:
         return ''
@@ -151,14 +176,9 @@ def _text(value, vr):
     return cut(text, LENGTHS[vr])
 
 
-def short_string(value):
-    """Return ``value`` as SH: at most 16 characters on one line, a
-    backslash written as a slash."""
-    return _text(value, 'SH')
-
-
 def long_string(value):
-    """Return ``value`` as LO: like `short_string`, 64 characters."""
+    """Return ``value`` as LO: at most 64 characters on one line, a backslash
+    written as a slash.  Not for what identifies, see `is_identifier`."""
     return _text(value, 'LO')
 
 
@@ -185,10 +205,10 @@ def application_entity(value):
 
 
 def code_string(value):
-    """Return ``value`` as CS: at most 16 upper-case letters, digits, spaces
-    and underscores; other characters become underscores."""
-    text = clean(value or '').upper()
-    return cut(re.sub('[^A-Z0-9 _]', '_', text), LENGTHS['CS'])
+    """Return ``value`` as CS: upper-case letters, digits, spaces and
+    underscores; other characters become underscores.  It is not cut to 16
+    characters: it would be another code."""
+    return re.sub('[^A-Z0-9 _]', '_', clean(value or '').upper())
 
 
 def multi_value(values, vr='LO'):
@@ -211,12 +231,18 @@ def person_name(official, others=(), charset=None):
     ideographic or phonetic one stands in the first group as well, because
     many modalities show no other.
 
-    Of ``others``, what the character set ``charset`` cannot hold is left
-    out; the official name always stays.
+    With a ``charset`` every name is in the nearest form that this can hold.
+    Of ``others``, what could only be romanized is left out. The official
+    name is romanized unless one of the others is alphabetic.
     """
     groups = {}
-    for name in [official, *_representable(others, charset)]:
-        group = _group(name)
+    others = [n for n in others if not _needs_romanizing(n, charset)]
+    if _needs_romanizing(official, charset):
+        names = [*others, official]
+    else:
+        names = [official, *others]
+    for name in names:
+        group = _group(name, charset)
         if group:
             groups.setdefault(script(group), group)
     first = next((groups[s] for s in sorted(groups)), '')
@@ -227,17 +253,24 @@ def person_name(official, others=(), charset=None):
             ]).rstrip('=')
 
 
-def _representable(names, charset):
-    if not is_charset(charset):
-        return names
-    return [
-        name for name in names if is_encodable(_group(name), charset, 'PN')]
+def is_romanized(official, others, charset):
+    """Tell if `person_name` romanizes the ``official`` name."""
+    if not _needs_romanizing(official, charset):
+        return False
+    return not any(
+        script(_group(name, charset)) == ALPHABETIC for name in others
+        if not _needs_romanizing(name, charset))
 
 
-def _group(name):
+def _needs_romanizing(name, charset):
+    return needs_romanizing(_group(name), charset)
+
+
+def _group(name, charset=None):
     components = map(_component, (
             name.family, name.given, name.middle, name.prefix, name.suffix))
-    return cut('^'.join(components).rstrip('^'), LENGTHS['PN']).rstrip('^ ')
+    group = to_charset('^'.join(components).rstrip('^'), charset)
+    return cut(group, LENGTHS['PN']).rstrip('^ ')
 
 
 def _component(text):
@@ -328,12 +361,17 @@ def local_datetime(value, timezone=None):
     """Return the datetime ``value`` in ``timezone``.
 
     A naive ``value`` is UTC, as Tryton stores it. ``timezone`` is a name
-    ("America/Lima"), a tzinfo of pytz or zoneinfo, or None for UTC. Raises
-    ValueError for a name that is not known.
+    ("America/Lima"), a tzinfo of pytz or zoneinfo, or None for UTC. What
+    would be beyond the first or the last day of the calendar stays in UTC.
+    Raises ValueError for a name that is not known.
     """
     if value.tzinfo is None:
         value = value.replace(tzinfo=dt.timezone.utc)
-    return value.astimezone(_timezone(timezone))
+    timezone = _timezone(timezone)
+    try:
+        return value.astimezone(timezone)
+    except OverflowError:
+        return value
 
 
 def _timezone(timezone):
@@ -542,6 +580,37 @@ def _repair_term(term, extended):
         return None
     prefix = 'ISO 2022 IR' if number[1] or extended else 'ISO_IR'
     return f'{prefix} {number[2]}'
+
+
+@lru_cache(maxsize=2 ** 13)
+def to_charset(text, charset):
+    """Return the nearest form of ``text`` that the SpecificCharacterSet
+    ``charset`` can hold, of ASCII when it is empty; ``text`` itself when it
+    is no valid term.
+
+    See `nearest.nearest`.
+    """
+    charset = BASIC_CHARSET if charset == '' else charset
+    if text.isascii() or not is_charset(charset):
+        return text
+    for form in (text, _compose(text)):
+        if is_encodable(form, charset):
+            return form
+    return nearest(form, partial(_holds, charset))
+
+
+def needs_romanizing(text, charset):
+    """Tell if ``text`` has letters of another script than ``charset`` has,
+    which is as for `to_charset`."""
+    charset = BASIC_CHARSET if charset == '' else charset
+    if text.isascii() or not is_charset(charset):
+        return False
+    return bool(foreign_scripts(text, partial(_holds, charset)))
+
+
+@lru_cache(maxsize=2 ** 16)
+def _holds(charset, character):
+    return is_encodable(character, charset)
 
 
 def encode(text, charset, vr='LO'):

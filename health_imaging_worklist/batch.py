@@ -3,12 +3,15 @@
 """What the entries of many requests are made of, read from the database with
 a few statements for all of them."""
 import datetime as dt
+import logging
 import time
+import traceback
 from collections import defaultdict, namedtuple
 from functools import cached_property
 
 from sql import Literal, Null
 
+from trytond.i18n import gettext
 from trytond.modules.health_imaging.common import (
     execute, institution, institution_timezone)
 from trytond.pool import Pool
@@ -16,6 +19,9 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from . import attributes, rendering
+from .exceptions import ApplicationEntityError
+
+logger = logging.getLogger(__name__)
 
 # How long one template may work for all entries of an answer: a slow one must
 # not keep those of others from the machines.
@@ -34,11 +40,21 @@ class Batch:
     """
 
     def __init__(self, requests):
-        self._patients = list({r.patient.id for r in requests})
-        self._professionals = list({r.doctor.id for r in requests})
+        self._patients = list({r.patient.id for r in requests if r.patient})
+        self._professionals = list({r.doctor.id for r in requests if r.doctor})
         self._exams = {}
         self._doctors = {}
         self._seconds = {}
+        self._logged = set()
+
+    def log(self, error):
+        """Log where something happened, once for all requests, but not its
+        text, in which data of a patient may be."""
+        lines = ''.join(traceback.format_tb(error.__traceback__))
+        if lines not in self._logged:
+            self._logged.add(lines)
+            logger.error("unexpected %s\n%s", type(error).__name__, lines)
+        logger.debug("its text is: %s", error)
 
     @cached_property
     def open_fields(self):
@@ -80,12 +96,11 @@ class Batch:
             self._exams[exam.id] = {
                 'template_type': template.template_type if template else None,
                 'SpecificCharacterSet':
-                    (template.charset or '') if template else '',
+                    template.valid_charset if template else '',
                 'RequestedProcedureDescription': name,
                 'ScheduledProcedureStepDescription': name,
                 'Modality': attributes.code_string(exam.test_type.code),
-                'ScheduledStationAETitle': attributes.application_entity(
-                    exam.aetitle),
+                'ScheduledStationAETitle': _application_entity(exam),
                 }
         return self._exams[exam.id]
 
@@ -158,8 +173,21 @@ class Batch:
         person. Names in other scripts fill the other component groups.
 
         :param party: record of the person
-        :param str charset: SpecificCharacterSet (CS) that the name must fit
+        :param str charset: SpecificCharacterSet (CS) that the name must fit,
+            empty for ASCII only, None for any
         """
+        return attributes.person_name(*self._names_of(party), charset)
+
+    def romanized_name(self, party, charset):
+        """Return the name of a person (PN) when it is romanized in a
+        character set, else an empty text; parameters as in person_name."""
+        names = self._names_of(party)
+        if not attributes.is_romanized(*names, charset):
+            return ''
+        return attributes.person_name(*names, charset)
+
+    def _names_of(self, party):
+        """Return the official and the other Names of a person."""
         if party.id not in self._names:
             self._names[party.id] = []
             _read_names([party.id], self._names)
@@ -167,13 +195,26 @@ class Batch:
         first = next((n.name for n in names if n.use == 'official'), None)
         others = [n.name for n in names
             if n.use != 'official' and n.use not in _FORMER_USES]
-        return attributes.person_name(
+        return (
             first or attributes.Name(party.lastname or '', party.name or ''),
-            others, charset or None)
+            others)
 
     def _of_patients(self, query):
         return [row for ids in grouped_slice(self._patients)
             for row in execute(query(list(ids)))]
+
+
+def _application_entity(exam):
+    """Return the title (AE) of the machine of an exam, as it is.
+
+    :raises ApplicationEntityError: it is none
+    """
+    title = (exam.aetitle or '').strip()
+    if title != attributes.application_entity(title):
+        raise ApplicationEntityError(gettext(
+                'health_imaging_worklist.msg_aetitle_invalid',
+                aetitle=title, exam=exam.rec_name))
+    return title
 
 
 def _read_names(ids, names):

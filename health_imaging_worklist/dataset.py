@@ -25,8 +25,8 @@ from pydicom.tag import Tag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from .attributes import (
-    LENGTHS, TEXT_VRS, EncodingError, cut, encode, generate_uid, is_uid,
-    repair_charset)
+    BASIC_CHARSET, ENCODED_VRS, LENGTHS, TEXT_VRS, EncodingError, cut, encode,
+    generate_uid, identifies, is_uid, repair_charset, to_charset)
 
 #: Modality Worklist Information Model - FIND (PS3.4 annex K.6.1)
 SOP_CLASS_UID = uid.UID('1.2.840.10008.5.1.4.31')
@@ -88,8 +88,6 @@ _STEP_KEYWORDS = frozenset([
         'ScheduledStationName'])
 
 _MAX_DEPTH = 10
-_ASCII = 'ISO 2022 IR 6'
-_ENCODED_VRS = frozenset(['LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'])
 _ASCII_VRS = frozenset(['AE', 'AS', 'CS', 'DA', 'DT', 'TM', 'UI', 'UR'])
 _INTEGER_VRS = frozenset(['SL', 'SS', 'SV', 'UL', 'US', 'UV'])
 _FLOAT_VRS = frozenset(['FD', 'FL'])
@@ -220,7 +218,7 @@ def _make_element(tag, vr, text, line):
 def _parse_value(vr, text):
     if not text:
         return None
-    if vr in _ENCODED_VRS or vr in _ASCII_VRS:
+    if vr in ENCODED_VRS or vr in _ASCII_VRS:
         return text if vr in _SINGLE_VRS else '\\'.join(
             part.rstrip(' ') for part in text.split('\\'))
     parts = [part.strip() for part in text.split('\\')]
@@ -480,18 +478,16 @@ def from_text(text, template_type):
 
 # Checking
 
-def fit(entry):
-    """Cut the texts and names of ``entry`` that are too long for their VR,
-    and give the step the ID of the procedure when it has none. Returns
-    ``entry``."""
-    for element in entry:
-        if element.VR == 'SQ':
-            for item in element.value:
-                fit(item)
-        elif element.VR in _ENCODED_VRS and element.VR in LENGTHS:
-            values = [_cut(element.VR, str(v)) for v in _values(element)]
-            if values != [str(v) for v in _values(element)]:
-                element.value = values if len(values) > 1 else values[0]
+def fit(entry, charset=None):
+    """Make the texts and names of ``entry`` fit, and give the step the ID of
+    the procedure when it has none. Returns ``entry``.
+
+    They are written in the nearest form that the ``charset`` can hold, and
+    cut where they are too long for their VR. What identifies stays: it is
+    whole, or `validate` and `to_bytes` find it wrong.
+    """
+    own = _term(entry.get(_CHARSET))
+    _fit_texts(entry, repair_charset(own or charset))
     steps = entry.get(_STEPS)
     if steps and len(steps.value) == 1:
         step = steps.value[0]
@@ -501,11 +497,29 @@ def fit(entry):
     return entry
 
 
+def _fit_texts(entry, charset):
+    for element in entry:
+        if element.VR == 'SQ':
+            for item in element.value:
+                _fit_texts(item, charset)
+        elif element.VR in ENCODED_VRS and not identifies(element.keyword):
+            texts = [str(value) for value in _values(element)]
+            values = [
+                _cut(element.VR, to_charset(text, charset)) for text in texts]
+            if values != texts:
+                element.value = values if len(values) > 1 else values[0]
+
+
 def _cut(vr, text):
     if vr == 'PN':
         return '='.join(
             cut(group, LENGTHS[vr]).rstrip('^') for group in text.split('='))
-    return cut(text, LENGTHS[vr])
+    return cut(text, LENGTHS.get(vr, len(text)))
+
+
+def _term(element):
+    """Return the SpecificCharacterSet that an element has, '' for None."""
+    return '\\'.join(map(str, _values(element))) if element else ''
 
 
 def _values(element):
@@ -595,7 +609,7 @@ def _check_value(vr, value):
         return 'value', wrong
     if vr == 'DA' and not _is_date(value) or vr == 'UI' and not is_uid(value):
         return 'value', wrong
-    if vr in _ENCODED_VRS:
+    if vr in ENCODED_VRS:
         pattern = _CONTROL_IN_TEXT if vr in TEXT_VRS else _CONTROL
         if pattern.search(value):
             return 'characters', wrong
@@ -638,7 +652,8 @@ def check(text, template_type, charset=None):
 def convert(text, template_type, charset=None, instance_uid=None):
     """Return the bytes of the file for a rendered template: read, made fit,
     checked and written. Raises `DatasetError` with all that is wrong."""
-    entry = fit(from_text(text, template_type))
+    entry = fit(
+        from_text(text, template_type), charset or BASIC_CHARSET)
     errors = [finding for finding in validate(entry) if finding.is_error]
     if errors:
         raise DatasetError(errors)
@@ -678,13 +693,11 @@ def _buffer():
 
 
 def _choose_charset(entry, charset):
-    own = entry.get(_CHARSET)
-    written = '\\'.join(map(str, _values(own))) if own else ''
-    written = written or charset
+    written = _term(entry.get(_CHARSET)) or charset
     if not written:
         # Without a term only ASCII may be written (PS3.5 section 6.1.2.1).
         entry.pop(_CHARSET, None)
-        return _ASCII
+        return BASIC_CHARSET
     term = repair_charset(written)
     if term is None:
         raise _error(
@@ -727,10 +740,10 @@ def _encode_element(element, charset):
     if vr == 'SQ':
         return b''.join(
             _encode_item(item, charset) for item in element.value)
-    if vr not in _ENCODED_VRS and vr not in _ASCII_VRS:
+    if vr not in ENCODED_VRS and vr not in _ASCII_VRS:
         return None
     text = '\\'.join(map(str, _values(element)))
-    value = encode(text, charset if vr in _ENCODED_VRS else _ASCII, vr)
+    value = encode(text, charset if vr in ENCODED_VRS else BASIC_CHARSET, vr)
     return value + (b'\0' if vr == 'UI' else b' ') * (len(value) % 2)
 
 

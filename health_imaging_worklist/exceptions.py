@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The errors that health_imaging_worklist raises, one class per cause."""
-from trytond.exceptions import UserError
+from trytond.exceptions import UserError, UserWarning
 from trytond.model.exceptions import AccessError, ValidationError
 
 
@@ -22,4 +22,12 @@ class MergeIDError(AccessError):
 
 
 class WorklistEntryError(UserError):
+    pass
+
+
+class OrderNumberError(ValidationError):
+    pass
+
+
+class RomanizedNameWarning(UserWarning):
     pass

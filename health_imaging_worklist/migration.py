@@ -13,12 +13,14 @@ from sql import Null, Table
 from sql.aggregate import Count
 from sql.conditionals import Case
 from sql.functions import CurrentTimestamp
+from sql.operators import Or
 
 from trytond import backend
 from trytond.modules.health_imaging.common import execute
 from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
 
-from . import attributes
+from . import attributes, identifiers
 
 # Where 4.4 kept its templates, and what the table is called once they are
 # carried over.
@@ -43,7 +45,7 @@ def prepare_requests(Request, module, new_uid):
     table_h = Request.__table_handler__(module)
     if not table_h.column_exist('state'):
         return
-    for name in ['merge_id', 'worklist_status']:
+    for name in ['merge_id', 'former_merge_id', 'worklist_status']:
         table_h.add_column(name, 'VARCHAR')
     set_statuses(Request, table_h.column_exist('done_at'))
     separate_merge_ids(Request, new_uid)
@@ -76,7 +78,8 @@ def separate_merge_ids(Request, new_uid):
 
     Of the exams of the first order the first that is still to be done keeps
     the shared one: copies took it too.  What several patients share, because
-    a former release filled the column with one value, is left to none.
+    a former release filled the column with one value, is left to none.  All
+    of them know it as their former UID: machines may have been told of it.
     """
     table = Request.__table__()
     for id_, in execute(table.select(table.id,
@@ -91,6 +94,8 @@ def separate_merge_ids(Request, new_uid):
                 table.state,
                 where=table.merge_id.in_(shared), order_by=table.id)):
         groups[uid].append(row)
+    execute(table.update([table.former_merge_id], [table.merge_id],
+            where=table.merge_id.in_(shared)))
     for rows in groups.values():
         keeper = _keeper(rows)
         ids = [id_ for id_, *_ in rows]
@@ -119,6 +124,68 @@ def _set_merge_id(Request, id_, uid):
     table = Request.__table__()
     execute(table.update(
             [table.merge_id], [uid], where=table.id == id_))
+
+
+def set_identifiers(Request):
+    """Give requests that have none an accession number and a step id: the
+    numbers of the order and of the request, short ones where these are too
+    long for machines."""
+    table = Request.__table__()
+    if not execute(table.select(table.id, limit=1, where=Or([
+                        column == value
+                        for column in [table.accession_number, table.step_id]
+                        for value in [Null, '']]))):
+        return
+    rows = execute(table.select(
+            table.id, table.request, table.request_line,
+            table.accession_number, table.step_id, order_by=table.id))
+    accessions = {
+        order: accession for _, order, _, accession, _ in rows
+        if order and accession}
+    accessions.update(_identify(
+            {_number(order, id_) for id_, order, *_ in rows}
+            - accessions.keys(), set(accessions.values())))
+    steps = _identify(
+        {_number(line, id_) for id_, _, line, _, step in rows if not step},
+        {step for *_, step in rows if step})
+    own = {}
+    for id_, order, line, accession, step in rows:
+        values = (
+            accession or accessions[_number(order, id_)],
+            step or steps[_number(line, id_)])
+        is_new = None in (accession, step)
+        if values != (accession, step) and not (
+                is_new and values == (order, line)):
+            own[id_] = values
+    _write_identifiers(table, own)
+    execute(table.update(
+            [table.accession_number, table.step_id],
+            [table.request, table.request_line],
+            where=(table.accession_number == Null) | (table.step_id == Null)))
+    if own:
+        logger.warning(
+            "%s %s: their numbers are too long for machines, which are told "
+            "short ones", Request.__name__, _some(list(own)))
+
+
+def _number(number, id_):
+    "Return the number of an order or a request, one of its own without."
+    return number or f'\0{id_}'
+
+
+def _identify(numbers, taken):
+    return identifiers.choose(numbers, lambda wishes: [
+            number for number, wish in wishes.items() if wish in taken])
+
+
+def _write_identifiers(table, own):
+    for ids in grouped_slice(own, 500):
+        ids = list(ids)
+        execute(table.update(
+                [table.accession_number, table.step_id], [
+                    Case(*((table.id == id_, own[id_][n]) for id_ in ids))
+                    for n in range(2)],
+                where=reduce_ids(table.id, ids)))
 
 
 # Templates

@@ -13,10 +13,10 @@ from difflib import get_close_matches
 from functools import lru_cache
 from types import SimpleNamespace
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
 from . import attributes, expressions
-from .attributes import TEXT_VRS
+from .attributes import ENCODED_VRS, TEXT_VRS
 from .expressions import (
     LIMITS, MARKS, REASONS, VALUE_MARK, EvaluationError, FieldError,
     ForbiddenError, LimitError, Limits, RecordView, State, TemplateError,
@@ -55,7 +55,8 @@ Template = namedtuple('Template', 'body variables')
 
 # Places: where in the output a value comes to stand
 
-Place = namedtuple('Place', 'vr inside')
+#: VR and keyword of the attribute, and whether its bracket is open.
+Place = namedtuple('Place', 'vr keyword inside')
 
 _DUMP_ELEMENT = re.compile(
     r'\s*\(\s*([0-9a-fA-F]{1,4})\s*,\s*([0-9a-fA-F]{1,4})\s*\)'
@@ -65,24 +66,24 @@ _TAIL = 2_000
 
 
 def _dump_place(before):
-    """Return the `Place` after the text ``before`` of a dump: VR of the
-    element, and if its bracket is open."""
+    """Return the `Place` after the text ``before`` of a dump."""
     line = before[before.rfind('\n') + 1:]
     element = _DUMP_ELEMENT.match(line)
     if not element:
-        return Place('', False)
+        return Place('', '', False)
     group, number, vr = element.groups()
+    tag = int(group, 16) << 16 | int(number, 16)
     value = line[element.end():]
     return Place(
-        _vr(int(group, 16) << 16 | int(number, 16), vr),
+        _vr(tag, vr), keyword_for_tag(tag),
         value.startswith('[') and ']' not in value)
 
 
 def _json_place(before):
-    keyword = None
+    keyword = ''
     for key in _JSON_KEY.finditer(before):
         keyword = key[1]
-    return Place(_vr(tag_for_keyword(keyword or ''), ''), True)
+    return Place(_vr(tag_for_keyword(keyword), ''), keyword, True)
 
 
 def _vr(tag, default):
@@ -96,15 +97,19 @@ _PLACES = {DUMP2DCM: _dump_place, JSON: _json_place}
 
 
 @lru_cache(maxsize=None)
-def _table(template_type, is_name, is_text, inside):
+def _table(template_type, is_name, is_text, is_whole, inside):
     """Return the table for `str.translate` that makes data harmless where
-    it stands, and sets free what the template itself wrote."""
+    it stands, and sets free what the template itself wrote.
+
+    What must be whole keeps its backslash, and is found wrong later.
+    """
+    backslash = '\\' if is_text or is_whole else '/'
     table = {code: ' ' for code in [*range(32), *range(127, 160)]}
-    table['\\'] = '\\' if is_text else '/'
+    table['\\'] = backslash
     if is_name:
         table.update({'^': ' ', '=': ' '})
     if template_type == JSON:
-        table.update({'"': '\\"', '\\': '\\\\' if is_text else '/'})
+        table.update({'"': '\\"', '\\': backslash.replace('\\', '\\\\')})
         if is_text:
             table['\n'] = '\\r\\n'
     elif not inside:
@@ -117,10 +122,23 @@ def _table(template_type, is_name, is_text, inside):
 
 def _place_table(template_type, place):
     return _table(
-        template_type, place.vr == 'PN', place.vr in TEXT_VRS, place.inside)
+        template_type, place.vr == 'PN', place.vr in TEXT_VRS,
+        attributes.identifies(place.keyword), place.inside)
+
+
+def _nearest(text, place, charset):
+    """Return the nearest form of data that the character set can hold, marks
+    apart; data itself where it identifies or is no text."""
+    if (text.isascii() or place.vr and place.vr not in ENCODED_VRS
+            or attributes.identifies(place.keyword)):
+        return text
+    return ''.join(
+        piece if index % 2 else attributes.to_charset(piece, charset)
+        for index, piece in enumerate(_MARKED.split(text)))
 
 
 _PLAIN = re.compile(r'[^\x00-\x1f\x7f"\\\[\](#^=]*')
+_MARKED = re.compile('([%s]+)' % ''.join([*MARKS.values(), VALUE_MARK]))
 _STRUCTURE = re.compile(
     '([%s])' % ''.join(MARKS[c] for c in expressions.STRUCTURE))
 
@@ -129,28 +147,35 @@ _DATA = re.compile(r'[\[\]"\n]')
 
 class _Target:
     """The place of one interpolation, in a dump and in JSON."""
-    __slots__ = ('before', 'tables')
+    __slots__ = ('before', 'places', 'tables')
 
     def __init__(self, before):
         self.before = before
-        self.tables = {
-            template_type: _place_table(template_type, find(before))
+        self.places = {
+            template_type: find(before)
             for template_type, find in _PLACES.items()}
+        self.tables = {
+            template_type: _place_table(template_type, place)
+            for template_type, place in self.places.items()}
 
-    def escape(self, text, template_type):
-        """Return ``text`` so that it is only text where it is put."""
+    def escape(self, text, template_type, charset):
+        """Return ``text`` so that it is only text where it is put, in signs
+        of the SpecificCharacterSet ``charset``."""
         if text.isascii() and _PLAIN.fullmatch(text):
             return text
         if not text.isascii() and _STRUCTURE.search(text):
-            return self._escape_structured(text, template_type)
+            return self._escape_structured(text, template_type, charset)
+        text = _nearest(text, self.places[template_type], charset)
         return text.translate(self.tables[template_type])
 
-    def _escape_structured(self, text, template_type):
+    def _escape_structured(self, text, template_type, charset):
         # The expression writes brackets, quotes or line ends of its own:
         # each piece of data between them has a place of its own.
         find, before, result = _PLACES[template_type], self.before, []
         for index, piece in enumerate(_STRUCTURE.split(text)):
-            table = _place_table(template_type, find(before))
+            place = find(before)
+            table = _place_table(template_type, place)
+            piece = _nearest(piece, place, charset)
             result.append(piece.translate(table))
             is_structure = index % 2
             seen = result[-1] if is_structure else _DATA.sub('', piece)
@@ -162,11 +187,13 @@ class _Target:
 
 class _State(State):
     """What one rendering knows and has made so far."""
-    __slots__ = ('template_type', 'line', 'output', 'size', 'choices')
+    __slots__ = (
+        'template_type', 'charset', 'line', 'output', 'size', 'choices')
 
     def __init__(self, variables, template_type, limits):
         super().__init__(variables, limits)
         self.template_type = template_type
+        self.charset = variables.get('SpecificCharacterSet')
         self.line = 1
         self.output = []
         self.size = 0
@@ -187,7 +214,9 @@ def render(template, variables, template_type=None, limits=LIMITS):
     ``template_type`` (``variables['template_type']`` by default) says if
     values are escaped for a dump or for JSON. In variables with a keyword
     of VR PN or with no keyword as name, not in other variables and in the
-    fields of records, ``^`` and ``=`` are the separators of PN.
+    fields of records, ``^`` and ``=`` are the separators of PN. Texts are
+    written in the nearest form that the variable ``SpecificCharacterSet`` can
+    hold, but for identifiers.
 
     Raises UnknownVariableError, ForbiddenError, LimitError or
     EvaluationError with the line of the template.
@@ -231,7 +260,8 @@ def _write(state, value, target):
     if value is None:
         return
     if isinstance(value, str):
-        state.write(target.escape(value, state.template_type))
+        state.write(target.escape(
+                value, state.template_type, state.charset))
     elif isinstance(value, (list, tuple)):
         for item in value:
             state.tick()
@@ -583,7 +613,8 @@ def _sample_exam():
 def _sample_request():
     return _Sample(
         __name__='gnuhealth.imaging.test.request', request='ORDER-1',
-        request_line='ORDER-1-01-01', date=dt.datetime(2026, 1, 31, 13, 30),
+        request_line='ORDER-1-01-01', accession_number='ORDER-1',
+        step_id='ORDER-1-01-01', date=dt.datetime(2026, 1, 31, 13, 30),
         urgent=False, modality='CT', patient=_sample_patient(),
         doctor=_sample_professional(), requested_test=_sample_exam(),
         computed_age="40y 0m 30d", comment="Sample", context=_Sample(
@@ -627,8 +658,8 @@ def sample_variables(
         'MergeID': request.merge_id,
         'SpecificCharacterSet': charset,
         'TimezoneOffsetFromUTC': attributes.timezone_offset(at, timezone),
-        'AccessionNumber': request.request,
-        'RequestedProcedureID': request.request_line,
+        'AccessionNumber': request.accession_number,
+        'RequestedProcedureID': request.step_id,
         'RequestedProcedureDescription': description,
         'RequestedProcedurePriority':
             attributes.requested_procedure_priority(request.urgent),
@@ -653,7 +684,7 @@ def sample_variables(
             attributes.dicom_date(at, timezone),
         'ScheduledProcedureStepStartTime':
             attributes.dicom_time(at, timezone),
-        'ScheduledProcedureStepID': request.request_line,
+        'ScheduledProcedureStepID': request.step_id,
         'ScheduledProcedureStepDescription': description,
         'ScheduledPerformingPhysicianName': '',
         }

@@ -6,25 +6,31 @@ writes the entries reads them."""
 import datetime as dt
 import hashlib
 import re
+import uuid
+from contextlib import contextmanager
 
-from sql import Literal, Select
+from sql import Literal, Null, Select
 from sql.conditionals import Coalesce
-from sql.functions import CurrentTimestamp
+from sql.functions import CurrentTimestamp, Lower
 from sql.operators import Exists
 
+from trytond import backend
 from trytond.config import config
+from trytond.exceptions import UserError
 from trytond.i18n import gettext
-from trytond.model import Index, Unique, fields
+from trytond.model import Index, ModelView, Unique, fields
 from trytond.modules.health_imaging.common import (
-    AgedMixin, check_rights, execute, local_datetime)
+    AgedMixin, check_rights, check_unique, differs, execute, local_datetime)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC
-from trytond.transaction import Transaction, without_check_access
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import (
+    Transaction, TransactionError, without_check_access)
 
-from . import attributes, dataset, migration, rendering
+from . import attributes, dataset, identifiers, migration, rendering
 from .batch import Batch
-from .exceptions import MergeIDError, WorklistEntryError
+from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .template import error_text
 
 # Entries that changed so long before the last poll are told again, because a
@@ -42,6 +48,11 @@ _ALERTS = [
     ('crit_immuno', "Immunocompromised"),
     ('crit_cognitive', "Cognitive issues"),
     ]
+
+# After these the transaction cannot go on.
+_FATAL = (
+    backend.DatabaseDataError, backend.DatabaseIntegrityError,
+    backend.DatabaseOperationalError, TransactionError)
 
 
 def new_uid():
@@ -64,6 +75,28 @@ class Request(AgedMixin, metaclass=PoolMeta):
     merge_id = fields.Char("Merge ID", readonly=True,
         help="The Study Instance UID that the machine is given. Images come "
         "back with it.")
+    former_merge_id = fields.Char("Former Merge ID", readonly=True,
+        states={'invisible': ~Bool(Eval('former_merge_id'))},
+        help="The Study Instance UID that the request shared with others "
+        "before an upgrade. Images may still come back with it.")
+    accession_number = fields.Char("Accession Number", readonly=True,
+        states={'invisible': Eval('accession_number', '')
+            == Eval('request', '')},
+        help="What machines are told in place of the number of the order, "
+        "which is too long for them or holds characters that they cannot "
+        "read.")
+    step_id = fields.Char("Step ID", readonly=True,
+        states={'invisible': Eval('step_id', '')
+            == Eval('request_line', '')},
+        help="What machines are told in place of the number of the request, "
+        "which is too long for them or holds characters that they cannot "
+        "read.")
+    worklist_note = fields.Function(
+        fields.Text("Name on the Machine",
+            states={'invisible': ~Bool(Eval('worklist_note'))},
+            help="How the machine shows the patient when it cannot show the "
+            "letters of the name."),
+        'get_worklist_note')
     worklist_status = fields.Selection([
             ('todo', "To Do"),
             ('done', "Done"),
@@ -85,12 +118,20 @@ class Request(AgedMixin, metaclass=PoolMeta):
         cls._sql_constraints += [
             ('merge_id_unique', Unique(table, table.merge_id),
                 'health_imaging_worklist.msg_merge_id_unique'),
+            ('step_id_unique', Unique(table, table.step_id),
+                'health_imaging.msg_request_line_unique'),
             ]
+        cls._fixed |= {'accession_number', 'step_id'}
+        cls._stamped |= {'former_merge_id'}
         cls._sql_indexes.update([
                 Index(table,
                     (table.worklist_status, Index.Equality()),
                     where=table.worklist_status == 'todo'),
                 Index(table, (_modified(table), Index.Range())),
+                *(Index(table, (expression, Index.Equality()))
+                    for column in [table.accession_number, table.step_id]
+                    for expression in [column, Lower(column)]),
+                Index(table, (table.former_merge_id, Index.Equality())),
                 ])
         cls.__rpc__['get_worklist_entries'] = RPC()
         cls.__rpc__['get_worklist_exams'] = RPC()
@@ -99,6 +140,15 @@ class Request(AgedMixin, metaclass=PoolMeta):
     def __register__(cls, module):
         migration.prepare_requests(cls, module, new_uid)
         super().__register__(module)
+        migration.set_identifiers(cls)
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        # Machines show these.
+        logic = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
+        return [logic, super().search_rec_name(name, clause), *(
+                (field, *clause[1:])
+                for field in ['accession_number', 'step_id'])]
 
     @classmethod
     def create(cls, vlist):
@@ -111,7 +161,93 @@ class Request(AgedMixin, metaclass=PoolMeta):
         return super().create(vlist)
 
     @classmethod
+    def _set_numbers(cls, vlist):
+        super()._set_numbers(vlist)
+        cls._set_identifiers(vlist)
+
+    @classmethod
+    def _set_identifiers(cls, vlist, ids=()):
+        """Add the accession number and the step id to values with the
+        numbers of requests.
+
+        :param ids: of the requests that the values are for, where they are
+            there
+        """
+        numbers = [
+            [v['request'] or f'\0{uuid.uuid4()}',
+                v['request_line'] or f'\0{uuid.uuid4()}'] for v in vlist]
+        accessions = cls._accession_numbers({n for n, _ in numbers}, ids)
+        steps = identifiers.choose({n for _, n in numbers}, lambda wishes: {
+                number for number, _, _ in cls._holders(
+                    'step_id', wishes, ids)})
+        for values, (order, line) in zip(vlist, numbers):
+            values['accession_number'] = accessions[order]
+            values['step_id'] = steps[line]
+
+    @classmethod
+    def _accession_numbers(cls, orders, ids):
+        """Return the accession numbers of orders, a dict: those that other
+        requests of the orders have, new ones else."""
+        table = cls.__table__()
+        known = {}
+        for some in grouped_slice(orders):
+            known.update(execute(table.select(
+                        table.request, table.accession_number,
+                        where=table.request.in_(list(some))
+                        & (table.accession_number != Null)
+                        & _without(table, ids))))
+        return {**known, **identifiers.choose(
+                set(orders) - known.keys(), lambda wishes: {
+                    number for number, order, _ in cls._holders(
+                        'accession_number', wishes, ids)
+                    if order != number})}
+
+    @classmethod
+    def _holders(cls, name, wishes, ids):
+        """Return numbers that wish an identifier that a request has, with
+        the order of that request and its id.
+
+        :param str name: field of the identifier
+        :param wishes: dict of identifiers by number
+        :param ids: of requests that do not count
+        """
+        table = cls.__table__()
+        numbers = {wish: number for number, wish in wishes.items()}
+        column = getattr(table, name)
+        return [
+            (numbers[identifier], order, id_)
+            for some in grouped_slice(numbers)
+            for identifier, order, id_ in execute(table.select(
+                    column, table.request, table.id,
+                    where=column.in_(list(some)) & _without(table, ids)))]
+
+    @classmethod
     def write(cls, *args):
+        renumbered = cls._renumbered(*args)
+        cls._write(*args)
+        if renumbered:
+            requests = cls.browse([r.id for r in renumbered])
+            vlist = [{'request': r.request, 'request_line': r.request_line}
+                for r in requests]
+            cls._set_identifiers(vlist, [r.id for r in requests])
+            with without_check_access():
+                for request, values in zip(requests, vlist):
+                    super().write([request], {
+                            'accession_number': values['accession_number'],
+                            'step_id': values['step_id']})
+
+    @classmethod
+    def _renumbered(cls, *args):
+        """Return the requests of which a write changes a number."""
+        actions = iter(args)
+        return [
+            request for requests, values in zip(actions, actions)
+            for request in requests
+            if any(differs(request, name, values[name])
+                for name in {'request', 'request_line'} & values.keys())]
+
+    @classmethod
+    def _write(cls, *args):
         actions = iter(args)
         args = []
         for requests, values in zip(actions, actions):
@@ -136,9 +272,41 @@ class Request(AgedMixin, metaclass=PoolMeta):
     @classmethod
     def copy(cls, requests, default=None):
         default = {} if default is None else default.copy()
-        default.setdefault('merge_id', None)
-        default.setdefault('worklist_status', None)
+        for name in [
+                'merge_id', 'former_merge_id', 'accession_number', 'step_id',
+                'worklist_status']:
+            default.setdefault(name, None)
         return super().copy(requests, default=default)
+
+    @classmethod
+    def validate_fields(cls, requests, field_names):
+        super().validate_fields(requests, field_names)
+        if not field_names or 'step_id' in field_names:
+            check_unique(requests, 'step_id',
+                'health_imaging.msg_request_line_unique')
+
+    @classmethod
+    @ModelView.button
+    def requested(cls, requests):
+        cls._warn_of_names([r for r in requests if r.state == 'draft'])
+        super().requested(requests)
+
+    @classmethod
+    def _warn_of_names(cls, requests):
+        """Raise RomanizedNameWarning when machines show patients by names
+        that are spelled in other letters."""
+        Warning = Pool().get('res.user.warning')
+        notes = cls.get_worklist_note(requests, 'worklist_note')
+        shown = dict.fromkeys(
+            (r.patient, notes[r.id]) for r in requests if notes[r.id])
+        if not shown:
+            return
+        # Not of the requests: the wizard makes new ones when it goes on.
+        key = Warning.format('worklist_name', [
+                part for pair in shown for part in pair])
+        if Warning.check(key):
+            raise RomanizedNameWarning(
+                key, '\n'.join(note for _, note in shown))
 
     @classmethod
     def _stamps(cls, state):
@@ -168,10 +336,30 @@ class Request(AgedMixin, metaclass=PoolMeta):
             return {r.id: r._worklist_text() for r in requests}
 
     def _worklist_text(self):
-        try:
-            return self.render_worklist_text()
-        except WorklistEntryError as error:
-            return error.message
+        entry = self._worklist_entry()
+        return entry['error'] or entry['text']
+
+    @classmethod
+    @without_check_access
+    def get_worklist_note(cls, requests, name):
+        """Return sentences for names that are spelled in other letters."""
+        notes = dict.fromkeys((r.id for r in requests), '')
+        with Transaction().set_context(_worklist_batch=Batch(requests)):
+            for request in requests:
+                with request._alone():
+                    notes[request.id] = request._worklist_note()
+        return notes
+
+    def _worklist_note(self):
+        template, party = self.worklist_template, self.patient.party
+        if not template:
+            return ''
+        charset = template.valid_charset
+        shown = self._batch().romanized_name(party, charset)
+        return shown and gettext(
+            'health_imaging_worklist.msg_name_romanized',
+            patient=party.rec_name, name=shown,
+            charset=charset or attributes.BASIC_CHARSET)
 
     def render_worklist_text(self):
         """Return what the template of the exam makes of this request.
@@ -189,21 +377,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 template, self.get_worklist_template_data())
         except rendering.TemplateError as error:
             raise WorklistEntryError(error_text(error, template)) from None
-        self._check_charset(text, template.charset)
         return text
 
     def _batch(self):
         return Transaction().context.get('_worklist_batch') or Batch([self])
-
-    def _check_charset(self, text, charset):
-        """Raise WorklistEntryError for what the machine could not read."""
-        try:
-            attributes.check_encodable(text, charset or 'ISO 2022 IR 6', 'LT')
-        except attributes.EncodingError as error:
-            raise WorklistEntryError(gettext(
-                    'health_imaging_worklist.msg_entry_charset',
-                    request=self.rec_name, characters=error.characters,
-                    charset=charset or '')) from None
 
     def get_worklist_dataset(self, text=None):
         """Return the complete DICOM file (.wl) of this request.
@@ -241,14 +418,13 @@ class Request(AgedMixin, metaclass=PoolMeta):
             'my': rendering.RecordView(self, batch.open_fields),
             'MergeID': self.merge_id or '',
             'TimezoneOffsetFromUTC': attributes.timezone_offset(date, zone),
-            'AccessionNumber': attributes.short_string(self.request),
-            'RequestedProcedureID': attributes.short_string(
-                self.request_line),
+            'AccessionNumber': self.accession_number or '',
+            'RequestedProcedureID': self.step_id or '',
             'RequestedProcedurePriority':
                 attributes.requested_procedure_priority(self.urgent),
             'StudyInstanceUID': self.merge_id or '',
             'PatientName': batch.person_name(party, charset),
-            'PatientID': attributes.long_string(party.ref),
+            'PatientID': self._patient_id(charset),
             'PatientAge': attributes.patient_age(
                 party.dob, local_datetime(date, zone).date()),
             'PatientBirthDate': attributes.dicom_date(party.dob),
@@ -261,14 +437,31 @@ class Request(AgedMixin, metaclass=PoolMeta):
             'MedicalAlerts': attributes.multi_value(self._alerts()),
             'CurrentPatientLocation': '',
             'InstitutionName': batch.institution_name,
-            'ScheduledProcedureStepID': attributes.short_string(
-                self.request_line),
+            'ScheduledProcedureStepID': self.step_id or '',
             'ScheduledProcedureStepStartDate': attributes.dicom_date(
                 date, zone),
             'ScheduledProcedureStepStartTime': attributes.dicom_time(
                 date, zone),
             'ScheduledPerformingPhysicianName': '',
             }
+
+    def _patient_id(self, charset):
+        """Return the PatientID (LO), which is the PUID as it is.
+
+        :raises WorklistEntryError: it cannot be told as it is
+        """
+        puid = (self.patient.party.ref or '').strip()
+        if puid and not attributes.is_identifier(puid, 'LO'):
+            raise WorklistEntryError(gettext(
+                    'health_imaging_worklist.msg_puid_invalid',
+                    request=self.rec_name, puid=puid,
+                    limit=attributes.LENGTHS['LO']))
+        if attributes.to_charset(puid, charset) != puid:
+            raise WorklistEntryError(gettext(
+                    'health_imaging_worklist.msg_puid_charset',
+                    request=self.rec_name, puid=puid,
+                    charset=charset or attributes.BASIC_CHARSET))
+        return puid
 
     def _alerts(self):
         return [text for name, text in _ALERTS
@@ -297,7 +490,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
             changed = {}
             if moment:
                 changed = cls._changed_since(
-                    moment - OVERLAP, bool(filters.get('done')))
+                    moment, bool(filters.get('done')))
                 domain.append(('id', 'in', list(changed)))
             requests = cls.search(domain, order=[('id', 'ASC')])
             with Transaction().set_context(_worklist_batch=Batch(requests)):
@@ -408,36 +601,62 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 table.id, table.request_line, where=is_open & changed))
 
     def _worklist_entry(self):
-        """Return what the script needs of this request."""
-        template = self.worklist_template
+        """Return what the script needs of this request, a dict."""
+        number = self.request_line or str(self.id)
         entry = {
-            'id': self.id,
-            'number': self.request_line or str(self.id),
-            'filename': re.sub(
-                r'[^A-Za-z0-9_-]', '_', self.request_line or str(self.id)),
-            'study_instance_uid': self.merge_id or '',
-            'aetitle': self.requested_test.aetitle or '',
-            'modality': self.modality or '',
-            'charset': template.charset or '' if template else '',
-            'template_type': template.template_type if template else '',
-            'text': '', 'dicom': None, 'digest': '', 'error': None,
+            'id': self.id, 'number': number, 'order': self.request or '',
+            'filename': self._filename(number),
+            'study_instance_uid': self.merge_id or '', 'aetitle': '',
+            'modality': '', 'charset': '', 'template_type': '', 'text': '',
+            'dicom': None, 'digest': '', 'error': None,
             }
-        try:
+        with self._alone(entry):
+            template = self.worklist_template
+            entry['aetitle'] = self.requested_test.aetitle or ''
+            entry['modality'] = self.modality or ''
+            if template:
+                entry['charset'] = template.charset or ''
+                entry['template_type'] = template.template_type
             entry['text'] = self.render_worklist_text()
-            entry['dicom'] = self.get_worklist_dataset(entry['text'])
-            entry['digest'] = hashlib.sha256(entry['dicom']).hexdigest()
-        except WorklistEntryError as error:
-            entry['error'] = error.message
+            data = self.get_worklist_dataset(entry['text'])
+            entry['digest'] = hashlib.sha256(data).hexdigest()
+            entry['dicom'] = data
         return entry
+
+    def _filename(self, number):
+        """Return the name of the file, str: the number, with the id where
+        that would be the name of another one."""
+        name = re.sub(r'[^A-Za-z0-9_-]', '_', number)
+        return name if name == number else f'{name}-{self.id}'
+
+    @contextmanager
+    def _alone(self, entry=None):
+        """Keep what fails for this request from the others: its entry has the
+        reason, a sentence, and the log where it happened."""
+        try:
+            yield
+        except _FATAL:
+            raise
+        except UserError as error:
+            reason = error.message
+        except Exception as error:
+            self._batch().log(error)
+            reason = gettext(
+                'health_imaging_worklist.msg_entry_failed',
+                request=self.request_line or str(self.id))
+        else:
+            return
+        if entry is not None:
+            entry['error'] = reason
 
 
 def _parse_cursor(since, now):
-    """Return the moment of a cursor, None when all must be told: there is
-    none, or the clock went back."""
+    """Return since when a cursor asks for changes, None when all must be
+    told: there is none, or the clock went back."""
     try:
         moment = dt.datetime.fromisoformat(since) if since else None
-        return moment if moment and moment <= now else None
-    except (TypeError, ValueError):
+        return moment - OVERLAP if moment and moment <= now else None
+    except (OverflowError, TypeError, ValueError):
         return None
 
 
@@ -448,6 +667,10 @@ def _now():
     if isinstance(now, str):
         now = dt.datetime.fromisoformat(now)
     return now.replace(tzinfo=None)
+
+
+def _without(table, ids):
+    return ~reduce_ids(table.id, ids) if ids else Literal(True)
 
 
 def _modified(table):

@@ -15,9 +15,10 @@ from .exceptions import CharsetError, WorklistTemplateError
 # What templates may read of a request through "my".
 OPEN_FIELDS = {
     'gnuhealth.imaging.test.request': {
-        'request', 'request_line', 'date', 'urgent', 'comment', 'state',
-        'merge_id', 'modality', 'patient', 'requested_test', 'doctor',
-        'context', 'computed_age', 'worklist_status', 'rec_name'},
+        'request', 'request_line', 'accession_number', 'step_id', 'date',
+        'urgent', 'comment', 'state', 'merge_id', 'modality', 'patient',
+        'requested_test', 'doctor', 'context', 'computed_age',
+        'worklist_status', 'rec_name'},
     'gnuhealth.patient': {
         'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
         'biological_sex', 'party', 'critical_info', 'crit_allergic',
@@ -120,11 +121,18 @@ class WorklistTemplate(ModelSQL, ModelView):
 
     def check_charset(self):
         """Raise CharsetError unless the character set is a DICOM term."""
-        if (self.charset or '') not in {'', *attributes.CHARSETS}:
+        if self.charset and not attributes.is_charset(self.charset):
             raise CharsetError(gettext(
                     'health_imaging_worklist.msg_charset_invalid',
                     charset=self.charset, template=self.rec_name,
                     charsets=', '.join(attributes.CHARSETS)))
+
+    @property
+    def valid_charset(self):
+        """The SpecificCharacterSet (CS) of entries, empty for ASCII only; what
+        is no term and cannot be mended stays."""
+        charset = self.charset or ''
+        return attributes.repair_charset(charset) or charset
 
     def compiled(self):
         """Return the template ready for rendering, parsed once.

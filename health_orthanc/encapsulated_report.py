@@ -101,9 +101,9 @@ class StoredReport(ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module):
-        counted = not cls.__table_handler__(module).column_exist('refusals')
+        counted = migration.has_column(cls, module, 'refusals')
         super().__register__(module)
-        if counted:
+        if not counted:
             migration.try_reports_again(cls)
 
     @staticmethod

@@ -6,6 +6,7 @@ Nothing of the users' is lost: rows that stand for the same thing are merged,
 and what was decided is in the log.  Each step is done once; done again it
 changes nothing.
 """
+import datetime as dt
 import hashlib
 import itertools
 import json
@@ -74,6 +75,32 @@ def _add_columns(Model, module, names):
     table_h = Model.__table_handler__(module)
     for name in names:
         table_h.add_column(name, Model._fields[name]._sql_type)
+
+
+def has_column(Model, module, name):
+    "Return whether a column is there, also when it would be right away."
+    return Model.__table_handler__(module).column_exist(name)
+
+
+def clear_odd_dates(Model, names):
+    """Let what is no date of an exam or a birth be a text only.
+
+    :param names: name of the column of the text by that of the date
+    """
+    table = Model.__table__()
+    first = dt.date(records.FIRST_YEAR, 1, 1)
+    last = dt.date(records.last_year(), 12, 31)
+    for name, text in names.items():
+        date = getattr(table, name)
+        rows = execute(table.select(table.id, date, getattr(table, text),
+                where=(date < first) | (date > last)))
+        _set_grouped(table, {
+                id_: (text, str(value).replace('-', ''))
+                for id_, value, kept in rows if not kept})
+        _set_grouped(table, {id_: (name, None) for id_, _, _ in rows})
+        if rows:
+            logger.warning("%s: %s of %s rows was no date that can be",
+                Model.__name__, name, len(rows))
 
 
 # Servers

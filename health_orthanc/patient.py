@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients of Orthanc servers, and what a patient of GNU Health gains."""
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.health_imaging.direction import isolated
+from trytond.modules.health_imaging.direction import isolated, plain
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 
-from . import matching, records, storage
+from . import matching, migration, records, storage
 from .kept import Kept
 from .links import events, facts, ledger
 
@@ -30,6 +30,9 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     readable_name = fields.Function(
         fields.Char("Name"), 'get_readable_name')
     bd = fields.Date("Date of Birth", readonly=True)
+    bd_text = fields.Char("DICOM Birth Date", readonly=True,
+        states={'invisible': ~Eval('bd_text')},
+        help="What stands in the images and is no date of birth.")
     sex = fields.Selection([
             (None, ""),
             ('M', "Male"),
@@ -62,6 +65,13 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 'health_orthanc.msg_orthanc_patient_unique'),
             ]
         cls._sql_indexes.add(Index(table, (table.ident, Index.Equality())))
+
+    @classmethod
+    def __register__(cls, module):
+        checked = migration.has_column(cls, module, 'bd_text')
+        super().__register__(module)
+        if not checked:
+            migration.clear_odd_dates(cls, {'bd': 'bd_text'})
 
     @classmethod
     def write(cls, *args):
@@ -100,7 +110,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
             return f'{self.server.link}#patient?uuid={self.uuid}'
 
     def get_rec_name(self, name):
-        ident = f' [{self.ident}]' if self.ident else ''
+        ident = f' [{plain(self.ident)}]' if self.ident else ''
         name = isolated(records.readable_name(self.name))
         return f'{name or self.uuid}{ident}'
 

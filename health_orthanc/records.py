@@ -17,6 +17,11 @@ MAX_INTEGER = 2 ** 31 - 1
 #: DICOM PS3.3 C.7.3.1.1.1: "Other", for a series that does not tell.
 UNKNOWN_MODALITY = 'OT'
 
+#: Nobody who was ever examined was born before.
+FIRST_YEAR = 1850
+
+# What turns around the text beside it (Unicode Standard Annex 9).
+_DIRECTIONS = re.compile('[\u202a-\u202e\u2066-\u2069]')
 _DATE = re.compile(r'([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})\Z')
 _TIME = re.compile(
     r'([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:\.[0-9]*)?)?)?\Z')
@@ -30,6 +35,11 @@ _REQUESTED = ['ScheduledProcedureStepID', 'RequestedProcedureID',
     'AccessionNumber']
 #: How many of them are read of a series: nobody orders more at once.
 MAX_REQUESTED = 50
+#: What is corrected in the instances of a study, of which Orthanc goes on to
+#: list what the first one said.
+_IDENTITY = ['AccessionNumber', 'StudyDate', 'StudyTime', 'StudyDescription',
+    'StudyID', 'ReferringPhysicianName', 'PatientName', 'PatientBirthDate',
+    'PatientSex']
 
 
 class UnusableRecord(Exception):
@@ -51,9 +61,10 @@ class UnusableRecord(Exception):
 def clean_text(value):
     """Return a value as text that every database stores, '' for none.
 
-    Padding goes, control characters become blanks, the values of a list are
-    joined with backslashes as in DICOM (PS3.5, 6.4), and the end of a very
-    long text is cut.
+    Padding goes, control characters become blanks, those of the direction of
+    texts go: a name with one of them reads as another name.  The values of a
+    list are joined with backslashes as in DICOM (PS3.5, 6.4), and the end of
+    a very long text is cut.
 
     :param value: anything that JSON holds
     """
@@ -77,6 +88,7 @@ def _plain(value):
     if not text.isprintable():
         text = text.encode('utf-16', 'surrogatepass').decode(
             'utf-16', 'replace')
+        text = _DIRECTIONS.sub('', text)
         text = ''.join(' ' if _is_control(c) else c for c in text)
     return text.strip()
 
@@ -88,7 +100,8 @@ def _is_control(character):
 
 def parse_date(value):
     """Return a date (VR DA, also in the form of ACR-NEMA with points), or
-    None when it is none.
+    None when it is none that an exam or a birth can have: before 1850, or
+    after next year.
 
     :param value: such as 20060102, 2006.01.02 or 2006-01-02
     """
@@ -96,9 +109,20 @@ def parse_date(value):
     if not match:
         return None
     try:
-        return dt.date(*map(int, match.group(1, 3, 4)))
+        date = dt.date(*map(int, match.group(1, 3, 4)))
     except ValueError:
         return None
+    return date if FIRST_YEAR <= date.year <= last_year() else None
+
+
+def last_year():
+    "Return the last year that a date can have."
+    return dt.date.today().year + 1
+
+
+def _no_date(value):
+    "Return what stands where a date should be, None when it is one."
+    return None if parse_date(value) else clean_text(value) or None
 
 
 def parse_time(value):
@@ -156,9 +180,10 @@ def study_values(record):
 
     Among them: ``study_date`` (date), ``study_time`` (time),
     ``patient_birth_date`` (date) and ``last_update`` (datetime, UTC), each or
-    None; ``patient_name`` is the DICOM name as it came, '' when it is
-    missing; ``texts`` has all values of study and patient but the
-    StudyInstanceUID, tuple of str; the others are str or None.
+    None; ``patient_birth_date_text`` is what stands there and is no date;
+    ``patient_name`` is the DICOM name as it came, '' when it is missing;
+    ``texts`` has all values of study and patient but the StudyInstanceUID,
+    tuple of str; the others are str or None.
 
     :param record: what Orthanc returns for a study, dict
     :raises UnusableRecord: it has no id or no StudyInstanceUID
@@ -195,6 +220,7 @@ def _patient_of_study(tags):
         'patient_name': clean_text(tags.get('PatientName')),
         'patient_id': clean_text(tags.get('PatientID')) or None,
         'patient_birth_date': parse_date(tags.get('PatientBirthDate')),
+        'patient_birth_date_text': _no_date(tags.get('PatientBirthDate')),
         'patient_sex': parse_sex(tags.get('PatientSex')),
         }
 
@@ -229,6 +255,7 @@ def patient_values(record):
         'uuid': orthanc_id,
         'name': text('PatientName'),
         'bd': parse_date(tags.get('PatientBirthDate')),
+        'bd_text': _no_date(tags.get('PatientBirthDate')),
         'sex': parse_sex(tags.get('PatientSex')),
         'ident': text('PatientID'),
         'last_update': parse_moment(record.get('LastUpdate')),
@@ -362,6 +389,45 @@ def listed_details(study, series):
     return listed
 
 
+def identity(record):
+    """Return what tells of whom and of what a study is, texts by keyword.
+
+    :param record: what Orthanc returns for a study, dict
+    """
+    tags = {
+        **_tags(record, 'MainDicomTags'),
+        **_tags(record, 'PatientMainDicomTags')}
+    return instance_identity(tags)
+
+
+def instance_identity(tags):
+    """Return what tells of whom and of what the study of an instance is,
+    texts by keyword.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    return {name: clean_text(tags.get(name)) for name in _IDENTITY}
+
+
+def corrected(record, correction):
+    """Return what Orthanc returns for a study as its instances tell it.
+
+    :param record: what Orthanc returns, dict
+    :param correction: None, or a dict: identity has what the server listed
+        when an instance said what tags has; while it lists that, the
+        instance is right
+    """
+    if not correction or identity(record) != correction['identity']:
+        return record
+    return {
+        **record,
+        'MainDicomTags': {
+            **_tags(record, 'MainDicomTags'), **correction['tags']},
+        'PatientMainDicomTags': {
+            **_tags(record, 'PatientMainDicomTags'), **correction['tags']},
+        }
+
+
 def is_record(value, level):
     """Return whether a value can be what Orthanc tells of a resource.
 
@@ -379,12 +445,6 @@ def parent(record):
     for name in ['ParentSeries', 'ParentStudy', 'ParentPatient']:
         if _is_id(record.get(name)):
             return record[name]
-
-
-def first_instance(series):
-    """Return the Orthanc id of the instance that stands for a series, the
-    same one in whatever order they are listed; None when it has none."""
-    return min(children(series), default=None)
 
 
 def children(record):

@@ -7,6 +7,7 @@ from collections import defaultdict
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.common import check_rights
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
 
@@ -140,7 +141,7 @@ class SeriesInstance(metaclass=PoolMeta):
             parts.append(gettext(
                     'health_orthanc.msg_label_image_position',
                     position=_millimetres(self.image_position_patient)))
-        return ', '.join(parts)
+        return plain(', '.join(parts))
 
 
 class Attachment(metaclass=PoolMeta):

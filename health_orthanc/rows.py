@@ -16,11 +16,13 @@ class StudyRows(NamedTuple):
     :ivar series: list of pairs: the row of a series, its instances' rows
     :ivar details: columns of the study that the server lists beyond the
         usual ones, see records.listed_details
+    :ivar identity: what the server lists, see records.identity
     """
     patient: dict
     study: dict
     series: list
     details: dict = {}
+    identity: dict = {}
 
     @property
     def uid(self):
@@ -62,13 +64,15 @@ class Converter:
     def __init__(self, skip):
         self.skip = skip
 
-    def study(self, study, series):
+    def study(self, study, series, correction=None):
         """Return StudyRows without instances, None for a study that cannot
         be stored.
 
         :param study: Orthanc's dict
         :param series: Orthanc's dicts of its series
+        :param correction: see records.corrected
         """
+        listed, study = study, records.corrected(study, correction)
         row = self._converted(records.study_values, study)
         if not row:
             return None
@@ -77,7 +81,8 @@ class Converter:
         _complete_study(row, rows)
         return StudyRows(
             _take_patient(row), row, [(item, []) for item in rows],
-            records.listed_details(study, filter(_is_dict, series)))
+            records.listed_details(study, filter(_is_dict, series)),
+            records.identity(listed))
 
     def instances(self, instances):
         """Return lists of rows by the Orthanc id of their series.
@@ -138,19 +143,10 @@ def _take_patient(study):
         'uuid': uuid,
         'name': study['patient_name'],
         'bd': study['patient_birth_date'],
+        'bd_text': study['patient_birth_date_text'],
         'sex': study['patient_sex'],
         'ident': study['patient_id'],
         }
-
-
-def first_instances(series):
-    """Return the Orthanc ids of the instances that stand for series, by that
-    of the series.
-
-    :param series: Orthanc's dicts
-    """
-    found = {s['ID']: records.first_instance(s) for s in series}
-    return {uid: first for uid, first in found.items() if first}
 
 
 def cut(studies, weight, limit):

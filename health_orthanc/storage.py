@@ -7,12 +7,13 @@ written with a few SQL statements per block instead of one record at a time.
 Nothing that belongs to the users (links, notes, comments) is touched.
 """
 import functools
+import json
 from collections import defaultdict
 from operator import itemgetter
 from typing import NamedTuple
 
 from sql import Column, Flavor, Literal, Null, Table
-from sql.aggregate import Count, Sum
+from sql.aggregate import Count, Min, Sum
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
 from sql.operators import Exists
@@ -252,24 +253,21 @@ def mark_patients(patients=None, server=None):
     :param patients: ids of Orthanc patients
     :param int server: id of the server of whose patients to mark, instead
     """
-    pool = Pool()
-    Patient = pool.get('gnuhealth.orthanc.patient')
+    Patient = Pool().get('gnuhealth.orthanc.patient')
     study, *_ = _tables()
     table = Patient.__table__()
-    present = study.select(study.orthanc_patient,
-        where=(study.missing_since == Null)
-        & (study.orthanc_patient == table.id))
-    where = (table.missing_since == Null) & ~Exists(present)
+    lost = (table.missing_since == Null) & ~Exists(study.select(
+            study.id, where=(study.missing_since == Null)
+            & (study.orthanc_patient == table.id)))
     if server is not None:
-        _mark(Patient, where & (table.server == server), table)
-        return
-    for sub in grouped_slice(list(patients), _ROWS):
-        _mark(Patient, where & reduce_ids(table.id, list(sub)), table)
-
-
-def _mark(Patient, where, table):
-    ids = [id_ for id_, in execute(table.select(table.id, where=where))]
-    set_values(Patient, ids, missing_since=now())
+        some = [table.server == server]
+    else:
+        some = [
+            reduce_ids(table.id, list(sub))
+            for sub in grouped_slice(list(patients), _ROWS)]
+    for where in some:
+        rows = execute(table.select(table.id, where=lost & where))
+        set_values(Patient, [id_ for id_, in rows], missing_since=now())
 
 
 def all_are_being_deleted(server):
@@ -282,6 +280,77 @@ def all_are_being_deleted(server):
         of_study or of_series for of_study, of_series in execute(there.select(
                 study.deleting_since, series.deleting_since,
                 where=_present(study, server))))
+
+
+def instances_to_read(ids):
+    """Return which instances tell more about studies: one of the first series
+    that is a picture.
+
+    :param ids: ids of studies
+    :return: Orthanc ids of instances by the id of the study
+    """
+    _, series, instance, *_ = _tables()
+    first = {}
+    for sub in grouped_slice(list(ids), _ROWS):
+        for study, id_, modality, sop_class in execute(series.select(
+                    series.study, series.id, series.modality,
+                    series.sop_class_UID,
+                    where=reduce_ids(series.study, list(sub))
+                    & (series.missing_since == Null),
+                    order_by=[series.study, series.id])):
+            if study not in first and is_picture(modality, sop_class):
+                first[study] = id_
+    uids = {}
+    for sub in grouped_slice(list(first.values()), _ROWS):
+        uids.update(execute(instance.select(
+                    instance.series, Min(instance.orthanc_UID),
+                    where=reduce_ids(instance.series, list(sub)),
+                    group_by=instance.series)))
+    return {
+        study: uids[id_] for study, id_ in first.items() if id_ in uids}
+
+
+def store_details(details, ids, now):
+    """Store what one instance told of each of some studies.
+
+    :param details: columns by the id of a study, dict of dicts
+    :param ids: ids of all studies that need not be read again
+    :param now: datetime
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    set_values(Study, ids, details_at=now)
+    _update(Study, ['requested_ids', 'issuer'], [
+            (id_, (row['requested_ids'], row['issuer']))
+            for id_, row in details.items()])
+
+
+def corrections(server):
+    """Return the corrections of the studies of a server by their Orthanc id,
+    see records.corrected.
+
+    :param int server: id of the server
+    """
+    study, *_ = _tables()
+    return {
+        uid: json.loads(text) for uid, text in execute(study.select(
+                study.orthanc_UID, study.correction,
+                where=(study.orthanc_server == server)
+                & (study.correction != Null)))}
+
+
+def store_corrections(server, corrections):
+    """Store corrections, None for those that are none any more.
+
+    :param int server: id of the server
+    :param corrections: by the Orthanc id of the study
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    ids = ids_of(Study, 'orthanc_server', 'orthanc_UID', [
+            (server, uid) for uid in corrections])
+    _update(Study, ['correction'], [
+            (id_, [corrections[uid] and json.dumps(
+                        corrections[uid], sort_keys=True)])
+            for (_, uid), id_ in ids.items()])
 
 
 def has_deletions(server):
@@ -394,10 +463,14 @@ class Tree:
     :ivar counts: how many rows of each level were new, changed and gone, and
         how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
+    :ivar resent: Orthanc ids of the told instances that were known
+
+    :param told: Orthanc ids of instances that came, set
     """
 
-    def __init__(self, server, now):
+    def __init__(self, server, now, told=frozenset()):
         pool = Pool()
+        self.told, self.resent = told, set()
         self.server = server
         self.now = now
         self.counts = defaultdict(int)
@@ -416,11 +489,13 @@ class Tree:
         :param items: list of rows.StudyRows
         """
         series_ids = self.store_studies(items)
-        done = upsert(self.Instance, 'series', 'sop_instance_UID', [
-                {**instance, 'series': series_ids[row['orthanc_UID']]}
-                for item in items for row, instances in item.series
-                for instance in instances], complete=True)
-        self._count('instances', done)
+        rows = [
+            {**instance, 'series': series_ids[row['orthanc_UID']]}
+            for item in items for row, instances in item.series
+            for instance in instances]
+        done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
+            complete=True)
+        self._note_instances(done, rows)
         empty = [
             series_ids[row['orthanc_UID']]
             for item in items for row, instances in item.series
@@ -475,8 +550,8 @@ class Tree:
 
         :param rows: list of rows, each with its series
         """
-        self._count('instances', upsert(
-                self.Instance, 'series', 'sop_instance_UID', rows))
+        self._note_instances(upsert(
+                self.Instance, 'series', 'sop_instance_UID', rows), rows)
 
     def drop_instances(self, series, present):
         """Delete the instances of series that are gone.
@@ -516,6 +591,14 @@ class Tree:
         self.counts['studies_present'] += studies
         self.counts['series_present'] += series
         self.counts['instances_present'] += instances
+
+    def _note_instances(self, done, rows):
+        self._count('instances', done)
+        if self.told:
+            self.resent.update(
+                row['orthanc_UID'] for row in rows
+                if row['orthanc_UID'] in self.told
+                and (row['series'], row['sop_instance_UID']) in done.ids)
 
     def _note_series(self, done):
         """Count series, and let what one of their instances told be read

@@ -6,8 +6,9 @@ from sql.functions import Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
-from trytond.pyson import Equal, Eval, If, Len
+from trytond.pyson import Bool, Equal, Eval, If, Len
 
 from . import migration, records, viewers
 from .exceptions import NothingToUndoError
@@ -80,13 +81,18 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         searcher='search_readable_name')
     patient_id = fields.Char("Patient ID", readonly=True)
     patient_birth_date = fields.Date("Patient's Birth Date", readonly=True)
+    patient_birth_date_text = fields.Char("DICOM Birth Date", readonly=True,
+        states={'invisible': ~Eval('patient_birth_date_text')},
+        help="What stands in the images and is no date of birth.")
     patient_sex = fields.Selection([
             (None, ""),
             ('M', "Male"),
             ('F', "Female"),
             ('O', "Other"),
             ], "Patient's Sex", readonly=True, sort=False)
-    date = fields.Char("DICOM Date", readonly=True)
+    date = fields.Char("DICOM Date", readonly=True,
+        states={'invisible': Bool(Eval('study_date')) | ~Eval('date')},
+        help="What stands in the images and is no date of an exam.")
     study_date = fields.Date("Date", readonly=True)
     study_time = fields.Time("Time", readonly=True)
     description = fields.Char("Description", readonly=True)
@@ -121,6 +127,10 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         states={'invisible': True},
         help="When one of the images was read for what the server does not "
         "list.")
+    correction = fields.Text("Correction", readonly=True,
+        states={'invisible': True},
+        help="What its images tell otherwise than the server lists, because "
+        "they were corrected there.")
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without this study.")
@@ -152,8 +162,13 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 Index(table, (table.link_state, Index.Equality())),
                 Index(table, (table.request, Index.Equality())),
                 Index(table, (table.patient_birth_date, Index.Equality())),
+                Index(table, (table.orthanc_server, Index.Equality()),
+                    where=(table.details_at == Null)
+                    & (table.link_rule == 'patient_id')),
                 Index(table, (table.undecided_since, Index.Range()),
                     where=table.undecided_since != Null),
+                Index(table, (table.orthanc_server, Index.Equality()),
+                    where=table.correction != Null),
                 Index(table, (Lower(table.accession_number),
                         Index.Equality())),
                 Index(table, (Lower(table.patient_id), Index.Equality())),
@@ -181,17 +196,22 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module):
         migration.migrate_studies(cls, module)
+        checked = migration.has_column(cls, module, 'patient_birth_date_text')
         super().__register__(module)
+        if not checked:
+            migration.clear_odd_dates(cls, {
+                    'study_date': 'date',
+                    'patient_birth_date': 'patient_birth_date_text'})
 
     @staticmethod
     def default_link_state():
         return 'unlinked'
 
     def get_rec_name(self, name):
-        return ' '.join(filter(None, [
-                    self.study_date and self.study_date.isoformat(),
-                    self.modalities, self.description,
-                    records.readable_name(self.patient_name)])) \
+        return plain(' '.join(filter(None, [
+                        self.study_date and self.study_date.isoformat(),
+                        self.modalities, self.description,
+                        records.readable_name(self.patient_name)]))) \
             or self.study_instance_UID
 
     @classmethod
@@ -214,7 +234,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
             ]
 
     def get_gnuhealth_patient_name(self, name):
-        return self.patient.rec_name if self.patient else ''
+        return plain(self.patient.rec_name) if self.patient else ''
 
     def get_readable_name(self, name):
         return records.readable_name(self.patient_name)

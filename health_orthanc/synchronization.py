@@ -19,8 +19,7 @@ from .exceptions import error_text
 from .lease import (
     PROLONG_SECONDS, Busy, Lease, LostLease, now, roll_back, transact)
 from .links import deciding, effects, events
-from .rows import (
-    Converter, count_instances, count_series, cut, first_instances)
+from .rows import Converter, count_instances, count_series, cut
 
 __all__ = ['Busy', 'Run']
 
@@ -35,8 +34,10 @@ GROUP_SERIES = 300
 BLOCK_INSTANCES = 5000
 # A server that fails on more studies one after the other is ill.
 MAX_REFUSED = 10
-# Of so many studies of a block an instance is read, a call each.
+# Of so many studies an instance is read at once, a call each, and so often in
+# one run.
 LOOKED_INTO = 200
+LOOKED_INTO_ROUNDS = 10
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
 
@@ -54,6 +55,11 @@ _REFUSED = (
     orthanc.MethodNotAllowed, orthanc.NotFound, orthanc.Redirected,
     orthanc.Unauthorized, orthanc.UnsupportedMedia)
 _NOT_UNDERSTOOD = (orthanc.BadAnswer, orthanc.AnswerTooLarge)
+# Nobody answered.
+_SILENT = (
+    orthanc.ConnectionLost, orthanc.ConnectionRefused, orthanc.HostNotFound,
+    orthanc.InvalidURL, orthanc.Timeout, orthanc.TLSError,
+    orthanc.Unreachable)
 
 
 def _same(id_):
@@ -85,6 +91,8 @@ class Run:
         self.balance = Balance()
         self.counts = defaultdict(int)
         self.done = self.total = 0
+        # How many calls other connections made
+        self.looked = 0
         self.skipped = {}
         # On how many studies, one after the other, the server failed; what
         # it said last, and whether it ever gave a whole one
@@ -93,8 +101,12 @@ class Run:
         self.odd = False
         # Whether the server has nothing any more
         self.emptied = False
-        # Orthanc ids of instances that the change log told of
-        self.awaited = set()
+        # Orthanc ids of instances that the change log told of: those that
+        # did not come yet, and all
+        self.awaited, self.told = set(), frozenset()
+        # One instance that came again and what the server lists, by the
+        # Orthanc id of the study; see records.corrected
+        self.resent, self.corrections = {}, {}
         self.convert = Converter(self.skip)
 
     def go(self):
@@ -205,19 +217,19 @@ class Run:
             for orthanc_id, reason in skipped) or None
 
     def _calls(self):
-        return self.client.calls if self.client else 0
+        return self.looked + (self.client.calls if self.client else 0)
 
     def commit(self, work=None, done=0, **values):
         """Do something in the database, and keep with it the progress and
         values of the server.
 
         :param work: function without parameters that may be called again,
-            returns a dict of counts
+            returns a dict of counts or None
         :param int done: how many studies were looked at
         """
         def commit():
             counts = self.counts.copy()
-            for name, count in (work() if work else {}).items():
+            for name, count in ((work and work()) or {}).items():
                 counts[name] += count
             self.lease.keep(**values)
             storage.set_values(
@@ -249,6 +261,7 @@ class Run:
         else:
             self._synchronize_new()
         self._compare()
+        self._look_closer()
 
     def _synchronize_new(self):
         """Fetch what the change log lists after the position.
@@ -272,15 +285,39 @@ class Run:
                 self.awaited = set()
             else:
                 self.awaited = set(ids['instances'])
+                self.told = frozenset(ids['instances'])
                 if not changes.done:
                     covered, fetched = self.client.last_change(), set()
             self.total += len(studies)
             self._do(self._read(studies))
+            self._correct()
             self.balance.doubtful |= bool(self.awaited)
             fetched.update(s.get('ID') for s in studies)
             self.commit(last_changed_index=changes.last)
             self.position = changes.last
         return self.position != start
+
+    def _correct(self):
+        """Look into images that replaced others: the server goes on to list
+        what the first image of their study said."""
+        resent, self.resent, self.told = self.resent, {}, frozenset()
+        if not resent:
+            return
+        changed = {}
+        some = dict(sorted(resent.items())[:LOOKED_INTO])
+        for uid, tags in self._tags(
+                self.client, {u: image for u, (image, _) in some.items()}):
+            listed = some[uid][1]
+            told = tags and records.instance_identity(tags)
+            correction = {'identity': listed, 'tags': told}
+            if told in (None, listed):
+                correction = None
+            if tags and correction != self.corrections.get(uid):
+                changed[uid] = correction
+        if changed:
+            self.commit(lambda: storage.store_corrections(
+                    self.server.id, changed))
+            self._fetch_more(changed)
 
     def _studies_of(self, ids):
         """Return the studies to which resources belong, as the server tells
@@ -322,7 +359,7 @@ class Run:
                 todo, position, all_=len(todo) == len(ids) > 1))
         self._mark_missing(ids)
         if ids:
-            self.commit(self._mark_patients)
+            self.commit(lambda: storage.mark_patients(server=self.server.id))
         self.commit(last_changed_index=position, resume=None)
         self.position = position
 
@@ -356,10 +393,6 @@ class Run:
         tree.counts['studies_linked'] = deciding.link_studies(
             storage.same_studies(gone))
         return tree.counts
-
-    def _mark_patients(self):
-        storage.mark_patients(server=self.server.id)
-        return {}
 
     # What the change log does not tell
 
@@ -527,6 +560,8 @@ class Run:
 
     def _do(self, steps):
         """Call what a generator yields."""
+        self.corrections = transact(
+            lambda: storage.corrections(self.server.id))
         with ahead(
                 steps, self._prolong, PROLONG_SECONDS,
                 self.client.abort) as steps:
@@ -606,14 +641,16 @@ class Run:
     def _read_items(self, studies, series):
         """Read the instances of studies, return a list of StudyRows."""
         all_series = [item for s in studies for item in series[_id(s)]]
-        instances, classes, told = defaultdict(list), {}, set()
+        instances, classes = defaultdict(list), {}
         self.odd = False
         for block in self._instance_blocks(all_series, classes):
-            told.update(map(_id, block))
             for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
-        studies = self._told(studies, series, told)
-        items = [self.convert.study(s, series[_id(s)]) for s in studies]
+        if self.odd:
+            studies = self._told(studies, series, {
+                    row['orthanc_UID'] for rows in instances.values()
+                    for row in rows})
+        items = [self._convert_study(s, series[_id(s)]) for s in studies]
         items = list(filter(None, items))
         for item in items:
             for row, rows in item.series:
@@ -644,19 +681,44 @@ class Run:
         :param classes: dict that gets the SOP Class UID of each series by
             its Orthanc id, before the second list comes
         """
-        first, listed = first_instances(series), _children(series)
+        first, owners = {}, {}
+        for item in series:
+            ids = records.children(item)
+            owners.update(dict.fromkeys(ids, item['ID']))
+            if ids:
+                # The same one in whatever order they are listed
+                first[item['ID']] = min(ids)
         if not self.client.has_bulk:
             classes.update(
                 (uid, self._sop_class(id_)) for uid, id_ in first.items())
         for block in self.client.instance_blocks(
                 series, first=first.values(), strict=False):
-            block = list(_listed(
-                    listed, self._understood('instances', block)))
+            block = self._understood_instances(block, owners)
             for item in block:
-                uid = records.parent(item)
-                if item['ID'] == first.get(uid) and 'Metadata' in item:
-                    classes[uid] = records.sop_class(item)
+                if 'Metadata' in item and (
+                        item['ID'] == first[item['ParentSeries']]):
+                    classes[item['ParentSeries']] = records.sop_class(item)
             yield block
+
+    def _understood_instances(self, block, owners):
+        """Return those of Orthanc's dicts that can be understood and that
+        their series lists.
+
+        :param owners: Orthanc ids of series by those of their instances
+        """
+        try:
+            # What nearly all blocks are is dealt with first.
+            found = [
+                item for item in block
+                if owners[item['ID']] == item['ParentSeries']
+                and item['Type'] == 'Instance']
+        except (KeyError, TypeError):
+            found = []
+        if len(found) < len(block):
+            found = [
+                item for item in self._understood('instances', block)
+                if owners.get(item['ID']) == item.get('ParentSeries')]
+        return found
 
     def _sop_class(self, instance):
         """Return the SOP Class UID of an instance, None when the server does
@@ -675,7 +737,7 @@ class Run:
     def _read_large(self, study, series):
         """Read a study that is too large for the memory, yield how to store
         it: its instances come in blocks, its totals at the end."""
-        item = self.convert.study(study, series[_id(study)])
+        item = self._convert_study(study, series[_id(study)])
         large, told, classes = item and LargeStudy(self, item), None, {}
         self.odd = False
         try:
@@ -698,6 +760,10 @@ class Run:
             yield large.store_tail
         else:
             yield from self._lost(1)
+
+    def _convert_study(self, study, series):
+        return self.convert.study(
+            study, series, self.corrections.get(_id(study)))
 
     def _convert_instances(self, block):
         """Return rows of instances by the Orthanc id of their series.
@@ -736,13 +802,79 @@ class Run:
             self._store_items(items[half:])
 
     def _stored(self, items, link=True):
-        tree = storage.Tree(self.server.id, now())
+        tree = storage.Tree(self.server.id, now(), self.told)
         tree.store(items)
+        for item in items if tree.resent else ():
+            self._note_resent(item, tree, [
+                    row for _, rows in item.series for row in rows])
         if link:
             tree.counts['studies_linked'] = deciding.link_studies(tree.touched)
         else:
             events.mark_undecided(tree.touched)
         return tree.counts
+
+    def _look_closer(self):
+        """Read an image of each study that was decided by less than the UID
+        of a request, and decide again with what it tells."""
+        for _ in range(LOOKED_INTO_ROUNDS):
+            ids = transact(lambda: deciding.wanting_details(
+                    self.server.id, LOOKED_INTO))
+            found = self._look_into(ids) if ids else ()
+            if found:
+                self.commit(lambda: {
+                        'studies_linked': deciding.link_studies(found)})
+            if len(ids) < LOOKED_INTO:
+                break
+
+    def _look_into(self, ids):
+        """Read one image of each of some studies for what their server does
+        not list, and store it: see records.details.
+
+        It asks over a connection of its own, as the other one reads ahead.
+        A study whose image cannot be read is not asked for again until it
+        changes.
+
+        :param ids: ids of studies that are stored and committed, of which
+            LOOKED_INTO are read
+        :return: ids of those that told something
+        """
+        ids = sorted(ids)[:LOOKED_INTO]
+        instances = transact(lambda: storage.instances_to_read(ids))
+        # Where there is no picture, there is nothing to read.
+        seen, found = [id_ for id_ in ids if id_ not in instances], {}
+        with self.server.client() as client:
+            roll_back()
+            for id_, tags in self._tags(client, instances):
+                seen.append(id_)
+                if tags is not None:
+                    found[id_] = records.details(tags)
+            self.looked += client.calls
+        self.commit(lambda: storage.store_details(found, seen, now()))
+        return {id_ for id_, row in found.items() if any(row.values())}
+
+    def _tags(self, client, instances):
+        """Yield the ids of studies and the attributes of their instances,
+        None where they cannot be read, until nobody answers.
+
+        :param instances: Orthanc ids by the id of the study
+        """
+        refused = 0
+        for id_, uid in instances.items():
+            try:
+                tags, refused = client.tags(uid), 0
+            except (orthanc.OrthancError, ValueError) as error:
+                logger.info("server %s: %s", self.server.id, error)
+                tags, refused = None, refused + 1
+                if refused > MAX_REFUSED or isinstance(error, _SILENT):
+                    return
+            yield id_, tags
+            self._prolong()
+
+    def _note_resent(self, item, tree, rows):
+        for row in rows:
+            if row['orthanc_UID'] in tree.resent:
+                self.resent[item.uid] = row['orthanc_UID'], item.identity
+                break
 
     def _store_unlinked(self, item):
         """Store a study on which storing and linking failed."""
@@ -793,7 +925,7 @@ class LargeStudy:
         self.run.commit(self._store_tail, 1)
 
     def _tree(self):
-        return storage.Tree(self.run.server.id, now())
+        return storage.Tree(self.run.server.id, now(), self.run.told)
 
     def _store_head(self):
         self.head = tree = self._tree()
@@ -816,6 +948,7 @@ class LargeStudy:
     def _store_instances(self, rows):
         tree = self._tree()
         tree.store_instances(rows)
+        self.run._note_resent(self.item, tree, rows)
         return tree.counts
 
     def _store_tail(self):

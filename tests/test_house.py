@@ -22,9 +22,12 @@ MAY_KNOW = {
 PURE = [
     'health_imaging_worklist/attributes.py',
     'health_imaging_worklist/dataset.py',
+    'health_imaging_worklist/identifiers.py',
+    'health_imaging_worklist/nearest.py',
     'health_imaging_worklist/rendering.py',
     'health_orthanc/client.py',
     'health_orthanc/matching.py',
+    'health_orthanc/pictures_kind.py',
     'health_orthanc/records.py',
     ]
 HEADER = [

@@ -65,14 +65,16 @@ def note_links(changes, cause):
         return
     lines = []
     for change in changes:
-        lost, got = change.left('patient'), change.after.patient
-        linked = cause != 'sync' and change.before.shown != change.after.shown
+        lost = change.left('patient')
+        got = cause != 'sync' and any(
+            change.gained(name)
+            for name in ['patient', 'request', 'imaging_test'])
         study = Study(change.study)
         if lost:
             lines.append({
                     **Log.line('unlink', study),
                     **Log.patient_values(study, Patient(lost))})
-        if linked and got:
+        if got:
             result = study.imaging_test
             lines.append(Log.line(
                     'link', study, result.rec_name if result else None))

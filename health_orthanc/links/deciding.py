@@ -6,6 +6,8 @@ import json
 from collections import defaultdict
 from dataclasses import replace
 
+from sql import Null
+
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -40,6 +42,32 @@ def link_studies(ids, cause='sync'):
         linked += _link(studies, cause)
     effects.count_images_of(ids)
     return linked
+
+
+def wanting_details(server, limit):
+    """Return studies whose decision may be another one with what only their
+    images tell: the issuer of the PatientID, and what was requested.
+
+    :param int server: id of the server
+    :param int limit: how many at most
+    :return: ids of studies of which no image was read yet
+    """
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    table = Study.__table__()
+    candidate = pool.get(
+        'gnuhealth.imaging_orthanc.link_candidate').__table__()
+    doubtful = (
+        (table.link_rule == matching.PATIENT_ID)
+        | (table.link_state == matching.REVIEW)
+        | table.id.in_(candidate.select(candidate.study)))
+    return [id_ for id_, in storage.execute(table.select(
+                table.id,
+                where=(table.orthanc_server == server)
+                & (table.details_at == Null) & (table.missing_since == Null)
+                & ((table.link_rule == Null) | (table.link_rule != PERSON))
+                & doubtful,
+                order_by=table.id.desc, limit=limit))]
 
 
 def _link(studies, cause):

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the labelled studies are linked, as a confusion table for each of three
-synchronizations, and how many studies are decided in a second.  The floor is to look up the identifiers of
-each study in dicts."""
+synchronizations, and how many studies are decided in a second.  The floor is
+to look up the identifiers of each study in dicts."""
 import time
 from collections import Counter
 

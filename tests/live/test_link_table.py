@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 
 import pytest
+from services import Orthanc
+from support import archive
 from support.images import STUDY, Hospital, context_of
 from support.links import EVENT, REQUEST, RESULT, World
 from support.records import (
@@ -24,10 +26,12 @@ DOC = Path(__file__).parents[2] / 'health_orthanc/doc/links.rst'
 TITLE = "What follows from a changed link"
 STATES = ['none', 'draft', 'final']
 COLUMNS = [
-    "Study", "History", "Access log", "Candidates", "Worklist", "Picture",
-    "Signed", "Stored PDF"]
+    "Study", "History", "Access log", "Candidates", "Worklist",
+    "Of the request", "Of the result", "Picture", "Signed", "Stored PDF"]
 # In which state of the result a column is seen, when the cause knows it.
-SEEN_IN = {"Picture": 'draft', "Signed": 'final', "Stored PDF": 'final'}
+SEEN_IN = {
+    "Of the result": ['draft', 'final'], "Picture": ['draft', 'final'],
+    "Signed": ['final'], "Stored PDF": ['final']}
 ALTERNATIVE = 'gnuhealth.person_alternative_identification'
 NAME = 'gnuhealth.person_name'
 CANDIDATE = 'gnuhealth.imaging_orthanc.link_candidate'
@@ -249,20 +253,44 @@ def deleted(world):
 
 
 def merge(world, source, destination):
+    with world.hospital.transaction():
+        Warning_ = Pool().get('res.user.warning')
+        Warning_.create([{
+                    'user': world.hospital.users['merger'],
+                    'name': f'party.replace name {source} {destination}',
+                    'always': False}])
     world.hospital.rpc('merger').run_wizard('party.replace', [
             ('replace', {'ask': {
                         'source': source, 'destination': destination}})],
         **context_of(PARTY, source))
 
 
-@cause("Merged into another patient", 'merger')
+@cause("Merged into another record of the same person", 'merger')
 def merged(world):
+    with world.hospital.transaction():
+        party = make_patient("Ana", "Betz", 'f', world.born,
+            ref=f'TWICE{world.number}').party.id
+    merge(world, world.party, party)
+
+
+@cause("Another record of the same person merged into this one", 'merger')
+def merged_other_way(world):
+    with world.hospital.transaction():
+        party = make_patient("Ana", "Betz", 'f', world.born,
+            ref=f'TWICE{world.number}').party.id
+    merge(world, party, world.party)
+
+
+@cause("Merged into somebody whom the images contradict", 'merger')
+def merged_wrongly(world):
     merge(world, world.party, world.other_party)
 
 
-@cause("Another patient merged into this one", 'merger')
-def merged_other_way(world):
-    merge(world, world.other_party, world.party)
+@cause("Images arrive under the PUID of who was merged", 'merger', 'none',
+    study=False)
+def images_of_merged(world):
+    merged(world)
+    world.store()
 
 
 # Requests and results
@@ -310,6 +338,20 @@ def result_deleted(world):
     world.hospital.rpc('radiologist')(f'model.{RESULT}.delete', [result])
 
 
+@cause("Draft request deleted", 'radiologist', 'none')
+def request_deleted(world):
+    back_to_draft(world)
+    world._before = world._last_ids()
+    world.hospital.rpc('radiologist')(
+        f'model.{REQUEST}.delete', [world.request])
+
+
+@cause("Result signed", 'radiologist', 'draft')
+def signed(world):
+    world.hospital.rpc('radiologist')(
+        f'model.{RESULT}.finalize', [world.result])
+
+
 @cause("Result amended", 'radiologist', 'final')
 def amended(world):
     world.hospital.rpc('radiologist').run_wizard(
@@ -325,6 +367,38 @@ def amended_without_study(world):
 
 # What is done here with the PACS
 
+@cause("Images uploaded from here", 'radiologist', 'none', study=False)
+def uploaded(world):
+    content, = archive.files(archive.study(world.number, **world.values))
+    world.hospital.rpc('radiologist').run_wizard(
+        'gnuhealth.imaging_orthanc.upload_image_data', [('upload', {'start': {
+                        'server_config': world.hospital.server,
+                        'file_name': 'a.dcm', 'data_to_upload': content}})])
+
+
+@cause("Same study on a second server", 'PACS', 'none')
+def second_server(world):
+    with Orthanc(world.hospital.folder / 'second') as second:
+        archive.upload(
+            second, [archive.study(world.number, **world.values)])
+        with world.hospital.transaction():
+            Server = Pool().get('gnuhealth.orthanc.config')
+            server, = Server.create([{
+                        'label': "Second", 'domain': second.url,
+                        'user': second.user, 'password': second.password}])
+            Server.sync_server(server)
+
+
+@cause("Server wiped", 'PACS', 'none')
+def wiped(world):
+    """Nothing of the server is believed to be gone, for so looks one whose
+    disk is not mounted."""
+    orthanc = world.hospital.orthanc
+    for study in orthanc.rest('GET', '/studies'):
+        orthanc.rest('DELETE', f'/studies/{study}')
+    world.hospital.sync(full=True)
+
+
 @cause("Study deleted on the server from here", 'keeper', 'none', 'draft')
 def deleted_from_here(world):
     world.hospital.rpc('keeper').run_wizard(
@@ -337,8 +411,9 @@ def deleted_from_here(world):
 
 @pytest.fixture(scope='module')
 def hospital(activated, tmp_path_factory):
-    hospital = Hospital(tmp_path_factory.mktemp('orthanc'), extra={
-            'OverwriteInstances': True})
+    folder = tmp_path_factory.mktemp('orthanc')
+    hospital = Hospital(folder / 'first', extra={'OverwriteInstances': True})
+    hospital.folder = folder
     with hospital.transaction():
         pool = Pool()
         for login, group in DESK.items():
@@ -411,11 +486,9 @@ def seen_cells(hospital, by, states, options, function):
         for state in states}
     cells = {}
     for column in COLUMNS:
-        state = SEEN_IN.get(column, states[0])
-        if column in SEEN_IN and state not in seen:
-            cells[column] = ''
-        else:
-            cells[column] = seen[state][column]
+        state = next(
+            (s for s in SEEN_IN.get(column, states) if s in seen), None)
+        cells[column] = seen[state][column] if state else ''
     # A user of the role may be anybody of it.
     cells["History"] = cells["History"].replace(f' by {by}', '').replace(
         ' by admin', '')

@@ -204,6 +204,30 @@ def test_what_is_stored_of_a_study(make_orthanc):
     assert instance.image_position_patient == '-120\\-120\\15'
 
 
+def test_what_is_no_date_heads_no_list(make_orthanc):
+    orthanc = make_orthanc()
+    archive.upload(orthanc, [
+            small(1), small(5, date='00010101', birth_date='14000101'),
+            small(7, date='25230506', birth_date='00010101')])
+    server = new_server(orthanc)
+    synchronize(server)
+    found = {study.study_instance_UID: study for study in studies(server)}
+    for number, date, born in [
+            (5, '00010101', '14000101'), (7, '25230506', '00010101')]:
+        study = found[uid(number)]
+        assert (study.study_date, study.date) == (None, date)
+        assert study.patient_birth_date is None
+        assert study.patient_birth_date_text == born
+        patient = study.orthanc_patient
+        assert (patient.bd, patient.bd_text) == (None, born)
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    first, *_ = Study.search([('orthanc_server', '=', server)])
+    assert first == found[uid(1)]
+    assert first.patient_birth_date_text is None
+    run = synchronize(server, full=True)
+    assert counts(run)
+
+
 # What changes on the server
 
 def test_new_series_and_instances_in_an_old_study(filled, server):
@@ -284,6 +308,53 @@ def test_exchanged_instance_is_found_although_counts_agree(filled, server):
     archive.upload(filled, [small(4, series=1, instances=1, first=9)])
     synchronize(server)
     assert stored_tree(server) == orthanc_tree(filled)
+
+
+def missing_patients(server):
+    "Return the PatientIDs of the Orthanc patients that are marked."
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    return sorted(p.ident for p in Patient.search([
+                ('server', '=', server), ('missing_since', '!=', None)]))
+
+
+@pytest.mark.parametrize('full', [False, True])
+def test_patient_without_studies_is_marked_and_unmarked(
+        filled, server, full):
+    # Two studies belong to one patient.
+    delete(filled, 'Study', StudyInstanceUID=uid(2))
+    synchronize(server, full=full)
+    assert not missing_patients(server)
+    delete(filled, 'Study', StudyInstanceUID=uid(3))
+    synchronize(server, full=full)
+    assert missing_patients(server) == ['SYN000001']
+    with counted() as statements:
+        synchronize(server, full=full)
+    assert missing_patients(server) == ['SYN000001']
+    assert full or len(statements) <= 20
+    archive.upload(filled, [small(3)])
+    assert counts(synchronize(server, full=full), studies_changed=1)
+    assert not missing_patients(server)
+
+
+def test_patients_lost_before_they_were_marked(filled, server):
+    "What an earlier release left is put right by the first full run."
+    delete(filled, 'Study', StudyInstanceUID=uid(4))
+    synchronize(server)
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    storage.set_values(Patient, [p.id for p in Patient.search(
+                [('server', '=', server)])], missing_since=None)
+    Transaction().commit()
+    synchronize(server)
+    assert not missing_patients(server)
+    synchronize(server, full=True)
+    assert missing_patients(server) == ['SYN000002']
+
+
+def test_server_that_lists_nothing_marks_no_patient(filled, server):
+    wipe(filled)
+    for full in [False, True]:
+        synchronize(server, full=full)
+        assert not missing_patients(server)
 
 
 def test_emptied_change_log_loses_nothing(filled, server):

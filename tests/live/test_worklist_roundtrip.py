@@ -15,6 +15,7 @@ from proteus import Model
 from proteus import config as proteus_config
 from services import HOST, Process, Trytond, free_port
 from support.databases import SEEDED
+from support.records import Rpc, RpcError
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'his-utils/scripts/imaging/update_worklists_database.py'
@@ -210,3 +211,101 @@ def test_an_order_can_be_asked_for_within_two_seconds(
         request.click('cancel')
     finally:
         service.stop()
+
+
+# Family and given name, PUID, the character set of the template, and what
+# the machine gets: PatientName, or nothing when the PUID cannot be told.
+NEAREST = [
+    ("O’Brien–Œuvre", "Seán", 'NF-1', 'ISO_IR 100', "O'Brien-OEuvre^Seán"),
+    ("Țepeș", "Ștefan", 'NF-2', 'ISO_IR 101', "Ţepeş^Ştefan"),
+    ("Țepeș", "Ștefan", 'NF-3', 'ISO_IR 100', "Tepes^Stefan"),
+    ("陈", "丽华", 'NF-4', 'ISO_IR 100', "Chen^LiHua"),
+    ("Соколова", "Наталья", 'NF-5', 'ISO_IR 100', "Sokolova^Natal'ya"),
+    ("山田", "太郎", 'NF-6', '\\ISO 2022 IR 87', '山田^太郎'),
+    ("Müller", "Jörg", 'ПАЦ-7', 'ISO_IR 100', None),
+    ("Müller", "Jörg", 'NF-8', 'ISO_IR 100', "Müller^Jörg"),
+    ]
+
+
+@pytest.fixture(scope='module')
+def ordered(hospital):
+    """What a doctor requested as himself for the people of NEAREST, with order
+    numbers that are too long: the identifiers by PUID."""
+    server, password, _ = hospital
+    config = proteus_config.set_xmlrpc(server.rpc_url('admin', password))
+    Exam = Model.get('gnuhealth.imaging.test', config)
+    Template = Model.get(
+        'gnuhealth.imaging_worklist.worklist_template', config)
+    exam, *_ = Exam.find([('aetitle', '=', 'CT1')])
+    doctor = Rpc('doctor', password, f'{server.url}/{server.database}/')
+    professional = Model.get('gnuhealth.healthprofessional', config).find()[0]
+    request = 'model.gnuhealth.imaging.test.request'
+    numbers = {}
+    for number, (family, given, puid, charset, _) in enumerate(NEAREST):
+        template, = Template.duplicate(
+            [exam.imaging_worklist_template], {'charset': charset})
+        copy, = Exam.duplicate([exam], {
+                'code': f'NF{number}', 'aetitle': 'NEAREST',
+                'name': f"Schädel – d’Œil {number}",
+                'imaging_worklist_template': template.id})
+        patient = make_patient(config, puid, (family, given), [])
+        id_, = doctor(f'{request}.create', [{
+                    'patient': patient.id, 'requested_test': copy.id,
+                    'doctor': professional.id,
+                    'request': f'RADIOLOGY-2026-{number}'}])
+        numbers[puid] = doctor(f'{request}.read', [id_], [
+                'accession_number', 'step_id'])[0]
+        numbers[puid]['warned'] = click(
+            doctor, f'{request}.requested', id_)
+    return numbers
+
+
+def click(user, button, id_):
+    "Click a button, and go on when there is a warning; return if there was."
+    try:
+        user(button, [id_])
+    except RpcError as warning:
+        assert warning.kind == 'UserWarning'
+        user('model.res.user.warning.skip', warning.message)
+        user(button, [id_])
+        return True
+    return False
+
+
+@pytest.mark.parametrize('encoding', ['Utf8', 'Latin1'])
+def test_the_nearest_form_arrives(
+        hospital, ordered, make_orthanc, tmp_path, encoding):
+    server, password, _ = hospital
+    folder = tmp_path / 'worklists'
+    folder.mkdir()
+    orthanc = make_orthanc(worklists=folder, default_encoding=encoding)
+    done = publish(server, password, folder, tmp_path, '--aet', 'NEAREST')
+    # One cannot be told, and says why; the others go out.
+    assert done.returncode == 1
+    assert 'ПАЦ-7' in done.stderr and 'ISO_IR 100' in done.stderr
+    modality = Modality(
+        'NEAREST', HOST, orthanc.dicom_port, orthanc.aet, tmp_path)
+    answers = {str(a.PatientID): a for a in modality.worklist()}
+    assert set(answers) == {
+        puid for _, _, puid, _, name in NEAREST if name}
+    for number, (_, _, puid, charset, name) in enumerate(NEAREST):
+        if not name:
+            continue
+        answer = answers[puid]
+        step, = answer.ScheduledProcedureStepSequence
+        values = ordered[puid]
+        assert answer.AccessionNumber == values['accession_number']
+        assert answer.RequestedProcedureID == values['step_id']
+        assert step.ScheduledProcedureStepID == values['step_id']
+        assert len(values['step_id']) <= 16
+        if encoding == 'Utf8' or charset == 'ISO_IR 100':
+            assert str(answer.PatientName) == name
+        if charset == 'ISO_IR 100':
+            assert answer.RequestedProcedureDescription == (
+                f"Schädel - d'OEil {number}")
+    assert len({v['step_id'] for v in ordered.values()}) == len(NEAREST)
+
+
+def test_a_romanized_name_warns_the_doctor(ordered):
+    assert {puid for puid, values in ordered.items() if values['warned']} == {
+        'NF-4', 'NF-5'}

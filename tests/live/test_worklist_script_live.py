@@ -358,7 +358,7 @@ def test_check_finds_nothing_wrong(stand_in, make_orthanc, entries):
     for words in [
             "Orthanc 1.", "plugin is loaded", '1 for AE title "CT1"',
             "9 in all", "Utf8, which has all letters", '"US1" may ask',
-            "has all 9 files", "Nothing is wrong."]:
+            "no two requests share", "has all 9 files", "Nothing is wrong."]:
         assert words in done.stdout
     assert sorted(orthanc.worklists.iterdir()) == before
 
@@ -403,7 +403,30 @@ def test_check_explains_what_is_wrong(stand_in, make_orthanc, entries):
     assert f"{len(wrong)} things are wrong" in done.stdout
 
 
+def test_check_tells_of_numbers(stand_in, make_orthanc):
+    orthanc = make_orthanc(modalities={'ct': 'CT1'})
+    stand_in.say(entries=worklist([
+                make_entry(1, 'RADIOLOGY-2026-017-02-01', told='N-1',
+                    order='RADIOLOGY-2026-017'),
+                make_entry(2, order='A\\B', told='N-2'),
+                # The lines of one order share its accession number only.
+                make_entry(3, told='SAME', order='A'),
+                make_entry(4, told='SAME', order='A'),
+                make_entry(5, told='SAME', order='B'),
+                make_entry(6, order='B')]))
+    publish(stand_in, orthanc.worklists)
+    done = check(stand_in, orthanc)
+    wrong, warnings = told(done, 1)
+    assert_once(warnings, "2 requests have numbers of more than 16 characters")
+    assert "RADIOLOGY-2026-017-02-01, 002-01-01" in ' '.join(warnings)
+    assert len(wrong) == 3
+    assert_once(wrong, '2 requests share the AccessionNumber "SAME" '
+        '(003-01-01, 005-01-01)', '3 requests share the RequestedProcedureID',
+        '3 requests share the ScheduledProcedureStepID')
+
+
 STRANGE = {
+    'ISO 2022 IR 6\\ISO 2022 IR 87': 'Yamada=\u5c71\u7530',
     '\\ISO 2022 IR 149': 'Hong^Gildong=\u6d2a^\u5409\u6d1e',
     '\\ISO 2022 IR 58': 'Zhang^XiaoDong=\u5f20^\u5c0f\u4e1c',
     'ISO 2022 IR 13\\ISO 2022 IR 87': '\uff94\uff8f=\u5c71\u7530',

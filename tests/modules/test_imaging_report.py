@@ -494,6 +494,20 @@ def test_numbers_are_not_turned_around(radiologist, printed, language):
     assert '56-34-12' not in found
 
 
+def test_no_name_turns_around_what_stands_beside_it(radiologist, printed):
+    result = make_result(comment="x", request=make_requested(
+            patient=make_patient("Reme\u202edios", "Qui\u2067roga")))
+    Pool().get('ir.attachment').create([{
+                'name': 'a.png', 'type': 'data', 'data': make_picture(),
+                'resource': str(result), 'description': "Axi\u202eal"}])
+    with Transaction().set_context(language='en'):
+        assert result.rec_name.endswith("- Quiroga, Remedios")
+        assert result.request.rec_name.endswith("- Quiroga, Remedios")
+    text = printed(result).text
+    assert "Patient Quiroga, Remedios" in text
+    assert "Axial" in text
+
+
 def test_letters_of_all_scripts_are_as_large_and_as_bold(
         radiologist, printed):
     result = make_result(comment="x")

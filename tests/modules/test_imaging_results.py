@@ -18,7 +18,8 @@ from trytond.modules.health_imaging.exceptions import (
     FinalResultError, InterpretationMissingError, KeptReportError,
     KeptValueError, MissingSequenceError, NoHealthProfessionalError,
     NothingSelectedError, ReasonMissingError, RequestNotReadyError,
-    ResultExistsError, ResultMismatchError, ResultNotFinalError, StateError)
+    ResultExistsError, ResultMismatchError, ResultNotEmptyError,
+    ResultNotFinalError, StateError)
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
@@ -514,14 +515,45 @@ def test_attachments_of_other_records_are_no_matter_of_ours(transaction):
     attachments().delete([image])
 
 
-def test_results_are_not_deleted(radiologist):
-    draft, final = make_result(), make_final(radiologist)
+@pytest.mark.parametrize('content', ['comment', 'image', 'former'])
+def test_results_with_something_in_them_are_not_deleted(
+        radiologist, content):
+    if content == 'former':
+        result = make_final(radiologist)
+        results().reopen([result], "x")
+        results().write([result], {'comment': None})
+    else:
+        result = make_result()
+        if content == 'comment':
+            results().write([result], {'comment': "x"})
+        else:
+            make_attachment(result)
     with as_user(radiologist):
-        for result in [draft, final]:
-            with pytest.raises(AccessError):
-                results().delete([results()(result.id)])
+        with pytest.raises(ResultNotEmptyError):
+            results().delete([results()(result.id)])
+
+
+def test_final_results_are_not_deleted(radiologist):
+    final = make_final(radiologist)
+    with as_user(radiologist), pytest.raises(FinalResultError):
+        results().delete([results()(final.id)])
     with pytest.raises(FinalResultError):
         results().delete([final])
+
+
+def test_an_empty_result_is_deleted_and_its_request_is_open_again(
+        radiologist):
+    request = make_requested()
+    sent = request.requested_by, request.requested_at
+    result = make_result(request)
+    with as_user(radiologist):
+        results().delete([results()(result.id)])
+        request = type(request)(request.id)
+        assert request.state == 'requested' and not request.done_at
+        assert (request.requested_by, request.requested_at) == sent
+        # It can be reported again.
+        type(request).generate_results([request])
+    assert type(request)(request.id).state == 'done'
 
 
 def test_who_is_named_by_a_result_stays_in_the_database(radiologist):

@@ -6,15 +6,17 @@ import datetime as dt
 
 import pytest
 from support.records import (
-    make_exam, make_patient, make_professional, make_request, make_requested,
-    make_result)
+    as_user, make_exam, make_patient, make_professional, make_request,
+    make_requested, make_result, make_user)
 
+from trytond.modules.health_imaging.exceptions import KeptValueError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 MODULE = 'health_imaging'
 NEW_COLUMNS = [
-    'state', 'revision', 'signed_by', 'signed_at', 'amend_reason']
+    'former_request', 'state', 'revision', 'signed_by', 'signed_at',
+    'amend_reason']
 
 
 def execute(query, *parameters):
@@ -126,8 +128,50 @@ def test_one_of_several_results_keeps_the_request(old_results, caplog):
     assert second.request.id == request and second.state == 'final'
     assert first.request is None and first.state == 'draft'
     assert first.order == second.order == order
+    assert first.former_request.id == request
+    assert second.former_request is None
     assert first.patient and first.requested_test
     assert f'gnuhealth.imaging.test.result {first.id}' in caplog.text
+
+
+def test_a_reader_sees_which_request_a_result_answered(old_results):
+    read, unread, *_ = old_results
+    share_request(read, unread)
+    Result = register('gnuhealth.imaging.test.result')
+    reader = make_user('reader', 'health_imaging.group_health_imaging')
+    names = ['former_request.rec_name', 'former_request_note']
+    with as_user(reader):
+        second, = Result.read([unread.id], names)
+        label = second['former_request.']['rec_name']
+        assert label in second['former_request_note']
+        first, = Result.read([read.id], names)
+        assert first['former_request_note'] is None
+        with pytest.raises(KeptValueError):
+            Result.write([Result(unread.id)], {'former_request': None})
+    copy, = Result.copy([Result(unread.id)])
+    assert copy.former_request is None
+    form = Result.fields_view_get(view_type='form')
+    assert {'former_request', 'former_request_note'} <= form['fields'].keys()
+
+
+def test_former_requests_of_an_earlier_upgrade_are_found(old_results):
+    "They are told by order, patient and exam."
+    read, unread, _, walk_in, _ = old_results
+    Result = type(read)
+    request, order = share_request(read, unread)
+    copied = ', '.join(
+        f'{name} = (SELECT {name} FROM "{Result._table}" '
+        f'WHERE id = {read.id})' for name in ['patient', 'requested_test'])
+    execute(f'UPDATE "{Result._table}" SET request = NULL, {copied} '
+        f'WHERE id = {unread.id}')
+    # The same order, another patient.
+    execute(f'UPDATE "{Result._table}" SET "order" = \'{order}\' '
+        f'WHERE id = {walk_in.id}')
+    Result = register('gnuhealth.imaging.test.result')
+    found = Result.browse([r.id for r in old_results])
+    assert [r.former_request and r.former_request.id for r in found] == [
+        None, request, None, None, None]
+    assert Result(unread.id).request is None
 
 
 def test_first_of_several_results_that_were_read_keeps_the_request(

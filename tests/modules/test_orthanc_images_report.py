@@ -3,6 +3,7 @@
 """The reports of final results in their studies, on a real PACS."""
 import datetime as dt
 import io
+import subprocess
 
 import pydicom
 import pytest
@@ -71,7 +72,7 @@ def amend(hospital, result):
         Result.reopen([Result(result)], "Wrong side")
 
 
-def test_the_report_of_a_final_result_is_stored_once(hospital):
+def test_the_report_of_a_final_result_is_stored_once(hospital, tmp_path):
     study = hospital.store(*ct_series(2))
     result = hospital.link(study)
     assert not reports(hospital, study)
@@ -84,6 +85,12 @@ def test_the_report_of_a_final_result_is_stored_once(hospital):
         STUDY, study, 'study_instance_UID')['study_instance_UID']
     assert report.PatientID == hospital.read(
         STUDY, study, 'patient_id')['patient_id']
+    path = tmp_path / 'report.dcm'
+    report.save_as(path)
+    verified = subprocess.run(
+        ['dciodvfy', path], capture_output=True, text=True).stderr
+    assert 'EncapsulatedPDF' in verified
+    assert 'Error' not in verified
     line, = hospital.log(study=study, action='report')
     assert line['user'] == hospital.users['radiologist']
     for full in [False, True]:

@@ -70,8 +70,9 @@ LATIN = {
     'GNU Health', 'OHIF', 'Orthanc', 'Orthanc Explorer',
     'Orthanc Explorer 2', 'Stone',
     # Words of DICOM and of the web, as they stand on machines.
-    'AE Title', 'CT', 'JSON', 'MR', 'Orthanc ID', 'SOP Instance UID',
-    'Series Instance UID', 'Study Instance UID', 'URL', 'US',
+    'AE Title', 'CT', 'JSON', 'MR', 'Orthanc ID', 'SOP Class UID',
+    'SOP Instance UID', 'Series Instance UID', 'Study Instance UID', 'URL',
+    'US',
     }
 
 

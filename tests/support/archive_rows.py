@@ -41,6 +41,7 @@ def make_rows(number, shape):
                     } for i in range(size)])
             for s, size in enumerate(shape)])
     item.add_totals()
+    item.set_classes({})
     return item
 
 

@@ -172,6 +172,8 @@ class World:
                 "Access log": self._access(),
                 "Candidates": self._candidates(study),
                 "Worklist": self._worklist(),
+                "Of the request": self._number_of(REQUEST, self.request),
+                "Of the result": self._number_of(RESULT, self.result),
                 "Picture": self._picture(result),
                 "Signed": (
                     'marked' if result and result.studies_changed_at
@@ -188,13 +190,14 @@ class World:
         return [s.id for s in sorted(found, key=lambda s: (
                     not s.missing_since, s.id))]
 
+    def _name(self, patient):
+        names = {self.patient: 'Ana', self.other: 'Eva'}
+        return names.get(patient.id, 'other') if patient else ''
+
     def _study_text(self, study):
         if not study:
             return 'gone'
-        names = {
-            None: 'nobody', self.patient: 'Ana', self.other: 'Eva'}
-        patient = study.patient and study.patient.id
-        text = names.get(patient, 'somebody')
+        text = self._name(study.patient) or 'nobody'
         if study.request:
             text += ', request' if study.request.id == self.request \
                 else ', other request'
@@ -214,17 +217,14 @@ class World:
             f' by {", ".join(sorted(users))}' if lines else '')
 
     def _access(self):
-        names = {self.patient: 'Ana', self.other: 'Eva'}
         return ', '.join(
-            f'{line.action} {names.get(line.patient and line.patient.id, "")}'
-            .strip()
+            f'{line.action} {self._name(line.patient)}'.strip()
             for line in self._new_lines('gnuhealth.orthanc.access_log')
             if line.action in {'link', 'unlink', 'delete'})
 
     def _candidates(self, study):
-        names = {self.patient: 'Ana', self.other: 'Eva'}
         return ', '.join(sorted(
-                names.get(c.patient.id, 'somebody')
+                self._name(c.patient)
                 + (' with request' if c.request else '')
                 for c in study.candidates)) if study else ''
 
@@ -234,6 +234,12 @@ class World:
             return 'gone'
         request = Request(self.request)
         return f'{request.state}, {request.worklist_status}'
+
+    def _number_of(self, model, id_):
+        "Return how many studies a request or a result has."
+        Model = Pool().get(model)
+        found = Model.search([('id', '=', id_ or -1)])
+        return str(len(found[0].orthanc_studies)) if found else ''
 
     def _picture(self, result):
         if not result or not self.study:

@@ -77,6 +77,7 @@ def test_study_values():
         'patient_name': 'Doe^Jane',
         'patient_id': 'GNU777ORG',
         'patient_birth_date': dt.date(1980, 2, 29),
+        'patient_birth_date_text': None,
         'patient_sex': 'F',
         'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
         'is_stable': True,
@@ -126,6 +127,7 @@ def test_patient_values():
         'uuid': ID,
         'name': 'Doe^Jane',
         'bd': dt.date(1980, 2, 29),
+        'bd_text': None,
         'sex': None,
         'ident': 'GNU777ORG',
         'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
@@ -253,7 +255,12 @@ def test_clean_text(value, text):
         (' 20060102\0', (2006, 1, 2)),
         (20060102, (2006, 1, 2)),
         (['20060102'], (2006, 1, 2)),
-        ('00010101', (1, 1, 1)),
+        ('18500101', (1850, 1, 1)),
+        ('18491231', None),
+        ('00010101', None),
+        ('14000101', None),
+        ('25230506', None),
+        ('9999.12.31', None),
         ('2006.01-02', None),
         ('2006.0102', None),
         ('2006', None),
@@ -270,6 +277,36 @@ def test_clean_text(value, text):
         ])
 def test_parse_date(value, date):
     assert records.parse_date(value) == (dt.date(*date) if date else None)
+
+
+def test_no_date_is_after_next_year():
+    year = dt.date.today().year
+    assert records.parse_date(f'{year + 1}1231') == dt.date(year + 1, 12, 31)
+    assert records.parse_date(f'{year + 2}0101') is None
+    assert records.readable_date(f'{year + 2}0101') == f'{year + 2}0101'
+
+
+@pytest.mark.parametrize('text', ['00010101', '19801399', 'about 1950'])
+def test_what_is_no_birth_date_stays_as_text(text):
+    values = records.study_values(study({}, {'PatientBirthDate': text}))
+    assert values['patient_birth_date'] is None
+    assert values['patient_birth_date_text'] == text
+    values = records.patient_values({
+            'ID': ID, 'MainDicomTags': {'PatientBirthDate': text}})
+    assert (values['bd'], values['bd_text']) == (None, text)
+
+
+@pytest.mark.parametrize('control', '\u202a\u202b\u202c\u202d\u202e'
+    '\u2066\u2067\u2068\u2069')
+def test_no_text_turns_around_what_stands_beside_it(control):
+    name = f'{control}Doe^{control}Jane{control}'
+    assert records.readable_name(name) == 'Doe, Jane'
+    values = records.study_values(study(
+            {'StudyDescription': f'Tho{control}rax'},
+            {'PatientName': name, 'PatientID': f'1{control}7'}))
+    assert values['patient_name'] == 'Doe^Jane'
+    assert values['patient_id'] == '17'
+    assert values['description'] == 'Thorax'
 
 
 @pytest.mark.parametrize('value, time', [
@@ -444,3 +481,105 @@ def test_what_is_shown_is_one_clean_line(value):
     for text in [records.readable_name(value), records.readable_date(value)]:
         assert storable(text)
         assert text == text.strip()
+
+
+# What an instance tells beyond the main tags
+
+def sequence(*items):
+    return {'RequestAttributesSequence': list(items)}
+
+
+@pytest.mark.parametrize('tags, expected', [
+        ({}, ()),
+        (sequence(), ()),
+        (sequence({
+                    'RequestedProcedureID': 'B', 'AccessionNumber': 'C ',
+                    'ScheduledProcedureStepID': ' A',
+                    'ScheduledProcedureStepDescription': 'Chest'}),
+            ('A', 'B', 'C')),
+        (sequence(
+                {'ScheduledProcedureStepID': 'A', 'AccessionNumber': 'C'},
+                {'ScheduledProcedureStepID': 'B', 'AccessionNumber': 'C'}),
+            ('A', 'C', 'B')),
+        # Odd ones
+        ({'RequestAttributesSequence': {'ScheduledProcedureStepID': 'A'}},
+            ('A',)),
+        ({'RequestAttributesSequence': 'A'}, ()),
+        ({'RequestAttributesSequence': None}, ()),
+        ({'RequestAttributesSequence': 5}, ()),
+        (sequence('A', 5, None, True, ['B'], {}), ()),
+        (sequence([{'AccessionNumber': 'C'}], [[{'AccessionNumber': 'D'}]]),
+            ('C',)),
+        (sequence({'ScheduledProcedureStepID': ['A', ['B'], None, 7]}),
+            ('A', 'B', '7')),
+        (sequence({'ScheduledProcedureStepID': 17}), ('17',)),
+        (sequence({'ScheduledProcedureStepID': {'A': 'B'}}), ()),
+        (sequence({'ScheduledProcedureStepID': 'A\\B'}), ('A', 'B')),
+        (sequence({'ScheduledProcedureStepID': 'A\0\n'}), ('A',)),
+        (sequence({'ScheduledProcedureStepID': 'x' * 129}), ()),
+        (sequence({'ScheduledProcedureStepID': 'x' * 128}), ('x' * 128,)),
+        (sequence(*({'AccessionNumber': str(i)} for i in range(1000))),
+            tuple(map(str, range(records.MAX_REQUESTED)))),
+        ])
+def test_requested_ids(tags, expected):
+    assert records.requested_ids(tags) == expected
+
+
+@pytest.mark.parametrize('value, expected', [
+        (None, None), ('', None), (' Other ', 'Other'), (5, '5'), ({}, None),
+        (['A', 'B'], 'A\\B')])
+def test_issuer(value, expected):
+    assert records.issuer({'IssuerOfPatientID': value}) == expected
+
+
+def test_details():
+    assert records.details({}) == {'requested_ids': None, 'issuer': None}
+    assert records.details({
+            **sequence({'ScheduledProcedureStepID': 'A'},
+                {'ScheduledProcedureStepID': 'B'}),
+            'IssuerOfPatientID': 'X'}) == {
+        'requested_ids': 'A\\B', 'issuer': 'X'}
+
+
+def test_listed_details():
+    item = {'ScheduledProcedureStepID': 'A'}
+    other = {'ScheduledProcedureStepID': 'B'}
+    assert records.listed_details(study(), [series()]) == {}
+    assert records.listed_details(
+        study({'IssuerOfPatientID': 'X'}), []) == {'issuer': 'X'}
+    assert records.listed_details(
+        study(patient={'IssuerOfPatientID': 'X'}), [
+            series(**sequence(item)), series(), series(**sequence(other)),
+            {'MainDicomTags': None}]) == {
+        'issuer': 'X', 'requested_ids': 'A\\B'}
+    assert records.listed_details(study(), [series(**sequence())]) == {
+        'requested_ids': None}
+
+
+@given(anything)
+def test_any_json_has_details(value):
+    tags = {'RequestAttributesSequence': value, 'IssuerOfPatientID': value}
+    for text in records.requested_ids(tags):
+        assert text and '\\' not in text
+    records.details(tags)
+    records.listed_details(study(tags, tags), [series(**tags)])
+
+
+@pytest.mark.parametrize('metadata, expected', [
+        ({'SopClassUid': '1.2.3'}, '1.2.3'), ({'SopClassUid': ' 1.2 '}, '1.2'),
+        ({'SopClassUid': None}, None), ({'SopClassUid': '1' * 129}, None),
+        ({}, None), (None, None), ([5], None)])
+def test_sop_class(metadata, expected):
+    assert records.sop_class({**instance(), 'Metadata': metadata}) == expected
+
+
+@pytest.mark.parametrize('value, level, expected', [
+        (study(), 'Study', True), (study(), 'Series', False),
+        ({'ID': ID}, 'Study', True), ({'ID': ID}, 'Series', False),
+        ({'ID': ID, 'ParentStudy': OTHER}, 'Series', True),
+        ({'ID': ID, 'ParentStudy': '../x'}, 'Series', False),
+        ({'ID': '../x'}, 'Study', False), ({'ID': None}, 'Study', False),
+        ({}, 'Study', False), (None, 'Study', False), ([], 'Study', False),
+        ('x', 'Study', False), (5, 'Study', False)])
+def test_what_can_be_a_record(value, level, expected):
+    assert records.is_record(value, level) == expected

@@ -58,13 +58,36 @@ names = st.builds(
 @settings(deadline=None)
 @given(st.text())
 def test_texts_of_one_line_hold_no_control_and_no_backslash(text):
-    for value, length in [
-            (attributes.short_string(text), 16),
-            (attributes.long_string(text), 64)]:
-        assert len(value) <= length
-        assert not set(value) & set(CONTROLS + '\\')
-        assert value == value.strip()
-        value.encode('utf-8')
+    value = attributes.long_string(text)
+    assert len(value) <= 64
+    assert not set(value) & set(CONTROLS + '\\')
+    assert value == value.strip()
+    value.encode('utf-8')
+    assert attributes.is_identifier(value, 'LO') == bool(value)
+
+
+@pytest.mark.parametrize('text, vr, valid', [
+        ('ORDER-1', 'SH', True), ('A' * 16, 'SH', True), ('Å 1', 'SH', True),
+        ('A' * 17, 'SH', False), ('A' * 64, 'LO', True),
+        ('A' * 65, 'LO', False), ('', 'SH', False), ('  ', 'SH', False),
+        (' A', 'SH', False), ('A\\B', 'SH', False), ('A\tB', 'SH', False),
+        ('A\x7f', 'SH', False), ('A\u200e', 'SH', False),
+        ('A\ud800', 'SH', False)])
+def test_identifiers(text, vr, valid):
+    assert attributes.is_identifier(text, vr) is valid
+
+
+@pytest.mark.parametrize('keyword, identifies', [
+        ('AccessionNumber', True), ('PatientID', True), ('StudyID', True),
+        ('IssuerOfPatientID', True), ('AdmissionID', True),
+        ('RequestedProcedureID', True), ('ScheduledProcedureStepID', True),
+        ('OtherPatientIDs', True), ('CodeValue', True),
+        ('PlacerOrderNumberImagingServiceRequest', True),
+        ('PatientName', False), ('InstitutionName', False),
+        ('RequestedProcedureDescription', False), ('CodeMeaning', False),
+        ('PatientComments', False), ('', False)])
+def test_what_identifies(keyword, identifies):
+    assert attributes.identifies(keyword) is identifies
 
 
 @settings(deadline=None)
@@ -119,7 +142,7 @@ def test_application_entity(title, value):
 
 
 @pytest.mark.parametrize('text, value', [
-        ("ct", "CT"), (None, ''), ("x-ray", "X_RAY"), ("A" * 20, "A" * 16)])
+        ("ct", "CT"), (None, ''), ("x-ray", "X_RAY"), ("A" * 20, "A" * 20)])
 def test_code_string(text, value):
     assert attributes.code_string(text) == value
 
@@ -179,7 +202,7 @@ def test_person_name_leaves_out_what_the_character_set_has_not():
     make = attributes.person_name
     assert make(official, [other], 'ISO_IR 100') == "Müller"
     assert make(official, [other], 'ISO_IR 192') == "Müller=王"
-    assert make(other, [official], 'ISO_IR 100') == "Müller=王"
+    assert make(other, [official], 'ISO_IR 100') == "Müller"
     assert make(official, [other], 'nonsense') == "Müller=王"
 
 

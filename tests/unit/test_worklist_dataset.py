@@ -405,16 +405,40 @@ def test_check_tells_what_cannot_be_read_or_written():
 
 def test_texts_that_are_too_long_are_cut():
     text = correct('Doe^Jane', 'a' * 70 + '=王' + '^小' * 2 + 'x' * 70)
-    text = text.replace('[P1]', '[' + 'b' * 70 + ']').replace(
-        '[CT1]', '[' + 'C' * 20 + ']')
+    text = text.replace('[CT1]', '[' + 'C' * 20 + ']')
     entry = dataset.fit(dataset.from_dump(
             text + '(0010,2110) LO [c\\' + 'd' * 70 + ']'))
     assert entry.PatientName == (
         'a' * 64 + '=王^小^小' + 'x' * 59)
-    assert entry.PatientID == 'b' * 64
     assert entry.Allergies == ['c', 'd' * 64]
     # Not what names a machine.
     assert [code for code, *_ in codes(entry)] == ['length']
+
+
+@pytest.mark.parametrize('line, limit', [
+        ('(0008,0050) SH [{}]', 16), ('(0010,0020) LO [{}]', 64),
+        ('(0010,0021) LO [{}]', 64), ('(0020,0010) SH [{}]', 16),
+        ('(0038,0010) LO [{}]', 64), ('(0040,1001) SH [{}]', 16),
+        ('(0010,1000) LO [A\\{}]', 64), ('(0040,2016) LO [{}]', 64)])
+def test_identifiers_are_never_cut(line, limit):
+    kept = '\n'.join(
+        old for old in CORRECT.split('\n') if old[:11] != line[:11])
+    for size in [limit, limit + 1]:
+        text = line.format('b' * size) + '\n' + kept
+        try:
+            data = dataset.convert(text, 'dump2dcm', 'ISO_IR 192')
+        except DatasetError as error:
+            assert size > limit
+            assert [f.code for f in error.findings] == ['length']
+        else:
+            assert size == limit
+            assert 'b' * limit in str(dataset.read_back(data))
+
+
+def test_identifiers_with_a_backslash_are_wrong():
+    with pytest.raises(DatasetError) as raised:
+        dataset.convert(correct('[P1]', '[P\\1]'), 'dump2dcm')
+    assert [f.code for f in raised.value.findings] == ['values']
 
 
 def test_the_step_gets_an_id():
@@ -499,20 +523,25 @@ def test_unknown_character_set():
         'set.')
 
 
-@pytest.mark.parametrize('text, characters', [
-        ("Müller", ''), ("王", "王"), ("Łódź", "Łź")])
-def test_characters_that_cannot_be_written(text, characters):
+@pytest.mark.parametrize('text, told', [
+        ("Müller", "Müller"), ("王", "Wang"), ("Łódź", "Lódz"), ("’", "'")])
+def test_what_cannot_be_written_is_the_nearest_form(text, told):
     dump = correct('ISO_IR 192', 'ISO_IR 100').replace('Doe', text)
-    if not characters:
-        data = dataset.convert(dump, 'dump2dcm')
-        assert text in str(dataset.read_back(data).PatientName)
-        return
+    dump += f'(0008,0080) LO [{text}]\n'
+    entry = dataset.read_back(dataset.convert(dump, 'dump2dcm'))
+    assert entry.PatientName == f'{told}^Jane'
+    assert entry.InstitutionName == told
+
+
+@pytest.mark.parametrize('text, characters', [("王", "王"), ("Łódź", "Łź")])
+def test_identifiers_that_cannot_be_written(text, characters):
+    dump = correct('ISO_IR 192', 'ISO_IR 100').replace('[P1]', f'[{text}]')
     with pytest.raises(DatasetError) as raised:
         dataset.convert(dump, 'dump2dcm')
     finding, = raised.value.findings
     assert finding.values == {
         'characters': characters, 'charset': 'ISO_IR 100'}
-    assert finding.attribute == 'PatientName' and finding.line == 2
+    assert finding.attribute == 'PatientID' and finding.line == 3
 
 
 def test_all_that_is_wrong_is_told():

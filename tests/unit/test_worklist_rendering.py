@@ -677,10 +677,40 @@ def test_no_value_breaks_json(value):
         ('$x {% y %}', '$x {% y %}', '$x {% y %}'),
         ])
 def test_values_in_a_text(value, dump, text):
-    assert render('(0010,0021) LO [$x]', x=value) == f'(0010,0021) LO [{dump}]'
+    assert render('(0008,0080) LO [$x]', x=value) == f'(0008,0080) LO [{dump}]'
     assert render(
-        '{"IssuerOfPatientID": "$x"}', 'json', x=value
-        ) == '{"IssuerOfPatientID": "%s"}' % text
+        '{"InstitutionName": "$x"}', 'json', x=value
+        ) == '{"InstitutionName": "%s"}' % text
+
+
+def test_identifiers_are_not_mended():
+    value = 'A\\’B'
+    charset = {'SpecificCharacterSet': 'ISO_IR 100'}
+    assert render('(0010,0020) LO [$x]', x=value, **charset) == (
+        f'(0010,0020) LO [{value}]')
+    assert json.loads(render(
+            '{"PatientID": "$x"}', 'json', x=value, **charset)) == {
+        'PatientID': value}
+
+
+@pytest.mark.parametrize('value, told', [
+        ('O’Brien', "O'Brien"), ('“x”', '"x"'), ('a＾b', 'a b'),
+        ('Œ – ［x］', 'OE - [x]'), ('陈 x', 'Chen x'),
+        ('\ufdd0’', "'")])
+def test_the_nearest_form_is_only_text(value, told):
+    for charset in ['ISO_IR 100', '']:
+        variables = {'SpecificCharacterSet': charset, 'x': value}
+        assert render('(0008,0080) LO [$x]', **variables) == (
+            f'(0008,0080) LO [{told}]')
+        for text in [
+                '{"InstitutionName": "$x"}',
+                """${'{"InstitutionName": "' + x + '"}'}"""]:
+            assert json.loads(render(text, 'json', **variables)) == {
+                'InstitutionName': told}
+    for charset in ['cp1252', 'ISO_IR 192']:
+        variables['SpecificCharacterSet'] = charset
+        assert value.strip('\ufdd0') in render(
+            '(0008,0080) LO [$x]', **variables)
 
 
 def test_separators_of_names():

@@ -87,15 +87,16 @@ def make_dicom(*arguments, **values):
     return file.getvalue()
 
 
-def make_entry(id_, number=None, error=None, **values):
+def make_entry(id_, number=None, error=None, told=None, order='', **values):
     "Return an entry as GNU Health sends it."
     number = f'{id_:03}-01-01' if number is None else number
     uid = f'2.25.{1000 + id_}'
     values.setdefault('charset', 'ISO_IR 192')
-    dicom = make_dicom(uid, number='S1', **values)
+    dicom = make_dicom(uid, number=told or f'S{id_}', **values)
     return {
         'id': id_,
         'number': number,
+        'order': order,
         'digest': hashlib.sha256(dicom).hexdigest(),
         'filename': number,
         'study_instance_uid': uid,

@@ -5,6 +5,7 @@ every row is there afterwards with its links, and work goes on."""
 import datetime as dt
 import json
 import re
+from collections import Counter
 
 import pytest
 from sources import MODULES
@@ -106,6 +107,23 @@ def test_every_row_is_there_and_nothing_else_changed(upgraded, made):
     found = set(differences(upgraded.before, upgraded.after))
     positions = {d for d in found if d[2] == 'image_position_patient'}
     assert found - positions == set(expected_differences(made))
+
+
+def test_requests_have_identifiers(upgraded, made):
+    for row in upgraded.after[REQUEST].values():
+        assert row['accession_number'] == row['request']
+        assert row['step_id'] == row['request_line']
+
+
+def test_requests_know_the_uid_that_they_shared(upgraded, made):
+    before = upgraded.before[REQUEST]
+    count = Counter(row['merge_id'] for row in before.values())
+    for id_ in made['requests']['shared'] + made['requests']['old']:
+        assert count[before[id_]['merge_id']] > 1
+    for id_, row in upgraded.after[REQUEST].items():
+        uid = before[id_]['merge_id']
+        assert row['former_merge_id'] == (
+            uid if uid and count[uid] > 1 else None), id_
 
 
 def test_every_decision_is_in_the_log(upgraded, made):
@@ -258,7 +276,15 @@ def test_each_request_has_one_result(upgraded, after, made):
     assert after(RESULT, results['second'])['request'] == requests['twice']
     assert after(RESULT, results['first'])['order'] == (
         after(REQUEST, requests['twice'])['request'])
+    assert after(RESULT, results['first'])['former_request'] == (
+        requests['twice'])
     assert after(RESULT, results['both'][0])['request'] == requests['both']
+    assert after(RESULT, results['both'][1])['former_request'] == (
+        requests['both'])
+    others = {
+        id_ for id_, row in upgraded.after[RESULT].items()
+        if row['former_request']}
+    assert others == {results['first'], results['both'][1]}
     states = {
         name: after(RESULT, results[name])['state']
         for name in ['read', 'first', 'second', 'unread', 'lost']}
@@ -372,13 +398,14 @@ def test_worklist_goes_on(upgraded, opened, made):
             e['id']: e for e in Request.get_worklist_entries()['entries']}
         assert set(entries) == {
             requests['waiting'], *requests['shared'], *requests['old'][1:]}
-        # Latin 1 has no letters for the names of two patients.
-        wrong = {requests['shared'][1], requests['old'][1],
-            requests['old'][2]}
-        assert {i for i, e in entries.items() if e['error']} == wrong
-        for id_ in entries.keys() - wrong:
-            entry = entries[id_]
+        for entry in entries.values():
+            assert entry['error'] is None
             assert entry['study_instance_uid'].encode() in entry['dicom']
+        # Latin 1 has no letters for the names of two patients.
+        notes = Request.get_worklist_note(
+            Request.browse(list(entries)), 'worklist_note')
+        assert {i for i, note in notes.items() if note} == {
+            requests['shared'][1], *requests['old'][1:]}
         # The old default template, whose charset had the typo.
         chinese = entries[requests['shared'][0]]
         assert chinese['charset'] == 'ISO_IR 192'

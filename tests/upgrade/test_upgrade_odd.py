@@ -47,6 +47,12 @@ def odd_requests(copy, made):
         state=None, request=None, request_line=None, worklist_status='')
     for name in ['unread', 'canceled', 'line']:
         change(copy, REQUEST, requests[name], merge_id='', request_line='')
+    # The numbers of a sequence with a long prefix.
+    for n, name in enumerate(['shared', 'shared_done', 'old']):
+        for rank, id_ in enumerate(requests[name], 1):
+            order = f'RADIOLOGY-2019-{n:03}'
+            change(copy, REQUEST, id_, request=order,
+                request_line=f'{order}-{rank:02}')
     change(copy, RESULT, made['results']['unread'], number=None, order=None,
         patient=None, request_date=None, comment=None)
 
@@ -161,6 +167,23 @@ def test_requests_can_go_on(odd):
     assert [(row['state'], row['worklist_status']) for row in [
                 rows['draft'], rows['unread'], rows['canceled']]] == [
         ('draft', 'todo'), ('done', 'done'), ('requested', 'canceled')]
+
+
+def test_requests_have_identifiers_of_their_own(odd):
+    rows = odd.after[REQUEST].values()
+    orders = {}
+    for row in rows:
+        order = row['request'] or f"#{row['id']}"
+        assert orders.setdefault(order, row['accession_number']) == (
+            row['accession_number'])
+        for number, told in [
+                (row['request'], row['accession_number']),
+                (row['request_line'], row['step_id'])]:
+            assert 0 < len(told) <= 16
+            assert told == number or not number or len(number) > 16
+    assert len(set(orders.values())) == len(orders)
+    assert len({row['step_id'] for row in rows}) == len(rows)
+    assert "their numbers are too long for machines" in odd.log
 
 
 def test_every_spelling_is_one_server(odd):

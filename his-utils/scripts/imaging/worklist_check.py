@@ -19,6 +19,8 @@ from worklist_rest import RestWorklist
 
 ASK_SECONDS = 10
 SHOWN = 5
+#: The most characters of AccessionNumber and the like (VR SH).
+NUMBER_LENGTH = 16
 ENCODINGS = {
     # Names of Orthanc's DefaultEncoding, and Python's.
     'Ascii': 'ascii',
@@ -60,6 +62,7 @@ class Check:
         self.messages = messages
         self.ask = ask
         self.wrong = self.warnings = 0
+        self.entries_read = []
         self.made = []
         self.system = {}
         self.serves = True
@@ -118,6 +121,7 @@ class Check:
             entry = None
             try:
                 entry = Entry.read(values)
+                self.entries_read.append(entry)
                 if entry.error:
                     raise EntryFailure(entry.error)
                 data, _ = maker(entry)
@@ -131,6 +135,30 @@ class Check:
             self.good(f"{count} for AE title \"{title}\", modality "
                 f"\"{modality}\".")
         self.good(f"{len(self.made)} in all can be published.")
+
+    def check_identifiers(self):
+        "No two requests are told by the same numbers."
+        long = [entry.label for entry in self.entries_read
+            if not _fits_number(entry.number)
+            or not _fits_number(entry.order)]
+        if long:
+            self.warn(f"{len(long)} requests have numbers of more than "
+                f"{NUMBER_LENGTH} characters, or with a backslash "
+                f"({_some(long)}): machines are told short ones, which the "
+                "page \"Worklist\" of the request shows. Shorten the prefix "
+                "of the sequence of imaging orders in GNU Health.")
+        shared = False
+        for keyword in [
+                'StudyInstanceUID', 'AccessionNumber',
+                'RequestedProcedureID', 'ScheduledProcedureStepID']:
+            for value, labels in _shared(self.made, keyword):
+                shared = True
+                self.bad(f"{len(labels)} requests share the {keyword} "
+                    f"\"{value}\" ({_some(labels)}): their images cannot be "
+                    "told apart. Write the variable of that name in the "
+                    "template, as it is.")
+        if not shared:
+            self.good("no two requests share their numbers.")
 
     def check_encoding(self):
         "The answers have all letters that the entries have."
@@ -149,8 +177,8 @@ class Check:
                     f"of {charset}, the character set of {templates}: a name "
                     "with them would arrive damaged. Set "
                     "\"DefaultEncoding\" : \"Utf8\", or give the templates "
-                    "a character set that fits: then GNU Health tells which "
-                    "names cannot be sent.")
+                    "a character set that fits: then GNU Health sends the "
+                    "nearest form of each name.")
 
     def _check_letters(self, name, codec):
         lost = [entry for entry, dataset in self.made
@@ -352,6 +380,26 @@ def _letters(charset):
     return bytes(range(0xa1, 0xff)).decode(codec, 'ignore')
 
 
+def _fits_number(text):
+    return len(text) <= NUMBER_LENGTH and '\\' not in text
+
+
+def _shared(made, keyword):
+    """Yield the values of an attribute that entries share, and their labels;
+    one order may have one accession number."""
+    labels = {}
+    for entry, dataset in made:
+        owner = entry.label
+        if keyword == 'AccessionNumber':
+            owner = entry.order or str(dataset.get('PatientID', ''))
+        step = dataset.ScheduledProcedureStepSequence[0]
+        value = str(dataset.get(keyword) or step.get(keyword) or '')
+        labels.setdefault(value, {}).setdefault(owner, entry.label)
+    for value, by_owner in sorted(labels.items()):
+        if value and len(by_owner) > 1:
+            yield value, [*by_owner.values()]
+
+
 def _damage(sent, came):
     "Yield keyword, value and other value where two data sets differ."
     for keyword in ['PatientName', 'PatientID', 'RequestingPhysician',
@@ -413,6 +461,7 @@ def check(options, server, orthanc, fetch, fetch_exams, messages, signals):
         found.check_server()
         found.check_exams()
         found.check_entries(make_maker(options.with_dump2dcm, signals))
+        found.check_identifiers()
         found.check_encoding()
         if os.path.isdir(options.worklists_db) or not options.orthanc_url:
             found.check_folder(options.worklists_db, server.database)

@@ -52,9 +52,9 @@ def read_exams(answer):
 
 
 class Entry(namedtuple('Entry', [
-                'id', 'number', 'digest', 'filename', 'study_instance_uid',
-                'aetitle', 'modality', 'charset', 'template_type', 'text',
-                'dicom', 'error'])):
+                'id', 'number', 'order', 'digest', 'filename',
+                'study_instance_uid', 'aetitle', 'modality', 'charset',
+                'template_type', 'text', 'dicom', 'error'])):
     """A request line as GNU Health sends it.
 
     id is an int, dicom bytes (a DICOM file) or None, all others are str.
