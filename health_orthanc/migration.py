@@ -33,6 +33,9 @@ NOWHERE = 'http://unknown.invalid'
 # Largest index that fits the column, Orthanc counts to 2^63.
 _LAST_INDEX = 2 ** 31 - 1
 
+# The name of a picture: the SOP Instance UID, the number of the frame, and the
+# extension, which 5.0 left out.
+_OF_INSTANCE = re.compile(r'([\d.]+\d)(?:-\d+)?(?:\.[a-z]+)?$')
 # The user and password of an address.
 _CREDENTIALS = re.compile(r'^(\s*(?:[\w+.-]+://)?)[^/?#]*@')
 
@@ -559,8 +562,8 @@ def _count_images(Study):
 
 
 def find_studies_of_pictures(Attachment):
-    """Note from which studies the pictures in results are: their names begin
-    with the SOP Instance UID."""
+    """Note from which studies the pictures in results are: they are called
+    after the SOP Instance UID."""
     pool = Pool()
     Result = pool.get('gnuhealth.imaging.test.result')
     table = Attachment.__table__()
@@ -574,8 +577,9 @@ def find_studies_of_pictures(Attachment):
     for id_, resource, name in execute(table.select(
                 table.id, table.resource, table.name,
                 where=table.resource.like(f'{Result.__name__},%'))):
-        uid = (name or '').rpartition('.')[0].partition('-')[0]
-        pictures[uid].append((id_, int(resource.rpartition(',')[2])))
+        named = _OF_INSTANCE.match(name or '')
+        if named:
+            pictures[named.group(1)].append((id_, resource))
     query = instance.join(
         series, condition=instance.series == series.id).join(
         study, condition=series.study == study.id)
@@ -587,7 +591,7 @@ def find_studies_of_pictures(Attachment):
                     order_by=study.id)):
             for picture, of in pictures[uid]:
                 # Of two studies with the picture, that of the result.
-                if picture not in found or result == of:
+                if picture not in found or f'{Result.__name__},{result}' == of:
                     found[picture] = ('imaging_study', id_)
     _set_grouped(table, found)
 

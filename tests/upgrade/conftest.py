@@ -55,7 +55,7 @@ def upgraded(database_504):
         copy, database_504.made, before, releases.snapshot(copy), log)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def opened(files):
     "Return a context manager that opens a copy in the test process."
     return opened_copy

@@ -249,6 +249,8 @@ def first_day(hospital):
         'missing_of_nobody': images(11, 'karl', patient_id='OTHER3',
             birth_date=''),
         'moved': images(12, 'ida', accession_number=order_of['moved']),
+        'odd_dates': images(13, 'karl', patient_id='OTHER4', date='25230506',
+            birth_date='14000101'),
         }
     send(hospital, *sent.values())
     hospital.synchronize()
@@ -386,6 +388,8 @@ def main(configuration, database, source, *pacs):
         sys.path.insert(0, str(Path(source, folder)))
     hospital = Hospital(configuration, database, *pacs)
     people(hospital)
+    made['users'] = {
+        user.login: user.id for user in hospital.model('res.user').find([])}
     server(hospital)
     first_day(hospital)
     twins(hospital)
