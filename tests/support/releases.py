@@ -106,11 +106,15 @@ def _run(command, **variables):
 def extract(commit, folder):
     """Write the files of a commit of this repository to a folder.
 
-    :raises AssertionError: this clone does not have it
+    :raises AssertionError: this clone does not have it, or there is no git
     """
-    answer = subprocess.run(
-        ['git', '-C', ROOT, 'archive', '--format=zip', commit],
-        capture_output=True)
+    try:
+        answer = subprocess.run(
+            ['git', '-C', ROOT, 'archive', '--format=zip', commit],
+            capture_output=True)
+    except FileNotFoundError:
+        raise AssertionError("There is no git, from which the tests take the "
+            "last landed state: install it.")
     if answer.returncode:
         raise AssertionError(
             f"The commit {commit}, the last landed state, is not in this "

@@ -227,7 +227,8 @@ def first_day(hospital):
     "Studies that rules link, that people link, and that nobody links."
     for name, patient in [
             ('by_uid', 'ana'), ('by_accession', 'eva'), ('moved', 'ida'),
-            ('moved_to', 'ida'), ('draft', 'tom'), ('without', 'tom')]:
+            ('moved_to', 'ida'), ('relinked', 'karl'), ('draft', 'tom'),
+            ('without', 'tom')]:
         order(hospital, name, patient, sent=name != 'draft')
     requests = {
         name: hospital.get(REQUEST, id_)
@@ -249,6 +250,7 @@ def first_day(hospital):
         'missing_of_nobody': images(11, 'karl', patient_id='OTHER3',
             birth_date=''),
         'moved': images(12, 'ida', accession_number=order_of['moved']),
+        'relinked': images(14, 'karl', accession_number=order_of['relinked']),
         'odd_dates': images(13, 'karl', patient_id='OTHER4', date='25230506',
             birth_date='14000101'),
         }
@@ -279,13 +281,15 @@ def choose(hospital):
 def reports(hospital):
     "Let the radiologist report: a draft and signed results, with pictures."
     order(hospital, 'of_result', 'karl', exam='USABDO')
-    for name in ['by_uid', 'by_accession', 'moved', 'of_result', 'without']:
+    with_pictures = [
+        'by_uid', 'by_accession', 'moved', 'of_result', 'relinked']
+    for name in [*with_pictures, 'without']:
         result(hospital, name)
     chosen = hospital.get(STUDY, made['studies']['of_result'], 'radiologist')
     chosen.imaging_test = hospital.get(
         RESULT, made['results']['of_result'], 'radiologist')
     chosen.save()
-    for name in ['by_uid', 'by_accession', 'moved', 'of_result']:
+    for name in with_pictures:
         picture(hospital, name, hospital.get(
                 STUDY, made['studies'][name], 'radiologist'))
     letter = hospital.model('ir.attachment', 'radiologist')(
@@ -294,9 +298,16 @@ def reports(hospital):
             RESULT, made['results']['by_uid'], 'radiologist'))
     letter.save()
     made['letter'] = letter.id
-    hospital.get(
-        RESULT, made['results']['by_accession'], 'radiologist').click(
-        'finalize')
+    for name in ['by_accession', 'relinked']:
+        hospital.get(RESULT, made['results'][name], 'radiologist').click(
+            'finalize')
+    # It turned out to be another person's.
+    chosen = hospital.get(STUDY, made['studies']['relinked'], 'radiologist')
+    chosen.imaging_test = None
+    chosen.request = None
+    chosen.patient = hospital.get(
+        'gnuhealth.patient', made['patients']['eva'], 'radiologist')
+    chosen.save()
 
 
 def move(hospital, study, order_number):
@@ -370,9 +381,9 @@ def leftovers(hospital):
         cursor = transaction.connection.cursor()
         cursor.execute(*template.update([template.charset], ['cp1252'],
                 where=template.id == made['templates']['odd']))
-        cursor.execute(*report.select(report.id, report.state))
-        (made['stored_report'], state), = cursor.fetchall()
-        assert state == 'stored', state
+        cursor.execute(*report.select(
+                report.result, report.id, where=report.state == 'stored'))
+        made['stored_reports'] = dict(cursor.fetchall())
         cursor.execute(*report.insert([
                     report.result, report.revision, report.study,
                     report.state, report.attempts], [[

@@ -56,11 +56,20 @@ def link_of(rows, copy, name):
     return {column: row[column] for column in LINK}
 
 
+def report_of(made, name):
+    return made['stored_reports'][str(made['results'][name])]
+
+
 def patient(copy, name):
     return copy.made['patients'][name]
 
 
 # Nothing is lost
+
+def test_a_clone_without_the_landed_state_is_told_so(tmp_path):
+    with pytest.raises(AssertionError, match="git fetch --unshallow"):
+        releases.extract('0' * 40, tmp_path)
+
 
 def expected_differences(made):
     "Yield table, id and column of what the upgrade changes."
@@ -69,6 +78,7 @@ def expected_differences(made):
     yield STUDY, odd, 'patient_birth_date'
     for name in ['state', 'attempts']:
         yield REPORT, made['failed_report'], name
+    yield REPORT, report_of(made, 'relinked'), 'state'
 
 
 def test_every_row_is_there_and_nothing_else_changed(landed):
@@ -133,6 +143,9 @@ def filled_columns(landed):
         (ATTACHMENT, 'imaging_study'): {
             id_: studies.get(f'former_{name}', studies[name])
             for name, id_ in made['pictures'].items()},
+        (RESULT, 'studies_changed_at'): {
+            made['results']['relinked']: landed.after[RESULT][
+                made['results']['relinked']]['studies_changed_at']},
         (STUDY, 'patient_birth_date_text'): {studies['odd_dates']: '14000101'},
         (PATIENT, 'bd_text'): {
             landed.after[STUDY][studies['odd_dates']]['orthanc_patient']:
@@ -176,8 +189,19 @@ def test_a_report_that_was_refused_waits_again(landed):
     report = landed.after[REPORT][landed.made['failed_report']]
     assert (report['state'], report['attempts'], report['refusals']) == (
         'waiting', 0, 0)
-    report = landed.after[REPORT][landed.made['stored_report']]
-    assert report['state'] == 'stored'
+
+
+def test_what_was_signed_of_another_study_is_marked(landed):
+    "A person had given the study to another patient after the signature."
+    reports = landed.after[REPORT]
+    for name, state in [('by_accession', 'stored'), ('relinked', 'misplaced')]:
+        assert reports[report_of(landed.made, name)]['state'] == state
+    marked = {
+        name for name, id_ in landed.made['results'].items()
+        if landed.after[RESULT][id_]['studies_changed_at']}
+    assert marked == {'relinked'}
+    assert "signed with pictures of studies that are not theirs" in landed.log
+    assert "stored in studies that are not of their results" in landed.log
 
 
 def test_dates_that_cannot_be_are_texts(landed):
@@ -230,8 +254,8 @@ def test_what_waits_is_decided_and_nothing_else(decided):
 
 
 def test_links_of_people_survive_the_decision(decided):
-    for name in ['by_person', 'of_result', 'rejected', 'undone', 'taken',
-            'former_both']:
+    for name in ['by_person', 'of_result', 'relinked', 'rejected',
+            'undone', 'taken', 'former_both']:
         assert link_of(decided.decided, decided, name) == link_of(
             decided.after, decided, name), name
 
