@@ -142,13 +142,15 @@ class LinkEvent(ModelSQL, ModelView):
 
         :param datetime since: UTC
         """
-        cls.settle(cls.search(['OR',
-                    ('decided_at', '=', None),
-                    ('decided_at', '>=', since),
-                    ], order=[('id', 'ASC')]))
+        events = cls.search(['OR',
+                ('decided_at', '=', None),
+                ('decided_at', '>=', since),
+                ], order=[('id', 'ASC')])
+        if events:
+            cls.settle(events)
+            lease.transact(lambda: cls._forget(lease.now() - KEPT))
         decide_in_parts(sorted(_studies(
                     lambda table: table.undecided_since != Null)), 'sync')
-        lease.transact(lambda: cls._forget(lease.now() - KEPT))
 
     @classmethod
     def _forget(cls, before):
