@@ -82,10 +82,10 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 cls._link_studies(patients)
 
     @classmethod
+    @without_check_access
     def _link_studies(cls, patients):
         """Give the local patient the unlinked studies that do not contradict.
         """
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for patient in cls.browse(patients):
             person, = facts.patient_facts([patient.patient])
             studies = [s for s in patient.imaging_studies
@@ -94,7 +94,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 and not matching.contradiction(
                     facts.study_facts(s), person)]
             if studies:
-                Study.write(studies, {'patient': patient.patient.id})
+                ledger.choose(studies, {'patient': patient.patient.id})
 
     @classmethod
     def view_attributes(cls):
