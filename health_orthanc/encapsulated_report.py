@@ -105,6 +105,7 @@ class StoredReport(ModelSQL, ModelView):
         super().__register__(module)
         if not counted:
             migration.try_reports_again(cls)
+            migration.mark_misplaced_reports(cls)
 
     @staticmethod
     def default_state():
