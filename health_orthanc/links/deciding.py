@@ -98,6 +98,11 @@ def _decisions(of_studies):
     with_inactive = {
         s: fact for s, fact in of_studies.items()
         if s.patient and not (s.patient.active and s.patient.party.active)}
+    present = facts.present_patients({s.patient.id for s in with_inactive})
+    # Who was merged into another keeps nothing.
+    with_inactive = {
+        s: fact for s, fact in with_inactive.items()
+        if present[s.patient.id] == s.patient.id}
     others = {
         s: fact for s, fact in of_studies.items() if s not in with_inactive}
     decisions = {}

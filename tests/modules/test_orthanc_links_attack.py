@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links of studies in the hands of those who merge, activate, delete and
+choose in an unusual order."""
+import datetime as dt
+
+import pytest
+from support.records import (
+    as_user, make_attachment, make_exam, make_institution, make_patient,
+    make_professional, make_request, make_user, on, run_wizard, settle)
+from support.statements import counted
+
+from trytond.modules.health_orthanc.links import deciding, ledger
+from trytond.modules.health_orthanc.links.link import Link
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+BORN = dt.date(1985, 10, 4)
+STUDY = 'gnuhealth.imaging_orthanc.study'
+REQUEST = 'gnuhealth.imaging.test.request'
+RESULT = 'gnuhealth.imaging.test.result'
+
+
+@pytest.fixture
+def hospital(transaction):
+    company = make_institution()
+    with Transaction().set_context(company=company.id):
+        yield company
+
+
+@pytest.fixture
+def server(hospital):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    server, = Server.create([{
+                'label': "PACS", 'domain': 'http://127.0.0.1:9',
+                'user': 'u', 'password': 'p'}])
+    return server
+
+
+@pytest.fixture
+def patient(hospital):
+    return make_patient("Ana", "Betz", 'f', BORN, ref='PUID-ANA')
+
+
+@pytest.fixture
+def request_(patient):
+    Request = Pool().get(REQUEST)
+    request = make_request(
+        patient, make_exam("Head CT", type_='ctscan'), make_professional())
+    Request.requested([request])
+    return request
+
+
+@pytest.fixture
+def radiologist(hospital):
+    user = make_user('radiologist', 'health.group_health_doctor',
+        'health_imaging.group_health_imaging')
+    make_professional(user, "Rosa", "Luna")
+    return user
+
+
+@pytest.fixture
+def merger(hospital):
+    return make_user('merger', 'party.group_party_admin',
+        'health.group_health_admin')
+
+
+def make_study(server, **values):
+    Study = Pool().get(STUDY)
+    number = Study.search_count([]) + 1
+    study, = Study.create([{
+                'orthanc_server': server.id,
+                'orthanc_UID': f'orthanc-{number}',
+                'study_instance_UID': f'1.2.3.{number}',
+                'patient_name': 'Betz^Ana',
+                'patient_birth_date': BORN,
+                'patient_sex': 'F',
+                'modalities': 'CT',
+                'study_date': dt.date.today(),
+                **values}])
+    return study
+
+
+def link(study):
+    deciding.link_studies([study.id])
+    return again(study)
+
+
+def again(record):
+    return type(record)(record.id)
+
+
+def merge(merger, source, destination):
+    "Merge a patient into another one, as the merger."
+    source, destination = source.party, destination.party
+    with as_user(merger):
+        Warning_ = Pool().get('res.user.warning')
+        Warning_.create([{
+                    'user': merger.id,
+                    'name': f'party.replace name {source.id} {destination.id}',
+                    'always': False}])
+        run_wizard('party.replace', [('replace', {'ask': {
+                            'source': source.id,
+                            'destination': destination.id}})], **on(source))
+
+
+def make_other(puid):
+    "Make another record of Ana."
+    return make_patient("Ana", "Betz", 'f', BORN, ref=puid)
+
+
+def test_a_run_that_read_who_is_merged_gives_him_nothing(
+        server, patient, merger):
+    "It stores what it decided after the merge was decided on."
+    stays = make_other('PUID-TWO')
+    merge(merger, patient, stays)
+    settle()
+    study = make_study(server, patient_id='PUID-ANA')
+    ledger.keep(
+        {study.id: Link('patient_id', 'linked', patient.id)}, 'sync')
+    assert link(study).patient == stays
+
+
+def test_the_record_of_who_was_no_patient_gets_the_images(
+        server, patient, merger):
+    "Images of the record that goes are his when he becomes a patient."
+    Patient = Pool().get('gnuhealth.patient')
+    Party = Pool().get('party.party')
+    stays = make_other('PUID-TWO')
+    party = stays.party
+    Patient.delete([stays])
+    study = link(make_study(server, patient_id='PUID-ANA'))
+    with as_user(merger):
+        Warning_ = Pool().get('res.user.warning')
+        Warning_.create([{
+                    'user': merger.id, 'always': False,
+                    'name': f'party.replace name {patient.party.id} {party.id}'
+                    }])
+        run_wizard('party.replace', [('replace', {'ask': {
+                            'source': patient.party.id,
+                            'destination': party.id}})], **on(patient.party))
+    settle()
+    assert again(study).patient == patient
+    stays, = Patient.create([{'party': Party(party.id)}])
+    settle()
+    assert again(study).patient == stays
