@@ -144,3 +144,17 @@ def test_the_record_of_who_was_no_patient_gets_the_images(
     stays, = Patient.create([{'party': Party(party.id)}])
     settle()
     assert again(study).patient == stays
+
+
+def test_merged_into_somebody_who_was_merged_before(
+        server, request_, merger):
+    patient = request_.patient
+    two, three, four = map(make_other, ['P2', 'P3', 'P4'])
+    study = link(make_study(server, study_instance_UID=request_.merge_id))
+    merge(merger, three, four)
+    merge(merger, patient, two)
+    merge(merger, two, three)
+    settle()
+    assert again(study).patient == four
+    assert again(request_).patient == four
+    assert again(study).request == request_
