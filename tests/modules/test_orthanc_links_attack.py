@@ -158,3 +158,17 @@ def test_merged_into_somebody_who_was_merged_before(
     assert again(study).patient == four
     assert again(request_).patient == four
     assert again(study).request == request_
+
+
+def test_who_is_activated_again_is_himself_again(server, patient, merger):
+    "So a merge by mistake is taken back: the field cannot be emptied."
+    Party = Pool().get('party.party')
+    other = make_other('PUID-TWO')
+    merge(merger, patient, other)
+    with as_user(merger):
+        Party.write([patient.party], {'active': True})
+    settle()
+    for puid, owner in [('PUID-ANA', patient), ('PUID-TWO', other)]:
+        study = link(make_study(
+                server, patient_id=puid, patient_birth_date=None))
+        assert study.patient == owner
