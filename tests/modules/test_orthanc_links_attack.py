@@ -172,3 +172,17 @@ def test_who_is_activated_again_is_himself_again(server, patient, merger):
         study = link(make_study(
                 server, patient_id=puid, patient_birth_date=None))
         assert study.patient == owner
+
+
+def test_a_candidate_may_be_merged_before_he_is_chosen(
+        server, patient, merger, radiologist):
+    "Decisions on what he was offered may not have run yet."
+    stays = make_other('PUID-TWO')
+    study = link(make_study(
+            server, patient_id='PUID-ANA', patient_sex='M'))
+    merge(merger, patient, stays)
+    with as_user(radiologist):
+        run_wizard('gnuhealth.imaging_orthanc.choose_candidate',
+            [('choose', {})], **on(next(
+                    c for c in study.candidates if c.patient == patient)))
+    assert again(study).patient == stays
