@@ -98,6 +98,10 @@ class LinkLog(ModelSQL, ModelView):
             imaging_test=_id(self.result_before),
             review_code=self.review_code_before,
             review_parameters=self.review_parameters_before)
+        if (link.link_state == 'linked'
+                and not link.patient and not link.imaging_test):
+            # To whom it led was deleted since.
+            return Link()
         if self.rule not in {None, PERSON}:
             link = link._replace(
                 link_rule=PERSON, review_code=None, review_parameters=None,

@@ -186,3 +186,20 @@ def test_a_candidate_may_be_merged_before_he_is_chosen(
             [('choose', {})], **on(next(
                     c for c in study.candidates if c.patient == patient)))
     assert again(study).patient == stays
+
+
+def test_undo_leads_to_nobody_who_was_deleted(server, patient, radiologist):
+    Study, Patient = Pool().get(STUDY), Pool().get('gnuhealth.patient')
+    eva = make_patient("Eva", "Other", ref='EVA')
+    study = make_study(server, patient_id='PUID-ANA')
+    with as_user(radiologist):
+        for someone in [eva, patient]:
+            Study.write([study], {'patient': someone.id})
+    Patient.delete([eva])
+    settle()
+    with as_user(radiologist):
+        Study.undo_link([again(study)])
+    study = again(study)
+    # Rules decide again, as his choice is gone.
+    assert (study.link_rule, study.link_state) == ('patient_id', 'linked')
+    assert study.patient == patient
