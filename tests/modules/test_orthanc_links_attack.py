@@ -203,3 +203,34 @@ def test_undo_leads_to_nobody_who_was_deleted(server, patient, radiologist):
     # Rules decide again, as his choice is gone.
     assert (study.link_rule, study.link_state) == ('patient_id', 'linked')
     assert study.patient == patient
+
+
+def make_signed(server, request_, radiologist):
+    "Return a study and the signed result with its picture."
+    Request, Result = Pool().get(REQUEST), Pool().get(RESULT)
+    study = link(make_study(server, study_instance_UID=request_.merge_id))
+    with as_user(radiologist):
+        result, = Request.make_results([request_])
+        make_attachment(result, imaging_study=study.id)
+        Result.write([result], {'comment': "Fine."})
+        Result.finalize([result])
+    return again(study), again(result)
+
+
+def test_a_deleted_study_leaves_its_picture_to_be_found(
+        server, request_, radiologist):
+    """The server has deleted the study, so it must not fail here; the picture
+    goes when the result is amended."""
+    Study = Pool().get(STUDY)
+    study, result = make_signed(server, request_, radiologist)
+    eva = make_patient("Eva", "Other", ref='EVA')
+    with as_user(radiologist):
+        Study.write([study], {'patient': eva.id})
+    Study._drop([again(study)], 'done')
+    study = again(study)
+    assert study.missing_since and not study.patient
+    assert not study.deleting_since
+    with as_user(radiologist):
+        run_wizard(f'{RESULT}.amend',
+            [('amend', {'start': {'reason': "x"}})], **on(result))
+    assert not again(result).images
