@@ -234,3 +234,22 @@ def test_a_deleted_study_leaves_its_picture_to_be_found(
         run_wizard(f'{RESULT}.amend',
             [('amend', {'start': {'reason': "x"}})], **on(result))
     assert not again(result).images
+
+
+def test_a_report_waits_again_for_a_study_that_came_back(
+        server, request_, radiologist):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    Study = Pool().get(STUDY)
+    Report = Pool().get('gnuhealth.orthanc.report')
+    Server.write([server], {'store_reports': True})
+    study, _ = make_signed(server, request_, radiologist)
+    report, = Report.search([])
+    eva = make_patient("Eva", "Other", ref='EVA')
+    with as_user(radiologist):
+        Study.write([study], {'patient': eva.id})
+    assert not report._claim()
+    assert again(report).state == 'superseded'
+    with as_user(radiologist):
+        Study.undo_link([again(study)])
+    assert again(report).state == 'waiting'
+    assert again(report)._claim()
