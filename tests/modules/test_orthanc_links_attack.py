@@ -253,3 +253,17 @@ def test_a_report_waits_again_for_a_study_that_came_back(
         Study.undo_link([again(study)])
     assert again(report).state == 'waiting'
     assert again(report)._claim()
+
+
+@pytest.mark.parametrize('modality, status', [
+        ('sr', 'todo'), ('Pr', 'todo'), ('ct', 'done'), ('XX', 'done')])
+def test_modalities_may_be_written_in_small_letters(
+        server, request_, modality, status):
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    study = make_study(server, study_instance_UID=request_.merge_id,
+        modalities=modality)
+    Series.create([{
+                'study': study.id, 'modality': modality,
+                'orthanc_UID': 'series', 'series_UID': '1.2.3.4'}])
+    link(study)
+    assert again(request_).worklist_status == status
