@@ -267,3 +267,26 @@ def test_modalities_may_be_written_in_small_letters(
                 'orthanc_UID': 'series', 'series_UID': '1.2.3.4'}])
     link(study)
     assert again(request_).worklist_status == status
+
+
+def test_a_correction_asks_as_much_for_many_studies(server, patient):
+    "What is inserted may cost a statement each, but not what is read."
+    Study, Party = Pool().get(STUDY), Pool().get('party.party')
+    desk = make_user('desk', 'health.group_health_frontdesk')
+    numbers, asked = iter(range(1000)), []
+    for born in [dt.date(1980, 1, 1), BORN]:
+        studies = Study.create([{
+                    'orthanc_server': server.id, 'orthanc_UID': f'o{n}',
+                    'study_instance_UID': f'1.2.4.{n}',
+                    'patient_name': 'Betz^Ana', 'patient_sex': 'F',
+                    'patient_birth_date': patient.party.dob,
+                    'patient_id': 'PUID-ANA', 'modalities': 'CT',
+                    } for n in (next(numbers) for _ in range(40))])
+        deciding.link_studies([s.id for s in studies])
+        Transaction().counter += 1
+        with as_user(desk):
+            Party.write([patient.party], {'dob': born})
+        with counted() as statements:
+            settle()
+        asked.append(sum(s.startswith('SELECT') for s in statements))
+    assert asked[1] < asked[0] + 20
