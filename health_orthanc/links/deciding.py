@@ -9,6 +9,7 @@ from dataclasses import replace
 from sql import Null
 
 from trytond.i18n import gettext
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
@@ -225,7 +226,9 @@ def reason_text(code, parameters):
     if not code:
         return ''
     values = dict.fromkeys(matching.REASONS.get(code, ()), '')
-    values.update(json.loads(parameters or '{}'))
+    values.update(
+        (name, plain(value) if isinstance(value, str) else value)
+        for name, value in json.loads(parameters or '{}').items())
     if code.startswith('name_'):
         values['study'] = records.readable_name(values['study'])
     return gettext(f'health_orthanc.msg_review_{code}', **values)

@@ -290,3 +290,14 @@ def test_a_correction_asks_as_much_for_many_studies(server, patient):
             settle()
         asked.append(sum(s.startswith('SELECT') for s in statements))
     assert asked[1] < asked[0] + 20
+
+
+def test_names_in_a_review_turn_nothing_around(server, hospital):
+    make_patient("A\u202ena", "Be\u2066tz", 'f', BORN, ref='PUID-ANA')
+    study = link(make_study(
+            server, patient_id='PUID-ANA', patient_name='\u202eX^Y\u2067'))
+    candidate, = study.candidates
+    assert candidate.name == 'Ana Betz \u2260 X, Y'
+    assert study.review_code == 'name_differs'
+    for control in ['\u202e', '\u2066', '\u2067']:
+        assert control not in study.review_reason
