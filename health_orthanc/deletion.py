@@ -241,7 +241,6 @@ class Study(Deletable, metaclass=PoolMeta):
         if patient:
             storage.mark_patients([patient.id])
 
-
     def _is_in_signed_results(self):
         "Return whether signed results hold pictures of the study."
         Attachment = Pool().get('ir.attachment')

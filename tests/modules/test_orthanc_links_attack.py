@@ -91,14 +91,13 @@ def again(record):
 
 
 def merge(merger, source, destination):
-    "Merge a patient into another one, as the merger."
-    source, destination = source.party, destination.party
+    "Merge a party into another one, as the merger."
+    Warning_ = Pool().get('res.user.warning')
+    Warning_.create([{
+                'user': merger.id,
+                'name': f'party.replace name {source.id} {destination.id}',
+                'always': False}])
     with as_user(merger):
-        Warning_ = Pool().get('res.user.warning')
-        Warning_.create([{
-                    'user': merger.id,
-                    'name': f'party.replace name {source.id} {destination.id}',
-                    'always': False}])
         run_wizard('party.replace', [('replace', {'ask': {
                             'source': source.id,
                             'destination': destination.id}})], **on(source))
@@ -113,7 +112,7 @@ def test_a_run_that_read_who_is_merged_gives_him_nothing(
         server, patient, merger):
     "It stores what it decided after the merge was decided on."
     stays = make_other('PUID-TWO')
-    merge(merger, patient, stays)
+    merge(merger, patient.party, stays.party)
     settle()
     study = make_study(server, patient_id='PUID-ANA')
     ledger.keep(
@@ -130,15 +129,7 @@ def test_the_record_of_who_was_no_patient_gets_the_images(
     party = stays.party
     Patient.delete([stays])
     study = link(make_study(server, patient_id='PUID-ANA'))
-    with as_user(merger):
-        Warning_ = Pool().get('res.user.warning')
-        Warning_.create([{
-                    'user': merger.id, 'always': False,
-                    'name': f'party.replace name {patient.party.id} {party.id}'
-                    }])
-        run_wizard('party.replace', [('replace', {'ask': {
-                            'source': patient.party.id,
-                            'destination': party.id}})], **on(patient.party))
+    merge(merger, patient.party, party)
     settle()
     assert again(study).patient == patient
     stays, = Patient.create([{'party': Party(party.id)}])
@@ -151,9 +142,9 @@ def test_merged_into_somebody_who_was_merged_before(
     patient = request_.patient
     two, three, four = map(make_other, ['P2', 'P3', 'P4'])
     study = link(make_study(server, study_instance_UID=request_.merge_id))
-    merge(merger, three, four)
-    merge(merger, patient, two)
-    merge(merger, two, three)
+    merge(merger, three.party, four.party)
+    merge(merger, patient.party, two.party)
+    merge(merger, two.party, three.party)
     settle()
     assert again(study).patient == four
     assert again(request_).patient == four
@@ -164,7 +155,7 @@ def test_who_is_activated_again_is_himself_again(server, patient, merger):
     "So a merge by mistake is taken back: the field cannot be emptied."
     Party = Pool().get('party.party')
     other = make_other('PUID-TWO')
-    merge(merger, patient, other)
+    merge(merger, patient.party, other.party)
     with as_user(merger):
         Party.write([patient.party], {'active': True})
     settle()
@@ -180,7 +171,7 @@ def test_a_candidate_may_be_merged_before_he_is_chosen(
     stays = make_other('PUID-TWO')
     study = link(make_study(
             server, patient_id='PUID-ANA', patient_sex='M'))
-    merge(merger, patient, stays)
+    merge(merger, patient.party, stays.party)
     with as_user(radiologist):
         run_wizard('gnuhealth.imaging_orthanc.choose_candidate',
             [('choose', {})], **on(next(
