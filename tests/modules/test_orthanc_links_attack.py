@@ -292,3 +292,12 @@ def test_names_in_a_review_turn_nothing_around(server, hospital):
     assert study.review_code == 'name_differs'
     for control in ['\u202e', '\u2066', '\u2067']:
         assert control not in study.review_reason
+
+
+def test_zeros_may_be_lost_before_the_patient_is_registered(server):
+    study = link(make_study(server, patient_id='0077441',
+            patient_name='Kowalska^Zofia', patient_birth_date=None))
+    assert study.link_state == 'unlinked'
+    make_patient("Zofia", "Kowalska", 'f', dt.date(1950, 1, 1), ref='77441')
+    settle()
+    assert again(study).review_code == 'patient_id_not_exact'
