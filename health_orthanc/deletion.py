@@ -140,7 +140,9 @@ class Deletable:
         if believed:
             cls._forget(set(found) - set(gone))
         for record in gone:
-            with Transaction().set_user(record.deleting_by.id):
+            by = record.deleting_by
+            with Transaction().set_user(
+                    by.id if by else Transaction().user):
                 cls._drop([record], 'absent')
 
     @classmethod

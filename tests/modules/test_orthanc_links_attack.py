@@ -301,3 +301,12 @@ def test_zeros_may_be_lost_before_the_patient_is_registered(server):
     make_patient("Zofia", "Kowalska", 'f', dt.date(1950, 1, 1), ref='77441')
     settle()
     assert again(study).review_code == 'patient_id_not_exact'
+
+
+def test_who_asked_for_a_deletion_may_be_gone(server):
+    Study = Pool().get(STUDY)
+    study = make_study(server)
+    asked = dt.datetime.now() - dt.timedelta(hours=1)
+    Study.write([study], {'deleting_since': asked, 'missing_since': asked})
+    Study.settle_deletions(server.id, dt.datetime.now(), True)
+    assert not Study.search([])
