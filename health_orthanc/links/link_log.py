@@ -87,8 +87,8 @@ class LinkLog(ModelSQL, ModelView):
     def former(self):
         """Return the Link that the study had before this line.
 
-        What a rule linked it would link again, so there the person who takes
-        it back has the last word.
+        What a rule did it would do again, so there the person who takes it
+        back has the last word.
         """
         link = Link(
             link_rule=self.rule_before,
@@ -102,7 +102,7 @@ class LinkLog(ModelSQL, ModelView):
                 and not link.patient and not link.imaging_test):
             # To whom it led was deleted since.
             return Link()
-        if self.rule not in {None, PERSON}:
+        if self.rule != PERSON and (self.rule or link.patient):
             link = link._replace(
                 link_rule=PERSON, review_code=None, review_parameters=None,
                 link_state='linked' if link.patient else 'unlinked')

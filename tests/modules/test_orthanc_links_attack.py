@@ -310,3 +310,36 @@ def test_who_asked_for_a_deletion_may_be_gone(server):
     Study.write([study], {'deleting_since': asked, 'missing_since': asked})
     Study.settle_deletions(server.id, dt.datetime.now(), True)
     assert not Study.search([])
+
+
+def test_undo_of_what_a_rule_took_away_holds(server, patient, radiologist):
+    Study = Pool().get(STUDY)
+    Card = Pool().get('gnuhealth.person_alternative_identification')
+    card, = Card.create([{
+                'party': patient.party.id, 'code': 'CARD-7',
+                'alternative_id_type': 'other'}])
+    study = link(make_study(server, patient_id='CARD-7'))
+    assert study.patient == patient
+    desk = make_user('desk', 'health.group_health_frontdesk')
+    with as_user(desk):
+        Card.delete([card])
+    settle()
+    assert not again(study).patient
+    with as_user(radiologist):
+        Study.undo_link([again(study)])
+    settle()
+    study = link(again(study))
+    assert (study.patient, study.link_rule) == (patient, 'person')
+
+
+def test_undo_is_caused_by_a_person(server, patient, radiologist):
+    Study = Pool().get(STUDY)
+    Party = Pool().get('party.party')
+    study = link(make_study(server, patient_id='PUID-ANA'))
+    eva = make_patient("Eva", "Other", ref='EVA')
+    with as_user(radiologist):
+        Study.write([study], {'patient': eva.id})
+        Party.write([patient.party], {'dob': dt.date(1950, 1, 1)})
+        Study.undo_link([again(study)])
+    assert again(study).link_state == 'review'
+    assert {l.cause for l in again(study).link_log[:2]} == {'person'}
