@@ -362,7 +362,8 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         ledger.check(links)
         ledger.keep(links, 'person', action='undo')
         deciding.link_studies([
-                id_ for id_, link in links.items() if not link.is_of_person])
+                id_ for id_, link in links.items() if not link.is_of_person],
+            'person')
 
     @classmethod
     def get_merge_id(cls, study):

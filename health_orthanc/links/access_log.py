@@ -64,16 +64,19 @@ def note_links(changes, cause):
     if not Transaction().user:
         return
     lines = []
+    studies = {s.id: s for s in Study.browse([c.study for c in changes])}
+    patients = {p.id: p for p in Patient.browse(
+            sorted({c.left('patient') for c in changes} - {None}))}
     for change in changes:
         lost = change.left('patient')
         got = cause != 'sync' and any(
             change.gained(name)
             for name in ['patient', 'request', 'imaging_test'])
-        study = Study(change.study)
+        study = studies[change.study]
         if lost:
             lines.append({
                     **Log.line('unlink', study),
-                    **Log.patient_values(study, Patient(lost))})
+                    **Log.patient_values(study, patients[lost])})
         if got:
             result = study.imaging_test
             lines.append(Log.line(

@@ -7,6 +7,7 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.common import (
     CheckedWizard, check_read, selected_records)
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice
@@ -165,8 +166,10 @@ def _side_by_side(difference):
     """Return the value here, with that of the study beside it where a person
     has to look."""
     own, study = difference.own, difference.study
+    own = plain(own)
     if difference.verdict not in DOUBTFUL:
         return own
     if difference.attribute == 'name':
         study = records.readable_name(study)
+    study = plain(study)
     return f'{own or "?"} \u2260 {study or "?"}'

@@ -9,6 +9,7 @@ from dataclasses import replace
 from sql import Null
 
 from trytond.i18n import gettext
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
@@ -98,6 +99,11 @@ def _decisions(of_studies):
     with_inactive = {
         s: fact for s, fact in of_studies.items()
         if s.patient and not (s.patient.active and s.patient.party.active)}
+    present = facts.present_patients({s.patient.id for s in with_inactive})
+    # Who was merged into another keeps nothing.
+    with_inactive = {
+        s: fact for s, fact in with_inactive.items()
+        if present[s.patient.id] == s.patient.id}
     others = {
         s: fact for s, fact in of_studies.items() if s not in with_inactive}
     decisions = {}
@@ -220,7 +226,9 @@ def reason_text(code, parameters):
     if not code:
         return ''
     values = dict.fromkeys(matching.REASONS.get(code, ()), '')
-    values.update(json.loads(parameters or '{}'))
+    values.update(
+        (name, plain(value) if isinstance(value, str) else value)
+        for name, value in json.loads(parameters or '{}').items())
     if code.startswith('name_'):
         values['study'] = records.readable_name(values['study'])
     return gettext(f'health_orthanc.msg_review_{code}', **values)

@@ -22,7 +22,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from .. import lease, storage
+from .. import lease, matching, storage
 from . import deciding, facts
 
 logger = logging.getLogger(__name__)
@@ -266,12 +266,12 @@ def studies_of_people(parties, identifiers=()):
     Patient = Pool().get('gnuhealth.patient')
     known = facts.patient_facts(
         Patient.browse(sorted(set(present.values()))))
-    codes = {i.lower() for i in identifiers if i}
+    codes = {*identifiers}
     for person in known:
-        codes |= {
-            c.strip().lower()
-            for c in [person.puid, *(c for c, _ in person.alternative_ids)]
-            if c}
+        codes |= {person.puid, *(code for code, _ in person.alternative_ids)}
+    codes = {
+        spelling.lower() for code in codes for spelling in matching.keys(
+            matching.StudyFacts(None, patient_id=code)).identifiers}
     return (
         _in_blocks(patients, lambda table: table.patient)
         | _among_candidates('patient', patients)

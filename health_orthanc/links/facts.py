@@ -291,14 +291,18 @@ def present_link(link):
 
 
 def _replaced_by(parties):
-    "Return who took the place of people, by the id of the party."
+    """Return who took the place of people, by the id of the party.
+
+    Nobody did of who was activated again: so a merge is taken back.
+    """
     table = Pool().get('party.party').__table__()
     return dict(
         row for sub in grouped_slice(sorted(parties), 1000)
         for row in storage.execute(table.select(
                 table.id, table.replaced_by,
                 where=reduce_ids(table.id, list(sub))
-                & (table.replaced_by != Null))))
+                & (table.replaced_by != Null)
+                & (table.active == Literal(False)))))
 
 
 def patients_by_party(parties):
@@ -378,7 +382,8 @@ def _merged_into(parties):
             more.update(
                 (id_, todo[by]) for id_, by in storage.execute(table.select(
                         table.id, table.replaced_by,
-                        where=reduce_ids(table.replaced_by, list(sub))))
+                        where=reduce_ids(table.replaced_by, list(sub))
+                        & (table.active == Literal(False))))
                 if id_ not in parties and id_ not in found)
         if not more:
             break

@@ -18,7 +18,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import storage
 from ..exceptions import StudyMismatchError
-from . import effects
+from . import effects, facts
 from .link import PERSON, Change, Link
 
 #: What a person may choose for a study.
@@ -111,6 +111,10 @@ def _chosen(link, values):
     pool = Pool()
     Result = pool.get('gnuhealth.imaging.test.result')
     values = dict(values)
+    if values.get('patient'):
+        # He may have been merged since he was offered.
+        patient = values['patient']
+        values['patient'] = facts.present_patients([patient])[patient]
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])
         if 'patient' not in values and not link.patient:
