@@ -12,7 +12,7 @@ from collections import defaultdict
 from operator import itemgetter
 from typing import NamedTuple
 
-from sql import Column, Flavor, Literal, Null, Table
+from sql import Cast, Column, Flavor, Literal, Null, Table, Values, With
 from sql.aggregate import Count, Min, Sum
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
@@ -127,6 +127,21 @@ def _insert(Model, names, rows):
         execute((text, [value for row in sub for value in (*row, user)]))
 
 
+def insert(Model, rows):
+    """Insert rows in the name of the user, and nothing else.
+
+    :param rows: list of dicts with the same names
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    formats = [Model._fields[name].sql_format for name in names]
+    _insert(Model, names, [
+            [format_(row[name]) for name, format_ in zip(names, formats)]
+            for row in rows])
+    Transaction().counter += 1
+
+
 @functools.lru_cache(maxsize=32)
 def _insert_text(table, names, count, paramstyle):
     """Return the statement that inserts rows.
@@ -157,6 +172,40 @@ def _update(Model, names, rows):
     for id_, values in rows:
         execute((text, [*values, user, id_]))
     _forget(Model, [id_ for id_, _ in rows])
+
+
+def write_each(Model, names, rows):
+    """Write values of their own to many rows, with a statement for some
+    hundred of them.
+
+    :param rows: values in the order of names, by the id of the row
+    """
+    user, items = Transaction().user, list(rows.items())
+    types = ('INTEGER', *(Model._fields[n].sql_type().base for n in names))
+    for start in range(0, len(items), _ROWS):
+        sub = items[start:start + _ROWS]
+        text = _write_text(Model._table, tuple(names), types, len(sub),
+            Flavor.get().paramstyle)
+        execute((text, [
+                    *(value for id_, values in sub
+                        for value in (id_, *values)), user]))
+    _forget(Model, list(rows))
+
+
+@functools.lru_cache(maxsize=32)
+def _write_text(table, names, types, count, paramstyle):
+    "Return the statement that writes to rows, see _insert_text."
+    table = Table(table)
+    # PostgreSQL takes the types from the first row.
+    first = [Cast('', type_) for type_ in types]
+    new = With('id', *names, query=Values(
+            [first, *[[''] * len(types)] * (count - 1)]))
+    return str(table.update(
+            [Column(table, name) for name in names]
+            + [table.write_uid, table.write_date],
+            [Column(new, name) for name in names]
+            + ['', CurrentTimestamp()],
+            from_=[new], where=table.id == new.id, with_=[new]))
 
 
 def set_values(Model, ids, **values):

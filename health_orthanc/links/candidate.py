@@ -13,7 +13,7 @@ from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice
 from trytond.wizard import StateTransition, Wizard
 
-from .. import records
+from .. import records, storage
 from ..exceptions import SeveralCandidatesError
 
 # The columns side by side, named as in matching.Difference.
@@ -123,9 +123,8 @@ def replace(candidates):
         study for study, wanted in rows.items()
         if [_values(r) for r in stored[study]] != list(map(_key, wanted))]
     Candidate.delete([r for study in changed for r in stored[study]])
-    new = [values for study in changed for values in rows[study]]
-    if new:
-        Candidate.create(new)
+    storage.insert(
+        Candidate, [values for study in changed for values in rows[study]])
 
 
 _COMPARED = ['patient', 'request', *(name for name, _ in ATTRIBUTES)]
@@ -156,6 +155,7 @@ def row(study, candidate):
         'differing': [
             d.attribute for d in candidate.differences
             if d.verdict in DOUBTFUL],
+        **dict.fromkeys(name for name, _ in ATTRIBUTES),
         }
     for difference in candidate.differences:
         values[difference.attribute] = _side_by_side(difference)

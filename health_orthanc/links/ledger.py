@@ -7,8 +7,6 @@ It writes in bulk, in the name of the user and without his rights: who may
 cause a change is checked where it is caused. What follows from a change is in
 effects.
 """
-from collections import defaultdict
-
 from sql import For, Null
 
 from trytond.i18n import gettext
@@ -62,12 +60,9 @@ def keep(links, cause, candidates=None, action=None):
         Change(id_, before[id_], link)
         for id_, link in links.items()
         if id_ in before and before[id_] != link]
-    same = defaultdict(list)
-    for change in changes:
-        same[change.after].append(change.study)
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    for link, ids in same.items():
-        storage.set_values(Study, ids, **link._asdict())
+    storage.write_each(
+        Study, Link._fields, {c.study: c.after for c in changes})
     effects.follow(changes, cause, {
             **{change.study: [] for change in changes},
             **(candidates or {})}, action)

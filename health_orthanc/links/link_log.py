@@ -78,7 +78,7 @@ class LinkLog(ModelSQL, ModelView):
         now = dt.datetime.now().replace(microsecond=0)
         user = Transaction().user or None
         uids = _study_uids([c.study for c in changes])
-        cls.create([{
+        storage.insert(cls, [{
                     **_line(change, action),
                     'study_instance_UID': uids[change.study],
                     'at': now, 'user': user, 'cause': cause,
