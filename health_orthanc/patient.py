@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients of Orthanc servers, and what a patient of GNU Health gains."""
+from sql import Null
+
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.direction import isolated, plain
 from trytond.pool import Pool, PoolMeta
@@ -143,8 +145,9 @@ class Patient(metaclass=PoolMeta):
     def write(cls, *args):
         actions = iter(args)
         changed = {
-            p.party.id for patients, values in zip(actions, actions)
-            if _OF_PATIENT & values.keys() for p in patients}
+            party for patients, values in zip(actions, actions)
+            if _OF_PATIENT & values.keys() for p in patients
+            for party in [p.party.id, values.get('party')] if party}
         super().write(*args)
         events.people_changed(changed)
 
@@ -184,6 +187,14 @@ class Replace(metaclass=PoolMeta):
 
 class Party(metaclass=PoolMeta):
     __name__ = 'party.party'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(
+                table, (table.replaced_by, Index.Equality()),
+                where=table.replaced_by != Null))
 
     @classmethod
     def write(cls, *args):

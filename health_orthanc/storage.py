@@ -447,6 +447,37 @@ def replaced_studies(ids):
     return ambiguous_studies(ids)
 
 
+def studies_of_results_again(ids):
+    """Return pairs of some ids of studies and the results that have another
+    study with the server and Study Instance UID."""
+    study, other, twins = _twins()
+    return execute(twins.select(
+            study.id, other.imaging_test,
+            where=reduce_ids(study.id, list(ids))
+            & (other.imaging_test != Null)))
+
+
+def studies_sent_again():
+    "Return the ids of the studies that took the place of missing ones."
+    study, other, twins = _twins()
+    return {id_ for id_, in execute(twins.select(study.id,
+                where=(study.missing_since == Null)
+                & (other.missing_since != Null)))}
+
+
+def missing_twins(ids):
+    """Return the ids of the missing studies that are there as others.
+
+    :param ids: ids of these others
+    """
+    study, other, twins = _twins()
+    return {
+        id_ for sub in grouped_slice(list(ids), _ROWS)
+        for id_, in execute(twins.select(
+                other.id, where=reduce_ids(study.id, list(sub))
+                & (other.missing_since != Null)))}
+
+
 def _present_twins(ids):
     study, other, twins = _twins()
     return [
@@ -458,34 +489,39 @@ def _present_twins(ids):
 
 def former_links(ids):
     """Return to whom studies were linked that are missing, but there under
-    another PatientID.
+    another PatientID, and studies themselves that came back.
 
     :param ids: ids of the studies that are there
-    :return: list of: id of the study, id of the missing one, its PatientID,
-        and its Link to a patient
+    :return: list of: id of the study, id of the missing one or of itself, its
+        PatientID, and the Link to a patient that it has or had
     """
     study, other, twins = _twins()
     log, later = [
         Pool().get('gnuhealth.orthanc.link_log').__table__() for _ in 'ab']
     # The link was ended when the study came again: the history has it.
-    ended = twins.join(log, condition=(log.study == other.id)).join(
+    ended = study.join(other, condition=(
+            (other.orthanc_server == study.orthanc_server)
+            & (other.study_instance_UID == study.study_instance_UID))).join(
+        log, condition=log.study == other.id).join(
         later, 'LEFT', condition=(later.study == log.study)
         & (later.id > log.id))
-    there = (study.missing_since == Null) & (other.missing_since != Null)
     found = []
     for sub in grouped_slice(list(ids), _ROWS):
-        there_of_sub = there & reduce_ids(study.id, list(sub))
+        there = (study.missing_since == Null) & reduce_ids(
+            study.id, list(sub))
         found += execute(twins.select(
                 study.id, other.id, other.patient_id, other.link_rule,
                 other.link_state, other.patient, other.request,
                 other.imaging_test,
-                where=there_of_sub & (other.patient != Null),
+                where=there & (other.missing_since != Null)
+                & (other.patient != Null),
                 order_by=[other.missing_since, other.id]))
         found += execute(ended.select(
                 study.id, other.id, other.patient_id, log.rule_before,
                 log.state_before, log.patient_before, log.request_before,
                 log.result_before,
-                where=there_of_sub & (other.patient == Null)
+                where=there & (other.patient == Null)
+                & ((other.missing_since != Null) | (other.id == study.id))
                 & (later.id == Null) & (log.cause == 'replaced')
                 & (log.patient_before != Null),
                 order_by=[other.missing_since, other.id]))

@@ -358,7 +358,8 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 raise NothingToUndoError(gettext(
                         'health_orthanc.msg_nothing_to_undo',
                         study=study.rec_name))
-            links[study.id] = facts.present_link(line.former())
+            links[study.id] = line.former()
+        links = facts.present_links(links)
         ledger.check(links)
         ledger.keep(links, 'person', action='undo')
         deciding.link_studies([

@@ -4,7 +4,7 @@
 from collections import defaultdict
 
 from trytond.i18n import gettext
-from trytond.model import ModelSQL, ModelView, fields
+from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.common import (
     CheckedWizard, check_read, selected_records)
 from trytond.modules.health_imaging.direction import plain
@@ -56,6 +56,8 @@ class LinkCandidate(ModelSQL, ModelView):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(table, (table.patient, Index.Equality())))
         cls._buttons.update({'choose': {}})
 
     @classmethod

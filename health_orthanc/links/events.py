@@ -30,7 +30,9 @@ logger = logging.getLogger(__name__)
 # A run may have read people and requests before a change was committed, and
 # store its studies after it was decided. So each run decides again what was
 # decided since it began.
-KEPT = dt.timedelta(days=1)
+KEPT = dt.timedelta(days=7)
+# What the clocks of two computers may differ.
+CLOCKS = dt.timedelta(minutes=1)
 # Where thousands share a date of birth it tells nothing.
 _MOST_STUDIES_OF_ONE_DAY = 500
 
@@ -62,6 +64,25 @@ class LinkEvent(ModelSQL, ModelView):
             cls.__rpc__.pop(name, None)
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.add(Index(table, (table.at, Index.Range())))
+
+    @classmethod
+    def __register__(cls, module):
+        is_new = not backend.TableHandler.table_exist(cls._table)
+        super().__register__(module)
+        if is_new:
+            cls._note_sent_again()
+
+    @classmethod
+    def _note_sent_again(cls):
+        """Note the studies that were sent again before there were events, so
+        that the next run ends the links of those that are missing."""
+        ids = storage.studies_sent_again()
+        if ids:
+            table = cls.__table__()
+            storage.execute(table.insert(
+                    [table.kind, table.cause, table.changed, table.at],
+                    [['study', 'sync', json.dumps([sorted(ids), []]),
+                        lease.now()]]))
 
     @staticmethod
     def default_attempts():
@@ -144,7 +165,7 @@ class LinkEvent(ModelSQL, ModelView):
         """
         events = cls.search(['OR',
                 ('decided_at', '=', None),
-                ('decided_at', '>=', since),
+                ('decided_at', '>=', since - CLOCKS),
                 ], order=[('id', 'ASC')])
         if events:
             cls.settle(events)

@@ -112,7 +112,7 @@ def _chosen(link, values):
         values['patient'] = facts.present_patients([patient])[patient]
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])
-        if 'patient' not in values and not link.patient:
+        if not values.get('patient', link.patient):
             values['patient'] = result.patient.id
         values.setdefault(
             'request', result.request.id if result.request else None)
