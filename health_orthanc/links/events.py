@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # decided since it began.
 KEPT = dt.timedelta(days=7)
 # What the clocks of two computers may differ.
-CLOCKS = dt.timedelta(minutes=1)
+CLOCKS = dt.timedelta(seconds=2)
 # Where thousands share a date of birth it tells nothing.
 _MOST_STUDIES_OF_ONE_DAY = 500
 
