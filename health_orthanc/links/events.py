@@ -177,7 +177,7 @@ class LinkEvent(ModelSQL, ModelView):
     def _forget(cls, before):
         table = cls.__table__()
         storage.execute(table.delete(
-                where=(table.decided_at != Null) & (table.at < before)))
+                where=table.decided_at < before))
 
 
 def decide_in_parts(studies, cause):
