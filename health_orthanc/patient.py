@@ -154,10 +154,11 @@ class Patient(metaclass=PoolMeta):
     @classmethod
     def delete(cls, patients):
         ids, parties = [p.id for p in patients], [p.party.id for p in patients]
+        offered = events.among_candidates('patient', ids)
         lost = ledger.let_go(ledger.CHOICES,
             lambda table: reduce_ids(table.patient, ids), 'people')
         super().delete(patients)
-        events.studies_let_go(lost, 'people')
+        events.studies_let_go(lost, 'people', offered)
         events.people_changed(parties)
 
     @classmethod

@@ -262,7 +262,7 @@ def _in_blocks(values, column):
         for id_ in _studies(lambda table: column(table).in_(list(sub)))}
 
 
-def _among_candidates(name, ids):
+def among_candidates(name, ids):
     "Return the ids of studies to which a person may link some records."
     table = Pool().get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
@@ -295,7 +295,7 @@ def studies_of_people(parties, identifiers=()):
             matching.StudyFacts(None, patient_id=code)).identifiers}
     return (
         _in_blocks(patients, lambda table: table.patient)
-        | _among_candidates('patient', patients)
+        | among_candidates('patient', patients)
         | _in_blocks(codes, lambda table: Lower(table.patient_id))
         | _born_on({p.birth_date for p in known if p.birth_date}))
 
@@ -338,7 +338,7 @@ def studies_of_requests(requests, identifiers=()):
     patients = {r.patient.id for r in requests}
     return (
         _in_blocks(ids, lambda table: table.request)
-        | _among_candidates('request', ids)
+        | among_candidates('request', ids)
         | _in_blocks(all_of('merge_id', 'former_merge_id'),
             lambda table: table.study_instance_UID)
         | _in_blocks(numbers, lambda table: Lower(table.accession_number))
@@ -385,11 +385,12 @@ def requests_changed(requests):
         'request', requests, 'request')
 
 
-def studies_let_go(changes, cause):
-    """Note that studies lost what they belonged to.
+def studies_let_go(changes, cause, offered=()):
+    """Note that studies lost what they belonged to, or what was offered.
 
     :param changes: list of link.Change
     :param str cause: of link.CAUSES
+    :param offered: ids of the studies that had it among their candidates
     """
     Pool().get('gnuhealth.orthanc.link_event').note(
-        'study', [c.study for c in changes], cause)
+        'study', [*(c.study for c in changes), *offered], cause)

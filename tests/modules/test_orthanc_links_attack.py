@@ -343,3 +343,32 @@ def test_undo_is_caused_by_a_person(server, patient, radiologist):
         Study.undo_link([again(study)])
     assert again(study).link_state == 'review'
     assert {l.cause for l in again(study).link_log[:2]} == {'person'}
+
+
+def test_a_review_ends_with_the_request_that_was_offered(
+        server, patient, radiologist):
+    Request = Pool().get(REQUEST)
+    request = make_request(
+        patient, make_exam("Head CT", type_='ctscan'), make_professional())
+    study = link(make_study(
+            server, accession_number=request.request, patient_birth_date=None))
+    assert study.review_code == 'accession_only'
+    settle()
+    with as_user(radiologist):
+        Request.delete([again(request)])
+    settle()
+    study = again(study)
+    assert (study.link_state, study.review_code) == ('unlinked', None)
+
+
+def test_a_review_ends_with_the_patient_who_was_offered(server, patient):
+    Patient = Pool().get('gnuhealth.patient')
+    study = link(make_study(server, patient_id='PUID-ANA', patient_sex='M'))
+    assert study.review_code == 'sex_differs'
+    settle()
+    admin = make_user('admin_of_health', 'health.group_health_admin')
+    with as_user(admin):
+        Patient.delete([patient])
+    settle()
+    study = again(study)
+    assert (study.link_state, study.review_code) == ('unlinked', None)
