@@ -282,38 +282,3 @@ def test_files_name_no_machine_and_no_registry(path):
     except UnicodeDecodeError:
         return
     assert not ELSEWHERE.search(text)
-
-
-# To what a study belongs and why.
-LINK_COLUMNS = {
-    'patient', 'request', 'imaging_test', 'link_rule', 'link_state',
-    'review_code', 'review_parameters'}
-
-
-def written_columns(call):
-    """Return the names of columns that a call writes without the ORM: as
-    names of parameters, as columns or as their names in a list."""
-    name = getattr(call.func, 'attr', getattr(call.func, 'id', None))
-    if name not in {'insert', 'set_values', 'update', 'upsert', '_update'}:
-        return set()
-    if call.args and getattr(call.args[0], 'id', None) == 'OrthancPatient':
-        return set()
-    listed = [
-        item for argument in call.args if isinstance(argument, ast.List)
-        for item in argument.elts]
-    return {keyword.arg for keyword in call.keywords} | {
-        getattr(item, 'attr', getattr(item, 'value', None))
-        for item in listed}
-
-
-def test_only_the_ledger_writes_links():
-    """What people write through the ORM goes there too. An upgrade comes
-    before it."""
-    writers = {
-        path.name for path in (ROOT / 'health_orthanc').rglob('*.py')
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
-        if isinstance(node, ast.Call) and path.name != 'migration.py'
-        and (written_columns(node) & LINK_COLUMNS
-            or '_asdict' in ast.unparse(node)
-            and getattr(node.func, 'attr', '') == 'set_values')}
-    assert writers == {'ledger.py'}
