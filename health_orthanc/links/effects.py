@@ -59,9 +59,11 @@ def mark_final_results(changes, cause, action):
     ids = {
         *ids_of(changes, 'imaging_test', Change.left),
         *ids_of(changes, 'imaging_test', Change.gained)}
-    final = Result.search([('id', 'in', list(ids)), ('state', '=', 'final')])
-    storage.set_values(
-        Result, [r.id for r in final], studies_changed_at=lease.now())
+    final = [r.id for r in Result.search(
+            [('id', 'in', list(ids)), ('state', '=', 'final')])]
+    storage.set_values(Result, final, studies_changed_at=lease.now())
+    # Somebody may be signing them, or putting pictures into them.
+    storage.touch(Result, ids.difference(final))
 
 
 def mark_stored_reports(changes, cause, action):
@@ -77,9 +79,11 @@ def update_worklist(changes, cause, action):
             *ids_of(changes, 'request', Change.gained)})
 
 
+# Who signs or makes a result has its request first, too: in another order two
+# transactions would wait for each other.
 EFFECTS = [
-    write_history, write_access_log, take_pictures_out, mark_final_results,
-    mark_stored_reports, update_worklist]
+    write_history, write_access_log, update_worklist, take_pictures_out,
+    mark_final_results, mark_stored_reports]
 
 
 # The worklist depends on what the studies hold too
@@ -131,6 +135,8 @@ def count_images(requests):
                 todo.append(id_)
     storage.set_values(Request, done, worklist_status='done')
     storage.set_values(Request, todo, worklist_status='todo')
+    # Another study may be coming to them, or leaving them.
+    storage.touch(Request, set(requests).difference(done, todo))
 
 
 def with_images(requests):

@@ -16,8 +16,8 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import storage
 from ..exceptions import StudyMismatchError
-from . import effects
-from .link import PERSON, Change, Link
+from . import effects, facts
+from .link import PERSON, Change, Link, ids_of
 
 #: What a person may choose for a study.
 CHOICES = frozenset(['patient', 'request', 'imaging_test'])
@@ -60,9 +60,16 @@ def keep(links, cause, candidates=None, action=None):
         Change(id_, before[id_], link)
         for id_, link in links.items()
         if id_ in before and before[id_] != link]
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    storage.write_each(
-        Study, Link._fields, {c.study: c.after for c in changes})
+    changed = {c.study: c.after for c in changes}
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    storage.write_each(Study, Link._fields, changed)
+    # Somebody may be deciding on them by what was before.
+    storage.touch(Study, before.keys() - changed.keys())
+    if cause == PERSON:
+        # No event corrects who is chosen while he is merged.
+        storage.touch(pool.get('gnuhealth.patient'),
+            ids_of(changes, 'patient', Change.gained))
     effects.follow(changes, cause, {
             **{change.study: [] for change in changes},
             **(candidates or {})}, action)
@@ -106,6 +113,9 @@ def _chosen(link, values):
     pool = Pool()
     Result = pool.get('gnuhealth.imaging.test.result')
     values = dict(values)
+    if values.get('patient'):
+        values['patient'], = facts.present_patients(
+            [values['patient']]).values()
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])
         if 'patient' not in values and not link.patient:
@@ -191,8 +201,11 @@ def move(source, destination):
     :param int destination: id of the patient that stays
     :return: list of Change
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
+    # Somebody may be giving him one.
+    storage.touch(pool.get('gnuhealth.patient'), [source])
     rows = storage.execute(table.select(
             table.id, where=table.patient == source))
     return keep({
