@@ -14,7 +14,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
 
 from . import client as orthanc
-from . import migration
+from . import migration, storage
 from .exceptions import FinalResultError, NoPictureError, NoResultError
 from .gallery import Gallery, sentence
 
@@ -76,7 +76,10 @@ class SeriesInstance(metaclass=PoolMeta):
                 instance._attachment(gallery, frame, window)
                 for instance, frame, window in shown]
         # This begins the transaction again, with the pictures in the cache.
-        Result.lock({i.series.study.imaging_test for i, *_ in shown})
+        results = {i.series.study.imaging_test for i, *_ in shown}
+        Result.lock(results)
+        # The study may be leaving it.
+        storage.touch(Result, [r.id for r in results])
         for value in values:
             cls._attach(value)
 

@@ -223,6 +223,24 @@ def set_values(Model, ids, **values):
     _forget(Model, ids)
 
 
+def touch(Model, ids):
+    """Let only one of two transactions pass that build at the same time on
+    what is in or about some rows; the other one is repeated.
+
+    PostgreSQL repeats none that only read or lock, also where what one reads
+    is what the other writes.
+
+    :param ids: ids of rows
+    """
+    if not Transaction().database.has_select_for():
+        # SQLite has one transaction at a time.
+        return
+    table = Model.__table__()
+    for sub in grouped_slice(sorted(ids), _ROWS):
+        execute(table.update([table.write_date], [table.write_date],
+                where=reduce_ids(table.id, list(sub))))
+
+
 def _forget(Model, ids):
     """Let records read rows again that were written behind their back."""
     transaction = Transaction()

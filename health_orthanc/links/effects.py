@@ -60,10 +60,14 @@ def mark_final_results(changes, cause, action):
     pairs = {
         (change.study, of(change, 'imaging_test')) for change in changes
         for of in [Change.left, Change.gained]}
-    ids = {result for study, result in pairs - _with_twins(pairs)} - {None}
-    final = Result.search([('id', 'in', list(ids)), ('state', '=', 'final')])
+    others = {result for _, result in pairs - _with_twins(pairs)} - {None}
+    final = {r.id for r in Result.search([
+                ('id', 'in', [id_ for _, id_ in pairs if id_]),
+                ('state', '=', 'final')])}
     storage.set_values(
-        Result, [r.id for r in final], studies_changed_at=lease.now())
+        Result, final & others, studies_changed_at=lease.now())
+    # Somebody may be signing them, or putting pictures into them.
+    storage.touch(Result, {id_ for _, id_ in pairs if id_} - final)
 
 
 def _with_twins(pairs):
@@ -89,9 +93,11 @@ def update_worklist(changes, cause, action):
             *ids_of(changes, 'request', Change.gained)})
 
 
+# Who signs or makes a result has its request first, too: in another order two
+# transactions would wait for each other.
 EFFECTS = [
-    write_history, write_access_log, take_pictures_out, mark_final_results,
-    mark_stored_reports, update_worklist]
+    write_history, write_access_log, update_worklist, take_pictures_out,
+    mark_final_results, mark_stored_reports]
 
 
 # The worklist depends on what the studies hold too
@@ -143,6 +149,8 @@ def count_images(requests):
                 todo.append(id_)
     storage.set_values(Request, done, worklist_status='done')
     storage.set_values(Request, todo, worklist_status='todo')
+    # Another study may be coming to them, or leaving them.
+    storage.touch(Request, set(requests).difference(done, todo))
 
 
 def with_images(requests):

@@ -151,8 +151,10 @@ class LinkEvent(ModelSQL, ModelView):
             cls.write([event], {
                     'attempts': (event.attempts or 0) + 1,
                     **({'error': gettext('health_orthanc.msg_event_failed')}
-                        if failed else
-                        {'error': None, 'decided_at': lease.now()}),
+                        if failed else {
+                            'error': None,
+                            # A run that decides again decides for itself.
+                            'decided_at': event.decided_at or lease.now()}),
                     })
 
     @classmethod

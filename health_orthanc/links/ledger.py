@@ -17,7 +17,7 @@ from trytond.transaction import Transaction, without_check_access
 from .. import storage
 from ..exceptions import StudyMismatchError
 from . import effects, facts
-from .link import PERSON, Change, Link
+from .link import PERSON, Change, Link, ids_of
 
 #: What a person may choose for a study.
 CHOICES = frozenset(['patient', 'request', 'imaging_test'])
@@ -60,9 +60,16 @@ def keep(links, cause, candidates=None, action=None):
         Change(id_, before[id_], link)
         for id_, link in links.items()
         if id_ in before and before[id_] != link]
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    storage.write_each(
-        Study, Link._fields, {c.study: c.after for c in changes})
+    changed = {c.study: c.after for c in changes}
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    storage.write_each(Study, Link._fields, changed)
+    # Somebody may be deciding on them by what was before.
+    storage.touch(Study, before.keys() - changed.keys())
+    if cause == PERSON:
+        # No event corrects who is chosen while he is merged.
+        storage.touch(pool.get('gnuhealth.patient'),
+            ids_of(changes, 'patient', Change.gained))
     effects.follow(changes, cause, {
             **{change.study: [] for change in changes},
             **(candidates or {})}, action)
@@ -195,8 +202,11 @@ def move(source, destination):
     :param int destination: id of the patient that stays
     :return: list of Change
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
+    # Somebody may be giving him one.
+    storage.touch(pool.get('gnuhealth.patient'), [source])
     rows = storage.execute(table.select(
             table.id, where=table.patient == source))
     return keep({

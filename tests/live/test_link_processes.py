@@ -28,6 +28,7 @@ from support.records import (
     PASSWORD, Rpc, RpcError, make_exam, make_patient, make_picture,
     make_request, make_user)
 
+from trytond.modules.health_orthanc.links import events
 from trytond.pool import Pool
 
 SERVER = 'gnuhealth.orthanc.config'
@@ -344,6 +345,13 @@ def test_a_run_is_killed_that_decided_by_what_was_before(hospital):
 
 # People at once
 
+def take(rpc, candidate):
+    "Link a study to a candidate, as a person."
+    rpc.run_wizard(
+        'gnuhealth.imaging_orthanc.choose_candidate', [('choose', {})],
+        **context_of(CANDIDATE, candidate))
+
+
 @pytest.mark.postgresql
 def test_a_person_chooses_while_a_rule_decides(hospital):
     ana, eva = Ana(hospital), Ana(hospital, "Eva")
@@ -362,16 +370,14 @@ def test_two_people_choose_two_candidates(hospital):
     ana = Ana(hospital)
     study = ana.store(
         birth_date='19600505', accession_number='', modality='CT')
-    candidates = hospital.ids(CANDIDATE, [('study', '=', study)])
+    candidates = hospital.ids(
+        CANDIDATE, [('study', '=', study), ('request', '!=', None)])
     assert len(candidates) == 2
 
-    def choose(login, candidate):
-        rpc = hospital.rpc(login)
-        return lambda: rpc.run_wizard(
-            'gnuhealth.imaging_orthanc.choose_candidate', [('choose', {})],
-            **context_of(CANDIDATE, candidate))
+    rpcs = [hospital.rpc(login) for login in ['radiologist', 'admin']]
     one, two = at_once(hospital.database, STUDY, study,
-        choose('radiologist', candidates[0]), choose('admin', candidates[1]))
+        lambda: take(rpcs[0], candidates[0]),
+        lambda: take(rpcs[1], candidates[1]))
     request, = hospital.read(STUDY, study, 'request')
     assert [one, two].count(None) == 1
     assert request == ana.requests[0 if one is None else 1]
@@ -412,77 +418,99 @@ def test_a_person_chooses_whom_another_merges(hospital):
     assert hospital.read(STUDY, study, 'patient') == [twin.patient]
 
 
+@pytest.mark.postgresql
+def test_who_decides_by_what_was_before_does_not_have_the_last_word(hospital):
+    """A birth date is corrected, and corrected again before the first was
+    decided; the decision of the second overtakes that of the first, and
+    finds nothing to change."""
+    ana = Ana(hospital)
+    first, second = ana.store(), ana.store(1)
+    with Row(hospital.database, STUDY, first) as row:
+        correcting = in_background(ana.correct, dt.date(1960, 5, 5))
+        row.wait_for(1)
+        with opened(hospital.database) as transaction:
+            Party = Pool().get(PARTY)
+            Party.write([Party(ana.party)], {'dob': ana.born})
+            transaction.tasks.clear()
+        later = max(hospital.waiting())
+        with opened(hospital.database):
+            events.decide([second], 'people')
+    correcting.join()
+    assert hospital.read(STUDY, second, 'link_state') == ['linked']
+    settle(hospital, later)
+
+
+def settle(hospital, event):
+    with opened(hospital.database):
+        Event = Pool().get(EVENT)
+        Event.settle([Event(event)])
+
+
 # Requests and results
 
 @pytest.mark.postgresql
 def test_one_study_comes_while_the_other_goes(hospital):
     "The request is off the worklist as long as it has one of them."
     ana, eva = Ana(hospital), Ana(hospital, "Eva")
-    gone = ana.store()
-    come = ana.store(patient_id='X', accession_number='')
-    result = ana.report()
-    hospital.rpc('radiologist')(
-        f'model.{STUDY}.write', [come], {'patient': eva.patient})
-    with opened(hospital.database):
-        # As where a result was deleted again.
-        pool = Pool()
-        pool.get(RESULT).delete([pool.get(RESULT)(result)])
+    gone, come = ana.store(), ana.store(birth_date='19600505')
+    candidate, = hospital.ids(CANDIDATE, [
+            ('study', '=', come), ('request', '=', ana.requests[0])])
     rpcs = [hospital.rpc(login) for login in ['radiologist', 'admin']]
-    hospital.rpc('radiologist')(
-        f'model.{STUDY}.undo_link', [come])
-    assert hospital.read(REQUEST, ana.requests[0], 'state') == ['requested']
     refused = at_once(hospital.database, STUDY, [gone, come],
         lambda: rpcs[0](
             f'model.{STUDY}.write', [gone], {'patient': eva.patient}),
-        lambda: rpcs[1](
-            f'model.{STUDY}.undo_link', [come]))
+        lambda: take(rpcs[1], candidate))
     assert refused == [None, None]
+    assert hospital.read(REQUEST, ana.requests[0], 'worklist_status') == [
+        'done']
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize('picture', [True, False])
-def test_signed_while_the_study_goes(hospital, picture):
+@pytest.mark.parametrize('first', ['signed', 'linked'])
+@pytest.mark.parametrize('what', ['picture', 'study', 'new study'])
+def test_signed_while_a_study_goes_or_comes(hospital, first, what):
+    """Who signs has seen what was there; of what changes afterwards he is
+    told."""
+    ana, eva = Ana(hospital), Ana(hospital, "Eva")
+    study = ana.store(1 if what == 'new study' else 0)
+    result = ana.report(picture_of=study if what == 'picture' else None)
+    values = {'patient': eva.patient}
+    if what == 'new study':
+        values = {'imaging_test': result}
+    rpcs = [hospital.rpc(login) for login in ['radiologist', 'admin']]
+    actions = {
+        'signed': lambda: rpcs[0](f'model.{RESULT}.finalize', [result]),
+        'linked': lambda: rpcs[1](f'model.{STUDY}.write', [study], values)}
+    assert at_once(hospital.database, RESULT, result,
+        actions.pop(first), *actions.values()) == [None, None]
+    state, told, images = hospital.read(
+        RESULT, result, 'state', 'studies_changed_at', 'images')
+    assert state == 'final'
+    # Who came first may have to begin again.
+    assert told or first == 'linked'
+    assert bool(images) == (bool(told) and what == 'picture')
+
+
+@pytest.mark.postgresql
+def test_a_picture_comes_while_its_study_goes(hospital):
     ana, eva = Ana(hospital), Ana(hospital, "Eva")
     study = ana.store()
-    result = ana.report(picture_of=study if picture else None)
-    refused = at_once(hospital.database, RESULT, result,
-        lambda: hospital.rpc('radiologist')(
-            f'model.{RESULT}.finalize', [result]),
-        lambda: hospital.rpc('admin')(
-            f'model.{STUDY}.write', [study], {'patient': eva.patient}))
-    assert refused == [None, None]
-    check_signed(hospital, result, study)
-
-
-@pytest.mark.postgresql
-def test_signed_while_a_study_comes(hospital):
-    ana = Ana(hospital)
-    result, study = ana.report(), ana.store(1)
-    refused = at_once(hospital.database, RESULT, result,
-        lambda: hospital.rpc('radiologist')(
-            f'model.{RESULT}.finalize', [result]),
-        lambda: hospital.rpc('admin')(
-            f'model.{STUDY}.write', [study], {'imaging_test': result}))
-    assert refused == [None, None]
-    check_signed(hospital, result, study)
-
-
-def check_signed(hospital, result, study):
-    """Who signed saw what was there then: a study that went or came later is
-    told, one that had gone has no picture."""
-    state, told = hospital.read(
-        RESULT, result, 'state', 'studies_changed_at')
-    assert state == 'final'
-    with opened(hospital.database):
-        pool = Pool()
-        foreign = pool.get(RESULT)._foreign_pictures(
-            [pool.get(RESULT)(result)])
-        log = pool.get('gnuhealth.orthanc.link_log').search(
-            [('study', '=', study)], limit=1)[0]
-        signed_first = log.id and pool.get(RESULT)(result).signed_at
-    assert signed_first
-    if foreign:
-        assert told
+    result = ana.report()
+    instance, = hospital.ids(
+        'gnuhealth.imaging_orthanc.series_instances',
+        [('series.study', '=', study)])
+    rpcs = [hospital.rpc(login) for login in ['radiologist', 'admin']]
+    held = Held(hospital, '/instances/')
+    with ThreadPoolExecutor(1) as pool:
+        attaching = pool.submit(attempt, lambda: rpcs[0](
+                'model.gnuhealth.imaging_orthanc.series_instances'
+                '.attach_image_to_imaging_test_report', [instance]))
+        held.wait()
+        rpcs[1](f'model.{STUDY}.write', [study], {'patient': eva.patient})
+        held.release()
+        error = attaching.result()
+    assert error.kind == 'UserError', error
+    assert hospital.read(RESULT, result, 'images') == [()]
 
 
 @pytest.mark.postgresql

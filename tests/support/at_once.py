@@ -65,10 +65,10 @@ def attempt(action):
 
 
 def at_once(database, model, id_, *actions):
-    """Run actions that come for the same row at the same moment.
+    """Run actions that come for the same row, one after the other, and go on
+    at the same moment.
 
-    :param id_: id of the row, or those of several, for which the actions
-        come in any order
+    :param id_: id of the row, or those of several
     :return: what the server refused of each, None where it went well
     """
     ids = [id_] if isinstance(id_, int) else id_
@@ -76,8 +76,10 @@ def at_once(database, model, id_, *actions):
         with ExitStack() as rows:
             for one in ids:
                 rows.enter_context(Row(database, model, one))
-            running = [pool.submit(attempt, action) for action in actions]
-            wait_for_locks(database, len(actions))
+            running = []
+            for action in actions:
+                running.append(pool.submit(attempt, action))
+                wait_for_locks(database, len(running))
         return [future.result() for future in running]
 
 
