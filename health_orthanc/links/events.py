@@ -133,6 +133,7 @@ class LinkEvent(ModelSQL, ModelView):
                         if failed else
                         {'error': None, 'decided_at': lease.now()}),
                     })
+        cls._forget(lease.now() - KEPT)
 
     @classmethod
     @without_check_access
@@ -148,7 +149,6 @@ class LinkEvent(ModelSQL, ModelView):
                 ], order=[('id', 'ASC')])
         if events:
             cls.settle(events)
-            lease.transact(lambda: cls._forget(lease.now() - KEPT))
         decide_in_parts(sorted(_studies(
                     lambda table: table.undecided_since != Null)), 'sync')
 

@@ -394,3 +394,16 @@ def test_an_order_is_offered_images_whose_patient_was_chosen(
     assert again(study).request == request
     assert again(request).worklist_status == 'done'
     assert not again(study).candidates
+
+
+def test_changes_are_forgotten_where_nothing_is_synchronized(hospital):
+    Event = Pool().get('gnuhealth.orthanc.link_event')
+    Party = Pool().get('party.party')
+    patient = make_patient()
+    settle()
+    long_ago = dt.datetime.now() - dt.timedelta(days=2)
+    Event.write(Event.search([]), {'at': long_ago})
+    Party.write([patient.party], {'lastname': "Other"})
+    settle()
+    assert Event.search([])
+    assert all(e.at > long_ago for e in Event.search([]))
