@@ -419,6 +419,16 @@ def decide(study, index):
         or case.unlinked())
 
 
+def requests_beside(study, index, patient):
+    """Return the Candidates for a StudyFacts that is of a patient: his
+    requests for such images of about the same day.
+
+    patient: id
+    """
+    decision = Decision(LINKED, patient=patient)
+    return _Case(study, index).with_requests_beside(decision).candidates
+
+
 def contradiction(study, patient):
     """Return the Reason why a StudyFacts cannot be of a PatientFacts, or None.
 

@@ -16,7 +16,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
 from .. import matching, records, storage
-from . import effects, facts, ledger
+from . import candidate, effects, facts, ledger
 from .link import PERSON, Link
 
 _BLOCK = 500
@@ -26,7 +26,8 @@ _BLOCK = 500
 def link_studies(ids, cause='sync'):
     """Decide to which patients and requests studies belong, and keep it.
 
-    What a person linked or unlinked is left alone.
+    What a person linked or unlinked is left alone. Where he chose a patient
+    only, the requests that may be meant are offered.
 
     :param ids: ids of study rows
     :param str cause: of link.CAUSES
@@ -37,6 +38,7 @@ def link_studies(ids, cause='sync'):
     for sub in grouped_slice(ids, _BLOCK):
         studies = Study.browse(list(sub))
         there = [s.id for s in studies if not s.missing_since]
+        _offer_requests([s for s in studies if s.link_rule == PERSON])
         # The study that took the place of a missing one has its link.
         replaced = storage.replaced_studies(
             [s.id for s in studies if s.missing_since])
@@ -46,6 +48,26 @@ def link_studies(ids, cause='sync'):
         _end_replaced(storage.missing_twins(there))
     effects.count_images_of(ids)
     return linked
+
+
+def _offer_requests(studies):
+    """Offer requests for studies of which a person chose the patient only.
+
+    :param studies: records
+    """
+    of_studies = {
+        s.id: facts.study_facts(s) for s in studies
+        if s.patient and not s.request and not s.imaging_test}
+    if not of_studies:
+        return
+    index = facts.index_of(
+        of_studies.values(), chosen={s.patient.id for s in studies
+            if s.id in of_studies})
+    candidate.replace({
+            id_: matching.requests_beside(
+                of_studies[id_], index, link.patient)
+            for id_, link in ledger.read(of_studies).items()
+            if link.is_of_person and not link.request})
 
 
 def wanting_details(server, limit):

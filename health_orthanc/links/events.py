@@ -156,6 +156,7 @@ class LinkEvent(ModelSQL, ModelView):
                             # A run that decides again decides for itself.
                             'decided_at': event.decided_at or lease.now()}),
                     })
+        cls._forget(lease.now() - KEPT)
 
     @classmethod
     @without_check_access
@@ -171,7 +172,6 @@ class LinkEvent(ModelSQL, ModelView):
                 ], order=[('id', 'ASC')])
         if events:
             cls.settle(events)
-            lease.transact(lambda: cls._forget(lease.now() - KEPT))
         decide_in_parts(sorted(_studies(
                     lambda table: table.undecided_since != Null)), 'sync')
 

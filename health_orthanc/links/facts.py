@@ -64,11 +64,12 @@ def uid_roots():
                 *matching.UID_ROOTS, root.rstrip('.') + '.']))
 
 
-def index_of(facts, linked=()):
+def index_of(facts, linked=(), chosen=()):
     """Read the requests and patients that may belong to studies.
 
     :param facts: StudyFacts
     :param linked: ids of patients who count although they are inactive
+    :param chosen: ids of patients whose requests count anyway
     :rtype: matching.Index
     """
     uids, numbers, identifiers, births, days = (set() for _ in range(5))
@@ -80,7 +81,7 @@ def index_of(facts, linked=()):
         identifiers |= keys.identifiers
         births |= keys.birth_dates
         days |= keys.request_dates
-    people = patients_identified(identifiers)
+    people = patients_identified(identifiers) | set(chosen)
     requests = _requests(uids, numbers)
     requests |= _requests_of(
         people | {id_ for id_, in storage.execute(

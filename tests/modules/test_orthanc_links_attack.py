@@ -372,3 +372,38 @@ def test_a_review_ends_with_the_patient_who_was_offered(server, patient):
     settle()
     study = again(study)
     assert (study.link_state, study.review_code) == ('unlinked', None)
+
+
+def test_an_order_is_offered_images_whose_patient_was_chosen(
+        server, patient, radiologist):
+    Study, Request = Pool().get(STUDY), Pool().get(REQUEST)
+    exam = make_exam("Head CT", type_='ctscan')
+    study = link(make_study(server, patient_name='Unknown^Unknown',
+            patient_id='NOTFALL 17', patient_birth_date=None))
+    with as_user(radiologist):
+        Study.write([study], {'patient': patient.id})
+        request, = Request.create([{
+                    'patient': patient.id, 'requested_test': exam.id}])
+    settle()
+    offered, = again(request).candidates
+    assert offered.study == study
+    assert again(study).patient == patient and not again(study).request
+    with as_user(radiologist):
+        Study.accept([again(study)])
+    settle()
+    assert again(study).request == request
+    assert again(request).worklist_status == 'done'
+    assert not again(study).candidates
+
+
+def test_changes_are_forgotten_where_nothing_is_synchronized(hospital):
+    Event = Pool().get('gnuhealth.orthanc.link_event')
+    Party = Pool().get('party.party')
+    patient = make_patient()
+    settle()
+    long_ago = dt.datetime.now() - dt.timedelta(days=2)
+    Event.write(Event.search([]), {'at': long_ago})
+    Party.write([patient.party], {'lastname': "Other"})
+    settle()
+    assert Event.search([])
+    assert all(e.at > long_ago for e in Event.search([]))
