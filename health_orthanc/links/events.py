@@ -63,7 +63,8 @@ class LinkEvent(ModelSQL, ModelView):
         for name in ['create', 'write', 'delete', 'copy', 'import_data']:
             cls.__rpc__.pop(name, None)
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
-        cls._sql_indexes.add(Index(table, (table.at, Index.Range())))
+        cls._sql_indexes.add(
+            Index(table, (table.decided_at, Index.Range())))
 
     @classmethod
     def __register__(cls, module):
