@@ -44,10 +44,21 @@ class Replace(metaclass=PoolMeta):
         Patient = Pool().get('gnuhealth.patient')
         source = self._patient(self.ask.source)
         transition = super().transition_replace()
-        destination = self._patient(self.ask.destination)
+        destination = (
+            self._patient(self._who_stays(self.ask.destination))
+            or self._patient(self.ask.destination))
         if source and destination:
             Patient.merge_imaging(source, destination)
         return transition
+
+    @staticmethod
+    def _who_stays(party):
+        "Return who a person is, when he was merged into others before."
+        seen = []
+        while party.replaced_by and not party.active and party not in seen:
+            seen.append(party)
+            party = party.replaced_by
+        return party
 
     @staticmethod
     def _patient(party):

@@ -3,6 +3,7 @@
 """Which requests have pictures that a modality acquired: reports, marks and
 raw data in a study are none."""
 from sql import Null
+from sql.functions import Upper
 
 from trytond.pool import Pool
 
@@ -39,13 +40,14 @@ def series_of_requests(columns, where=None, **options):
 
 def _is_picture(study, series):
     """The condition for pictures_kind.is_picture."""
+    modality = Upper(series.modality)
     alone = (series.id == Null) & (
         (study.modalities == Null)
-        | ~study.modalities.in_(sorted(NOT_PICTURE_MODALITIES)))
+        | ~Upper(study.modalities).in_(sorted(NOT_PICTURE_MODALITIES)))
     known = (series.sop_class_UID == Null) | (
         ~series.sop_class_UID.in_(sorted(NOT_PICTURE_SOP_CLASSES))
         & (~series.sop_class_UID.in_(sorted(WAVEFORM_SOP_CLASSES))
-            | series.modality.in_(sorted(WAVEFORM_MODALITIES))))
+            | modality.in_(sorted(WAVEFORM_MODALITIES))))
     return alone | (
         (series.id != Null) & known
-        & ~series.modality.in_(sorted(NOT_PICTURE_MODALITIES)))
+        & ~modality.in_(sorted(NOT_PICTURE_MODALITIES)))

@@ -140,7 +140,9 @@ class Deletable:
         if believed:
             cls._forget(set(found) - set(gone))
         for record in gone:
-            with Transaction().set_user(record.deleting_by.id):
+            by = record.deleting_by
+            with Transaction().set_user(
+                    by.id if by else Transaction().user):
                 cls._drop([record], 'absent')
 
     @classmethod
@@ -231,9 +233,24 @@ class Study(Deletable, metaclass=PoolMeta):
         ledger.let_go(
             ledger.CHOICES, lambda table: table.id == id_, 'deletion')
         _delete_series(list(self.series))
-        type(self).delete([self])
+        if self._is_in_signed_results():
+            # It tells which picture goes when they are amended.
+            storage.set_values(
+                type(self), [id_], missing_since=self.missing_since or now())
+            self._forget([self])
+        else:
+            type(self).delete([self])
         if patient:
             storage.mark_patients([patient.id])
+
+    def _is_in_signed_results(self):
+        "Return whether signed results hold pictures of the study."
+        Attachment = Pool().get('ir.attachment')
+        return bool(Attachment.search([
+                    ('imaging_study', '=', self.id),
+                    ('resource.state', '=', 'final',
+                        'gnuhealth.imaging.test.result'),
+                    ], limit=1))
 
 
 class StudySeries(Deletable, metaclass=PoolMeta):

@@ -105,6 +105,7 @@ class StoredReport(ModelSQL, ModelView):
         super().__register__(module)
         if not counted:
             migration.try_reports_again(cls)
+            migration.mark_misplaced_reports(cls)
 
     @staticmethod
     def default_state():
@@ -177,13 +178,15 @@ class StoredReport(ModelSQL, ModelView):
     @without_check_access
     def follow_links(cls, changes):
         """Mark the reports that are stored in studies which do not belong to
-        their results any more, and take the mark back when they do.
+        their results any more, and take the mark back when they do. What
+        was not stored in the meantime waits again.
 
         :param changes: list of links.link.Change
         """
         for state, marked, of in [
                 ('stored', 'misplaced', Change.left),
-                ('misplaced', 'stored', Change.gained)]:
+                ('misplaced', 'stored', Change.gained),
+                ('superseded', 'waiting', Change.gained)]:
             pairs = {
                 (c.study, of(c, 'imaging_test')) for c in changes
                 if of(c, 'imaging_test')}

@@ -26,6 +26,7 @@ from trytond.tools import grouped_slice, reduce_ids
 
 from . import records
 from .client import InvalidURL, normalize_url
+from .lease import now
 from .storage import execute
 
 # The address of studies that had none (RFC 2606: it never exists).
@@ -33,6 +34,9 @@ NOWHERE = 'http://unknown.invalid'
 # Largest index that fits the column, Orthanc counts to 2^63.
 _LAST_INDEX = 2 ** 31 - 1
 
+# The name of a picture: the SOP Instance UID, the number of the frame, and the
+# extension, which 5.0 left out.
+_OF_INSTANCE = re.compile(r'([\d.]+\d)(?:-\d+)?(?:\.[a-z]+)?$')
 # The user and password of an address.
 _CREDENTIALS = re.compile(r'^(\s*(?:[\w+.-]+://)?)[^/?#]*@')
 
@@ -559,27 +563,23 @@ def _count_images(Study):
 
 
 def find_studies_of_pictures(Attachment):
-    """Note from which studies the pictures in results are: their names begin
-    with the SOP Instance UID."""
+    """Note from which studies the pictures in results are: they are called
+    after the SOP Instance UID.
+
+    Signed results with pictures of studies that are not theirs any more are
+    marked, as those that lose one from now on.
+    """
     pool = Pool()
     Result = pool.get('gnuhealth.imaging.test.result')
     table = Attachment.__table__()
+    pictures = _pictures_by_uid(table, f'{Result.__name__},')
     instance, series, study = [
         pool.get(f'gnuhealth.imaging_orthanc.{name}').__table__()
         for name in ['series_instances', 'study_series', 'study']]
-    if not backend.TableHandler.table_exist(
-            pool.get('gnuhealth.imaging_orthanc.study')._table):
-        return
-    pictures = defaultdict(list)
-    for id_, resource, name in execute(table.select(
-                table.id, table.resource, table.name,
-                where=table.resource.like(f'{Result.__name__},%'))):
-        uid = (name or '').rpartition('.')[0].partition('-')[0]
-        pictures[uid].append((id_, int(resource.rpartition(',')[2])))
     query = instance.join(
         series, condition=instance.series == series.id).join(
         study, condition=series.study == study.id)
-    found = {}
+    studies, foreign = {}, {}
     for some in grouped_slice(sorted(pictures), 500):
         for uid, id_, result in execute(query.select(
                     instance.sop_instance_UID, study.id, study.imaging_test,
@@ -587,9 +587,44 @@ def find_studies_of_pictures(Attachment):
                     order_by=study.id)):
             for picture, of in pictures[uid]:
                 # Of two studies with the picture, that of the result.
-                if picture not in found or result == of:
-                    found[picture] = ('imaging_study', id_)
-    _set_grouped(table, found)
+                if picture not in studies or result == of:
+                    studies[picture] = ('imaging_study', id_)
+                    foreign[picture] = of if result != of else None
+    _set_grouped(table, studies)
+    _mark_signed(Result, set(foreign.values()) - {None})
+
+
+def _pictures_by_uid(table, prefix):
+    """Return the pictures in results, lists of the id of the attachment and
+    that of the result by SOP Instance UID.
+
+    :param prefix: of references to results
+    """
+    pictures = defaultdict(list)
+    for id_, resource, name in execute(table.select(
+                table.id, table.resource, table.name,
+                where=table.resource.like(f'{prefix}%'))):
+        named = _OF_INSTANCE.match(name or '')
+        result = resource[len(prefix):]
+        if named and result.isdigit():
+            pictures[named.group(1)].append((id_, int(result)))
+    return pictures
+
+
+def _mark_signed(Result, ids):
+    "Mark those of some results that are signed."
+    table = Result.__table__()
+    signed = [
+        id_ for some in grouped_slice(sorted(ids), 1000)
+        for id_, in execute(table.select(table.id,
+                where=reduce_ids(table.id, list(some))
+                & (table.state == 'final')))]
+    _set_grouped(table, {id_: ('studies_changed_at', now()) for id_ in signed})
+    if signed:
+        logger.warning(
+            "%s %s: signed with pictures of studies that are not theirs any "
+            "more; to confirm or to amend", Result.__name__,
+            ', '.join(map(str, signed)))
 
 
 # Requests
@@ -755,6 +790,23 @@ def try_reports_again(Report):
     counted, too."""
     table = Report.__table__()
     _set(table, table.state == 'failed', state='waiting', attempts=0)
+
+
+def mark_misplaced_reports(Report):
+    """Mark reports that are stored in studies which do not belong to their
+    results any more."""
+    table = Report.__table__()
+    study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    rows = execute(table.join(
+            study, condition=table.study == study.id).select(table.id,
+            where=(table.state == 'stored')
+            & ((study.imaging_test == Null)
+                | (study.imaging_test != table.result))))
+    _set_grouped(table, {id_: ('state', 'misplaced') for id_, in rows})
+    if rows:
+        logger.warning("%s %s: stored in studies that are not of their "
+            "results any more", Report.__name__,
+            ', '.join(str(id_) for id_, in rows))
 
 
 # Rows that are there several times

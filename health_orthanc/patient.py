@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients of Orthanc servers, and what a patient of GNU Health gains."""
+from sql import Null
+
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.direction import isolated, plain
 from trytond.pool import Pool, PoolMeta
@@ -82,10 +84,10 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 cls._link_studies(patients)
 
     @classmethod
+    @without_check_access
     def _link_studies(cls, patients):
         """Give the local patient the unlinked studies that do not contradict.
         """
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for patient in cls.browse(patients):
             person, = facts.patient_facts([patient.patient])
             studies = [s for s in patient.imaging_studies
@@ -94,7 +96,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 and not matching.contradiction(
                     facts.study_facts(s), person)]
             if studies:
-                Study.write(studies, {'patient': patient.patient.id})
+                ledger.choose(studies, {'patient': patient.patient.id})
 
     @classmethod
     def view_attributes(cls):
@@ -143,18 +145,20 @@ class Patient(metaclass=PoolMeta):
     def write(cls, *args):
         actions = iter(args)
         changed = {
-            p.party.id for patients, values in zip(actions, actions)
-            if _OF_PATIENT & values.keys() for p in patients}
+            party for patients, values in zip(actions, actions)
+            if _OF_PATIENT & values.keys() for p in patients
+            for party in [p.party.id, values.get('party')] if party}
         super().write(*args)
         events.people_changed(changed)
 
     @classmethod
     def delete(cls, patients):
         ids, parties = [p.id for p in patients], [p.party.id for p in patients]
+        offered = events.among_candidates('patient', ids)
         lost = ledger.let_go(ledger.CHOICES,
             lambda table: reduce_ids(table.patient, ids), 'people')
         super().delete(patients)
-        events.studies_let_go(lost, 'people')
+        events.studies_let_go(lost, 'people', offered)
         events.people_changed(parties)
 
     @classmethod
@@ -184,6 +188,14 @@ class Replace(metaclass=PoolMeta):
 
 class Party(metaclass=PoolMeta):
     __name__ = 'party.party'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(
+                table, (table.replaced_by, Index.Equality()),
+                where=table.replaced_by != Null))
 
     @classmethod
     def write(cls, *args):

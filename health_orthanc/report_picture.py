@@ -4,8 +4,10 @@
 study."""
 from collections import defaultdict
 
+from sql import Null
+
 from trytond.i18n import gettext
-from trytond.model import ModelView, fields
+from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.common import check_rights
 from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool, PoolMeta
@@ -41,7 +43,7 @@ class SeriesInstance(metaclass=PoolMeta):
                 wanted.setdefault(str(result), []).append(instance)
         found = dict.fromkeys((i.id for i in instances), False)
         for resource, some in wanted.items():
-            names = {a.name.rpartition('.')[0] for a in Attachment.search([
+            names = {_stem(a.name) for a in Attachment.search([
                         ('resource', '=', resource)])}
             for instance in some:
                 uid = instance.sop_instance_UID
@@ -116,10 +118,12 @@ class SeriesInstance(metaclass=PoolMeta):
     @classmethod
     def _attach(cls, values):
         Attachment = Pool().get('ir.attachment')
-        stem = values['name'].rpartition('.')[0]
+        stem = _stem(values['name'])
+        # 5.0.4 added no ending.
         old = Attachment.search([
                 ('resource', '=', values['resource']),
-                ('name', 'in', [f'{stem}.{e}' for e in ['png', 'jpeg']]),
+                ('name', 'in', [
+                        stem, *(f'{stem}.{e}' for e in ['png', 'jpeg'])]),
                 ], limit=1)
         if old:
             Attachment.write(old, values)
@@ -150,6 +154,14 @@ class Attachment(metaclass=PoolMeta):
     imaging_study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
         ondelete='SET NULL', help="The study that the picture is from.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(
+                table, (table.imaging_study, Index.Equality()),
+                where=table.imaging_study != Null))
 
     @classmethod
     def __register__(cls, module):
@@ -208,6 +220,12 @@ class Attachment(metaclass=PoolMeta):
                         'health_orthanc.msg_note_pictures_taken_out',
                         pictures=len(pictures), study=study.rec_name),
                     } for (result, study), pictures in gone.items()])
+
+
+def _stem(name):
+    "Return the SOP Instance UID, and the frame, by which a picture is named."
+    stem, _, ending = name.rpartition('.')
+    return stem if ending in {'png', 'jpeg'} else name
 
 
 def _millimetres(position):

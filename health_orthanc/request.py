@@ -71,10 +71,11 @@ class Request(metaclass=PoolMeta):
     @classmethod
     def delete(cls, requests):
         ids = [r.id for r in requests]
+        offered = events.among_candidates('request', ids)
         lost = ledger.let_go(['request'],
             lambda table: reduce_ids(table.request, ids), 'request')
         super().delete(requests)
-        events.studies_let_go(lost, 'request')
+        events.studies_let_go(lost, 'request', offered)
 
     @classmethod
     def copy(cls, requests, default=None):

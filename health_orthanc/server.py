@@ -472,15 +472,11 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         :param str started_by: see gnuhealth.orthanc.sync_run
         :return: id of the run, or None
         """
-        LinkEvent = Pool().get('gnuhealth.orthanc.link_event')
-        start = lease.now()
         try:
-            run = synchronization.Run(server, full, started_by).go()
+            return synchronization.Run(server, full, started_by).go()
         except synchronization.Busy:
             logger.info("server %s is synchronized already", server.id)
             return None
-        LinkEvent.catch_up(start)
-        return run
 
     @classmethod
     def sync_now(cls, labels=None):

@@ -12,7 +12,7 @@ from collections import defaultdict
 from operator import itemgetter
 from typing import NamedTuple
 
-from sql import Column, Flavor, Literal, Null, Table
+from sql import Cast, Column, Flavor, Literal, Null, Table, Values, With
 from sql.aggregate import Count, Min, Sum
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
@@ -127,6 +127,21 @@ def _insert(Model, names, rows):
         execute((text, [value for row in sub for value in (*row, user)]))
 
 
+def insert(Model, rows):
+    """Insert rows in the name of the user, and nothing else.
+
+    :param rows: list of dicts with the same names
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    formats = [Model._fields[name].sql_format for name in names]
+    _insert(Model, names, [
+            [format_(row[name]) for name, format_ in zip(names, formats)]
+            for row in rows])
+    Transaction().counter += 1
+
+
 @functools.lru_cache(maxsize=32)
 def _insert_text(table, names, count, paramstyle):
     """Return the statement that inserts rows.
@@ -157,6 +172,40 @@ def _update(Model, names, rows):
     for id_, values in rows:
         execute((text, [*values, user, id_]))
     _forget(Model, [id_ for id_, _ in rows])
+
+
+def write_each(Model, names, rows):
+    """Write values of their own to many rows, with a statement for some
+    hundred of them.
+
+    :param rows: values in the order of names, by the id of the row
+    """
+    user, items = Transaction().user, list(rows.items())
+    types = ('INTEGER', *(Model._fields[n].sql_type().base for n in names))
+    for start in range(0, len(items), _ROWS):
+        sub = items[start:start + _ROWS]
+        text = _write_text(Model._table, tuple(names), types, len(sub),
+            Flavor.get().paramstyle)
+        execute((text, [
+                    *(value for id_, values in sub
+                        for value in (id_, *values)), user]))
+    _forget(Model, list(rows))
+
+
+@functools.lru_cache(maxsize=32)
+def _write_text(table, names, types, count, paramstyle):
+    "Return the statement that writes to rows, see _insert_text."
+    table = Table(table)
+    # PostgreSQL takes the types from the first row.
+    first = [Cast('', type_) for type_ in types]
+    new = With('id', *names, query=Values(
+            [first, *[[''] * len(types)] * (count - 1)]))
+    return str(table.update(
+            [Column(table, name) for name in names]
+            + [table.write_uid, table.write_date],
+            [Column(new, name) for name in names]
+            + ['', CurrentTimestamp()],
+            from_=[new], where=table.id == new.id, with_=[new]))
 
 
 def set_values(Model, ids, **values):
@@ -398,6 +447,37 @@ def replaced_studies(ids):
     return ambiguous_studies(ids)
 
 
+def studies_of_results_again(ids):
+    """Return pairs of some ids of studies and the results that have another
+    study with the server and Study Instance UID."""
+    study, other, twins = _twins()
+    return execute(twins.select(
+            study.id, other.imaging_test,
+            where=reduce_ids(study.id, list(ids))
+            & (other.imaging_test != Null)))
+
+
+def studies_sent_again():
+    "Return the ids of the studies that took the place of missing ones."
+    study, other, twins = _twins()
+    return {id_ for id_, in execute(twins.select(study.id,
+                where=(study.missing_since == Null)
+                & (other.missing_since != Null)))}
+
+
+def missing_twins(ids):
+    """Return the ids of the missing studies that are there as others.
+
+    :param ids: ids of these others
+    """
+    study, other, twins = _twins()
+    return {
+        id_ for sub in grouped_slice(list(ids), _ROWS)
+        for id_, in execute(twins.select(
+                other.id, where=reduce_ids(study.id, list(sub))
+                & (other.missing_since != Null)))}
+
+
 def _present_twins(ids):
     study, other, twins = _twins()
     return [
@@ -409,34 +489,39 @@ def _present_twins(ids):
 
 def former_links(ids):
     """Return to whom studies were linked that are missing, but there under
-    another PatientID.
+    another PatientID, and studies themselves that came back.
 
     :param ids: ids of the studies that are there
-    :return: list of: id of the study, id of the missing one, its PatientID,
-        and its Link to a patient
+    :return: list of: id of the study, id of the missing one or of itself, its
+        PatientID, and the Link to a patient that it has or had
     """
     study, other, twins = _twins()
     log, later = [
         Pool().get('gnuhealth.orthanc.link_log').__table__() for _ in 'ab']
     # The link was ended when the study came again: the history has it.
-    ended = twins.join(log, condition=(log.study == other.id)).join(
+    ended = study.join(other, condition=(
+            (other.orthanc_server == study.orthanc_server)
+            & (other.study_instance_UID == study.study_instance_UID))).join(
+        log, condition=log.study == other.id).join(
         later, 'LEFT', condition=(later.study == log.study)
         & (later.id > log.id))
-    there = (study.missing_since == Null) & (other.missing_since != Null)
     found = []
     for sub in grouped_slice(list(ids), _ROWS):
-        there_of_sub = there & reduce_ids(study.id, list(sub))
+        there = (study.missing_since == Null) & reduce_ids(
+            study.id, list(sub))
         found += execute(twins.select(
                 study.id, other.id, other.patient_id, other.link_rule,
                 other.link_state, other.patient, other.request,
                 other.imaging_test,
-                where=there_of_sub & (other.patient != Null),
+                where=there & (other.missing_since != Null)
+                & (other.patient != Null),
                 order_by=[other.missing_since, other.id]))
         found += execute(ended.select(
                 study.id, other.id, other.patient_id, log.rule_before,
                 log.state_before, log.patient_before, log.request_before,
                 log.result_before,
-                where=there_of_sub & (other.patient == Null)
+                where=there & (other.patient == Null)
+                & ((other.missing_since != Null) | (other.id == study.id))
                 & (later.id == Null) & (log.cause == 'replaced')
                 & (log.patient_before != Null),
                 order_by=[other.missing_since, other.id]))

@@ -358,11 +358,13 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                 raise NothingToUndoError(gettext(
                         'health_orthanc.msg_nothing_to_undo',
                         study=study.rec_name))
-            links[study.id] = facts.present_link(line.former())
+            links[study.id] = line.former()
+        links = facts.present_links(links)
         ledger.check(links)
         ledger.keep(links, 'person', action='undo')
         deciding.link_studies([
-                id_ for id_, link in links.items() if not link.is_of_person])
+                id_ for id_, link in links.items() if not link.is_of_person],
+            'person')
 
     @classmethod
     def get_merge_id(cls, study):

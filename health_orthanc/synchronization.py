@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The synchronisation of one server: one run at a time, in short
 transactions, so that it can stop anywhere and go on in the next run."""
+import itertools
 import logging
 from collections import Counter, defaultdict
 from functools import partial
@@ -85,6 +86,8 @@ class Run:
         self.label = self.server.label
         self.lease = Lease(server.id)
         self.run = self.client = self.version = None
+        # Since when changes may not have reached what runs stored
+        self.since = None
         # How far the change log was read, and how far a full run came that
         # was interrupted
         self.position = self.resume = None
@@ -119,6 +122,8 @@ class Run:
             "full" if self.full else "incremental")
         state, validated, tell = self._outcome()
         roll_back()
+        if not self._catch_up():
+            state, tell = 'interrupted', _unexpected
         transact(lambda: self._finish(state, validated, tell()))
         logger.info("server %s: run %s is %s, %s of %s studies, %s calls",
             self.server.id, self.run, state, self.done, self.total,
@@ -142,9 +147,22 @@ class Run:
             return 'interrupted', None, _nothing
         except Exception as error:
             events.log_unexpected(error)
-            return 'failed', None, partial(
-                gettext, 'health_orthanc.msg_sync_unexpected')
+            return 'failed', None, _unexpected
         return 'done', True, self._warning
+
+    def _catch_up(self):
+        """Decide on what changed meanwhile, and return whether it was done.
+
+        A run that ends before leaves it to the next.
+        """
+        LinkEvent = Pool().get('gnuhealth.orthanc.link_event')
+        try:
+            LinkEvent.catch_up(self.since)
+            return True
+        except Exception as error:
+            events.log_unexpected(error)
+            roll_back()
+            return False
 
     def _warning(self):
         if self.emptied:
@@ -159,21 +177,27 @@ class Run:
             self.position = position
         self.full |= self.position is None
         self.balance = Balance(compared)
-        running = self.SyncRun.search([
-                ('server', '=', self.server.id),
-                ('state', '=', 'running'),
-                ])
+        start = now()
+        unfinished = self._unfinished()
         storage.set_values(
-            self.SyncRun, [r.id for r in running],
-            state='interrupted', end=now())
+            self.SyncRun, [r.id for r in unfinished if r.state == 'running'],
+            state='interrupted', end=start)
+        self.since = min([start, *(r.start for r in unfinished)])
         run, = self.SyncRun.create([{
                     'server': self.server.id,
                     'full': self.full,
                     'started_by': self.started_by,
-                    'start': now(),
+                    'start': start,
                     'state': 'running',
                     }])
         self.run = run.id
+
+    def _unfinished(self):
+        "Return the runs after the last one that came to its end."
+        runs = self.SyncRun.search(
+            [('server', '=', self.server.id)], order=[('id', 'DESC')])
+        return list(itertools.takewhile(
+                lambda run: run.state in {'running', 'interrupted'}, runs))
 
     def _finish(self, state, validated, message):
         storage.set_values(self.SyncRun, [self.run],
@@ -969,6 +993,10 @@ class LargeStudy:
 
 def _nothing():
     return None
+
+
+def _unexpected():
+    return gettext('health_orthanc.msg_sync_unexpected')
 
 
 def _changed_ids(changes):

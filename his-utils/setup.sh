@@ -98,7 +98,7 @@ orthanc_packages() {
 common_packages() {
     orthanc_packages
     printf '%s ' dcmtk libreoffice-writer-nogui libreoffice-core-nogui \
-        poppler-utils fonts-dejavu-core fonts-noto-core fonts-wqy-microhei \
+        poppler-utils fonts-dejavu-core fonts-noto-core fonts-noto-cjk \
         gcc libc6-dev libpq-dev python3-dev
     command -v npm >/dev/null || printf 'npm '
     command -v python3 >/dev/null || printf 'python3 '

@@ -20,7 +20,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 of_clients=
 for word in "$@"; do
     case ,$word, in
-    *,web,* | *,pictures,*) of_clients="$of_clients chromium fonts-noto-cjk" ;;
+    *,web,* | *,pictures,*) of_clients="$of_clients chromium" ;;
     *,desktop,*) of_clients="$of_clients xvfb xauth python3-gi \
 python3-gi-cairo gir1.2-gtk-3.0 gir1.2-goocanvas-2.0 gir1.2-evince-3.0 \
 librsvg2-common adwaita-icon-theme" ;;

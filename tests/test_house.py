@@ -125,7 +125,7 @@ def test_pure_files_need_no_trytond(name):
 @pytest.mark.parametrize('module', MAY_KNOW)
 def test_modules_import_what_they_may_know(module):
     others = set(MAY_KNOW) - MAY_KNOW[module] - {module}
-    for path in (ROOT / module).glob('*.py'):
+    for path in (ROOT / module).rglob('*.py'):
         known = {
             name.split('.')[2] for name in imported_names(path)
             if name.startswith('trytond.modules.')}
@@ -139,6 +139,58 @@ def test_orders_and_results_know_no_worklist_and_no_pacs():
     for path in (ROOT / 'health_imaging').rglob('*'):
         if path.suffix in {'.py', '.xml', '.fodt', '.cfg'}:
             assert not words.search(path.read_text(encoding='utf-8')), path
+
+
+# What the ledger alone writes of a study, by names that mean nothing else.
+LINK_COLUMNS = {'link_rule', 'link_state', 'review_code', 'review_parameters'}
+# The columns of former releases are filled before there is a ledger.
+LINK_WRITERS = {
+    'health_orthanc/links/ledger.py', 'health_orthanc/migration.py'}
+WRITING = {
+    'create', 'insert', 'save', 'set_values', 'update', 'upsert', 'write',
+    '_insert', '_set', '_set_grouped', '_update'}
+
+
+def written_names(call):
+    "Return the names that a call may write: keywords, keys and columns."
+    names = {keyword.arg for keyword in call.keywords}
+    for node in ast.walk(call):
+        if isinstance(node, ast.Dict):
+            names |= {
+                key.value for key in node.keys
+                if isinstance(key, ast.Constant)}
+        elif isinstance(node, ast.List):
+            names |= {
+                item.attr for item in node.elts
+                if isinstance(item, ast.Attribute)}
+    return names
+
+
+def called(call):
+    return getattr(call.func, 'attr', getattr(call.func, 'id', None))
+
+
+@each(path for path in FILES if path.suffix == '.py'
+    and path.relative_to(ROOT).parts[0] in {*MAY_KNOW, 'his-utils'}
+    and str(path.relative_to(ROOT)) not in LINK_WRITERS)
+def test_only_the_ledger_writes_links(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and called(node) in WRITING:
+            assert not written_names(node) & LINK_COLUMNS, (
+                f'line {node.lineno}')
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                assert getattr(target, 'attr', None) not in LINK_COLUMNS
+
+
+def test_writers_of_links_are_found():
+    "The test above finds what it looks for."
+    source = 'storage.set_values(Study, ids, link_rule=None)'
+    call = ast.parse(source).body[0].value
+    assert called(call) in WRITING and written_names(call) & LINK_COLUMNS
+    source = 'execute(table.update([table.link_state], [None]))'
+    call = ast.parse(source).body[0].value.args[0]
+    assert called(call) in WRITING and written_names(call) & LINK_COLUMNS
 
 
 def configuration(module):

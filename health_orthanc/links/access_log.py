@@ -11,9 +11,9 @@ from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
-from .. import records
+from .. import records, storage
 from ..exceptions import NotAllowedError
-from .link import PERSON
+from .link import PERSON, Change, ids_of
 
 #: Who works with images, and who may delete them.
 USERS = (
@@ -63,24 +63,26 @@ def note_links(changes, cause):
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     if not Transaction().user:
         return
-    lines = []
-    for change in changes:
+    lines, lost_by = [], {
+        p.id: p for p in Patient.browse(
+            sorted(ids_of(changes, 'patient', Change.left)))}
+    studies = Study.browse([c.study for c in changes])
+    for change, study in zip(changes, studies):
         lost = change.left('patient')
         got = cause != 'sync' and any(
             change.gained(name)
             for name in ['patient', 'request', 'imaging_test'])
-        study = Study(change.study)
         if lost:
             lines.append({
                     **Log.line('unlink', study),
-                    **Log.patient_values(study, Patient(lost))})
+                    **Log.patient_values(study, lost_by[lost])})
         if got:
             result = study.imaging_test
             lines.append(Log.line(
                     'link', study, result.rec_name if result else None))
         elif cause == PERSON and not lost:
             lines.append(Log.line('unlink', study))
-    Log.create(lines)
+    storage.insert(Log, lines)
 
 
 def check_group(*groups):

@@ -4,15 +4,16 @@
 from collections import defaultdict
 
 from trytond.i18n import gettext
-from trytond.model import ModelSQL, ModelView, fields
+from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.common import (
     CheckedWizard, check_read, selected_records)
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice
 from trytond.wizard import StateTransition, Wizard
 
-from .. import records
+from .. import records, storage
 from ..exceptions import SeveralCandidatesError
 
 # The columns side by side, named as in matching.Difference.
@@ -55,6 +56,8 @@ class LinkCandidate(ModelSQL, ModelView):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(table, (table.patient, Index.Equality())))
         cls._buttons.update({'choose': {}})
 
     @classmethod
@@ -122,9 +125,8 @@ def replace(candidates):
         study for study, wanted in rows.items()
         if [_values(r) for r in stored[study]] != list(map(_key, wanted))]
     Candidate.delete([r for study in changed for r in stored[study]])
-    new = [values for study in changed for values in rows[study]]
-    if new:
-        Candidate.create(new)
+    storage.insert(
+        Candidate, [values for study in changed for values in rows[study]])
 
 
 _COMPARED = ['patient', 'request', *(name for name, _ in ATTRIBUTES)]
@@ -155,6 +157,7 @@ def row(study, candidate):
         'differing': [
             d.attribute for d in candidate.differences
             if d.verdict in DOUBTFUL],
+        **dict.fromkeys(name for name, _ in ATTRIBUTES),
         }
     for difference in candidate.differences:
         values[difference.attribute] = _side_by_side(difference)
@@ -165,8 +168,10 @@ def _side_by_side(difference):
     """Return the value here, with that of the study beside it where a person
     has to look."""
     own, study = difference.own, difference.study
+    own = plain(own)
     if difference.verdict not in DOUBTFUL:
         return own
     if difference.attribute == 'name':
         study = records.readable_name(study)
+    study = plain(study)
     return f'{own or "?"} \u2260 {study or "?"}'

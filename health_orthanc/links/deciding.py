@@ -5,10 +5,12 @@ gives what it decided to the ledger."""
 import json
 from collections import defaultdict
 from dataclasses import replace
+from typing import NamedTuple
 
 from sql import Null
 
 from trytond.i18n import gettext
+from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
@@ -33,13 +35,15 @@ def link_studies(ids, cause='sync'):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     linked, ids = 0, sorted(ids)
     for sub in grouped_slice(ids, _BLOCK):
-        studies = [s for s in Study.browse(list(sub))
-            if s.link_rule != PERSON]
+        studies = Study.browse(list(sub))
+        there = [s.id for s in studies if not s.missing_since]
         # The study that took the place of a missing one has its link.
         replaced = storage.replaced_studies(
             [s.id for s in studies if s.missing_since])
-        studies = [s for s in studies if s.id not in replaced]
-        linked += _link(studies, cause)
+        linked += _link([
+                s for s in studies
+                if s.link_rule != PERSON and s.id not in replaced], cause)
+        _end_replaced(storage.missing_twins(there))
     effects.count_images_of(ids)
     return linked
 
@@ -76,14 +80,15 @@ def _link(studies, cause):
     former = _former_links(of_studies)
     links, candidates = {}, {}
     for study, (decision, index) in decisions.items():
-        twins = former.get(study.id, [])
-        for twin in twins:
-            decision = _with_former_link(decision, twin)
-        links[study.id] = _taken_over(_link_of(decision, index), twins)
-        if decision.candidates or study.candidates:
-            candidates[study.id] = decision.candidates
+        before = former.get(study.id, [])
+        for one in before:
+            decision = _with_former_link(decision, one)
+        link = _taken_over(_link_of(decision, index), before)
+        offered = () if link.is_of_person else decision.candidates
+        links[study.id] = link
+        if offered or study.candidates:
+            candidates[study.id] = offered
     changes = ledger.decide(links, cause, candidates)
-    _end_former_links(former)
     return sum(1 for change in changes
         if change.after.link_state == 'linked' != change.before.link_state)
 
@@ -98,6 +103,11 @@ def _decisions(of_studies):
     with_inactive = {
         s: fact for s, fact in of_studies.items()
         if s.patient and not (s.patient.active and s.patient.party.active)}
+    present = facts.present_patients({s.patient.id for s in with_inactive})
+    # Who was merged into another keeps nothing.
+    with_inactive = {
+        s: fact for s, fact in with_inactive.items()
+        if present[s.patient.id] == s.patient.id}
     others = {
         s: fact for s, fact in of_studies.items() if s not in with_inactive}
     decisions = {}
@@ -131,21 +141,19 @@ def _link_of(decision, index):
 
 # Studies that came again under another PatientID
 
-class FormerLink:
-    """What a study was linked to under another PatientID, when it is missing
-    under that one.
+class FormerLink(NamedTuple):
+    """What a study was linked to before it was sent again.
 
-    :ivar int twin: id of the missing study
-    :ivar link: Link that it has or had
+    :ivar bool own: whether it is the study itself that came back, and not
+        one that is missing under another PatientID
+    :ivar link: Link that it had
     :ivar candidate: matching.Candidate
     :ivar parameters: those of the reason for a review
     """
-
-    def __init__(self, twin, link, candidate, parameters):
-        self.twin = twin
-        self.link = link
-        self.candidate = candidate
-        self.parameters = parameters
+    own: bool
+    link: Link
+    candidate: matching.Candidate
+    parameters: dict
 
 
 def _former_links(of_studies):
@@ -157,15 +165,16 @@ def _former_links(of_studies):
     present = facts.present_patients({link.patient for *_, link in rows})
     Patient = Pool().get('gnuhealth.patient')
     patients = {
-        p.id: p for p in facts.patient_facts(
-            Patient.browse(sorted(set(present.values()))))}
+        p.id: p for p in facts.patient_facts(Patient.browse(sorted(
+                    facts.active_patients(present.values()))))}
     by_id = {study.id: fact for study, fact in of_studies.items()}
     found = defaultdict(list)
-    for id_, twin, patient_id, link in rows:
-        patient = patients[present[link.patient]]
-        link = link._replace(patient=patient.id)
+    for id_, of, patient_id, link in rows:
+        patient = patients.get(present[link.patient])
+        if not patient:
+            continue
         found[id_].append(FormerLink(
-                twin, link,
+                of == id_, link._replace(patient=patient.id),
                 matching.Candidate('patient', patient.id, patient.id, tuple(
                         matching.differences(by_id[id_], patient))),
                 {'patient_id': patient_id or '', 'patient': patient.puid}))
@@ -192,23 +201,27 @@ def _with_former_link(decision, former):
         review_reason=matching.Reason('former_link', former.parameters))
 
 
-def _taken_over(link, twins):
+def _taken_over(link, before):
     """Return the link with the request and result that a person had given
-    to the same patient's study, when no rule found others."""
-    for twin in twins:
-        if (twin.link.is_of_person and link.patient == twin.link.patient
-                and link.request in {None, twin.link.request}):
-            return twin.link
+    to the same patient's study, when no rule found others; and what a person
+    had chosen for the study itself."""
+    for former in before:
+        if former.link.is_of_person and (former.own or (
+                    link.patient == former.link.patient
+                    and link.request in {None, former.link.request})):
+            return former.link
     return link
 
 
-def _end_former_links(former):
+def _end_replaced(studies):
     """Unlink what is missing and there under another PatientID: what follows
-    is that of the study that is there."""
-    twins = {twin.twin for some in former.values() for twin in some}
-    ledger.keep({
-            id_: Link() for id_, link in ledger.read(twins).items()
-            if link.patient or link.imaging_test}, 'replaced')
+    is that of the study that is there.
+
+    :param studies: ids of missing studies
+    """
+    ledger.keep(
+        {id_: Link() for id_, link in ledger.read(studies).items()},
+        'replaced', {id_: () for id_ in studies})
 
 
 def reason_text(code, parameters):
@@ -220,7 +233,9 @@ def reason_text(code, parameters):
     if not code:
         return ''
     values = dict.fromkeys(matching.REASONS.get(code, ()), '')
-    values.update(json.loads(parameters or '{}'))
+    values.update(
+        (name, plain(value) if isinstance(value, str) else value)
+        for name, value in json.loads(parameters or '{}').items())
     if code.startswith('name_'):
         values['study'] = records.readable_name(values['study'])
     return gettext(f'health_orthanc.msg_review_{code}', **values)

@@ -54,14 +54,26 @@ def take_pictures_out(changes, cause, action):
 
 
 def mark_final_results(changes, cause, action):
-    "Mark signed results whose studies are others now."
+    """Mark signed results whose studies are others now; a study that was sent
+    again is no other one."""
     Result = Pool().get('gnuhealth.imaging.test.result')
-    ids = {
-        *ids_of(changes, 'imaging_test', Change.left),
-        *ids_of(changes, 'imaging_test', Change.gained)}
+    pairs = {
+        (change.study, of(change, 'imaging_test')) for change in changes
+        for of in [Change.left, Change.gained]}
+    ids = {result for study, result in pairs - _with_twins(pairs)} - {None}
     final = Result.search([('id', 'in', list(ids)), ('state', '=', 'final')])
     storage.set_values(
         Result, [r.id for r in final], studies_changed_at=lease.now())
+
+
+def _with_twins(pairs):
+    """Return those of some pairs of study and result whose result has the
+    study under another Orthanc id too."""
+    found = set()
+    results = {result for _, result in pairs} - {None}
+    for sub in grouped_slice(sorted({s for s, _ in pairs}) if results else []):
+        found.update(storage.studies_of_results_again(list(sub)))
+    return found & pairs
 
 
 def mark_stored_reports(changes, cause, action):

@@ -22,7 +22,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from .. import lease, storage
+from .. import lease, matching, storage
 from . import deciding, facts
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,9 @@ logger = logging.getLogger(__name__)
 # A run may have read people and requests before a change was committed, and
 # store its studies after it was decided. So each run decides again what was
 # decided since it began.
-KEPT = dt.timedelta(days=1)
+KEPT = dt.timedelta(days=7)
+# What the clocks of two computers may differ.
+CLOCKS = dt.timedelta(seconds=2)
 # Where thousands share a date of birth it tells nothing.
 _MOST_STUDIES_OF_ONE_DAY = 500
 
@@ -63,6 +65,25 @@ class LinkEvent(ModelSQL, ModelView):
             cls.__rpc__.pop(name, None)
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.add(Index(table, (table.at, Index.Range())))
+
+    @classmethod
+    def __register__(cls, module):
+        is_new = not backend.TableHandler.table_exist(cls._table)
+        super().__register__(module)
+        if is_new:
+            cls._note_sent_again()
+
+    @classmethod
+    def _note_sent_again(cls):
+        """Note the studies that were sent again before there were events, so
+        that the next run ends the links of those that are missing."""
+        ids = storage.studies_sent_again()
+        if ids:
+            table = cls.__table__()
+            storage.execute(table.insert(
+                    [table.kind, table.cause, table.changed, table.at],
+                    [['study', 'sync', json.dumps([sorted(ids), []]),
+                        lease.now()]]))
 
     @staticmethod
     def default_attempts():
@@ -145,7 +166,7 @@ class LinkEvent(ModelSQL, ModelView):
         """
         events = cls.search(['OR',
                 ('decided_at', '=', None),
-                ('decided_at', '>=', since),
+                ('decided_at', '>=', since - CLOCKS),
                 ], order=[('id', 'ASC')])
         if events:
             cls.settle(events)
@@ -157,7 +178,7 @@ class LinkEvent(ModelSQL, ModelView):
     def _forget(cls, before):
         table = cls.__table__()
         storage.execute(table.delete(
-                where=(table.decided_at != Null) & (table.at < before)))
+                where=table.decided_at < before))
 
 
 def decide_in_parts(studies, cause):
@@ -242,7 +263,7 @@ def _in_blocks(values, column):
         for id_ in _studies(lambda table: column(table).in_(list(sub)))}
 
 
-def _among_candidates(name, ids):
+def among_candidates(name, ids):
     "Return the ids of studies to which a person may link some records."
     table = Pool().get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
@@ -267,15 +288,15 @@ def studies_of_people(parties, identifiers=()):
     Patient = Pool().get('gnuhealth.patient')
     known = facts.patient_facts(
         Patient.browse(sorted(set(present.values()))))
-    codes = {i.lower() for i in identifiers if i}
+    codes = {*identifiers}
     for person in known:
-        codes |= {
-            c.strip().lower()
-            for c in [person.puid, *(c for c, _ in person.alternative_ids)]
-            if c}
+        codes |= {person.puid, *(code for code, _ in person.alternative_ids)}
+    codes = {
+        spelling.lower() for code in codes for spelling in matching.keys(
+            matching.StudyFacts(None, patient_id=code)).identifiers}
     return (
         _in_blocks(patients, lambda table: table.patient)
-        | _among_candidates('patient', patients)
+        | among_candidates('patient', patients)
         | _in_blocks(codes, lambda table: Lower(table.patient_id))
         | _born_on({p.birth_date for p in known if p.birth_date}))
 
@@ -318,7 +339,7 @@ def studies_of_requests(requests, identifiers=()):
     patients = {r.patient.id for r in requests}
     return (
         _in_blocks(ids, lambda table: table.request)
-        | _among_candidates('request', ids)
+        | among_candidates('request', ids)
         | _in_blocks(all_of('merge_id', 'former_merge_id'),
             lambda table: table.study_instance_UID)
         | _in_blocks(numbers, lambda table: Lower(table.accession_number))
@@ -365,11 +386,12 @@ def requests_changed(requests):
         'request', requests, 'request')
 
 
-def studies_let_go(changes, cause):
-    """Note that studies lost what they belonged to.
+def studies_let_go(changes, cause, offered=()):
+    """Note that studies lost what they belonged to, or what was offered.
 
     :param changes: list of link.Change
     :param str cause: of link.CAUSES
+    :param offered: ids of the studies that had it among their candidates
     """
     Pool().get('gnuhealth.orthanc.link_event').note(
-        'study', [c.study for c in changes], cause)
+        'study', [*(c.study for c in changes), *offered], cause)

@@ -89,7 +89,7 @@ def index_of(facts, linked=()):
     requests = Request.browse(sorted(requests))
     of_requests = {r.patient.id for r in requests}
     people |= _born(births)
-    people = (_active(people) | of_requests
+    people = (active_patients(people) | of_requests
         | (people | of_requests) & set(linked))
     Patient = Pool().get('gnuhealth.patient')
     return matching.Index(
@@ -279,26 +279,32 @@ def present_patients(patients):
         id_: of_parties.get(party, id_) for id_, party in parties.items()}
 
 
-def present_link(link):
-    """Return a Link to the patient that a former one is today.
+def present_links(links):
+    """Return links to the patients that former ones are today.
 
-    :param link: Link
+    :param links: Link by id of the study
+    :return: the same
     """
-    if not link.patient:
-        return link
-    present = present_patients([link.patient])
-    return link._replace(patient=present.get(link.patient))
+    present = present_patients({
+            link.patient for link in links.values() if link.patient})
+    return {
+        id_: link._replace(patient=present.get(link.patient))
+        for id_, link in links.items()}
 
 
 def _replaced_by(parties):
-    "Return who took the place of people, by the id of the party."
+    """Return who took the place of people, by the id of the party.
+
+    Nobody did of who was activated again: so a merge is taken back.
+    """
     table = Pool().get('party.party').__table__()
     return dict(
         row for sub in grouped_slice(sorted(parties), 1000)
         for row in storage.execute(table.select(
                 table.id, table.replaced_by,
                 where=reduce_ids(table.id, list(sub))
-                & (table.replaced_by != Null))))
+                & (table.replaced_by != Null)
+                & (table.active == Literal(False)))))
 
 
 def patients_by_party(parties):
@@ -311,7 +317,7 @@ def patients_by_party(parties):
                 where=reduce_ids(table.party, list(sub)))))
 
 
-def _active(patients):
+def active_patients(patients):
     """Return those of some patients who are active, as people and as
     patients.
 
@@ -378,7 +384,8 @@ def _merged_into(parties):
             more.update(
                 (id_, todo[by]) for id_, by in storage.execute(table.select(
                         table.id, table.replaced_by,
-                        where=reduce_ids(table.replaced_by, list(sub))))
+                        where=reduce_ids(table.replaced_by, list(sub))
+                        & (table.active == Literal(False))))
                 if id_ not in parties and id_ not in found)
         if not more:
             break

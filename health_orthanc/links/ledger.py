@@ -7,8 +7,6 @@ It writes in bulk, in the name of the user and without his rights: who may
 cause a change is checked where it is caused. What follows from a change is in
 effects.
 """
-from collections import defaultdict
-
 from sql import For, Null
 
 from trytond.i18n import gettext
@@ -18,7 +16,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import storage
 from ..exceptions import StudyMismatchError
-from . import effects
+from . import effects, facts
 from .link import PERSON, Change, Link
 
 #: What a person may choose for a study.
@@ -62,12 +60,9 @@ def keep(links, cause, candidates=None, action=None):
         Change(id_, before[id_], link)
         for id_, link in links.items()
         if id_ in before and before[id_] != link]
-    same = defaultdict(list)
-    for change in changes:
-        same[change.after].append(change.study)
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    for link, ids in same.items():
-        storage.set_values(Study, ids, **link._asdict())
+    storage.write_each(
+        Study, Link._fields, {c.study: c.after for c in changes})
     effects.follow(changes, cause, {
             **{change.study: [] for change in changes},
             **(candidates or {})}, action)
@@ -111,9 +106,13 @@ def _chosen(link, values):
     pool = Pool()
     Result = pool.get('gnuhealth.imaging.test.result')
     values = dict(values)
+    if values.get('patient'):
+        # He may have been merged since he was offered.
+        patient = values['patient']
+        values['patient'] = facts.present_patients([patient])[patient]
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])
-        if 'patient' not in values and not link.patient:
+        if not values.get('patient', link.patient):
             values['patient'] = result.patient.id
         values.setdefault(
             'request', result.request.id if result.request else None)

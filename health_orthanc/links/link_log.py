@@ -78,7 +78,7 @@ class LinkLog(ModelSQL, ModelView):
         now = dt.datetime.now().replace(microsecond=0)
         user = Transaction().user or None
         uids = _study_uids([c.study for c in changes])
-        cls.create([{
+        storage.insert(cls, [{
                     **_line(change, action),
                     'study_instance_UID': uids[change.study],
                     'at': now, 'user': user, 'cause': cause,
@@ -87,8 +87,8 @@ class LinkLog(ModelSQL, ModelView):
     def former(self):
         """Return the Link that the study had before this line.
 
-        What a rule linked it would link again, so there the person who takes
-        it back has the last word.
+        What a rule did it would do again, so there the person who takes it
+        back has the last word.
         """
         link = Link(
             link_rule=self.rule_before,
@@ -98,7 +98,11 @@ class LinkLog(ModelSQL, ModelView):
             imaging_test=_id(self.result_before),
             review_code=self.review_code_before,
             review_parameters=self.review_parameters_before)
-        if self.rule not in {None, PERSON}:
+        if (link.link_state == 'linked'
+                and not link.patient and not link.imaging_test):
+            # To whom it led was deleted since.
+            return Link()
+        if self.rule != PERSON and (self.rule or link.patient):
             link = link._replace(
                 link_rule=PERSON, review_code=None, review_parameters=None,
                 link_state='linked' if link.patient else 'unlinked')

@@ -14,7 +14,7 @@ import pytest
 from services import Orthanc
 from support import archive
 from support.images import STUDY, Hospital, context_of
-from support.links import EVENT, REQUEST, RESULT, World
+from support.links import EVENT, REQUEST, RESULT, World, ledger_only
 from support.records import (
     PASSWORD, make_patient, make_request, make_result, make_user)
 from support.synchronizing import with_queue
@@ -430,6 +430,13 @@ def hospital(activated, tmp_path_factory):
         hospital.doctor = professional.id
     yield hospital
     hospital.close()
+
+
+@pytest.fixture(autouse=True)
+def one_writer():
+    with ledger_only() as foreign:
+        yield
+    assert not foreign
 
 
 @pytest.fixture(autouse=True)

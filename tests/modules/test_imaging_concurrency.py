@@ -3,13 +3,12 @@
 """Two users at the same moment, on PostgreSQL, each with a connection of his
 own: a third one holds the row until both have come for it."""
 import datetime as dt
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import pytest
 import seed
-from support.records import Rpc, RpcError, make_picture
+from support.at_once import Row, at_once, attempt, commit_while_waiting
+from support.records import Rpc, make_picture
 
 pytestmark = pytest.mark.postgresql
 
@@ -47,81 +46,6 @@ def make_request(rpc, sent=True):
 
 def read(rpc, model, id_, name):
     return rpc(f'model.{model}.read', [id_], [name])[0][name]
-
-
-class Row:
-    """A row that nobody else changes for a while."""
-
-    def __init__(self, database, model, id_):
-        self.database = database
-        self.table = model.replace('.', '_')
-        self.id = id_
-
-    def __enter__(self):
-        self.connection = self.database.connect()
-        self._execute(
-            f'SELECT id FROM {self.table} WHERE id = %s FOR UPDATE', self.id)
-        return self
-
-    def _execute(self, query, *parameters):
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, parameters)
-            return cursor.fetchall() if cursor.description else None
-
-    def wait_for(self, count):
-        """Wait until so many connections wait for a lock."""
-        end = time.monotonic() + 30
-        with closing(self.database.connect()) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                while time.monotonic() < end:
-                    cursor.execute(
-                        "SELECT count(*) FROM pg_stat_activity WHERE "
-                        "wait_event_type = 'Lock' AND datname = %s",
-                        [self.database.name])
-                    if cursor.fetchone()[0] >= count:
-                        return
-                    time.sleep(0.05)
-        pytest.fail(f"{count} connections do not wait")
-
-    def __exit__(self, *exception):
-        self.connection.rollback()
-        self.connection.close()
-
-
-def attempt(action):
-    """Return None, or what the server refused."""
-    try:
-        action()
-    except RpcError as error:
-        return error
-
-
-def at_once(database, model, id_, *actions):
-    """Run actions that come for the same row at the same moment.
-
-    :return: what the server refused of each, None where it went well
-    """
-    with ThreadPoolExecutor(len(actions)) as pool:
-        with Row(database, model, id_) as row:
-            running = [pool.submit(attempt, action) for action in actions]
-            row.wait_for(len(actions))
-        return [future.result() for future in running]
-
-
-def commit_while_waiting(database, statement, parameters, action):
-    """Return what is refused of an action that waits for another program.
-
-    :param statement: what the other program does before it commits
-    """
-    with ThreadPoolExecutor(1) as pool:
-        with closing(database.connect()) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(statement, parameters)
-            waiting = pool.submit(attempt, action)
-            Row(database, RESULT, None).wait_for(1)
-            connection.commit()
-        return waiting.result()
 
 
 def on(id_, model=REQUEST):

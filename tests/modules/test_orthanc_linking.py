@@ -15,23 +15,32 @@ from trytond.model.exceptions import AccessError, ValidationError
 from trytond.modules.health_orthanc import storage
 from trytond.modules.health_orthanc.links import deciding, facts
 from trytond.pool import Pool
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 BORN = dt.date(1985, 10, 4)
 
 
 @pytest.fixture
 def hospital(transaction):
+    "A hospital in which the radiologist acts, with access checks on."
     company = make_institution()
-    with Transaction().set_context(company=company.id):
+    user = make_user('radiologist', 'health.group_health_doctor',
+        'health_imaging.group_health_imaging')
+    make_professional(user, "Rosa", "Luna")
+    with as_user(user, company=company.id):
         yield company
 
 
 @pytest.fixture
 def server(hospital):
+    return make_server("PACS", 'http://127.0.0.1:9')
+
+
+@without_check_access
+def make_server(label, domain):
     Server = Pool().get('gnuhealth.orthanc.config')
     server, = Server.create([{
-                'label': "PACS", 'domain': 'http://127.0.0.1:9',
+                'label': label, 'domain': domain,
                 'user': 'u', 'password': 'p'}])
     return server
 
@@ -50,6 +59,7 @@ def request_(patient):
     return request
 
 
+@without_check_access
 def make_study(server, **values):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     number = Study.search_count([]) + 1
@@ -64,6 +74,22 @@ def make_study(server, **values):
                 'study_date': dt.date.today(),
                 **values}])
     return study
+
+
+@without_check_access
+def make_orthanc_patient(server, **values):
+    OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
+    record, = OrthancPatient.create([{
+                'uuid': 'p-1', 'server': server.id, **values}])
+    return record
+
+
+@without_check_access
+def access_lines(**values):
+    "Return what the auditor reads in the access log, the oldest first."
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    return Log.search(
+        [(n, '=', v) for n, v in values.items()], order=[('id', 'ASC')])
 
 
 def link(*studies):
@@ -161,8 +187,9 @@ def test_one_click_takes_the_only_candidate(server, patient):
             make_study(server, patient_id='PUID-ANA',
                 patient_birth_date=dt.date(1990, 1, 1))
             for _ in range(2)])
-    Candidate.create([{
-                'study': studies[1].id, 'patient': make_patient().id}])
+    with without_check_access():
+        Candidate.create([{
+                    'study': studies[1].id, 'patient': make_patient().id}])
     Study.accept(Study.browse(studies))
     one, two = Study.browse(studies)
     assert (one.patient, one.link_rule) == (patient, 'person')
@@ -403,9 +430,8 @@ def test_what_is_learned_of_a_person_links_studies(
 def test_orthanc_patients_follow_a_merged_patient(server, patient):
     pool = Pool()
     OrthancPatient = pool.get('gnuhealth.orthanc.patient')
-    record, = OrthancPatient.create([{
-                'uuid': 'p-1', 'server': server.id, 'name': 'Betz^Ana',
-                'ident': 'X', 'patient': patient.id}])
+    record = make_orthanc_patient(
+        server, name='Betz^Ana', ident='X', patient=patient.id)
     assert record.rec_name == 'Betz, Ana [X]'
     assert record.link.endswith('#patient?uuid=p-1')
     assert OrthancPatient.search([('rec_name', 'ilike', '%betz%')]) == [record]
@@ -454,58 +480,71 @@ def test_a_canceled_request_sends_its_studies_to_review(server, request_):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     _, (study,) = link(make_study(
             server, study_instance_UID=request_.merge_id))
-    Request.cancel_for([Request(request_.id)], "Wrong patient")
+    run_wizard(f'{Request.__name__}.cancel', [
+            ('cancel', {'start': {'reason': "Wrong patient"}})],
+        **on(request_))
     settle()
     study = Study(study.id)
     assert study.link_state == 'review'
     assert study.review_code == 'request_canceled'
 
 
-def test_a_person_links_an_orthanc_patient(server, patient):
+@pytest.mark.parametrize('login, group', [
+        ('keeper', 'health_orthanc.group_imaging_orthanc_admin'),
+        ('health_admin', 'health.group_health_admin')])
+def test_a_person_links_an_orthanc_patient(server, patient, login, group):
     OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    orthanc_patient, = OrthancPatient.create([{
-                'uuid': 'p-1', 'server': server.id, 'name': 'Betz^Ana'}])
+    orthanc_patient = make_orthanc_patient(server, name='Betz^Ana')
     fits = make_study(
         server, orthanc_patient=orthanc_patient.id, patient_id='OLD-7')
     differs = make_study(
         server, orthanc_patient=orthanc_patient.id, patient_id='OLD-7',
         patient_birth_date=dt.date(1950, 1, 1))
-    OrthancPatient.write([orthanc_patient], {'patient': patient.id})
+    pacs_user = make_user(login, group)
+    with as_user(pacs_user):
+        OrthancPatient.write([orthanc_patient], {'patient': patient.id})
     assert Study(fits.id).patient == patient
     assert not Study(differs.id).patient
 
 
+def merge(source, destination):
+    "Merge two patients, as somebody who may."
+    merger = make_user('merger', 'party.group_party_admin',
+        'health.group_health_admin')
+    with as_user(merger, _skip_warnings=True):
+        run_wizard('party.replace', [('replace', {'ask': {
+                            'source': source.party.id,
+                            'destination': destination.party.id}})],
+            **on(source.party))
+
+
 def test_merging_two_people_moves_studies_and_requests(server, request_):
     pool = Pool()
-    Replace = pool.get('party.replace', type='wizard')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Request = pool.get('gnuhealth.imaging.test.request')
     _, (study,) = link(make_study(
             server, study_instance_UID=request_.merge_id))
     stays = make_patient("Ana", "Betz", 'f', BORN, ref='PUID-STAYS')
-    session, _, _ = Replace.create()
-    Replace.execute(session, {'ask': {
-                'source': request_.patient.party.id,
-                'destination': stays.party.id}}, 'replace')
+    merge(request_.patient, stays)
+    settle()
     assert Study(study.id).patient == stays
     assert Request(request_.id).patient == stays
 
 
 def test_linking_is_kept_in_the_access_log(server, patient):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    Log = Pool().get('gnuhealth.orthanc.access_log')
     user = make_user('linker', 'health_imaging.group_health_imaging',
         'health.group_health_doctor')
     other = make_patient("Eva", "Other", ref='PUID-EVA')
     _, (study,) = link(make_study(server, patient_id='PUID-ANA'))
     # A rule is nobody.
-    assert not Log.search([])
+    assert not access_lines()
     with as_user(user):
         Study.write([Study(study.id)], {'patient': other.id})
         Study.write([Study(study.id)], {'patient': None})
         Study.write([Study(study.id)], {'notes': "x"})
-    lines = Log.search([], order=[('id', 'ASC')])
+    lines = access_lines()
     assert [(l.action, l.patient, l.user) for l in lines] == [
         ('unlink', patient, user), ('link', other, user),
         ('unlink', other, user)]
@@ -515,18 +554,16 @@ def test_linking_is_kept_in_the_access_log(server, patient):
 def test_ids_are_not_turned_around_by_names(server):
     "The id of a patient behind an Arabic name reads from its first part."
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    Log = Pool().get('gnuhealth.orthanc.access_log')
     Patient = Pool().get('gnuhealth.orthanc.patient')
     patient = make_patient("محمد", "العربي", ref='12-34-56')
-    person, = Patient.create([{
-                'server': server.id, 'uuid': 'person',
-                'name': "العربي^محمد", 'ident': '12-34-56'}])
+    person = make_orthanc_patient(
+        server, name="العربي^محمد", ident='12-34-56')
     _, (study,) = link(make_study(server, patient_id='12-34-56'))
     Study.write([Study(study.id)], {'patient': patient.id})
-    line, = Log.search([('patient', '=', patient.id)])
+    line, = access_lines(patient=patient.id)
     isolated = '\u2068العربي, محمد\u2069 [12-34-56]'
     assert line.patient_text == isolated
-    assert person.rec_name == isolated
+    assert type(person)(person.id).rec_name == isolated
     assert Patient.search([('rec_name', 'ilike', "%العربي%")]) == [person]
     assert Patient.search([('rec_name', 'ilike', "%12-34%")]) == [person]
 
@@ -554,10 +591,7 @@ COLUMNS = {
 def test_lists_are_searched_by_their_columns(server, patient, name):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    Server = pool.get('gnuhealth.orthanc.config')
-    second, = Server.create([{
-                'label': "Second", 'domain': 'http://127.0.0.1:8',
-                'user': 'u', 'password': 'p'}])
+    second = make_server("Second", 'http://127.0.0.1:8')
     make_study(server, study_date=dt.date(2021, 1, 1))
     wanted = make_study(
         second, study_date=dt.date(2020, 5, 4), description="CT Thorax",

@@ -5,9 +5,13 @@ them: for the table of what follows from a changed link."""
 import datetime as dt
 import io
 import itertools
+from contextlib import contextmanager
 
 import pydicom
+from sql import Update
 
+from trytond.modules.health_orthanc.links import ledger
+from trytond.modules.health_orthanc.links.link import Link
 from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
@@ -20,6 +24,33 @@ RESULT = 'gnuhealth.imaging.test.result'
 EVENT = 'gnuhealth.orthanc.link_event'
 
 _numbers = itertools.count(1)
+
+
+@contextmanager
+def ledger_only():
+    """Return the list of the SQL statements that write the link of studies
+    meanwhile, and are not the ledger's."""
+    keep, text, own, foreign = ledger.keep, Update.__str__, [], []
+
+    def keep_and_tell(*args, **options):
+        own.append(True)
+        try:
+            return keep(*args, **options)
+        finally:
+            own.pop()
+
+    def text_and_tell(update):
+        columns = {column.name for column in update.columns}
+        if (not own and columns & {*Link._fields}
+                and getattr(update.table, '_name', '').endswith(
+                    'imaging_orthanc_study')):
+            foreign.append(text(update))
+        return text(update)
+    ledger.keep, Update.__str__ = keep_and_tell, text_and_tell
+    try:
+        yield foreign
+    finally:
+        ledger.keep, Update.__str__ = keep, text
 
 
 class World:

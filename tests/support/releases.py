@@ -9,6 +9,7 @@ import configparser
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import sys
 import time
 import uuid
 import venv
+import zipfile
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +30,9 @@ from sources import MODULES, PACKAGES, ROOT, packages_hash
 
 from .databases import BASE, Copies, Copy
 
+#: The last landed state of this repository, whose databases are upgraded too.
+#: Who begins to work on the next one moves it.
+LANDED = '769ab0e796dd514a8d72ad2f92be18bc35ed839d'
 KEPT_SECONDS = 7 * 24 * 60 * 60
 FILLERS = Path(__file__).parents[1] / 'upgrade'
 # Plain CT slices, which the synchronisation of 5.0.4 can read.
@@ -49,6 +54,8 @@ def needed():
 
 # The same core as here: what differs is the imaging modules alone.
 CORE_50 = pinned(*PACKAGES, 'python-sql', 'psycopg2')
+# What the suite is built and runs with.
+OF_SUITE = [*CORE_50, *pinned(*needed()), 'setuptools<81', 'wheel']
 REQUIREMENTS = {
     '5.0.4': [
         *CORE_50, 'gnuhealth-imaging==5.0.4',
@@ -60,9 +67,8 @@ REQUIREMENTS = {
         'gnuhealth_imaging==4.4.1', 'gnuhealth_orthanc==4.4.1'],
     # What builds on the suite; its own packages ask for those of 5.0.4.
     'services': [
-        *CORE_50, *pinned(*needed()),
-        'gnuhealth-services==5.0.4', 'gnuhealth-lab==5.0.4', 'setuptools<81',
-        'wheel'],
+        *OF_SUITE, 'gnuhealth-services==5.0.4', 'gnuhealth-lab==5.0.4'],
+    'landed': [*OF_SUITE, *pinned('proteus')],
     }
 ALONE = {
     'services': [
@@ -74,6 +80,7 @@ ALONE = {
 SOURCES = {
     '5.0.4': ['fill_504.py'],
     '4.4.1': ['fill_504.py', 'fill_441.py'],
+    'landed': ['fill_landed.py'],
     }
 
 
@@ -94,6 +101,27 @@ def _run(command, **variables):
             f"{command[0]} failed\n{result.stdout[-2000:]}"
             f"\n{result.stderr[-4000:]}")
     return result.stdout
+
+
+def extract(commit, folder):
+    """Write the files of a commit of this repository to a folder.
+
+    :raises AssertionError: this clone does not have it, or there is no git
+    """
+    try:
+        answer = subprocess.run(
+            ['git', '-C', ROOT, 'archive', '--format=zip', commit],
+            capture_output=True)
+    except FileNotFoundError:
+        raise AssertionError("There is no git, from which the tests take the "
+            "last landed state: install it.")
+    if answer.returncode:
+        raise AssertionError(
+            f"The commit {commit}, the last landed state, is not in this "
+            "clone: fetch the whole history, for instance with \"git fetch "
+            f"--unshallow\". git says: {answer.stderr.decode().strip()}")
+    with zipfile.ZipFile(io.BytesIO(answer.stdout)) as files:
+        files.extractall(folder)
 
 
 class Releases:
@@ -171,8 +199,28 @@ class Releases:
             copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
             source.mkdir(exist_ok=True)
             copy(ROOT / path, source / path)
+        self._install_built(programs, source)
+
+    def _install_built(self, programs, source):
         self._install(programs, '--no-deps', '--force-reinstall',
             '--no-build-isolation', source)
+
+    def landed(self):
+        """Return the folder with the files of the last landed state, and that
+        with the programs of an environment in which it is installed."""
+        source = self.cache / f'source-{LANDED}'
+        programs = self.environment('landed')
+        installed = programs.parent / 'installed'
+        with self._locked('landed'):
+            if not (source / 'complete').exists():
+                shutil.rmtree(source, ignore_errors=True)
+                extract(LANDED, source)
+                (source / 'complete').touch()
+            if not installed.exists() or installed.read_text() != LANDED:
+                self._install_built(programs, source)
+                installed.write_text(LANDED)
+            os.utime(source)
+        return source, programs
 
     # Databases
 
@@ -201,20 +249,38 @@ class Releases:
         :return: the name of the kept database
         """
         programs = self.environment('5.0.4')
+        self._make_50(name, programs, 'fill_504.py', IMAGES, folder, size)
+        return name
+
+    def database_landed(self, folder):
+        """Make a filled database of the last landed state unless it is kept.
+
+        :return: the name of the kept database
+        """
+        name = f'landed-{LANDED[:12]}'
+        source, programs = self.landed()
+        self._make_50(name, programs, 'fill_landed.py', [], folder, [source])
+        return name
+
+    def _make_50(self, name, programs, filler, images, folder, arguments):
+        """Make a filled database of 5.0 unless it is kept.
+
+        :param images: names of the files in the Orthanc that the filler has
+        :param arguments: what the filler gets before the address of that
+        """
         self.templates.need(BASE)
         with self._locked(self.path(name).stem):
-            if not self.path(name).exists():
-                core = self._cores.make('-'.join(BASE), folder)
-                try:
-                    self.activate(programs, core, MODULES)
-                    with filled_orthanc(folder) as orthanc:
-                        self._fill(programs, 'fill_504.py', name, core,
-                            *size, orthanc.url, orthanc.user,
-                            orthanc.password)
-                    self._keep(core, name)
-                finally:
-                    self._cores.drop(core)
-        return name
+            if self.path(name).exists():
+                return
+            core = self._cores.make('-'.join(BASE), folder)
+            try:
+                self.activate(programs, core, MODULES)
+                with filled_orthanc(folder, images) as orthanc:
+                    self._fill(programs, filler, name, core, *arguments,
+                        orthanc.url, orthanc.user, orthanc.password)
+                self._keep(core, name)
+            finally:
+                self._cores.drop(core)
 
     def database_441(self, folder):
         """Make a filled database of 4.4.1 unless it is kept; it needs
@@ -317,10 +383,10 @@ class Releases:
 
 
 @contextlib.contextmanager
-def filled_orthanc(folder):
+def filled_orthanc(folder, images=IMAGES):
     "Run an Orthanc with a few images."
     with Orthanc(folder / 'orthanc') as orthanc:
-        store(orthanc, IMAGES)
+        store(orthanc, images)
         yield orthanc
 
 

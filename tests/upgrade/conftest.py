@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Databases of released packages, as they were and as this checkout makes
-them, for the tests of the upgrade."""
+"""Databases of released packages and of the last landed state, as they were
+and as this checkout makes them, for the tests of the upgrade."""
 import contextlib
 from collections import namedtuple
 
@@ -34,6 +34,18 @@ def database_441(released, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def database_landed(released, tmp_path_factory):
+    """Return a function that gives a copy of the filled database of the last
+    landed state."""
+    name = released.database_landed(tmp_path_factory.mktemp('landed'))
+
+    def make():
+        return released.copy(name, tmp_path_factory.mktemp('upgrade'))
+    make.made = released.made(name)
+    return make
+
+
+@pytest.fixture(scope='session')
 def upgraded(database_504):
     "The database of 5.0.4 before and after the upgrade."
     copy = database_504()
@@ -43,7 +55,7 @@ def upgraded(database_504):
         copy, database_504.made, before, releases.snapshot(copy), log)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def opened(files):
     "Return a context manager that opens a copy in the test process."
     return opened_copy

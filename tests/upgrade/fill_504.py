@@ -472,6 +472,10 @@ def studies():
     ids['odd_server'] = study('1.2.3.107', 7, server='my old pacs')
     duplicates(ids, patients)
     trees(ids)
+    # Called as 5.0.4 calls pictures: after their SOP Instance UID alone.
+    made.setdefault('pictures', {})['linked'] = one('ir.attachment',
+        name='1.2.3.0.1.3', data=PNG, type='data', description="Slice 3",
+        resource=f"{RESULT},{results_['read']}").id
     made['study_attachment'] = one('ir.attachment', name='consent.pdf',
         data=b'%PDF-1.4 consent', type='data',
         resource=f"{STUDY},{ids['second']}").id
@@ -590,6 +594,15 @@ def synchronize(url, login, password):
     linked.merge_comment = "Chosen by hand"
     linked.notes = "As discussed."
     linked.save()
+    picture(linked)
+
+
+def picture(study):
+    "Put a picture into the result of a study that is on a server."
+    instance = study.series[0].instances[0]
+    before = max_id('ir_attachment')
+    type(instance).attach_image_to_imaging_test_report([instance])
+    made['pictures'] = {'real': ids_after('ir_attachment', before)[0]}
 
 
 def fill(numbers, orthanc):

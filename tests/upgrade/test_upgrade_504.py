@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 from sources import MODULES
 from support import releases
+from support.differences import differences
 from support.releases import execute, read_everything, untimed
 
 from trytond.modules.health_orthanc.migration import orthanc_id
@@ -22,12 +23,6 @@ RESULT = 'gnuhealth_imaging_test_result'
 EXAM = 'gnuhealth_imaging_test'
 TEMPLATE = 'gnuhealth_imaging_worklist_worklist_template'
 SERVER = 'gnuhealth_orthanc_config'
-# Tables of the framework whose rows hospitals make.
-OF_HOSPITALS = {
-    'ir_attachment', 'ir_cron', 'ir_note', 'ir_sequence', 'ir_sequence_type',
-    'ir_module'}
-# What a module ships may get another text.
-SHIPPED = {'gnuhealth_command'}
 
 
 @pytest.fixture
@@ -41,22 +36,6 @@ def after(upgraded):
     def row(table, id_):
         return upgraded.after[table][id_]
     return row
-
-
-def differences(before, after):
-    "Yield table, id and column of what differs, None for a row that went."
-    for table, rows in before.items():
-        if (table in SHIPPED
-                or table.startswith('ir_') and table not in OF_HOSPITALS):
-            continue
-        for id_, row in rows.items():
-            now = after.get(table, {}).get(id_)
-            if now is None:
-                yield table, id_, None
-                continue
-            yield from (
-                (table, id_, name) for name, value in row.items()
-                if name not in now or now[name] != value)
 
 
 def expected_differences(made):
@@ -269,6 +248,17 @@ def test_new_columns_are_filled(upgraded, after, made):
         assert row['number_of_instances'] is not None
     for row in upgraded.after[SERIES].values():
         assert row['number_of_instances'] is not None
+
+
+def test_pictures_are_of_studies(upgraded, made):
+    "They were called after their SOP Instance UID, without an extension."
+    found = {
+        id_: row['imaging_study']
+        for id_, row in upgraded.after['ir_attachment'].items()
+        if row['imaging_study']}
+    assert found == {
+        made['pictures']['linked']: made['studies']['linked'],
+        made['pictures']['real']: made['real_studies'][0]}
 
 
 def test_each_request_has_one_result(upgraded, after, made):

@@ -101,6 +101,16 @@ def odd_templates(copy, made):
         template='{"00100020": {"vr": "LO", "Value": ["$PatientID"]}}')
 
 
+def odd_pictures(copy, made):
+    "Attachments of no result, or without a name."
+    result = 'gnuhealth.imaging.test.result'
+    for resource, name in [
+            (f'{result},', '1.2.3.0.1.1.png'), (f'{result},-1', '1.2.3.0.1.1'),
+            (f"{result},{made['results']['read']}", None)]:
+        insert_like(copy, 'ir_attachment', made['pictures']['linked'],
+            resource=resource, name=name)
+
+
 def orphans(copy, made):
     "Rows whose parents are gone, as SQLite lets be."
     nowhere = 999999
@@ -121,6 +131,7 @@ def odd(database_504):
     for odd_rows in [odd_requests, odd_servers, odd_studies, odd_templates]:
         odd_rows(copy, made)
     if copy.uri.startswith('sqlite'):
+        odd_pictures(copy, made)
         orphans(copy, made)
     copy.told = releases.doctor(copy, 'before')
     copy.before = releases.snapshot(copy)

@@ -24,7 +24,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-VERSION = '5.0.10'
+VERSION = '5.0.11'
 
 DONE = 0
 SOME_FAILED = 1

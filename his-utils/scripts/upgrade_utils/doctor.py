@@ -19,7 +19,7 @@ from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
-VERSION = '5.0.10'
+VERSION = '5.0.11'
 DONE, SOME_FAILED, USAGE, NOT_CONNECTED, FOLDER = 0, 1, 2, 3, 5
 
 SUITE = 'gnuhealth-imaging-suite'

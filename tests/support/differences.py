@@ -1,0 +1,30 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What differs in a database after an upgrade, of what hospitals make."""
+
+# Tables of the framework whose rows hospitals make.
+OF_HOSPITALS = {
+    'ir_attachment', 'ir_cron', 'ir_note', 'ir_sequence', 'ir_sequence_type',
+    'ir_module'}
+# What a module ships may get another text.
+SHIPPED = {'gnuhealth_command'}
+
+
+def differences(before, after):
+    """Yield table, id and column of what differs, None for a row that went.
+
+    :param before: what support.releases.snapshot returned
+    :param after: the same, later
+    """
+    for table, rows in before.items():
+        if (table in SHIPPED
+                or table.startswith('ir_') and table not in OF_HOSPITALS):
+            continue
+        for id_, row in rows.items():
+            now = after.get(table, {}).get(id_)
+            if now is None:
+                yield table, id_, None
+                continue
+            yield from (
+                (table, id_, name) for name, value in row.items()
+                if name not in now or now[name] != value)
