@@ -67,7 +67,7 @@ class StoredReport(ModelSQL, ModelView):
             ('waiting', "Waiting"),
             ('stored', "Stored"),
             ('superseded', "Superseded"),
-            ('misplaced', "In a Study of Others"),
+            ('misplaced', "In the Wrong Study"),
             ('failed', "Failed"),
             ], "State", required=True, readonly=True, sort=False)
     orthanc_UID = fields.Char("Orthanc ID", readonly=True)

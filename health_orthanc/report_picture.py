@@ -156,7 +156,7 @@ class Attachment(metaclass=PoolMeta):
 
     imaging_study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
-        ondelete='SET NULL', help="The study from which the picture is.")
+        ondelete='SET NULL', help="The study that the picture is from.")
 
     @classmethod
     def __setup__(cls):

@@ -28,7 +28,7 @@ class Request(metaclass=PoolMeta):
         'gnuhealth.imaging_orthanc.link_candidate', 'request',
         "Studies to Choose from", readonly=True,
         states={'invisible': ~Eval('candidates', [])},
-        help="Studies that may be of this request.")
+        help="Studies that may belong to this request. Link the right ones.")
     number_of_images = fields.Function(
         fields.Integer("Images"), 'get_number_of_images')
 

@@ -26,10 +26,11 @@ class Result(metaclass=PoolMeta):
         readonly=True)
 
     studies_changed_at = fields.DateTime(
-        "Studies Changed since the Signature", readonly=True,
+        "Studies Changed after Signing", readonly=True,
         states={'invisible': ~Eval('studies_changed_at')},
-        help="When a study came to this signed result or left it. Amend the "
-        "result, or confirm that it holds.")
+        help="When a study was linked to this signed result or taken from it. "
+        "Look at the studies, then amend the result, or confirm that it "
+        "holds.")
 
     @classmethod
     def __setup__(cls):

@@ -136,8 +136,8 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         help="When the server was first seen without this study.")
     undecided_since = fields.DateTime("Not Decided since", readonly=True,
         states={'invisible': ~Eval('undecided_since')},
-        help="When an error kept the rules from deciding to whom this study "
-        "belongs. The next synchronization tries again.")
+        help="Since when an error keeps the rules from deciding to whom this "
+        "study belongs. The next synchronization tries again.")
     series = fields.One2Many(
         'gnuhealth.imaging_orthanc.study_series', 'study', "Series",
         readonly=True)

@@ -245,7 +245,7 @@ def test_sentences_of_errors_are_those_of_the_modules(pages):
 def keys_read():
     "Return section, key and default of what the modules read."
     found = set()
-    for path in module_files('*.py', core=False):
+    for path in module_files('**/*.py', core=False):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if (isinstance(node, ast.Call)
                     and getattr(node.func, 'attr', '').startswith('get')

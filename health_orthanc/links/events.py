@@ -38,17 +38,18 @@ _MOST_STUDIES_OF_ONE_DAY = 500
 
 
 class LinkEvent(ModelSQL, ModelView):
-    "Change to Decide on"
+    "Waiting Decision"
     __name__ = 'gnuhealth.orthanc.link_event'
 
     kind = fields.Selection([
             ('people', "People"),
             ('request', "Requests"),
             ('study', "Studies"),
-            ], "Changed", required=True, readonly=True, sort=False)
+            ], "What Changed", required=True, readonly=True, sort=False)
     cause = fields.Char("Cause", required=True, readonly=True)
-    changed = fields.Text("Records", required=True, readonly=True,
-        help="The ids of the records, and what identified people before.")
+    changed = fields.Text("IDs of the Records", required=True, readonly=True,
+        help="The IDs of the records that changed, and the identifiers that "
+        "people had before.")
     user = fields.Many2One(
         'res.user', "User", readonly=True, ondelete='SET NULL')
     at = fields.DateTime("Date", required=True, readonly=True)

@@ -9,13 +9,13 @@ PERSON = 'person'
 #: What may change a link, as the history of a study shows it.
 CAUSES = [
     ('sync', "Synchronization"),
-    ('person', "Choice of a Person"),
-    ('people', "Data of a Person"),
-    ('merge', "Merge of People"),
+    ('person', "Chosen by a Person"),
+    ('people', "Patient Data Changed"),
+    ('merge', "Patients Merged"),
     ('request', "Request"),
     ('result', "Result"),
-    ('replaced', "New Version of the Study"),
-    ('deletion', "Deletion"),
+    ('replaced', "Study Sent Again"),
+    ('deletion', "Deleted on the Server"),
     ('carried_over', "Link before 5.0"),
     (None, ""),
     ]

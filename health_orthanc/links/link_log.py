@@ -36,7 +36,7 @@ class LinkLog(ModelSQL, ModelView):
             ('person', "A person"),
             ], "Rule", readonly=True, sort=False)
     cause = fields.Selection(CAUSES, "Cause", readonly=True, sort=False,
-        help="What made the link change.")
+        help="Why the link changed.")
     patient_before = fields.Many2One(
         'gnuhealth.patient', "Former Patient", readonly=True)
     patient = fields.Many2One('gnuhealth.patient', "Patient", readonly=True)

@@ -22,7 +22,8 @@ OF_IMAGING = {
 CATALOG = {"Exam Types", "Exams", "Report Texts", "Worklist Templates"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
-    "Orthanc / Synchronizations", "Orthanc / Access Log"}
+    "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
+    "Orthanc / Access Log"}
 STUDY_ACTIONS = {"Orthanc: Get New Studies", "Orthanc: Upload DICOM Files"}
 
 

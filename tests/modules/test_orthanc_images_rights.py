@@ -35,6 +35,7 @@ CANDIDATE = 'gnuhealth.imaging_orthanc.link_candidate'
 REPORT = 'gnuhealth.orthanc.report'
 RESULT = 'gnuhealth.imaging.test.result'
 LOG = 'gnuhealth.orthanc.access_log'
+EVENT = 'gnuhealth.orthanc.link_event'
 FORMER = 'gnuhealth.orthanc.study'
 WIZARD = 'gnuhealth.imaging_orthanc'
 MODELS = {
@@ -46,6 +47,7 @@ MODELS = {
     "Images": INSTANCE,
     "Candidates": CANDIDATE,
     "History of links": 'gnuhealth.orthanc.link_log',
+    "Waiting decisions": EVENT,
     "Reports on servers": REPORT,
     "Access log": LOG,
     "Former studies": FORMER,
@@ -69,6 +71,7 @@ BUTTONS = {
     "Study: Undo Link": (STUDY, 'undo_link'),
     "Candidate: Link": (CANDIDATE, 'choose'),
     "Result: Link Studies": (RESULT, 'link_studies'),
+    "Result: Result Holds": (RESULT, 'confirm_studies'),
     "Study: Delete on the Server": (STUDY, 'delete_study'),
     "Series: Delete on the Server": (SERIES, 'delete_series'),
     "Report on a server: Try Again": (REPORT, 'retry'),
@@ -79,6 +82,7 @@ BUTTONS = {
 MENUS = {
     "Medical Imaging, Orthanc": 'orthanc_menu',
     "Configuration, Orthanc": 'orthanc_config_menu',
+    "Waiting Decisions": 'menu_link_event',
     "Access Log": 'menu_access_log',
     }
 _number = itertools.count(1)
@@ -189,8 +193,11 @@ def make_instance():
 
 def make_candidate():
     Candidate = Pool().get(CANDIDATE)
+    # Somebody new would have the studies decided again.
+    patient, = Pool().get('gnuhealth.patient').search(
+        [], order=[('id', 'ASC')], limit=1)
     candidate, = Candidate.create([{
-                'study': make_study().id, 'patient': make_patient().id}])
+                'study': make_study().id, 'patient': patient.id}])
     return candidate
 
 
@@ -242,6 +249,8 @@ _MAKE = {
     'gnuhealth.orthanc.sync_run': lambda: make_of(
         'gnuhealth.orthanc.sync_run', server=hospital_server().id,
         start=dt.datetime(2026, 5, 4), started_by='button', state='done'),
+    EVENT: lambda: make_of(EVENT, kind='people', cause='people',
+        changed='[[], []]', at=dt.datetime(2026, 5, 4)),
     LOG: lambda: make_of(LOG, at=dt.datetime(2026, 5, 4), user=1,
         action='view'),
     }
