@@ -15,8 +15,8 @@ import pytest
 from support.archive_rows import make_rows
 from support.benchmarks import show
 from support.records import (
-    make_exam, make_institution, make_patient, make_professional,
-    make_request, on, run_wizard, settle)
+    make_exam, make_institution, make_patient, make_professional, make_request,
+    on, run_wizard, settle)
 from support.statements import counted
 from support.synchronizing import new_server, transaction
 

@@ -25,8 +25,8 @@ from support.images import context_of
 from support.link_invariant import (
     CANDIDATE, REQUEST, RESULT, STUDY, faults, opened)
 from support.records import (
-    PASSWORD, Rpc, RpcError, make_exam, make_patient, make_picture, make_request,
-    make_user)
+    PASSWORD, Rpc, RpcError, make_exam, make_patient, make_picture,
+    make_request, make_user)
 
 from trytond.modules.health_orthanc.links import events
 from trytond.pool import Pool

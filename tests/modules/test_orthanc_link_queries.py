@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 from support.records import (
-    make_exam, make_institution, make_patient, make_professional,
-    make_request, settle)
+    make_exam, make_institution, make_patient, make_professional, make_request,
+    settle)
 from support.statements import counted
 
 from trytond.modules.health_orthanc import storage
