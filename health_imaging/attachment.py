@@ -90,9 +90,9 @@ class Attachment(metaclass=PoolMeta):
     def check_imaging_results(cls, attachments):
         """Raise FinalResultError for attachments of final results."""
         Result = Pool().get('gnuhealth.imaging.test.result')
-        results = {
-            a.resource for a in cls.browse(attachments)
-            if isinstance(a.resource, Result)}
+        results = Result.browse({
+                a.resource.id for a in cls.browse(attachments)
+                if isinstance(a.resource, Result)})
         # Somebody may be signing one of them.
         hold(results)
         Result.check_draft(results)

@@ -193,31 +193,36 @@ class Attachment(metaclass=PoolMeta):
             a for a in cls.search([
                     ('imaging_study', 'in', sorted({s for s, _ in pairs})),
                     ('resource', 'in', sorted(resources))])
-            if (a.imaging_study.id, a.resource.id) in pairs
-            and a.resource.state == 'draft']
+            if (a.imaging_study.id, a.resource.id) in pairs]
+        drafts = {
+            r.id: r for r in Result.browse(
+                sorted({a.resource.id for a in pictures}))
+            if r.state == 'draft'}
         gone = defaultdict(list)
         for picture in pictures:
-            twin = picture._same_study_of_result()
+            result = drafts.get(picture.resource.id)
+            twin = result and picture._same_study_of(result)
             if twin:
                 cls.write([picture], {'imaging_study': twin.id})
-            else:
-                gone[picture.resource, picture.imaging_study].append(picture)
+            elif result:
+                gone[result, picture.imaging_study].append(picture)
         cls._note_taken_out(gone)
         cls.delete([p for some in gone.values() for p in some])
 
-    def _same_study_of_result(self):
-        """Return the study of the result that is the same as that of the
+    def _same_study_of(self, result):
+        """Return the study of a result that is the same as that of the
         picture, under another Orthanc id, or None."""
         study = self.imaging_study
         return next((
-                other for other in self.resource.orthanc_studies
+                other for other in result.orthanc_studies
                 if other.study_instance_UID == study.study_instance_UID
                 and other != study), None)
 
     @staticmethod
     def _note_taken_out(gone):
         Note = Pool().get('ir.note')
-        Note.create([{
+        # Nobody has read it, not even who caused it.
+        storage.insert(Note, [{
                     'resource': str(result),
                     'message': gettext(
                         'health_orthanc.msg_note_pictures_taken_out',

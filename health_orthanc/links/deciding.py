@@ -122,9 +122,11 @@ def _decisions(of_studies):
 
     :param of_studies: StudyFacts by record of study
     """
+    patients = {s.patient.id for s in of_studies if s.patient}
+    inactive = patients - facts.active_patients(patients)
     with_inactive = {
         s: fact for s, fact in of_studies.items()
-        if s.patient and not (s.patient.active and s.patient.party.active)}
+        if s.patient and s.patient.id in inactive}
     present = facts.present_patients({s.patient.id for s in with_inactive})
     # Who was merged into another keeps nothing.
     with_inactive = {

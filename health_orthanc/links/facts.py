@@ -88,13 +88,14 @@ def index_of(facts, linked=(), chosen=()):
                 _patients_of(requests))} if requests else people, days)
     Request = Pool().get('gnuhealth.imaging.test.request')
     requests = Request.browse(sorted(requests))
-    of_requests = {r.patient.id for r in requests}
+    requests = request_facts(requests)
+    of_requests = {r.patient for r in requests}
     people |= _born(births)
     people = (active_patients(people) | of_requests
         | (people | of_requests) & set(linked))
     Patient = Pool().get('gnuhealth.patient')
     return matching.Index(
-        request_facts(requests),
+        requests,
         patient_facts(Patient.browse(sorted(people))), roots,
         issuers=_issuers(), nobody=_nobody())
 
@@ -182,29 +183,52 @@ def request_facts(requests):
     :param requests: records
     :rtype: list of matching.RequestFacts
     """
+    Request = Pool().get('gnuhealth.imaging.test.request')
     zone = institution_timezone()
-    return [_one_request_facts(r, zone) for r in requests]
+    rows = Request.read([r.id for r in requests], [
+            'patient', 'state', 'date', 'request', 'request_line',
+            'requested_test.test_type.code',
+            *(name for name in _OF_WORKLIST if name in Request._fields)])
+    results = _results([row['id'] for row in rows])
+    return [
+        _one_request_facts(row, results.get(row['id'], (None, None)), zone)
+        for row in rows]
 
 
-def _one_request_facts(request, zone):
+# What requests have where machines are told of them
+_OF_WORKLIST = ['merge_id', 'former_merge_id', 'step_id', 'accession_number']
+
+
+def _results(requests):
+    "Return id and state of the results, by the id of the request."
+    table = Pool().get('gnuhealth.imaging.test.result').__table__()
+    return {
+        request: (id_, state)
+        for sub in grouped_slice(requests, 1000)
+        for request, id_, state in storage.execute(table.select(
+                table.request, table.id, table.state,
+                where=reduce_ids(table.request, list(sub))))}
+
+
+def _one_request_facts(row, result, zone):
     def own(name):
-        return tuple(filter(None, [getattr(request, name, None)]))
-    result = request.results[0] if request.results else None
+        return tuple(filter(None, [row.get(name)]))
+    exam = row['requested_test.']
     return matching.RequestFacts(
-        id=request.id,
-        merge_id=getattr(request, 'merge_id', None),
-        accession_number=request.request_line,
-        order_number=request.request,
+        id=row['id'],
+        merge_id=row.get('merge_id'),
+        accession_number=row['request_line'],
+        order_number=row['request'],
         other_numbers=own('step_id'),
         other_order_numbers=own('accession_number'),
         former_uids=own('former_merge_id'),
-        patient=request.patient.id,
-        modality=request.requested_test.test_type.code,
-        state=request.state,
-        result=result.id if result else None,
-        result_state=result.state if result else None,
-        date=local_datetime(request.date, zone).date()
-        if request.date else None)
+        patient=row['patient'],
+        modality=exam['test_type.']['code'],
+        state=row['state'],
+        result=result[0],
+        result_state=result[1],
+        date=local_datetime(row['date'], zone).date()
+        if row['date'] else None)
 
 
 # People
@@ -365,14 +389,23 @@ def patient_facts(patients):
     :param patients: records
     :rtype: list of matching.PatientFacts
     """
-    own = {p.party.id: p.party.id for p in patients}
+    Patient = Pool().get('gnuhealth.patient')
+    rows = Patient.read([p.id for p in patients], [
+            'party', 'biological_sex',
+            *(f'party.{name}' for name in _OF_PARTY)])
+    own = {row['party']: row['party'] for row in rows}
     own.update(_merged_into(own))
     names, codes = defaultdict(list), defaultdict(list)
     for sub in grouped_slice(sorted(own), 1000):
         _read_people(list(sub), own, names, codes)
-    return [
-        _one_patient_facts(p, names[p.party.id], codes[p.party.id])
-        for p in patients]
+    found = {
+        row['id']: _one_patient_facts(
+            row, names[row['party']], codes[row['party']])
+        for row in rows}
+    return [found[p.id] for p in patients]
+
+
+_OF_PARTY = ['ref', 'lastname', 'name', 'dob', 'est_dob', 'gender']
 
 
 def _merged_into(parties):
@@ -421,14 +454,14 @@ def _read_people(ids, own, names, codes):
         names[own[id_]].append((lastname, given))
 
 
-def _one_patient_facts(patient, names, codes):
-    party = patient.party
+def _one_patient_facts(row, names, codes):
+    party = row['party.']
     return matching.PatientFacts(
-        id=patient.id,
-        puid=party.ref,
+        id=row['id'],
+        puid=party['ref'],
         alternative_ids=tuple((c, k) for c, k in codes if c),
-        names=((party.lastname, party.name), *names),
-        birth_date=party.dob,
+        names=((party['lastname'], party['name']), *names),
+        birth_date=party['dob'],
         sexes=matching.compatible_sexes(
-            party.gender, patient.biological_sex),
-        birth_date_estimated=bool(party.est_dob))
+            party['gender'], row['biological_sex']),
+        birth_date_estimated=bool(party['est_dob']))

@@ -21,6 +21,11 @@ from .link import PERSON, Change, Link, ids_of
 
 #: What a person may choose for a study.
 CHOICES = frozenset(['patient', 'request', 'imaging_test'])
+# What of it is of a patient, too.
+_OF_PATIENTS = {
+    'request': 'gnuhealth.imaging.test.request',
+    'imaging_test': 'gnuhealth.imaging.test.result',
+    }
 
 
 def read(ids):
@@ -100,23 +105,26 @@ def choose(studies, values, cause=PERSON, action=None):
     :raises StudyMismatchError: the result or the request is of another
         patient than the study
     """
+    patient = values.get('patient')
+    if patient:
+        present = facts.present_patients([patient])
+        values = {**values, 'patient': present.get(patient, patient)}
+    links = read(s.id for s in studies)
+    owners = _owners(links.values())
     links = {
-        id_: _chosen(link, values)
-        for id_, link in read(s.id for s in studies).items()}
+        id_: _chosen(link, values, owners) for id_, link in links.items()}
     check(links)
     return keep(links, cause, action=action)
 
 
 @without_check_access
-def _chosen(link, values):
-    "Return the Link that a person made by choosing values."
-    pool = Pool()
-    Result = pool.get('gnuhealth.imaging.test.result')
+def _chosen(link, values, owners):
+    """Return the Link that a person made by choosing values.
+
+    :param owners: see _owners
+    """
+    Result = Pool().get('gnuhealth.imaging.test.result')
     values = dict(values)
-    if values.get('patient'):
-        # He may have been merged since he was offered.
-        patient = values['patient']
-        values['patient'] = facts.present_patients([patient])[patient]
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])
         if not values.get('patient', link.patient):
@@ -124,12 +132,9 @@ def _chosen(link, values):
         values.setdefault(
             'request', result.request.id if result.request else None)
     elif 'patient' in values:
-        for name, model in [
-                ('request', 'gnuhealth.imaging.test.request'),
-                ('imaging_test', Result.__name__)]:
+        for name in _OF_PATIENTS:
             linked = getattr(link, name)
-            if (linked and pool.get(model)(linked).patient.id
-                    != values['patient']):
+            if linked and owners[name].get(linked) != values['patient']:
                 values.setdefault(name, None)
     link = link._replace(
         link_rule=PERSON, review_code=None, review_parameters=None, **values)
@@ -146,18 +151,31 @@ def check(links):
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    for name, model in [
-            ('request', 'gnuhealth.imaging.test.request'),
-            ('imaging_test', 'gnuhealth.imaging.test.result')]:
-        Model = pool.get(model)
+    owners = _owners(links.values())
+    for name, model in _OF_PATIENTS.items():
         for id_, link in links.items():
             linked = getattr(link, name)
             if (linked and link.patient
-                    and Model(linked).patient.id != link.patient):
+                    and owners[name].get(linked) != link.patient):
                 raise StudyMismatchError(gettext(
                         'health_orthanc.msg_study_other_patient',
                         study=Study(id_).rec_name,
-                        result=Model(linked).rec_name))
+                        result=pool.get(model)(linked).rec_name))
+
+
+def _owners(links):
+    """Return the ids of the patients of the requests and results of links, by
+    name and id."""
+    owners = {}
+    for name, model in _OF_PATIENTS.items():
+        table = Pool().get(model).__table__()
+        ids = sorted({getattr(link, name) for link in links} - {None})
+        owners[name] = dict(
+            row for sub in grouped_slice(ids, 500)
+            for row in storage.execute(table.select(
+                    table.id, table.patient,
+                    where=reduce_ids(table.id, list(sub)))))
+    return owners
 
 
 def let_go(names, where, cause):

@@ -163,6 +163,8 @@ def with_studies(server, count):
         server, [rows_of(patient) for _ in range(count)])
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     assert all(s.patient == patient for s in Study.browse(ids))
+    settle()
+    Transaction().commit()
     return patient, ids
 
 

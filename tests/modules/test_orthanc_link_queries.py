@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links of many studies take hardly more statements than those of few."""
+import datetime as dt
+import itertools
+
+import pytest
+from support.records import (
+    make_exam, make_institution, make_patient, make_professional, make_request,
+    settle)
+from support.statements import counted
+
+from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc.links import deciding, ledger
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+STUDY = 'gnuhealth.imaging_orthanc.study'
+REQUEST = 'gnuhealth.imaging.test.request'
+BORN, OTHER = dt.date(1985, 10, 4), dt.date(1960, 5, 5)
+# trytond asks for 200 records at once, so that four hundred take more.
+MORE = 24
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def server(transaction):
+    company = make_institution()
+    make_exam("Head CT")
+    make_professional()
+    server, = Pool().get('gnuhealth.orthanc.config').create([{
+                'label': "PACS", 'domain': 'http://127.0.0.1:9',
+                'user': 'u', 'password': 'p'}])
+    with Transaction().set_context(company=company.id):
+        yield server.id
+
+
+def make_studies(server, rows):
+    "Make studies, all with the values of the first, and return their ids."
+    common = {
+        'orthanc_server': server, 'patient_sex': 'F', 'modalities': 'CT',
+        'study_date': dt.date.today()}
+    found = []
+    for values in rows:
+        number = next(_numbers)
+        found.append({
+                **common, 'orthanc_UID': f's{number}',
+                'study_instance_UID': f'1.2.3.{number}', **values})
+    return [s.id for s in Pool().get(STUDY).create(found)]
+
+
+def studies_of(patient, count, **values):
+    return [{
+            'patient_id': patient.puid, 'patient_birth_date': BORN,
+            'patient_name': f'{patient.party.lastname}^{patient.party.name}',
+            **values} for _ in range(count)]
+
+
+def people(count):
+    return [
+        make_patient(f"Ana{n}", f"Betz{n}", 'f', BORN, ref=f'PUID{n}')
+        for n in itertools.islice(_numbers, count)]
+
+
+def statements(work):
+    "Return the statements of some work that finds nothing in caches."
+    for cache in Transaction().cache.values():
+        cache.clear()
+    with counted() as found:
+        work()
+    return found
+
+
+def check(few, many):
+    assert len(many) <= len(few) + MORE, '\n'.join(sorted(many))
+
+
+def requests_of(patients):
+    Request = Pool().get(REQUEST)
+    requests = [make_request(p) for p in patients]
+    Request.requested(requests)
+    return requests
+
+
+def decided(server, count):
+    "Decide on studies: with a request, of a patient, to review, nobody's."
+    quarter = count // 4
+    patients = people(3 * quarter)
+    rows = [{
+            **studies_of(r.patient, 1)[0], 'study_instance_UID': r.merge_id,
+            'accession_number': r.request}
+        for r in requests_of(patients[:quarter])]
+    rows += [
+        row for p in patients[quarter:2 * quarter] for row in studies_of(p, 1)]
+    rows += [
+        row for p in patients[2 * quarter:]
+        for row in studies_of(p, 1, patient_birth_date=OTHER)]
+    rows += [{'patient_id': f'X{n}', 'patient_birth_date': OTHER}
+        for n in itertools.islice(_numbers, quarter)]
+    ids = make_studies(server, rows)
+    settle()
+    storage.set_values(Pool().get(STUDY), ids, **{
+            **ledger.Link()._asdict(), 'link_state': 'unlinked'})
+    found = statements(lambda: deciding.link_studies(ids))
+    states = [s.link_state for s in Pool().get(STUDY).browse(ids)]
+    assert states.count('linked') == 2 * quarter
+    assert states.count('review') == quarter
+    return found, ids
+
+
+def test_decisions(server):
+    decided(server, 8)
+    (few, _), (many, ids) = decided(server, 40), decided(server, 400)
+    check(few, many)
+    again = statements(lambda: deciding.link_studies(ids))
+    assert not [s for s in again if not s.startswith('SELECT')]
+
+
+def test_events(server):
+    def correct(count):
+        patient, = people(1)
+        ids = make_studies(server, studies_of(patient, count))
+        deciding.link_studies(ids)
+        settle()
+        patient.party.dob = OTHER
+        patient.party.save()
+        found = statements(settle)
+        assert {s.link_state for s in Pool().get(STUDY).browse(ids)} == {
+            'review'}
+        return found
+    correct(2)
+    check(correct(40), correct(400))
+
+
+def test_kept_links(server):
+    def keep(count):
+        Study = Pool().get(STUDY)
+        ids = make_studies(server, [{}] * count)
+        patients = people(count)
+        found = statements(lambda: ledger.choose(
+                Study.browse(ids), {'patient': patients[0].id}))
+        links = {
+            id_: ledger.Link(patient=patient.id, link_state='linked')
+            for id_, patient in zip(ids, patients)}
+        return found + statements(lambda: ledger.keep(links, 'people'))
+    keep(2)
+    check(keep(40), keep(400))
+
+
+def test_effects_on_drafts(server):
+    def leave(count):
+        pool = Pool()
+        Attachment, Study = pool.get('ir.attachment'), pool.get(STUDY)
+        requests = requests_of(people(count))
+        ids = make_studies(server, [{
+                    **studies_of(r.patient, 1)[0],
+                    'study_instance_UID': r.merge_id} for r in requests])
+        settle()
+        deciding.link_studies(ids)
+        results = pool.get(REQUEST).make_results(requests)
+        settle()
+        studies = Study.browse(ids)
+        Attachment.create([{
+                    'name': 'a.png', 'type': 'data', 'data': b'x',
+                    'resource': str(study.imaging_test),
+                    'imaging_study': study.id} for study in studies])
+        found = statements(lambda: ledger.choose(studies, {'patient': None}))
+        assert not any(r.images for r in results)
+        assert all(
+            r.worklist_status == 'done' for r in pool.get(REQUEST).browse(
+                requests))
+        return found
+    leave(2)
+    check(leave(4), leave(40))
