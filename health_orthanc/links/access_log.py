@@ -61,8 +61,6 @@ def note_links(changes, cause):
     Log = pool.get('gnuhealth.orthanc.access_log')
     Patient = pool.get('gnuhealth.patient')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    if not Transaction().user:
-        return
     lines = []
     studies = {s.id: s for s in Study.browse([c.study for c in changes])}
     patients = {p.id: p for p in Patient.browse(

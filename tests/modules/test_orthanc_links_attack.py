@@ -407,3 +407,15 @@ def test_changes_are_forgotten_where_nothing_is_synchronized(hospital):
     settle()
     assert Event.search([])
     assert all(e.at > long_ago for e in Event.search([]))
+
+
+def test_what_rules_take_at_night_is_in_the_access_log(server, patient):
+    "A scheduled synchronization is done by the user root."
+    Study = Pool().get(STUDY)
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    study = link(make_study(server, patient_id='PUID-ANA'))
+    Study.write([study], {'patient_birth_date': dt.date(1950, 1, 1)})
+    with Transaction().set_user(0):
+        deciding.link_studies([study.id])
+    line, = Log.search([])
+    assert (line.action, line.patient, line.user.id) == ('unlink', patient, 0)
