@@ -281,14 +281,22 @@ def present_patients(patients):
 
 
 def present_link(link):
-    """Return a Link to the patient that a former one is today.
+    """Return a Link to the patient that a former one is today, without the
+    request and the result when they are of others by now.
 
     :param link: Link
     """
     if not link.patient:
         return link
-    present = present_patients([link.patient])
-    return link._replace(patient=present.get(link.patient))
+    patient = present_patients([link.patient])[link.patient]
+    link = link._replace(patient=patient)
+    for name, model in [
+            ('request', 'gnuhealth.imaging.test.request'),
+            ('imaging_test', 'gnuhealth.imaging.test.result')]:
+        id_ = getattr(link, name)
+        if id_ and Pool().get(model)(id_).patient.id != patient:
+            link = link._replace(**{name: None})
+    return link
 
 
 def _replaced_by(parties):
