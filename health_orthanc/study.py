@@ -396,7 +396,6 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     series_UID = fields.Char(
         "Series Instance UID", required=True, readonly=True)
-    sop_class_UID = fields.Char("SOP Class UID", readonly=True)
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')})
     notes = fields.Text("Notes")

@@ -61,8 +61,6 @@ def note_links(changes, cause):
     Log = pool.get('gnuhealth.orthanc.access_log')
     Patient = pool.get('gnuhealth.patient')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    if not Transaction().user:
-        return
     lines, lost_by = [], {
         p.id: p for p in Patient.browse(
             sorted(ids_of(changes, 'patient', Change.left)))}

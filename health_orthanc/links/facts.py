@@ -22,6 +22,11 @@ _TEXTS = [
     'patient_id', 'description', 'study_id', 'accession_number',
     'institution', 'referring_physician_name', 'requesting_physician_name',
     'performing_physician_name', 'requested_procedure_description']
+#: What belongs to patients, by the name in a Link.
+OF_PATIENTS = {
+    'request': 'gnuhealth.imaging.test.request',
+    'imaging_test': 'gnuhealth.imaging.test.result',
+    }
 # Where the first of January stands for unknown birthdays, one date is that
 # of thousands: reading them all costs more than it protects.
 _MOST_BORN_ON_ONE_DAY = 2000
@@ -305,16 +310,38 @@ def present_patients(patients):
 
 
 def present_links(links):
-    """Return links to the patients that former ones are today.
+    """Return links to the patients that former ones are today, without the
+    requests and results that are of others by now.
 
     :param links: Link by id of the study
     :return: the same
     """
     present = present_patients({
             link.patient for link in links.values() if link.patient})
-    return {
-        id_: link._replace(patient=present.get(link.patient))
-        for id_, link in links.items()}
+    of = owners(links.values())
+    found = {}
+    for id_, link in links.items():
+        link = link._replace(patient=present.get(link.patient))
+        found[id_] = link._replace(**{
+                name: None for name in of
+                if getattr(link, name) and link.patient
+                and of[name].get(getattr(link, name)) != link.patient})
+    return found
+
+
+def owners(links):
+    """Return the ids of the patients of the requests and results of links, by
+    name and id."""
+    found = {}
+    for name, model in OF_PATIENTS.items():
+        table = Pool().get(model).__table__()
+        ids = sorted({getattr(link, name) for link in links} - {None})
+        found[name] = dict(
+            row for sub in grouped_slice(ids, 500)
+            for row in storage.execute(table.select(
+                    table.id, table.patient,
+                    where=reduce_ids(table.id, list(sub)))))
+    return found
 
 
 def _replaced_by(parties):

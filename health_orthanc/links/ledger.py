@@ -21,11 +21,6 @@ from .link import PERSON, Change, Link, ids_of
 
 #: What a person may choose for a study.
 CHOICES = frozenset(['patient', 'request', 'imaging_test'])
-# What of it is of a patient, too.
-_OF_PATIENTS = {
-    'request': 'gnuhealth.imaging.test.request',
-    'imaging_test': 'gnuhealth.imaging.test.result',
-    }
 
 
 def read(ids):
@@ -110,7 +105,7 @@ def choose(studies, values, cause=PERSON, action=None):
         present = facts.present_patients([patient])
         values = {**values, 'patient': present.get(patient, patient)}
     links = read(s.id for s in studies)
-    owners = _owners(links.values())
+    owners = facts.owners(links.values())
     links = {
         id_: _chosen(link, values, owners) for id_, link in links.items()}
     check(links)
@@ -121,7 +116,7 @@ def choose(studies, values, cause=PERSON, action=None):
 def _chosen(link, values, owners):
     """Return the Link that a person made by choosing values.
 
-    :param owners: see _owners
+    :param owners: see facts.owners
     """
     Result = Pool().get('gnuhealth.imaging.test.result')
     values = dict(values)
@@ -132,7 +127,7 @@ def _chosen(link, values, owners):
         values.setdefault(
             'request', result.request.id if result.request else None)
     elif 'patient' in values:
-        for name in _OF_PATIENTS:
+        for name in facts.OF_PATIENTS:
             linked = getattr(link, name)
             if linked and owners[name].get(linked) != values['patient']:
                 values.setdefault(name, None)
@@ -151,8 +146,8 @@ def check(links):
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    owners = _owners(links.values())
-    for name, model in _OF_PATIENTS.items():
+    owners = facts.owners(links.values())
+    for name, model in facts.OF_PATIENTS.items():
         for id_, link in links.items():
             linked = getattr(link, name)
             if (linked and link.patient
@@ -161,21 +156,6 @@ def check(links):
                         'health_orthanc.msg_study_other_patient',
                         study=Study(id_).rec_name,
                         result=pool.get(model)(linked).rec_name))
-
-
-def _owners(links):
-    """Return the ids of the patients of the requests and results of links, by
-    name and id."""
-    owners = {}
-    for name, model in _OF_PATIENTS.items():
-        table = Pool().get(model).__table__()
-        ids = sorted({getattr(link, name) for link in links} - {None})
-        owners[name] = dict(
-            row for sub in grouped_slice(ids, 500)
-            for row in storage.execute(table.select(
-                    table.id, table.patient,
-                    where=reduce_ids(table.id, list(sub)))))
-    return owners
 
 
 def let_go(names, where, cause):

@@ -407,3 +407,46 @@ def test_changes_are_forgotten_where_nothing_is_synchronized(hospital):
     settle()
     assert Event.search([])
     assert all(e.decided_at > long_ago for e in Event.search([]))
+
+
+def test_what_rules_take_at_night_is_in_the_access_log(server, patient):
+    "A scheduled synchronization is done by the user root."
+    Study = Pool().get(STUDY)
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    study = link(make_study(server, patient_id='PUID-ANA'))
+    Study.write([study], {'patient_birth_date': dt.date(1950, 1, 1)})
+    with Transaction().set_user(0):
+        deciding.link_studies([study.id])
+    line, = Log.search([])
+    assert (line.action, line.patient, line.user.id) == ('unlink', patient, 0)
+
+
+def test_undo_leaves_to_others_what_was_moved_to_them(
+        server, patient, radiologist):
+    Study, Request = Pool().get(STUDY), Pool().get(REQUEST)
+    request = make_request(
+        patient, make_exam("Head CT", type_='ctscan'), make_professional())
+    study = link(make_study(server, study_instance_UID=request.merge_id,
+            patient_id='PUID-ANA'))
+    eva, zoe = (make_patient(name, "Other", ref=name) for name in ['E', 'Z'])
+    with as_user(radiologist):
+        Study.write([study], {'patient': eva.id})
+        Request.write([again(request)], {'patient': zoe.id})
+        Study.undo_link([again(study)])
+    # Its UID is that of a request of Zoe now.
+    assert again(study).review_code == 'other_patient_id'
+
+
+def test_undo_leaves_a_moved_result(server, patient, radiologist):
+    Study, Result = Pool().get(STUDY), Pool().get(RESULT)
+    eva = make_patient("Eva", "Other", ref='EVA')
+    exam = make_exam("Head CT", type_='ctscan')
+    study = link(make_study(server, patient_id='PUID-ANA'))
+    with as_user(radiologist):
+        result, = Result.create([{
+                    'patient': patient.id, 'requested_test': exam.id}])
+        Study.write([study], {'imaging_test': result.id})
+        Result.write([result], {'patient': eva.id})
+        Study.undo_link([again(study)])
+    study = again(study)
+    assert (study.patient, study.imaging_test) == (patient, None)
