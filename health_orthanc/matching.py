@@ -106,7 +106,8 @@ class StudyFacts:
     study; ``request`` the id of the request to which a rule linked it before,
     which then counts as open; ``requested_ids`` what RequestAttributesSequence
     (0040,0275) of its series holds as ScheduledProcedureStepID,
-    RequestedProcedureID and AccessionNumber.  Anything may be missing.
+    RequestedProcedureID and AccessionNumber; ``arrived`` when it was first
+    known here (UTC).  Anything may be missing.
     """
     id: Any
     study_instance_uid: Optional[str] = None
@@ -121,6 +122,7 @@ class StudyFacts:
     texts: Tuple[str, ...] = ()
     request: Optional[int] = None
     requested_ids: Tuple[str, ...] = ()
+    arrived: Optional[dt.datetime] = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class RequestFacts:
     the order; ``other_numbers`` and ``other_order_numbers`` further ones that
     machines were told; ``former_uids`` those that the line shared with others;
     ``patient`` and ``result`` are ids; ``state`` is 'draft', 'requested',
-    'done' or 'canceled', ``result_state`` None, 'draft' or 'final'.
+    'done' or 'canceled', ``result_state`` None, 'draft' or 'final';
+    ``done_at`` when its result was made (UTC).
     """
     id: int
     merge_id: Optional[str]
@@ -146,6 +149,7 @@ class RequestFacts:
     other_order_numbers: Tuple[str, ...] = ()
     former_uids: Tuple[str, ...] = ()
     result_state: Optional[str] = None
+    done_at: Optional[dt.datetime] = None
 
     @property
     def line_numbers(self):
@@ -481,6 +485,10 @@ class _Case:
             if first and not shared:
                 return self.review_requests('uids_differ', found)
             found = self.narrowed(shared or found, bool(shared))
+            if shared and len(found) == 1 and not self.fits(found[0]):
+                # The number names one exam, the images are of another kind.
+                return self.review_requests(
+                    'several_requests', shared, MERGE_ID)
         if len(found) > 1:
             return self.review_requests('several_requests', found, MERGE_ID)
         return self.to_request(found[0], MERGE_ID)
@@ -764,7 +772,17 @@ class _Case:
 
     def open(self, requests):
         return [r for r in requests
-            if r.state in OPEN_STATES or r.id == self.study.request]
+            if r.state in OPEN_STATES or r.id == self.study.request
+            or self.was_open(r)]
+
+    def was_open(self, request):
+        """Whether a request was reported after the study had arrived: it may
+        have been reported from its images."""
+        arrived = self.study.arrived
+        return bool(
+            request.state == 'done' and request.done_at and arrived
+            # Stamps of records know no fractions of a second.
+            and request.done_at >= arrived.replace(microsecond=0))
 
     def fits(self, request):
         return _compare_modality(

@@ -48,8 +48,10 @@ WORDS = frozenset("""
     미상 불명 모름 없음 무명 무명인
     ไม่ทราบ ไม่ทราบชื่อ अज्ञात
     """.split())
-# Only zeros, the same digit three times or more, all in order.
-_NUMBERS = re.compile(r'0+|1|([1-9])\1{2,}|x+', re.ASCII)
+# Only zeros, the same digit again and again, many in order. Shorter numbers
+# are those of the first patients of small hospitals.
+_NUMBERS = re.compile(r'0+|([1-9])\1{3,}|x+', re.ASCII)
+_MANY = 6
 _FIRST = frozenset('0123456789x')
 _IN_ORDER = ['1234567890', '0123456789', '9876543210']
 # Of a text of VR LO.
@@ -86,5 +88,5 @@ def means_nobody(identifier, more=frozenset()):
     if text in _WORDS or text in more:
         return True
     return not text or text[0] in _FIRST and bool(
-        _NUMBERS.fullmatch(text) or len(text) >= 3 and any(
+        _NUMBERS.fullmatch(text) or len(text) >= _MANY and any(
             n.startswith(text) for n in _IN_ORDER))

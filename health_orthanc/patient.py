@@ -77,22 +77,27 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
 
     @classmethod
     def write(cls, *args):
+        former = {p.id: p.patient for some in args[::2] for p in some}
         super().write(*args)
         actions = iter(args)
         for patients, values in zip(actions, actions):
             if values.get('patient'):
-                cls._link_studies(patients)
+                cls._link_studies(patients, former)
 
     @classmethod
     @without_check_access
-    def _link_studies(cls, patients):
-        """Give the local patient the unlinked studies that do not contradict.
+    def _link_studies(cls, patients, former):
+        """Give the local patient the studies that do not contradict: those of
+        nobody, and what the local patient before got as this one does.
+
+        :param former: the local patients before, by id of the record
         """
         for patient in cls.browse(patients):
             person, = facts.patient_facts([patient.patient])
+            before = former[patient.id]
             studies = [s for s in patient.imaging_studies
-                if not s.patient
-                and not (s.link_rule == 'person')
+                if (s.patient == before and s.link_rule == 'person'
+                    if s.patient else s.link_rule != 'person')
                 and not matching.contradiction(
                     facts.study_facts(s), person)]
             if studies:

@@ -59,7 +59,8 @@ def study_facts(study):
         texts=tuple(filter(None, texts)),
         requested_ids=tuple(filter(
                 None, (study.requested_ids or '').split('\\'))),
-        request=study.request.id if by_rule else None)
+        request=study.request.id if by_rule else None,
+        arrived=study.create_date)
 
 
 def uid_roots():

@@ -16,7 +16,7 @@ from support import archive
 from support.images import STUDY, Hospital, context_of
 from support.links import EVENT, REQUEST, RESULT, World, ledger_only
 from support.records import (
-    PASSWORD, make_patient, make_request, make_result, make_user)
+    PASSWORD, RpcError, make_patient, make_request, make_result, make_user)
 from support.synchronizing import with_queue
 
 from trytond.modules.health_orthanc import encapsulated_report
@@ -134,6 +134,12 @@ def series_deleted(world):
     world.hospital.sync(full=True)
 
 
+@cause("One of two series deleted", 'PACS', series=2)
+def one_series_deleted(world):
+    world.delete_in_pacs('series', 1)
+    world.hospital.sync(full=True)
+
+
 @cause("Study returned", 'PACS')
 def study_returned(world):
     world.delete_in_pacs()
@@ -196,18 +202,18 @@ def birth_date(world):
     write(world.login, PARTY)(world, world.party, {'dob': dt.date(1960, 1, 1)})
 
 
-@by_desk("Name corrected", 'none')
+@by_desk("Name corrected")
 def name(world):
     write(world.login, PARTY)(
         world, world.party, {'name': "John", 'lastname': "Smith"})
 
 
-@by_desk("Sex corrected", 'none')
+@by_desk("Sex corrected")
 def sex(world):
     write(world.login, PARTY)(world, world.party, {'gender': 'm'})
 
 
-@by_desk("PUID corrected", 'none')
+@by_desk("PUID corrected")
 def puid(world):
     write(world.login, PARTY)(
         world, world.party, {'ref': f'NEW{world.number}'})
@@ -216,6 +222,13 @@ def puid(world):
 @by_desk("Alternative ID added", 'none', patient_id='CARD')
 def alternative_id_added(world):
     world.card(world.login)
+
+
+@by_desk("Alternative ID changed", 'none', patient_id='CARD')
+def alternative_id_changed(world):
+    id_ = world.card('health_admin')
+    world._before = world._last_ids()
+    write(world.login, ALTERNATIVE)(world, id_, {'code': 'x' * 9})
 
 
 @by_desk("Alternative ID removed", 'none', patient_id='CARD')
@@ -303,6 +316,14 @@ def request_later(world):
                 'doctor': world.hospital.doctor}])
 
 
+@cause("Draft request sent", 'radiologist', 'none')
+def sent(world):
+    back_to_draft(world)
+    world._before = world._last_ids()
+    world.hospital.rpc('radiologist')(
+        f'model.{REQUEST}.requested', [world.request])
+
+
 @cause("Request canceled", 'radiologist', 'none')
 def canceled(world):
     world.hospital.rpc('radiologist').run_wizard(
@@ -387,6 +408,14 @@ def second_server(world):
                         'label': "Second", 'domain': second.url,
                         'user': second.user, 'password': second.password}])
             Server.sync_server(server)
+
+
+@cause("Server removed", 'keeper', 'none')
+def removed(world):
+    """It is refused: studies are of it."""
+    with pytest.raises(RpcError):
+        world.hospital.rpc('keeper')('model.gnuhealth.orthanc.config.delete',
+            [world.hospital.server])
 
 
 @cause("Server wiped", 'PACS', 'none')

@@ -440,6 +440,24 @@ def test_orthanc_patients_follow_a_merged_patient(server, patient):
     assert OrthancPatient(record.id).patient == stays
 
 
+def test_the_other_line_does_not_get_a_study_to_review(server, patient):
+    "The result of the first line may have been made from it."
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    exam, doctor = make_exam(type_='ctscan'), make_professional()
+    lines = [
+        make_request(patient, exam, doctor, request='TWO',
+            request_line=f'TWO-02-0{n}') for n in [1, 2]]
+    Request.requested(lines)
+    _, (study,) = link(make_study(
+            server, patient_id='PUID-ANA', accession_number='TWO'))
+    assert study.review_code == 'several_requests'
+    Request.make_results(lines[:1])
+    settle()
+    assert Study(study.id).link_state == 'review'
+    assert Request(lines[1].id).worklist_status == 'todo'
+
+
 def test_images_may_come_before_the_order(server, patient):
     Request = Pool().get('gnuhealth.imaging.test.request')
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
@@ -506,6 +524,11 @@ def test_a_person_links_an_orthanc_patient(server, patient, login, group):
         OrthancPatient.write([orthanc_patient], {'patient': patient.id})
     assert Study(fits.id).patient == patient
     assert not Study(differs.id).patient
+    # It was another one.
+    other = make_patient("Ana", "Betz", 'f', BORN, ref='PUID-OTHER')
+    with as_user(pacs_user):
+        OrthancPatient.write([orthanc_patient], {'patient': other.id})
+    assert Study(fits.id).patient == other
 
 
 def merge(source, destination):

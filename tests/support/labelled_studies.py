@@ -112,7 +112,7 @@ NOBODY = ['', 'UNKNOWN^MALE', 'NN^NN', 'UNBEKANNT^', 'EMERGENCY^UNKNOWN', '^',
     'DOE^JOHN', 'ANONYMOUS']
 NOBODYS_IDS = [
     'UNKNOWN', 'unknown', '0', '000000', 'N/A', '-', '?', 'xxx', 'ANONYMOUS',
-    '9999', '1234', '123', 'No ID', 'sin ID', 'DESCONOCIDO', 'inconnu',
+    '9999', '123456', '111111', 'No ID', 'sin ID', 'DESCONOCIDO', 'inconnu',
     'Unbekannt', 'pendiente', 'TEST', 'Emergency', 'NULL', 'none', '.']
 HERE_NOBODY = 'WALK-IN'
 

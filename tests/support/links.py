@@ -123,12 +123,12 @@ class World:
                 ('orthanc_server', '=', self.hospital.server)])
         return found[0] if found else None
 
-    def delete_in_pacs(self, level='studies'):
-        "Delete the study, or its series, where they are."
+    def delete_in_pacs(self, level='studies', number=None):
+        "Delete the study, or so many of its series, where they are."
         query = {'StudyInstanceUID': self.values['uid']}
         kind = {'studies': 'Study', 'series': 'Series'}[level]
         for id_ in self.hospital.orthanc.rest('POST', '/tools/find', {
-                    'Level': kind, 'Query': query}):
+                    'Level': kind, 'Query': query})[:number]:
             self.hospital.orthanc.rest('DELETE', f'/{level}/{id_}')
 
     def correct(self, **values):

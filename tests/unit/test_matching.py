@@ -566,8 +566,8 @@ def test_nobody_has_an_empty_id():
 
 NOBODY = [
     'UNKNOWN', 'unknown', 'UNK', 'Anonymous', 'none', 'N/A', 'n.a.', 'NA',
-    'nil', 'NULL', '0', '00', '000000', '0000000000', '1', '123', '1234',
-    '12345', '123456789', '999', '9999', '99999999', '111111', 'x', 'XX',
+    'nil', 'NULL', '0', '00', '000000', '0000000000', '123456',
+    '123456789', '9876543', '9999', '99999999', '111111', 'x', 'XX',
     'xxx', 'XXXXXXXX', 'TEST', '-', '--', '?', '???', '.', '...', 'Emergency',
     'TRAUMA', 'no id', 'NoID', 'NO-ID', 'pendiente', 'SIN ID', 'desconocido',
     'Desconocida', 'inconnu', 'Inconnue', 'unbekannt', 'não identificado',
@@ -594,7 +594,8 @@ def test_ids_that_mean_nobody(number):
 
 
 @pytest.mark.parametrize('number', [
-        '2', '10', '12', '77', '99', '1001', '12346', '21', '4711', '1235',
+        '1', '123', '1234', '12345', '111', '999', '2', '10', '12', '77',
+        '99', '1001', '12346', '21', '4711', '1235',
         '100000', 'ABC123DEF', 'X1', 'UNKNOWN7', 'TESTA', 'NANA', 'TRAUMA 17',
         '0123A', 'A-0', '5050', '1112', 'P123', '李'])
 def test_ids_that_mean_somebody(number):
@@ -631,6 +632,7 @@ def test_patient_id_alone(facts):
 
 
 @pytest.mark.parametrize('number, own', [
+        ('12345', '0012345'), ('0012345', '12345'),
         ('12346', '0012346'), ('0012346', '12346'), ('00012346', '012346'),
         ('012346', '000000012346')])
 def test_lost_zeros(number, own):
