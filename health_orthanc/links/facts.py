@@ -233,6 +233,7 @@ def _one_request_facts(row, result, zone):
         state=row['state'],
         result=result[0],
         result_state=result[1],
+        done_at=request.done_at,
         date=local_datetime(row['date'], zone).date()
         if row['date'] else None)
 

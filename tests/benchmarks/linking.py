@@ -154,6 +154,10 @@ def test_new_studies(hospital, full):
             ("studies decided again without change", again)]:
         took = best(times)
         show(what, count, took.seconds, f'{took.statements} SQL', floor)
+    # A block takes as many statements however many studies it has.
+    assert best(linking).statements <= 60 * -(-count // BLOCK)
+    if full:
+        assert best(linking).seconds <= 10 * floor
 
 
 def with_studies(server, count):
