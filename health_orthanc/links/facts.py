@@ -192,7 +192,7 @@ def request_facts(requests):
     Request = Pool().get('gnuhealth.imaging.test.request')
     zone = institution_timezone()
     rows = Request.read([r.id for r in requests], [
-            'patient', 'state', 'date', 'request', 'request_line',
+            'patient', 'state', 'date', 'done_at', 'request', 'request_line',
             'requested_test.test_type.code',
             *(name for name in _OF_WORKLIST if name in Request._fields)])
     results = _results([row['id'] for row in rows])
@@ -233,7 +233,7 @@ def _one_request_facts(row, result, zone):
         state=row['state'],
         result=result[0],
         result_state=result[1],
-        done_at=request.done_at,
+        done_at=row['done_at'],
         date=local_datetime(row['date'], zone).date()
         if row['date'] else None)
 
