@@ -114,7 +114,10 @@ def test_decisions(server):
     (few, _), (many, ids) = decided(server, 40), decided(server, 400)
     check(few, many)
     again = statements(lambda: deciding.link_studies(ids))
-    assert not [s for s in again if not s.startswith('SELECT')]
+    # It writes nothing, but PostgreSQL is told that it was here.
+    assert not [
+        s for s in again if not s.startswith('SELECT')
+        and '"write_date" = "a"."write_date" WHERE' not in s]
 
 
 def test_events(server):
