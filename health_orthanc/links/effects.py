@@ -4,6 +4,7 @@
 without the rights of the user."""
 from sql import Null
 
+from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import without_check_access
@@ -58,16 +59,38 @@ def mark_final_results(changes, cause, action):
     again is no other one."""
     Result = Pool().get('gnuhealth.imaging.test.result')
     pairs = {
-        (change.study, of(change, 'imaging_test')) for change in changes
-        for of in [Change.left, Change.gained]}
-    others = {result for _, result in pairs - _with_twins(pairs)} - {None}
+        (change.study, of(change, 'imaging_test')): what
+        for change in changes
+        for what, of in [('left', Change.left), ('came', Change.gained)]}
+    again = _with_twins(pairs.keys())
     final = {r.id for r in Result.search([
                 ('id', 'in', [id_ for _, id_ in pairs if id_]),
                 ('state', '=', 'final')])}
-    storage.set_values(
-        Result, final & others, studies_changed_at=lease.now())
+    moved = {
+        pair: what for pair, what in pairs.items()
+        if pair[1] in final and pair not in again}
+    storage.set_values(Result, {result for _, result in moved},
+        studies_changed_at=lease.now())
+    _leave_notes(moved)
     # Somebody may be signing them, or putting pictures into them.
     storage.touch(Result, {id_ for _, id_ in pairs if id_} - final)
+
+
+def _leave_notes(moved):
+    """Leave notes with signed results on which study came or left.
+
+    :param moved: came or left, by pair of the ids of study and result
+    """
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    studies = {
+        s.id: s for s in Study.browse(sorted({study for study, _ in moved}))}
+    storage.insert(pool.get('ir.note'), [{
+                'resource': f'gnuhealth.imaging.test.result,{result}',
+                'message': gettext(
+                    f'health_orthanc.msg_note_study_{what}',
+                    study=studies[study].rec_name),
+                } for (study, result), what in sorted(moved.items())])
 
 
 def _with_twins(pairs):

@@ -440,6 +440,26 @@ def test_orthanc_patients_follow_a_merged_patient(server, patient):
     assert OrthancPatient(record.id).patient == stays
 
 
+def test_the_signer_is_told_which_study_left(server, request_):
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Note = pool.get('ir.note')
+    _, (study,) = link(make_study(
+            server, study_instance_UID=request_.merge_id))
+    Request = type(request_)
+    result, = Request.make_results([request_])
+    Result = type(result)
+    Result.write([result], {'comment': "Fine."})
+    Result.finalize([Result(result.id)])
+    Study.write([Study(study.id)], {'patient': make_patient("Eva").id})
+    assert Result(result.id).studies_changed_at
+    note, = Note.search([('resource', '=', str(result))])
+    assert "left this result" in note.message
+    assert Study(study.id).rec_name in note.message
+    Result.confirm_studies([Result(result.id)])
+    assert not Result(result.id).studies_changed_at
+
+
 def test_the_other_line_does_not_get_a_study_to_review(server, patient):
     "The result of the first line may have been made from it."
     Request = Pool().get('gnuhealth.imaging.test.request')
