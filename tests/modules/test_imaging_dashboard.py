@@ -11,6 +11,7 @@ from support.records import (
     make_user, user)
 
 from trytond.modules.health_imaging import dashboard
+from trytond.modules.health_orthanc import storage
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
@@ -182,7 +183,11 @@ def test_results_to_sign(hospital):
     result = make_result()
     make_final(user('radiologist'))
     assert found(OF_IMAGING[2]) == [result]
-    assert tabs(OF_IMAGING[2]) == {"Preliminary": [result]}
+    final = make_final(user('radiologist'))
+    storage.set_values(
+        type(final), [final.id], studies_changed_at=dt.datetime.now())
+    assert tabs(OF_IMAGING[2]) == {
+        "Preliminary": [result], "Studies Changed": [final]}
 
 
 def test_servers_with_trouble(hospital):

@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 from support.records import make_result
 
+from trytond.modules.health_orthanc.links import ledger
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -84,6 +85,7 @@ def test_reports_that_failed_are_tried_again(server):
     study = make(STUDY, orthanc_server=server.id, orthanc_UID='s',
         study_instance_UID='1.2')
     result = make_result(comment="No fracture.")
+    ledger.choose([study], {'imaging_test': result.id})
     reports = [
         make(REPORT, result=result.id, revision=number, study=study.id,
             state=state, attempts=20)
