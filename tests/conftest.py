@@ -24,6 +24,12 @@ if not URI.startswith('sqlite'):
     # trytond names the database by the second, which parallel runs share.
     os.environ['DB_NAME'] = f'test_{uuid.uuid4().hex}'
 
+from trytond.config import config  # noqa: E402
+
+# trytond cleans its caches every five minutes. On SQLite this commits what a
+# test means to roll back, and the next test fails.
+config.set('cache', 'clean_timeout', '86400')
+
 from services import Orthanc, Trytond  # noqa: E402
 from sources import MODULES  # noqa: E402
 from support.databases import (  # noqa: E402
