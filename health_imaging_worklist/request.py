@@ -174,8 +174,8 @@ class Request(AgedMixin, metaclass=PoolMeta):
             there
         """
         numbers = [
-            [v['request'] or f'\0{uuid.uuid4()}',
-                v['request_line'] or f'\0{uuid.uuid4()}'] for v in vlist]
+            [v['request'] or f'\1{uuid.uuid4()}',
+                v['request_line'] or f'\1{uuid.uuid4()}'] for v in vlist]
         accessions = cls._accession_numbers({n for n, _ in numbers}, ids)
         steps = identifiers.choose({n for _, n in numbers}, lambda wishes: {
                 number for number, _, _ in cls._holders(

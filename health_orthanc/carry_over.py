@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 from trytond.pool import Pool
 
 from . import matching, storage
-from .links import facts, ledger
+from .links import deciding, facts
 
 COMMENT = 'NEED TO VERIFY!'
 
@@ -192,7 +192,7 @@ def _write(choices):
         if COMMENT not in comment:
             comment = '; '.join(filter(None, [comment, COMMENT]))
             storage.set_values(Study, [study.id], merge_comment=comment)
-        ledger.choose([study], choice, 'carried_over')
+        deciding.choose([study], choice, 'carried_over')
 
 
 def _line(wish, outcome):

@@ -12,7 +12,7 @@ from trytond.transaction import without_check_access
 
 from . import matching, migration, records, storage
 from .kept import Kept
-from .links import events, facts, ledger
+from .links import deciding, events, facts, ledger
 
 # What of a person says whether a study may be theirs.
 _IDENTITY = {
@@ -101,7 +101,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 and not matching.contradiction(
                     facts.study_facts(s), person)]
             if studies:
-                ledger.choose(studies, {'patient': patient.patient.id})
+                deciding.choose(studies, {'patient': patient.patient.id})
 
     @classmethod
     def view_attributes(cls):

@@ -291,7 +291,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         for study, values in zip(studies, vlist):
             choice = {n: values[n] for n in ledger.CHOICES if values.get(n)}
             if choice:
-                ledger.choose([study], choice)
+                deciding.choose([study], choice)
         return studies
 
     @classmethod
@@ -309,7 +309,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
                     n: v for n, v in values.items() if n not in choice})
             if choice:
                 cls._check_fields(choice)
-                ledger.choose(studies, choice)
+                deciding.choose(studies, choice)
 
     @classmethod
     def _check_fields(cls, values):
@@ -362,9 +362,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
         links = facts.present_links(links)
         ledger.check(links)
         ledger.keep(links, 'person', action='undo')
-        deciding.link_studies([
-                id_ for id_, link in links.items() if not link.is_of_person],
-            'person')
+        deciding.link_studies(list(links), 'person')
 
     @classmethod
     def get_merge_id(cls, study):

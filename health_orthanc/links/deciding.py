@@ -50,6 +50,25 @@ def link_studies(ids, cause='sync'):
     return linked
 
 
+def choose(studies, values, cause=PERSON):
+    """Keep what a person chose for studies, and offer the requests that may
+    be meant where he chose a patient only. See ledger.choose.
+
+    :param studies: records
+    :param dict values: ids by the names in ledger.CHOICES
+    :param str cause: of link.CAUSES
+    """
+    ledger.choose(studies, values, cause)
+    _offer_again(s.id for s in studies)
+
+
+@without_check_access
+def _offer_again(ids):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    _offer_requests([
+            s for s in Study.browse(sorted(ids)) if s.link_rule == PERSON])
+
+
 def _offer_requests(studies):
     """Offer requests for studies of which a person chose the patient only.
 
