@@ -6,13 +6,14 @@ import datetime as dt
 
 import pytest
 from support.records import (
-    as_user, make_exam, make_institution, make_patient, make_professional,
-    make_request, make_user, on, run_wizard, settle)
+    as_user, make_attachment, make_exam, make_institution, make_patient,
+    make_professional, make_request, make_user, on, run_wizard, settle)
 from support.statements import counted
 
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError, ValidationError
 from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc.exceptions import ForeignPictureError
 from trytond.modules.health_orthanc.links import deciding, facts
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
@@ -438,6 +439,23 @@ def test_orthanc_patients_follow_a_merged_patient(server, patient):
     stays = make_patient("Ana", "Betz", 'f', BORN, ref='PUID-STAYS')
     type(patient).merge_imaging(patient, stays)
     assert OrthancPatient(record.id).patient == stays
+
+
+def test_a_picture_of_another_study_is_not_signed(server, request_):
+    result, = type(request_).make_results([request_])
+    Result = type(result)
+    Result.write([result], {'comment': "Fine."})
+    foreign = make_study(server, patient_name='Other^Eva')
+    with without_check_access():
+        # As when it came at the moment in which its study went.
+        picture = make_attachment(
+            result, '1.2.3.png', imaging_study=foreign.id)
+    with pytest.raises(ForeignPictureError, match="1.2.3.png"):
+        Result.finalize([Result(result.id)])
+    assert Result(result.id).state == 'draft'
+    type(picture).delete([picture])
+    Result.finalize([Result(result.id)])
+    assert Result(result.id).state == 'final'
 
 
 def test_the_signer_is_told_which_study_left(server, request_):
