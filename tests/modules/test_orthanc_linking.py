@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 from support.records import (
-    as_user, make_attachment, make_exam, make_institution, make_patient,
-    make_professional, make_request, make_user, on, run_wizard, settle)
+    as_user, make_attachment, make_exam, make_patient, make_professional,
+    make_request, make_user, on, run_wizard, settle)
 from support.statements import counted
 
 from trytond.exceptions import UserError
@@ -22,18 +22,7 @@ BORN = dt.date(1985, 10, 4)
 
 
 @pytest.fixture
-def hospital(transaction):
-    "A hospital in which the radiologist acts, with access checks on."
-    company = make_institution()
-    user = make_user('radiologist', 'health.group_health_doctor',
-        'health_imaging.group_health_imaging')
-    make_professional(user, "Rosa", "Luna")
-    with as_user(user, company=company.id):
-        yield company
-
-
-@pytest.fixture
-def server(hospital):
+def server(acting):
     return make_server("PACS", 'http://127.0.0.1:9')
 
 
@@ -47,7 +36,7 @@ def make_server(label, domain):
 
 
 @pytest.fixture
-def patient(hospital):
+def patient(acting):
     return make_patient("Ana", "Betz", 'f', BORN, ref='PUID-ANA')
 
 
