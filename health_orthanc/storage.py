@@ -459,12 +459,6 @@ def ambiguous_studies(ids):
     return {study for study, _ in _present_twins(ids)}
 
 
-def replaced_studies(ids):
-    """Return those of some ids of missing studies that are there under
-    another Orthanc id."""
-    return ambiguous_studies(ids)
-
-
 def studies_of_results_again(ids):
     """Return pairs of some ids of studies and the results that have another
     study with the server and Study Instance UID."""

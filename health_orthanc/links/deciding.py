@@ -40,7 +40,7 @@ def link_studies(ids, cause='sync'):
         there = [s.id for s in studies if not s.missing_since]
         _offer_requests([s for s in studies if s.link_rule == PERSON])
         # The study that took the place of a missing one has its link.
-        replaced = storage.replaced_studies(
+        replaced = storage.ambiguous_studies(
             [s.id for s in studies if s.missing_since])
         linked += _link([
                 s for s in studies
