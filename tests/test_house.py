@@ -41,9 +41,23 @@ DISTRIBUTIONS = {
     'dateutil': 'python-dateutil',
     'sql': 'python-sql',
     }
-# Places and hosts that exist on one machine or in one network only.
-ELSEWHERE = re.compile(
-    r'/(?:work|tmp/w|root)/(?!\*)|pypi\.org|pythonhosted|npmjs|deb\.debian')
+# Public hosts that may be named: they own a format, a license or a program.
+HOSTS = {
+    'dicom.nema.org', 'fsf.org', 'genshi.edgewall.org', 'orthanc.uclouvain.be',
+    'purl.org', 'www.gnu.org', 'www.gnuhealth.org', 'www.w3.org',
+    }
+# Names and addresses set aside for documentation and for one computer
+# (RFC 2606, 5737 and 6761).
+RESERVED = re.compile(
+    r'(.*\.)?(example(\.(com|net|org))?|invalid|localhost|test)'
+    r'|127\..*|192\.0\.2\..*')
+# A host after a scheme, or a word that ends like one.
+HOST = re.compile(
+    r'\b[a-z][a-z+]*://((?:[a-z0-9-]+\.)*[a-z0-9-]+)'
+    r'|(?<![\w.-])((?:[a-z0-9-]+\.)+(?:com|dev|io|net|org))(?![\w(-])',
+    re.IGNORECASE)
+# Folders that every machine has.
+SHARED_FOLDERS = {'etc', 'home', 'opt', 'srv', 'tmp', 'usr', 'var'}
 
 
 def checkout_files():
@@ -275,10 +289,40 @@ def test_nothing_is_swallowed(path):
         assert not (broad and silent), f'line {node.lineno}'
 
 
-@each(path for path in FILES if path != Path(__file__))
+def foreign_hosts(text):
+    "Return the public hosts in a text that nobody has allowed."
+    hosts = {
+        (match.group(1) or match.group(2)).lower()
+        for match in HOST.finditer(text)}
+    return {
+        host for host in hosts - HOSTS
+        if '.' in host and not RESERVED.fullmatch(host)}
+
+
+def folders_of_this_machine():
+    "Return where the checkout, Python and the user's files are, as text."
+    places = {ROOT, Path.home(), Path(sys.prefix)}
+    return {
+        f'{folder}/' for place in places for folder in [place, *place.parents]
+        if folder.parts[1:] and not (
+            len(folder.parts) == 2 and folder.name in SHARED_FOLDERS)
+        and not folder.is_relative_to('/usr')}
+
+
+def test_foreign_hosts_are_found():
+    assert foreign_hosts(
+        'https://a.example/x ftp://files.host.net pip -i mirror.host.org/x '
+        'https://www.gnu.org http://pacs:80 http://127.0.0.1:1 he@x.org') == {
+        'files.host.net', 'mirror.host.org', 'x.org'}
+
+
+@each(FILES)
 def test_files_name_no_machine_and_no_registry(path):
     try:
         text = path.read_text(encoding='utf-8')
     except UnicodeDecodeError:
         return
-    assert not ELSEWHERE.search(text)
+    if path != Path(__file__):
+        assert not foreign_hosts(text)
+    for folder in folders_of_this_machine():
+        assert not re.search(rf'(?<![\w.}})/-]){re.escape(folder)}', text)
