@@ -26,7 +26,7 @@ PURE = [
     'health_imaging_worklist/nearest.py',
     'health_imaging_worklist/rendering.py',
     'health_orthanc/client.py',
-    'health_orthanc/matching.py',
+    'health_orthanc/matching/__init__.py',
     'health_orthanc/pictures_kind.py',
     'health_orthanc/records.py',
     ]
@@ -92,13 +92,14 @@ def tree(path):
 def imported_names(path):
     """Return the absolute names that a file of a module imports, relative
     ones as trytond.modules.X.Y."""
-    package = f'trytond.modules.{path.relative_to(ROOT).parts[0]}'
+    package = ['trytond', 'modules', *path.relative_to(ROOT).parts[:-1]]
     names = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level:
-            base = '.'.join(filter(None, [package, node.module]))
+            base = '.'.join(filter(None, [
+                *package[:len(package) + 1 - node.level], node.module]))
             names |= {f'{base}.{alias.name}' for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {f'{node.module}.{alias.name}' for alias in node.names}
@@ -107,12 +108,19 @@ def imported_names(path):
 
 def neighbours(path):
     "Return the files of the same module that a file imports."
-    prefix = f'trytond.modules.{path.parent.name}.'
+    module = path.relative_to(ROOT).parts[0]
+    prefix = f'trytond.modules.{module}.'
     found = set()
     for name in imported_names(path):
         if name.startswith(prefix):
-            stem = name[len(prefix):].split('.')[0]
-            found.add(path.parent / f'{stem}.py')
+            *folders, last = name[len(prefix):].split('.')
+            # What is imported is a file or a name in one, or in a wing's own.
+            place = ROOT.joinpath(module, *folders)
+            found |= {file for file in [
+                    place / f'{last}.py', place.with_suffix('.py'),
+                    place / last / '__init__.py', place / '__init__.py']
+                if file.exists() and file.parent != ROOT / module
+                or file.exists() and file.name != '__init__.py'}
     return found
 
 
@@ -129,7 +137,7 @@ def with_neighbours(path):
 @pytest.mark.parametrize('name', PURE)
 def test_pure_files_need_no_trytond(name):
     for path in with_neighbours(ROOT / name):
-        prefix = f'trytond.modules.{path.parent.name}.'
+        prefix = f'trytond.modules.{path.relative_to(ROOT).parts[0]}.'
         foreign = {
             name for name in imported_names(path)
             if name.split('.')[0] == 'trytond' and not name.startswith(prefix)}

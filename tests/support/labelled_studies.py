@@ -20,7 +20,7 @@ from anyascii import anyascii
 
 from trytond.modules.health_orthanc.matching import (
     Index, PatientFacts, RequestFacts, StudyFacts, decide, keys)
-from trytond.modules.health_orthanc.matching_nobody import means_nobody
+from trytond.modules.health_orthanc.matching.nobody import means_nobody
 
 OLD_ROOT = '1.2.836.0.1.3240043.7.198.'
 TODAY = dt.date(2026, 3, 2)

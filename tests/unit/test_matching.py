@@ -2,12 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which patient and which request a study belongs to: the labelled set, each
 rule for itself, names, and what comes in odd forms."""
-import ast
 import datetime as dt
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from anyascii import anyascii
@@ -17,13 +15,13 @@ from support.labelled_studies import (
     CULTURES, SCRIPTS, STORIES, as_utf8, decide_all, decide_each_time, make,
     outcome)
 
-from trytond.modules.health_orthanc import (
-    matching, matching_damage, matching_names, matching_nobody, records)
+from trytond.modules.health_orthanc import matching, records
 from trytond.modules.health_orthanc.matching import (
-    REASONS, Decision, Index, PatientFacts, RequestFacts, StudyFacts,
-    compatible_sexes, contradiction, decide, differences, keys)
-from trytond.modules.health_orthanc.matching_names import (
-    compare_names, edits, own_names, study_names)
+    REASONS, RULES, Decision, Index, PatientFacts, RequestFacts, Rule,
+    StudyFacts, compatible_sexes, contradiction, damage, decide, differences,
+    keys)
+from trytond.modules.health_orthanc.matching.names import (
+    RANK, compare_names, edits, own_names, study_names)
 
 UID = '2.25.329800735698586629295641978511506172918'
 OTHER_UID = '1.2.836.0.1.3240043.7.198.28374650192837465019283746501928374650'
@@ -1003,7 +1001,7 @@ def test_real_names_are_not_damaged():
     for name in [*names, *REAL]:
         for text in [name, name.upper(), name.lower(), f'Lê^{name}',
                 f'{name}^{name}', f'{name} {name}^Ana']:
-            assert not matching_damage.is_damaged(text), text
+            assert not damage.is_damaged(text), text
 
 
 @pytest.mark.parametrize('text', [
@@ -1014,7 +1012,7 @@ def test_real_names_are_not_damaged():
         '£ukasz', 'Pawe³', 'ÊÁªÒÂ', '?Z?u??^???l', 'N\ufffd\ufffd\ufffdz',
         '_s__^___l', 'GARCÃ\ufffdA', 'Smith\x07^John', '王\ue000'])
 def test_text_that_cannot_be_right(text):
-    assert matching_damage.is_damaged(text)
+    assert damage.is_damaged(text)
     assert verdict_on(text, 'Щербаков', 'Юрий') in {'unreadable', 'differs'}
 
 
@@ -1188,7 +1186,7 @@ def test_any_names(family, given, other, more):
     theirs = own_names([(other, more)])
     assert compare_names(own, own)[0] in {'same', 'missing'}
     verdict, rank = compare_names(theirs, own)
-    assert verdict in {'missing', *matching_names.RANK}
+    assert verdict in {'missing', *RANK}
     assert rank >= 0
 
 
@@ -1228,14 +1226,21 @@ def test_thousands_born_on_one_day():
     assert time.process_time() - start < 10
 
 
-@pytest.mark.parametrize('module', [
-        matching, matching_names, matching_damage, matching_nobody])
-def test_pure(module):
-    tree = ast.parse(Path(module.__file__).read_text())
-    names = {
-        alias.name for node in ast.walk(tree)
-        if isinstance(node, ast.Import) for alias in node.names}
-    names |= {
-        node.module for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom)}
-    assert not [n for n in names if n.startswith('trytond')]
+class ByStudyID(Rule):
+    "What a module of a hospital may add: the PUID stands in the study's text."
+    code = 'study_id'
+
+    def decide(self, case):
+        for patient in case.index.patients.values():
+            if patient.puid in case.study.texts:
+                return Decision('linked', self.code, patient.id)
+        return None
+
+
+def test_a_module_adds_a_rule(monkeypatch):
+    study = of_ana(patient_id='?', texts=('ABC123DEF',))
+    assert settle(study).link_state == 'unlinked'
+    monkeypatch.setattr(matching.rules, 'RULES', [*RULES, ByStudyID()])
+    decision = settle(study)
+    assert (decision.link_rule, decision.patient) == ('study_id', 1)
+    assert settle(of_ana()).link_rule == 'patient_id'

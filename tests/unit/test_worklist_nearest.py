@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trytond.modules.health_imaging_worklist import attributes
 from trytond.modules.health_imaging_worklist.attributes import Name
-from trytond.modules.health_orthanc import matching_names
+from trytond.modules.health_orthanc.matching import names as person_names
 
 LATIN_1, LATIN_2, ASCII = 'ISO_IR 100', 'ISO_IR 101', 'ISO 2022 IR 6'
 TERMS = [*attributes.CHARSETS, 'ISO 2022 IR 6\\ISO 2022 IR 87', '']
@@ -172,9 +172,9 @@ def test_what_goes_out_comes_back_equal(charset):
     for family, given_name in PEOPLE:
         sent = attributes.person_name(
             Name(family, given_name), charset=charset)
-        verdict, _ = matching_names.compare_names(
-            matching_names.study_names(sent),
-            matching_names.own_names([(family, given_name)]))
-        if verdict not in matching_names.AGREE:
+        verdict, _ = person_names.compare_names(
+            person_names.study_names(sent),
+            person_names.own_names([(family, given_name)]))
+        if verdict not in person_names.AGREE:
             verdicts[family, given_name, sent] = verdict
     assert not verdicts

@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from anyascii import anyascii
 
-from .matching_damage import from_utf8, is_damaged, is_rest, may_have_been
+from .damage import from_utf8, is_damaged, is_rest, may_have_been
 
 # How an attribute of the study compares to the one of GNU Health.
 SAME, CLOSE, SHORT, SIMILAR, UNSURE, UNREADABLE, DIFFERS, MISSING = (

@@ -1,0 +1,24 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides to which patient and which request a study belongs, and says why.
+
+The caller asks ``keys`` what to look up, reads the requests and patients of a
+whole block of studies at once, puts them into an ``Index`` and calls
+``decide`` for each study.  Nothing here knows a database.
+"""
+from .decision import (
+    ACCESSION, LINKED, MERGE_ID, PATIENT_ID, REASONS, REVIEW, UNLINKED,
+    Candidate, Decision, Difference, Reason)
+from .facts import (
+    Keys, PatientFacts, RequestFacts, StudyFacts, compatible_sexes, keys)
+from .index import Index
+from .rules import (
+    RULES, Rule, contradiction, decide, differences, requests_beside)
+from .values import UID_ROOTS
+
+__all__ = [
+    'ACCESSION', 'LINKED', 'MERGE_ID', 'PATIENT_ID', 'REASONS', 'REVIEW',
+    'RULES', 'UID_ROOTS', 'UNLINKED', 'Candidate', 'Decision', 'Difference',
+    'Index', 'Keys', 'PatientFacts', 'Reason', 'RequestFacts', 'Rule',
+    'StudyFacts', 'compatible_sexes', 'contradiction', 'decide',
+    'differences', 'keys', 'requests_beside']

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The requests and patients among which is decided, by what studies carry.
+"""
+from .names import own_names
+from .nobody import means_nobody, plain
+from .values import UID_ROOTS, clean, full_date, id_key, unique
+
+
+class Index:
+    """The requests and patients among which to decide.
+
+    :param requests: RequestFacts found by the keys of the studies
+    :param patients: PatientFacts found likewise, and those of the requests
+    :param roots: as for ``keys``
+    :param issuers: the names under which the institution itself issues PUIDs
+        (IssuerOfPatientID, (0010,0021))
+    :param nobody: texts that mean nobody as PatientID, beside those that
+        everybody knows
+    :raises ValueError: the patient of a request is missing
+    """
+
+    def __init__(self, requests, patients, roots=UID_ROOTS, issuers=(),
+            nobody=frozenset()):
+        self.requests = {r.id: r for r in requests}
+        self.patients = {p.id: p for p in patients}
+        self.roots = tuple(roots)
+        self.issuers = {clean(i).casefold() for i in issuers} - {''}
+        self.nobody = frozenset(map(plain, nobody)) - {''}
+        self._names, self._sounds, self._requests_of = {}, {}, {}
+        self._uids, self._lines, self._orders = {}, {}, {}
+        self._ids, self._births = {}, {}
+        for request in self.requests.values():
+            self._add_request(request)
+        for patient in self.patients.values():
+            self._add_patient(patient)
+
+    def _add_request(self, request):
+        if request.patient not in self.patients:
+            raise ValueError(f"patient of request {request.id} is missing")
+        _file(self._requests_of, request.patient, request)
+        for uid in {request.merge_id, *request.former_uids}:
+            _file(self._uids, clean(uid), request)
+        for number in {request.accession_number, *request.other_numbers}:
+            number = clean(number)
+            _file(self._lines, number.casefold(), (number, request))
+        for number in {request.order_number, *request.other_order_numbers}:
+            _file(self._orders, clean(number).casefold(), request)
+
+    def _add_patient(self, patient):
+        _file(self._births, full_date(patient.birth_date), patient)
+        codes = [(patient.puid, None), *patient.alternative_ids]
+        for code, issuer in codes:
+            code = clean(code)
+            _file(self._ids, id_key(code), (code, issuer, patient))
+
+    def names(self, patient):
+        "Return the parsed names of a PatientFacts."
+        if patient.id not in self._names:
+            self._names[patient.id] = own_names(patient.names)
+        return self._names[patient.id]
+
+    def born(self, birth_date, names):
+        """Return the PatientFacts born on a date and called alike.
+
+        names: Names as ``study_names`` gives them.  Thousands may share a
+        birth date, where the first of January stands for a year.
+        """
+        day = full_date(birth_date)
+        if day not in self._sounds:
+            self._sounds[day] = self._by_sound(self._births.get(day, []))
+        sounds = set().union(*(n.sounds for n in names))
+        return unique(self._sounds[day].get(s, []) for s in sorted(sounds))
+
+    def _by_sound(self, patients):
+        found = {}
+        for patient in patients:
+            for sound in set().union(*(n.sounds for n in self.names(patient))):
+                found.setdefault(sound, []).append(patient)
+        return found
+
+    def with_uid(self, uid):
+        "Return the RequestFacts that have a UID, or had it with others."
+        return self._uids.get(uid, [])
+
+    def requests_of(self, patient):
+        "Return the RequestFacts of a patient, by the id."
+        return self._requests_of.get(patient, [])
+
+    def with_line(self, number):
+        """Return the RequestFacts whose line alone has a number.
+
+        Those of the same case win.
+        """
+        number = clean(number)
+        found = self._lines.get(number.casefold(), [])
+        same = [r for text, r in found if text == number]
+        return same or unique([[r for _, r in found]])
+
+    def with_number(self, number):
+        """Return the RequestFacts of an accession number: that of a line, or
+        else that of an order."""
+        return self.with_line(number) or unique(
+            [self._orders.get(clean(number).casefold(), [])])
+
+    def identified(self, study):
+        """Return two dicts of PatientFacts by id: those whose identifier is
+        the PatientID, and those for whom it is but for case, issuer or leading
+        zeros."""
+        number, exact, similar = clean(study.patient_id), {}, {}
+        found = self._ids.get(id_key(number))
+        if not found or self.is_nobody(number):
+            return exact, similar
+        issuer = clean(study.issuer).casefold()
+        for code, kind, patient in found:
+            same = code == number and self._issued(kind, issuer)
+            (exact if same else similar)[patient.id] = patient
+        for id_ in exact:
+            similar.pop(id_, None)
+        return exact, similar
+
+    def is_nobody(self, patient_id):
+        "Whether a PatientID, without padding, is missing or nobody's."
+        return means_nobody(patient_id, self.nobody)
+
+    def _issued(self, kind, issuer):
+        "Whether an identifier is by an issuer, and not only may be."
+        if not issuer:
+            return True
+        kind = clean(kind).casefold()
+        return kind == issuer or not kind and issuer in self.issuers
+
+
+def _file(index, key, value):
+    if key:
+        index.setdefault(key, []).append(value)

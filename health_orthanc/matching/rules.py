@@ -1,0 +1,191 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides to which patient and which request a study belongs, and says why:
+one class for each rule, in the order in which they are asked.
+"""
+from .case import Case
+from .decision import ACCESSION, LINKED, MERGE_ID, PATIENT_ID, Decision
+from .index import Index
+from .names import DIFFERS
+from .values import uids_of, unique
+
+
+class Rule:
+    """One way to find to whom a study belongs.
+
+    ``code`` is what stands in *Link Rule* of the study.
+    """
+    code = None
+
+    def decide(self, case):
+        """Return a Decision, or None when the rule has nothing to say.
+
+        :param case: Case of the study
+        """
+        raise NotImplementedError
+
+
+class ByUID(Rule):
+    "The UID of a request, wherever the study carries it."
+    code = MERGE_ID
+
+    def decide(self, case):
+        first, *others = [
+            case.index.with_uid(u)
+            for u in uids_of(case.study, case.index.roots)] or [[]]
+        hits = [requests for requests in [first, *others] if requests]
+        found = unique(hits)
+        if not found:
+            return None
+        if len(found) > 1:
+            shared = [r for r in found if all(r in more for more in hits)]
+            if first and not shared:
+                return case.review_requests('uids_differ', found)
+            found = self.narrowed(case, shared or found, bool(shared))
+            if shared and len(found) == 1 and not case.fits(found[0]):
+                # The number names one exam, the images are of another kind.
+                return case.review_requests(
+                    'several_requests', shared, MERGE_ID)
+        if len(found) > 1:
+            return case.review_requests('several_requests', found, MERGE_ID)
+        return case.to_request(found[0], MERGE_ID)
+
+    @staticmethod
+    def narrowed(case, requests, shared):
+        """Return which of the requests of one UID a study is of.
+
+        Releases before 5.0.5 gave one UID to all lines of an order, and to
+        copies of an order for other patients.  Whether a request is done does
+        not tell: its own images may come again.
+        """
+        named = case.named()
+        if named:
+            both = [r for r in requests if r in named]
+            if not both or not shared:
+                return both if len(both) == 1 else requests
+            requests = both
+        patients = case.identified()
+        tests = [
+            lambda r: r.patient in patients, case.fits,
+            lambda r: r.state != 'canceled',
+            lambda r: case.date_verdict(r) != DIFFERS]
+        for test in tests if shared else []:
+            requests = list(filter(test, requests)) or requests
+        return requests
+
+
+class ByAccessionNumber(Rule):
+    """The accession number with the PatientID, of exactly one request.
+
+    Images also come for requests that are done, the open ones go first.
+    """
+    code = ACCESSION
+
+    def decide(self, case):
+        found = [r for r in case.named() if case.fits(r)]
+        if not found:
+            return None
+        patients = case.identified()
+        own = [r for r in found if r.patient in patients]
+        now = [r for r in own if case.date_verdict(r) != DIFFERS]
+        done = [r for r in now if r.state == 'done']
+        live = case.open(now) or done or case.open(own)
+        if len(live) > 1:
+            return case.review_requests('several_requests', live, ACCESSION)
+        canceled = [r for r in now if r.state == 'canceled']
+        if live or canceled:
+            return case.to_request((live or canceled)[0], ACCESSION)
+        return self.of_others(case, [r for r in found if r not in own])
+
+    @staticmethod
+    def of_others(case, requests):
+        "The accession number of open requests of other patients."
+        requests = [
+            r for r in case.open(requests) if case.date_verdict(r) != DIFFERS]
+        patients = case.identified()
+        if not requests or any(map(case.confirmed, patients.values())):
+            return None
+        if patients:
+            return case.review_requests(
+                'other_patient_id', requests, ACCESSION)
+        requests = [r for r in requests
+            if not case.contradiction(case.patient(r), ACCESSION)]
+        if requests:
+            return case.review_requests('accession_only', requests)
+        return None
+
+
+class ByPatientID(Rule):
+    "The PatientID of exactly one patient."
+    code = PATIENT_ID
+
+    def decide(self, case):
+        patients = list(case.identified().values())
+        if len(patients) > 1:
+            return case.review_patients('several_patients', patients)
+        if patients:
+            return self.to_patient(case, patients[0])
+        similar = [p for p in case.similar.values()
+            if not case.contradiction(p, PATIENT_ID)]
+        if similar:
+            return case.review_patients('patient_id_not_exact', similar)
+        return None
+
+    @staticmethod
+    def to_patient(case, patient):
+        "Link to a patient unless something speaks against it."
+        reason = (case.contradiction(patient, PATIENT_ID)
+            or case.not_confirmed(patient, PATIENT_ID)
+            or case.before_birth(patient)
+            or case.alone(patient)
+            or case.rival_problem(patient, PATIENT_ID))
+        if reason:
+            return case.review(reason, [
+                    case.candidate(patient),
+                    *case.other_candidates(patient, PATIENT_ID)])
+        return Decision(LINKED, PATIENT_ID, patient.id)
+
+
+#: Asked in this order: the first that has something to say decides.  Modules
+#: that add a rule put it where it belongs, and its code into the selection
+#: *Link Rule* of the studies.
+RULES = [ByUID(), ByAccessionNumber(), ByPatientID()]
+
+
+def decide(study, index):
+    """Return the Decision on a StudyFacts.
+
+    A rule that finds two candidates or a contradiction links nothing.  What
+    has no request is offered those that the patient has for such images of
+    those days.
+
+    :param study: StudyFacts
+    :param index: Index of the requests and patients that may be meant
+    """
+    case = Case(study, index)
+    found = filter(None, (rule.decide(case) for rule in RULES))
+    return case.with_requests_beside(next(found, None) or case.unlinked())
+
+
+def requests_beside(study, index, patient):
+    """Return the Candidates for a StudyFacts that is of a patient: his
+    requests for such images of about the same day.
+
+    :param patient: id
+    """
+    decision = Decision(LINKED, patient=patient)
+    return Case(study, index).with_requests_beside(decision).candidates
+
+
+def contradiction(study, patient):
+    """Return the Reason why a StudyFacts cannot be of a PatientFacts, or None.
+
+    Missing values contradict nothing.
+    """
+    return Case(study, Index([], [patient])).contradiction(patient, None)
+
+
+def differences(study, patient, request=None):
+    """Return the Differences between a StudyFacts and a PatientFacts, and a
+    RequestFacts when given, for display side by side."""
+    return Case(study, Index([], [patient])).differences(patient, request)
