@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 
 from trytond.pool import Pool
 
-from . import matching, storage
+from . import matching, tables
 from .links import deciding, facts
 
 COMMENT = 'NEED TO VERIFY!'
@@ -191,7 +191,7 @@ def _write(choices):
         comment = study.merge_comment or ''
         if COMMENT not in comment:
             comment = '; '.join(filter(None, [comment, COMMENT]))
-            storage.set_values(Study, [study.id], merge_comment=comment)
+            tables.set_values(Study, [study.id], merge_comment=comment)
         deciding.choose([study], choice, 'carried_over')
 
 

@@ -13,11 +13,12 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import client as orthanc
-from . import storage
+from . import tables
 from .exceptions import NothingSelectedError, ReasonMissingError, error_text
-from .lease import now, roll_back, transact
 from .links import effects, ledger
 from .links.access_log import KEEPERS, check_group, note
+from .sync.storage import mark_patients
+from .sync.transactions import now, roll_back, transact
 
 _FOR_KEEPERS = {
     'invisible': ~Id(*KEEPERS[0].split('.')).in_(
@@ -97,7 +98,7 @@ class Deletable:
         result = current._deleted_study.imaging_test
         if result and result.state == 'final':
             return False
-        storage.set_values(type(self), [self.id],
+        tables.set_values(type(self), [self.id],
             deleting_since=now(), deleting_by=Transaction().user,
             deleting_reason=reason)
         return True
@@ -118,7 +119,7 @@ class Deletable:
     @classmethod
     def _forget(cls, records):
         """Forget that servers were asked to delete records."""
-        storage.set_values(cls, [r.id for r in records],
+        tables.set_values(cls, [r.id for r in records],
             deleting_since=None, deleting_by=None, deleting_reason=None)
 
     @classmethod
@@ -185,7 +186,7 @@ def _delete_series(series):
     Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
     instances = [i.id for i in Instance.search(
             [('series', 'in', [s.id for s in series])], order=[])]
-    storage.delete(Instance, instances)
+    tables.delete(Instance, instances)
     Series.delete(series)
 
 
@@ -235,13 +236,13 @@ class Study(Deletable, metaclass=PoolMeta):
         _delete_series(list(self.series))
         if self._is_in_signed_results():
             # It tells which picture goes when they are amended.
-            storage.set_values(
+            tables.set_values(
                 type(self), [id_], missing_since=self.missing_since or now())
             self._forget([self])
         else:
             type(self).delete([self])
         if patient:
-            storage.mark_patients([patient.id])
+            mark_patients([patient.id])
 
     def _is_in_signed_results(self):
         "Return whether signed results hold pictures of the study."
@@ -294,10 +295,10 @@ class StudySeries(Deletable, metaclass=PoolMeta):
             }
         if not left and not study.missing_since:
             values['missing_since'] = now()
-        storage.set_values(type(study), [study.id], **values)
+        tables.set_values(type(study), [study.id], **values)
         effects.count_images_of([study.id])
         if study.orthanc_patient:
-            storage.mark_patients([study.orthanc_patient.id])
+            mark_patients([study.orthanc_patient.id])
 
 
 class Server(metaclass=PoolMeta):

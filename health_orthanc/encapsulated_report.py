@@ -19,11 +19,11 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
-from . import migration, storage
+from . import migration, tables
 from .exceptions import error_text
-from .lease import now, roll_back, transact
 from .links.access_log import note
 from .links.link import Change
+from .sync.transactions import now, roll_back, transact
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class StoredReport(ModelSQL, ModelView):
                 found = cls.search([
                         ('study', 'in', sorted({s for s, _ in pairs})),
                         ('state', '=', state)])
-                storage.set_values(cls, [
+                tables.set_values(cls, [
                         r.id for r in found
                         if (r.study.id, r.result.id) in pairs], state=marked)
 
@@ -227,7 +227,7 @@ class StoredReport(ModelSQL, ModelView):
             report, 'LEFT', condition=(report.study == study.id)
             & (report.result == result.id)
             & (report.revision == Coalesce(result.revision, 0)))
-        rows = storage.execute(query.select(
+        rows = tables.execute(query.select(
                 result.id,
                 where=(study.orthanc_server == server.id)
                 & (study.missing_since == Null)
@@ -273,7 +273,7 @@ class StoredReport(ModelSQL, ModelView):
         else:
             return
         roll_back()
-        transact(lambda: storage.set_values(cls,
+        transact(lambda: tables.set_values(cls,
                 [r.id for r in cls.search([
                             ('id', 'in', ids), ('state', '=', 'waiting')])],
                 error=text, claimed_until=None))
@@ -309,7 +309,7 @@ class StoredReport(ModelSQL, ModelView):
         """
         if not self.study.takes_report_of(self.result, self.revision):
             if not self.study.missing_since:
-                storage.set_values(
+                tables.set_values(
                     type(self), [self.id], state='superseded')
             return False
         table = self.__table__()
@@ -392,7 +392,7 @@ class StoredReport(ModelSQL, ModelView):
             values = {**values, 'refusals': refusals}
             if refusals >= MAX_REFUSALS:
                 values['state'] = 'failed'
-        storage.set_values(type(self), [self.id], **values)
+        tables.set_values(type(self), [self.id], **values)
 
 
 class Study(metaclass=PoolMeta):

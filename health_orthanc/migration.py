@@ -26,8 +26,8 @@ from trytond.tools import grouped_slice, reduce_ids
 
 from . import records
 from .client import InvalidURL, normalize_url
-from .lease import now
-from .storage import execute
+from .sync.transactions import now
+from .tables import execute
 
 # The address of studies that had none (RFC 2606: it never exists).
 NOWHERE = 'http://unknown.invalid'

@@ -10,7 +10,7 @@ from trytond.pyson import Eval, If
 from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 
-from . import matching, migration, records, storage
+from . import matching, migration, records, tables
 from .kept import Kept
 from .links import deciding, events, facts, ledger
 
@@ -174,9 +174,9 @@ class Patient(metaclass=PoolMeta):
         super().merge_imaging(source, destination)
         OrthancPatient = pool.get('gnuhealth.orthanc.patient')
         table = OrthancPatient.__table__()
-        rows = storage.execute(table.select(
+        rows = tables.execute(table.select(
                 table.id, where=table.patient == source.id))
-        storage.set_values(
+        tables.set_values(
             OrthancPatient, [id_ for id_, in rows], patient=destination.id)
         ledger.move(source.id, destination.id)
 

@@ -14,7 +14,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
 
 from . import client as orthanc
-from . import migration, storage
+from . import migration, tables
 from .exceptions import FinalResultError, NoPictureError, NoResultError
 from .gallery import Gallery, sentence
 
@@ -79,7 +79,7 @@ class SeriesInstance(metaclass=PoolMeta):
         results = {i.series.study.imaging_test for i, *_ in shown}
         Result.lock(results)
         # The study may be leaving it.
-        storage.touch(Result, [r.id for r in results])
+        tables.touch(Result, [r.id for r in results])
         for value in values:
             cls._attach(value)
 
@@ -222,7 +222,7 @@ class Attachment(metaclass=PoolMeta):
     def _note_taken_out(gone):
         Note = Pool().get('ir.note')
         # Nobody has read it, not even who caused it.
-        storage.insert(Note, [{
+        tables.insert(Note, [{
                     'resource': str(result),
                     'message': gettext(
                         'health_orthanc.msg_note_pictures_taken_out',

@@ -9,7 +9,7 @@ from trytond.pool import PoolMeta
 from trytond.pyson import Eval
 from trytond.tools import grouped_slice, reduce_ids
 
-from . import acquired, storage
+from . import acquired, tables
 from .links import events, ledger
 
 # What of a request says whether a study may be its own.
@@ -37,7 +37,7 @@ class Request(metaclass=PoolMeta):
         "Count the pictures that are on the servers."
         counts = dict.fromkeys((r.id for r in requests), 0)
         for sub in grouped_slice(list(counts)):
-            counts.update(storage.execute(acquired.series_of_requests(
+            counts.update(tables.execute(acquired.series_of_requests(
                         lambda study, series: [
                             study.request, Coalesce(Sum(Coalesce(
                                 series.number_of_instances,

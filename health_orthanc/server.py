@@ -22,9 +22,12 @@ from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
-from . import lease, migration, password, records, synchronization
+from . import migration, password, records
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
+from .sync.lease import Busy
+from .sync.run import Run
+from .sync.transactions import now
 
 logger = logging.getLogger(__name__)
 
@@ -391,7 +394,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         """
         found = [(server, server._look()) for server in servers]
         for server, values in found:
-            super().write([server], {**values, 'check_time': lease.now()})
+            super().write([server], {**values, 'check_time': now()})
         return [
             values['last_error'] for _, values in found
             if not values['validated']]
@@ -473,8 +476,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         :return: id of the run, or None
         """
         try:
-            return synchronization.Run(server, full, started_by).go()
-        except synchronization.Busy:
+            return Run(server, full, started_by).go()
+        except Busy:
             logger.info("server %s is synchronized already", server.id)
             return None
 

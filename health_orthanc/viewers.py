@@ -8,8 +8,8 @@ from trytond.model import ModelView, fields
 from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval, Or
 
-from . import storage
 from .exceptions import NoViewerError
+from .links import twins
 
 # What follows the public URL of the server, by the code of the viewer: for a
 # study and for a series. Orthanc Explorer 2 has no page for one series.
@@ -84,7 +84,7 @@ class ViewerLinks:
     def get_viewer_links(cls, records, names):
         """Return the links by field, none for what the server lost."""
         found = {name: dict.fromkeys(r.id for r in records) for name in names}
-        shared = storage.ambiguous_studies(
+        shared = twins.ambiguous_studies(
             list({r.study_of_links.id for r in records}))
         for record in records:
             urls = record.viewer_links(record.study_of_links.id in shared)

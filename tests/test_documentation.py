@@ -397,7 +397,8 @@ def test_services_are_those_that_were_installed(unit, pages):
 def limits():
     "Yield pages and sentences in them, made with the limits of the modules."
     from trytond.modules.health_orthanc import (
-        container, gallery, lease, preview, server, synchronization)
+        container, gallery, preview, server)
+    from trytond.modules.health_orthanc.sync import lease, run
     usage = 'health_orthanc/doc/usage.rst'
     mib = 2 ** 20
     yield usage, (f"A server has {gallery.SECONDS} seconds and "
@@ -408,7 +409,7 @@ def limits():
     yield usage, f"grows more than {container.MAX_RATIO} times"
     yield usage, (f"more than {container.MAX_FILES:,} files or more than "
         f"{container.MAX_BYTES // 2 ** 30} GiB").replace(',', ' ')
-    assert synchronization.KEPT_RUNS == 100
+    assert run.KEPT_RUNS == 100
     yield usage, "the last hundred of them"
     assert lease.DURATION.total_seconds() == 600
     yield 'doc/nothing_arrives.rst', "more than ten minutes without progress"

@@ -207,7 +207,7 @@ def test_only_the_ledger_writes_links(path):
 
 def test_writers_of_links_are_found():
     "The test above finds what it looks for."
-    source = 'storage.set_values(Study, ids, link_rule=None)'
+    source = 'tables.set_values(Study, ids, link_rule=None)'
     call = ast.parse(source).body[0].value
     assert called(call) in WRITING and written_names(call) & LINK_COLUMNS
     source = 'execute(table.update([table.link_state], [None]))'

@@ -11,7 +11,7 @@ from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
-from .. import records, storage
+from .. import records, tables
 from ..exceptions import NotAllowedError
 from .link import PERSON, Change, ids_of
 
@@ -80,7 +80,7 @@ def note_links(changes, cause):
                     'link', study, result.rec_name if result else None))
         elif cause == PERSON and not lost:
             lines.append(Log.line('unlink', study))
-    storage.insert(Log, lines)
+    tables.insert(Log, lines)
 
 
 def check_group(*groups):

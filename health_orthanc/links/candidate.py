@@ -13,7 +13,7 @@ from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice
 from trytond.wizard import StateTransition, Wizard
 
-from .. import records, storage
+from .. import records, tables
 from ..exceptions import SeveralCandidatesError
 
 # The columns side by side, named as in matching.Difference.
@@ -125,7 +125,7 @@ def replace(candidates):
         study for study, wanted in rows.items()
         if [_values(r) for r in stored[study]] != list(map(_key, wanted))]
     Candidate.delete([r for study in changed for r in stored[study]])
-    storage.insert(
+    tables.insert(
         Candidate, [values for study in changed for values in rows[study]])
 
 

@@ -15,8 +15,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
-from .. import matching, records, storage
-from . import candidate, effects, facts, ledger
+from .. import matching, records, tables
+from . import candidate, effects, facts, ledger, twins
 from .link import PERSON, Link
 
 _BLOCK = 500
@@ -40,12 +40,12 @@ def link_studies(ids, cause='sync'):
         there = [s.id for s in studies if not s.missing_since]
         _offer_requests([s for s in studies if s.link_rule == PERSON])
         # The study that took the place of a missing one has its link.
-        replaced = storage.ambiguous_studies(
+        replaced = twins.ambiguous_studies(
             [s.id for s in studies if s.missing_since])
         linked += _link([
                 s for s in studies
                 if s.link_rule != PERSON and s.id not in replaced], cause)
-        _end_replaced(storage.missing_twins(there))
+        _end_replaced(twins.missing_twins(there))
     effects.count_images_of(ids)
     return linked
 
@@ -106,7 +106,7 @@ def wanting_details(server, limit):
         (table.link_rule == matching.PATIENT_ID)
         | (table.link_state == matching.REVIEW)
         | table.id.in_(candidate.select(candidate.study)))
-    return [id_ for id_, in storage.execute(table.select(
+    return [id_ for id_, in tables.execute(table.select(
                 table.id,
                 where=(table.orthanc_server == server)
                 & (table.details_at == Null) & (table.missing_since == Null)
@@ -204,7 +204,7 @@ def _former_links(of_studies):
 
     :param of_studies: StudyFacts by record of study
     """
-    rows = storage.former_links([s.id for s in of_studies])
+    rows = twins.former_links([s.id for s in of_studies])
     present = facts.present_patients({link.patient for *_, link in rows})
     Patient = Pool().get('gnuhealth.patient')
     patients = {

@@ -9,8 +9,9 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import without_check_access
 
-from .. import acquired, lease, storage
-from . import access_log, candidate
+from .. import acquired, tables
+from ..sync.transactions import now
+from . import access_log, candidate, twins
 from .link import Change, ids_of
 
 
@@ -69,11 +70,11 @@ def mark_final_results(changes, cause, action):
     moved = {
         pair: what for pair, what in pairs.items()
         if pair[1] in final and pair not in again}
-    storage.set_values(Result, {result for _, result in moved},
-        studies_changed_at=lease.now())
+    tables.set_values(Result, {result for _, result in moved},
+        studies_changed_at=now())
     _leave_notes(moved)
     # Somebody may be signing them, or putting pictures into them.
-    storage.touch(Result, {id_ for _, id_ in pairs if id_} - final)
+    tables.touch(Result, {id_ for _, id_ in pairs if id_} - final)
 
 
 def _leave_notes(moved):
@@ -85,7 +86,7 @@ def _leave_notes(moved):
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     studies = {
         s.id: s for s in Study.browse(sorted({study for study, _ in moved}))}
-    storage.insert(pool.get('ir.note'), [{
+    tables.insert(pool.get('ir.note'), [{
                 'resource': f'gnuhealth.imaging.test.result,{result}',
                 'message': gettext(
                     f'health_orthanc.msg_note_study_{what}',
@@ -99,7 +100,7 @@ def _with_twins(pairs):
     found = set()
     results = {result for _, result in pairs} - {None}
     for sub in grouped_slice(sorted({s for s, _ in pairs}) if results else []):
-        found.update(storage.studies_of_results_again(list(sub)))
+        found.update(twins.studies_of_results_again(list(sub)))
     return found & pairs
 
 
@@ -138,7 +139,7 @@ def count_images_of(studies):
     table = Study.__table__()
     requests = set()
     for sub in grouped_slice(list(studies), 500):
-        requests.update(id_ for id_, in storage.execute(table.select(
+        requests.update(id_ for id_, in tables.execute(table.select(
                     table.request, where=reduce_ids(table.id, list(sub))
                     & (table.request != Null))))
     count_images(requests)
@@ -162,7 +163,7 @@ def count_images(requests):
     table = Request.__table__()
     there, done, todo = with_images(requests), [], []
     for sub in grouped_slice(list(requests), 500):
-        for id_, state, status in storage.execute(table.select(
+        for id_, state, status in tables.execute(table.select(
                     table.id, table.state, table.worklist_status,
                     where=reduce_ids(table.id, list(sub)))):
             if status == 'todo' and id_ in there:
@@ -170,10 +171,10 @@ def count_images(requests):
             elif (status == 'done' and state in {'draft', 'requested'}
                     and id_ not in there):
                 todo.append(id_)
-    storage.set_values(Request, done, worklist_status='done')
-    storage.set_values(Request, todo, worklist_status='todo')
+    tables.set_values(Request, done, worklist_status='done')
+    tables.set_values(Request, todo, worklist_status='todo')
     # Another study may be coming to them, or leaving them.
-    storage.touch(Request, set(requests).difference(done, todo))
+    tables.touch(Request, set(requests).difference(done, todo))
 
 
 def with_images(requests):
@@ -185,7 +186,7 @@ def with_images(requests):
     """
     return {
         id_ for sub in grouped_slice(list(requests), 500)
-        for id_, in storage.execute(acquired.series_of_requests(
+        for id_, in tables.execute(acquired.series_of_requests(
                 lambda study, _: [study.request],
                 lambda study, _: study.request.in_(list(sub)),
                 group_by=lambda study, _: study.request))}

@@ -22,8 +22,9 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from .. import lease, matching, storage
-from . import deciding, facts
+from .. import matching, tables
+from ..sync import transactions
+from . import deciding, facts, twins
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +79,13 @@ class LinkEvent(ModelSQL, ModelView):
     def _note_sent_again(cls):
         """Note the studies that were sent again before there were events, so
         that the next run ends the links of those that are missing."""
-        ids = storage.studies_sent_again()
+        ids = twins.studies_sent_again()
         if ids:
             table = cls.__table__()
-            storage.execute(table.insert(
+            tables.execute(table.insert(
                     [table.kind, table.cause, table.changed, table.at],
                     [['study', 'sync', json.dumps([sorted(ids), []]),
-                        lease.now()]]))
+                        transactions.now()]]))
 
     @staticmethod
     def default_attempts():
@@ -111,7 +112,7 @@ class LinkEvent(ModelSQL, ModelView):
                     'cause': cause,
                     'changed': json.dumps([ids, sorted(identifiers)]),
                     'user': Transaction().user or None,
-                    'at': lease.now(),
+                    'at': transactions.now(),
                     }])
         cls.__queue__.settle(events)
 
@@ -125,7 +126,7 @@ class LinkEvent(ModelSQL, ModelView):
         """
         for id_ in [e.id for e in events]:
             try:
-                found = lease.transact(lambda: cls._read(id_))
+                found = transactions.transact(lambda: cls._read(id_))
                 if found:
                     user, cause, studies = found
                     with Transaction().set_user(user):
@@ -135,7 +136,7 @@ class LinkEvent(ModelSQL, ModelView):
                 # Whatever goes wrong must not stop the other events.
                 log_unexpected(error)
                 failed = True
-            lease.transact(lambda: cls._note_outcome(id_, failed))
+            transactions.transact(lambda: cls._note_outcome(id_, failed))
 
     @classmethod
     def _read(cls, id_):
@@ -156,9 +157,10 @@ class LinkEvent(ModelSQL, ModelView):
                         if failed else {
                             'error': None,
                             # A run that decides again decides for itself.
-                            'decided_at': event.decided_at or lease.now()}),
+                            'decided_at': (
+                                event.decided_at or transactions.now())}),
                     })
-        cls._forget(lease.now() - KEPT)
+        cls._forget(transactions.now() - KEPT)
 
     @classmethod
     @without_check_access
@@ -180,7 +182,7 @@ class LinkEvent(ModelSQL, ModelView):
     @classmethod
     def _forget(cls, before):
         table = cls.__table__()
-        storage.execute(table.delete(
+        tables.execute(table.delete(
                 where=table.decided_at < before))
 
 
@@ -198,14 +200,14 @@ def decide_in_parts(studies, cause):
 
 def _decide_part(ids, cause):
     try:
-        lease.transact(lambda: decide(ids, cause))
+        transactions.transact(lambda: decide(ids, cause))
         return
     except backend.DatabaseOperationalError:
         raise
     except Exception as error:
         log_unexpected(error)
     if len(ids) == 1:
-        lease.transact(lambda: mark_undecided(ids))
+        transactions.transact(lambda: mark_undecided(ids))
     else:
         half = len(ids) // 2
         _decide_part(ids[:half], cause)
@@ -222,7 +224,7 @@ def decide(ids, cause):
     deciding.link_studies(ids, cause)
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
-    storage.execute(table.update([table.undecided_since], [Null],
+    tables.execute(table.update([table.undecided_since], [Null],
             where=reduce_ids(table.id, ids or [-1])
             & (table.undecided_since != Null)))
 
@@ -233,7 +235,7 @@ def mark_undecided(ids):
     :param ids: ids of studies
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    storage.set_values(Study, ids, undecided_since=lease.now())
+    tables.set_values(Study, ids, undecided_since=transactions.now())
 
 
 def log_unexpected(error):
@@ -252,7 +254,7 @@ def log_unexpected(error):
 def _studies(where):
     "Return the ids of studies, given by a function of their table."
     table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-    return {id_ for id_, in storage.execute(
+    return {id_ for id_, in tables.execute(
             table.select(table.id, where=where(table)))}
 
 
@@ -272,7 +274,7 @@ def among_candidates(name, ids):
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
     return {
         id_ for sub in grouped_slice(sorted(ids), 1000)
-        for id_, in storage.execute(table.select(table.study,
+        for id_, in tables.execute(table.select(table.study,
                 where=getattr(table, name).in_(list(sub))))}
 
 
@@ -310,7 +312,7 @@ def _born_on(births):
     table = Study.__table__()
     found = set()
     for birth in births:
-        rows = storage.execute(table.select(table.id,
+        rows = tables.execute(table.select(table.id,
                 where=(table.patient_birth_date == birth)
                 & (table.patient == Null),
                 limit=_MOST_STUDIES_OF_ONE_DAY))

@@ -15,7 +15,7 @@ from trytond.modules.health_imaging.common import (
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from .. import matching, storage
+from .. import matching, tables
 
 # Texts of a study in which a modality may have put the UID of its request.
 _TEXTS = [
@@ -90,7 +90,7 @@ def index_of(facts, linked=(), chosen=()):
     people = patients_identified(identifiers) | set(chosen)
     requests = _requests(uids, numbers)
     requests |= _requests_of(
-        people | {id_ for id_, in storage.execute(
+        people | {id_ for id_, in tables.execute(
                 _patients_of(requests))} if requests else people, days)
     Request = Pool().get('gnuhealth.imaging.test.request')
     requests = Request.browse(sorted(requests))
@@ -143,7 +143,7 @@ def _requests(uids, numbers):
             for name in names:
                 if name in Request._fields:
                     table = Request.__table__()
-                    found.update(id_ for id_, in storage.execute(
+                    found.update(id_ for id_, in tables.execute(
                             table.select(table.id, where=fold(
                                     getattr(table, name)).in_(sub))))
     return found
@@ -165,7 +165,7 @@ def _requests_of(patients, days):
     found = set()
     for sub in grouped_slice(sorted(patients) if near else [], 1000):
         found.update(
-            id_ for id_, moment in storage.execute(table.select(
+            id_ for id_, moment in tables.execute(table.select(
                     table.id, table.date,
                     where=reduce_ids(table.patient, list(sub))
                     & (table.date >= dt.datetime.combine(
@@ -211,7 +211,7 @@ def _results(requests):
     return {
         request: (id_, state)
         for sub in grouped_slice(requests, 1000)
-        for request, id_, state in storage.execute(table.select(
+        for request, id_, state in tables.execute(table.select(
                 table.request, table.id, table.state,
                 where=reduce_ids(table.request, list(sub))))}
 
@@ -255,9 +255,9 @@ def patients_identified(identifiers):
     found = set()
     for sub in grouped_slice(sorted({i.lower() for i in identifiers}), 1000):
         sub = list(sub)
-        found.update(id_ for id_, in storage.execute(party.select(
+        found.update(id_ for id_, in tables.execute(party.select(
                     party.id, where=Lower(party.ref).in_(sub))))
-        found.update(id_ for id_, in storage.execute(other.select(
+        found.update(id_ for id_, in tables.execute(other.select(
                     other.party, where=Lower(other.code).in_(sub)))
             if id_)
     return set(patients_of(found).values())
@@ -303,7 +303,7 @@ def present_patients(patients):
     table = Pool().get('gnuhealth.patient').__table__()
     parties = dict(
         row for sub in grouped_slice(sorted(patients), 1000)
-        for row in storage.execute(table.select(
+        for row in tables.execute(table.select(
                 table.id, table.party,
                 where=reduce_ids(table.id, list(sub)))))
     of_parties = patients_of(set(parties.values()))
@@ -340,7 +340,7 @@ def owners(links):
         ids = sorted({getattr(link, name) for link in links} - {None})
         found[name] = dict(
             row for sub in grouped_slice(ids, 500)
-            for row in storage.execute(table.select(
+            for row in tables.execute(table.select(
                     table.id, table.patient,
                     where=reduce_ids(table.id, list(sub)))))
     return found
@@ -354,7 +354,7 @@ def _replaced_by(parties):
     table = Pool().get('party.party').__table__()
     return dict(
         row for sub in grouped_slice(sorted(parties), 1000)
-        for row in storage.execute(table.select(
+        for row in tables.execute(table.select(
                 table.id, table.replaced_by,
                 where=reduce_ids(table.id, list(sub))
                 & (table.replaced_by != Null)
@@ -366,7 +366,7 @@ def patients_by_party(parties):
     table = Pool().get('gnuhealth.patient').__table__()
     return dict(
         row for sub in grouped_slice(sorted(parties), 1000)
-        for row in storage.execute(table.select(
+        for row in tables.execute(table.select(
                 table.party, table.id,
                 where=reduce_ids(table.party, list(sub)))))
 
@@ -383,7 +383,7 @@ def active_patients(patients):
     query = patient.join(party, condition=patient.party == party.id)
     return {
         id_ for sub in grouped_slice(sorted(patients), 1000)
-        for id_, in storage.execute(query.select(patient.id,
+        for id_, in tables.execute(query.select(patient.id,
                 where=reduce_ids(patient.id, list(sub))
                 & (patient.active == Literal(True))
                 & (party.active == Literal(True))))}
@@ -406,7 +406,7 @@ def _born(births):
             RowNumber(window=Window(
                     [party.dob], order_by=[patient.id])).as_('number'),
             where=party.dob.in_(list(sub)))
-        found.update(id_ for id_, in storage.execute(born.select(born.id,
+        found.update(id_ for id_, in tables.execute(born.select(born.id,
                     where=born.number <= _MOST_BORN_ON_ONE_DAY)))
     return found
 
@@ -445,7 +445,7 @@ def _merged_into(parties):
         more = {}
         for sub in grouped_slice(sorted(todo), 1000):
             more.update(
-                (id_, todo[by]) for id_, by in storage.execute(table.select(
+                (id_, todo[by]) for id_, by in tables.execute(table.select(
                         table.id, table.replaced_by,
                         where=reduce_ids(table.replaced_by, list(sub))
                         & (table.active == Literal(False))))
@@ -466,17 +466,17 @@ def _read_people(ids, own, names, codes):
     party = pool.get('party.party').__table__()
     name = pool.get('gnuhealth.person_name').__table__()
     other = pool.get('gnuhealth.person_alternative_identification').__table__()
-    for id_, *parts in storage.execute(name.select(
+    for id_, *parts in tables.execute(name.select(
                 name.party, name.family, name.given,
                 where=reduce_ids(name.party, ids), order_by=name.id)):
         names[own[id_]].append(tuple(parts))
-    for id_, code, *kinds in storage.execute(other.select(
+    for id_, code, *kinds in tables.execute(other.select(
                 other.party, other.code, other.other_alternative_id_type,
                 other.alternative_id_type,
                 where=reduce_ids(other.party, ids), order_by=other.id)):
         codes[own[id_]].append((code, kinds[0] or kinds[1]))
     merged = [id_ for id_ in ids if own[id_] != id_]
-    for id_, ref, lastname, given in storage.execute(party.select(
+    for id_, ref, lastname, given in tables.execute(party.select(
                 party.id, party.ref, party.lastname, party.name,
                 where=reduce_ids(party.id, merged))) if merged else ():
         codes[own[id_]].append((ref, None))

@@ -14,7 +14,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from .. import storage
+from .. import tables
 from ..exceptions import StudyMismatchError
 from . import effects, facts
 from .link import PERSON, Change, Link, ids_of
@@ -36,7 +36,7 @@ def read(ids):
     lock = Transaction().database.has_select_for()
     links = {}
     for sub in grouped_slice(sorted(ids), 500):
-        rows = storage.execute(table.select(table.id, *columns,
+        rows = tables.execute(table.select(table.id, *columns,
                 where=reduce_ids(table.id, list(sub)), order_by=table.id,
                 for_=For('UPDATE') if lock else None))
         links.update((id_, Link(*values)) for id_, *values in rows)
@@ -63,12 +63,12 @@ def keep(links, cause, candidates=None, action=None):
     changed = {c.study: c.after for c in changes}
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    storage.write_each(Study, Link._fields, changed)
+    tables.write_each(Study, Link._fields, changed)
     # Somebody may be deciding on them by what was before.
-    storage.touch(Study, before.keys() - changed.keys())
+    tables.touch(Study, before.keys() - changed.keys())
     if cause == PERSON:
         # No event corrects who is chosen while he is merged.
-        storage.touch(pool.get('gnuhealth.patient'),
+        tables.touch(pool.get('gnuhealth.patient'),
             ids_of(changes, 'patient', Change.gained))
     effects.follow(changes, cause, {
             **{change.study: [] for change in changes},
@@ -169,7 +169,7 @@ def let_go(names, where, cause):
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
-    rows = storage.execute(table.select(table.id, where=where(table)))
+    rows = tables.execute(table.select(table.id, where=where(table)))
     return keep({
             id_: _without(link, names)
             for id_, link in read(id_ for id_, in rows).items()}, cause)
@@ -185,7 +185,7 @@ def give_waiting(results):
     table = Study.__table__()
     rows = [
         row for sub in grouped_slice(sorted(results))
-        for row in storage.execute(table.select(table.id,
+        for row in tables.execute(table.select(table.id,
                 where=reduce_ids(table.request, list(sub))
                 & (table.imaging_test == Null)))]
     return keep({
@@ -204,8 +204,8 @@ def move(source, destination):
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
     # Somebody may be giving him one.
-    storage.touch(pool.get('gnuhealth.patient'), [source])
-    rows = storage.execute(table.select(
+    tables.touch(pool.get('gnuhealth.patient'), [source])
+    rows = tables.execute(table.select(
             table.id, where=table.patient == source))
     return keep({
             id_: link._replace(patient=destination)

@@ -8,7 +8,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-from .. import storage
+from .. import tables
 from .link import CAUSES, PERSON, Link
 
 
@@ -78,7 +78,7 @@ class LinkLog(ModelSQL, ModelView):
         now = dt.datetime.now().replace(microsecond=0)
         user = Transaction().user or None
         uids = _study_uids([c.study for c in changes])
-        storage.insert(cls, [{
+        tables.insert(cls, [{
                     **_line(change, action),
                     'study_instance_UID': uids[change.study],
                     'at': now, 'user': user, 'cause': cause,
@@ -136,7 +136,7 @@ def _study_uids(ids):
     table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     uids = {}
     for sub in grouped_slice(ids):
-        uids.update(storage.execute(table.select(
+        uids.update(tables.execute(table.select(
                     table.id, table.study_instance_UID,
                     where=reduce_ids(table.id, list(sub)))))
     return uids

@@ -20,8 +20,9 @@ from support.records import (
 from support.statements import counted
 from support.synchronizing import new_server, transaction
 
-from trytond.modules.health_orthanc import lease, storage
 from trytond.modules.health_orthanc.links import deciding
+from trytond.modules.health_orthanc.sync import storage
+from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -123,7 +124,7 @@ def store_and_link(server, items):
     """
     storing, linking, ids = Took(), Took(), set()
     for start in range(0, len(items), BLOCK):
-        tree = storage.Tree(server, lease.now())
+        tree = storage.Tree(server, now())
         with storing.more():
             tree.store(items[start:start + BLOCK])
         with linking.more():

@@ -24,7 +24,11 @@ from support.synchronizing import (
     transaction)
 
 from trytond import backend
-from trytond.modules.health_orthanc import lease, storage, synchronization
+from trytond.modules.health_orthanc import tables
+from trytond.modules.health_orthanc.client import OrthancClient
+from trytond.modules.health_orthanc.sync import (
+    lease, reading, storage, transactions)
+from trytond.modules.health_orthanc.sync.storing import Keeper
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
@@ -341,7 +345,7 @@ def test_patients_lost_before_they_were_marked(filled, server):
     delete(filled, 'Study', StudyInstanceUID=uid(4))
     synchronize(server)
     Patient = Pool().get('gnuhealth.orthanc.patient')
-    storage.set_values(Patient, [p.id for p in Patient.search(
+    tables.set_values(Patient, [p.id for p in Patient.search(
                 [('server', '=', server)])], missing_since=None)
     Transaction().commit()
     synchronize(server)
@@ -428,7 +432,7 @@ def linked_by(server, rule, patient):
     if rule == 'person':
         Study.write([old], {'patient': patient.id})
     else:
-        storage.set_values(Study, [old.id], patient=patient.id,
+        tables.set_values(Study, [old.id], patient=patient.id,
             link_rule=rule, link_state='linked')
     Transaction().commit()
     return old
@@ -701,12 +705,12 @@ def test_ids_that_are_none(filled, proxy, path):
 
 
 def test_large_study_comes_in_blocks(orthanc, monkeypatch):
-    monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 40)
+    monkeypatch.setattr(reading, 'BLOCK_INSTANCES', 40)
     monkeypatch.setattr(
         'trytond.modules.health_orthanc.client.INSTANCES_BLOCK', 40)
-    blocks = synchronization.orthanc.OrthancClient.instance_blocks
+    blocks = OrthancClient.instance_blocks
     monkeypatch.setattr(
-        synchronization.orthanc.OrthancClient, 'instance_blocks',
+        OrthancClient, 'instance_blocks',
         lambda self, series, **options: blocks(
             self, series, block=40, **options))
     archive.upload(orthanc, [
@@ -767,7 +771,7 @@ def test_long_change_log_reads_no_study_twice(orthanc, monkeypatch):
     synchronize(server)
     archive.upload(orthanc, [
             archive.study(1, series=1, instances=40), small(2)])
-    client = synchronization.orthanc.OrthancClient
+    client = OrthancClient
     changes = client.all_changes
     monkeypatch.setattr(
         client, 'all_changes', lambda self, since: changes(self, since, 10))
@@ -818,7 +822,7 @@ def test_one_bad_study_stops_no_other(filled, proxy):
 
 
 def test_many_bad_studies_stop_no_other(filled, proxy, monkeypatch):
-    monkeypatch.setattr(synchronization, 'MAX_REFUSED', 1)
+    monkeypatch.setattr(reading, 'MAX_REFUSED', 1)
     bad = sorted(filled.rest('GET', '/studies'))[::2]
     proxy.on('/tools/bulk-content', failing_on(*bad))
     server = new_server(proxy.url)
@@ -830,7 +834,7 @@ def test_many_bad_studies_stop_no_other(filled, proxy, monkeypatch):
 
 
 def test_server_that_fails_on_all_studies_is_ill(filled, proxy, monkeypatch):
-    monkeypatch.setattr(synchronization, 'MAX_REFUSED', 2)
+    monkeypatch.setattr(reading, 'MAX_REFUSED', 2)
     proxy.on('/tools/bulk-content', status(500))
     server = new_server(proxy.url)
     run = synchronize(server)
@@ -843,7 +847,7 @@ def test_server_that_fails_on_all_studies_is_ill(filled, proxy, monkeypatch):
 
 def test_interrupted_full_run_goes_on_where_it_was(
         filled, proxy, monkeypatch):
-    monkeypatch.setattr(synchronization, 'GROUP_STUDIES', 1)
+    monkeypatch.setattr(reading, 'GROUP_STUDIES', 1)
     server = new_server(proxy.url)
     # Three calls for each study
     proxy.on('/tools/bulk-content', status(503), nth=range(8, 100))
@@ -872,7 +876,7 @@ def test_block_is_repeated_when_the_database_was_busy(filled, monkeypatch):
             failures.append(1)
             raise backend.DatabaseOperationalError("could not serialize")
     monkeypatch.setattr(storage.Tree, 'store', fail_at_first)
-    monkeypatch.setattr(lease, 'PAUSE', 0)
+    monkeypatch.setattr(transactions, 'PAUSE', 0)
     server = new_server(filled)
     run = synchronize(server)
     assert (run.state, len(failures)) == ('done', 2)
@@ -981,7 +985,7 @@ def test_one_of_many_gets_the_server(server):
             mine = lease.Lease(server)
             barrier.wait()
             try:
-                lease.transact(mine.claim)
+                transactions.transact(mine.claim)
                 got.append(mine)
             except lease.Busy:
                 pass
@@ -994,13 +998,13 @@ def test_one_of_many_gets_the_server(server):
             thread.join()
         assert len(got) == 1
         Transaction().rollback()
-        lease.transact(got[0].release)
+        transactions.transact(got[0].release)
 
 
 def claimed_by(server, token, minutes=5):
     Server = Pool().get(SERVER)
-    storage.set_values(Server, [server], lease=token,
-        lease_until=lease.now() + dt.timedelta(minutes=minutes))
+    tables.set_values(Server, [server], lease=token,
+        lease_until=transactions.now() + dt.timedelta(minutes=minutes))
     Transaction().commit()
 
 
@@ -1045,7 +1049,7 @@ def test_dead_run_is_shown_as_interrupted(server):
 
 def test_run_that_lost_its_server_stores_nothing_more(
         filled, monkeypatch):
-    monkeypatch.setattr(synchronization, 'GROUP_STUDIES', 2)
+    monkeypatch.setattr(reading, 'GROUP_STUDIES', 2)
     server = new_server(filled)
     store, calls = storage.Tree.store, []
 
@@ -1055,7 +1059,7 @@ def test_run_that_lost_its_server_stores_nothing_more(
         if len(calls) == 1:
             Transaction().atexit(int)
         else:
-            storage.set_values(
+            tables.set_values(
                 Pool().get(SERVER), [server], lease='somebody else')
     monkeypatch.setattr(storage.Tree, 'store', lose)
     run = synchronize(server)
@@ -1076,11 +1080,11 @@ def test_run_that_fails_leaves_no_request_behind(
     def fail(*args):
         assert hanging.wait(30)
         raise error
-    monkeypatch.setattr(synchronization, 'GROUP_STUDIES', 2)
+    monkeypatch.setattr(reading, 'GROUP_STUDIES', 2)
     # Three calls for each group
     proxy.on('/tools/bulk-content', hang_here, nth=4)
     server = new_server(proxy.url)
-    monkeypatch.setattr(synchronization.Run, '_store_items', fail)
+    monkeypatch.setattr(Keeper, 'store_items', fail)
     start = time.monotonic()
     assert synchronize(server).state == state
     assert time.monotonic() - start < 30

@@ -15,8 +15,12 @@ from support.statements import counted
 from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
 
-from trytond.modules.health_orthanc import lease, storage, synchronization
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.pictures_kind import is_picture
+from trytond.modules.health_orthanc.sync import details as looking
+from trytond.modules.health_orthanc.sync import reading, storage
+from trytond.modules.health_orthanc.sync.run import Run as Synchronization
+from trytond.modules.health_orthanc.sync.transactions import transact
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -93,7 +97,7 @@ def test_kind_of_each_series(
     monkeypatch.setattr(
         'trytond.modules.health_orthanc.client.FEW_INSTANCES', few)
     if large:
-        monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 2)
+        monkeypatch.setattr(reading, 'BLOCK_INSTANCES', 2)
     if not bulk:
         proxy.on('bulk-content', status(403))
     sent = kinds(orthanc)
@@ -150,7 +154,7 @@ def test_kinds_come_with_the_first_full_run_after_an_upgrade(orthanc):
     server = new_server(orthanc)
     synchronize(server)
     Series = Pool().get(SERIES)
-    storage.set_values(Series, [s.id for s in Series.search(
+    tables.set_values(Series, [s.id for s in Series.search(
                 [('study.orthanc_server', '=', server)])],
         sop_class_UID=None)
     Transaction().commit()
@@ -176,11 +180,11 @@ def test_kinds_cost_no_call_for_few_images_and_one_for_many(orthanc):
 def look(server, ids=None):
     "Let a run look into studies, return its record and what was found."
     Run = Pool().get('gnuhealth.orthanc.sync_run')
-    run = synchronization.Run(Pool().get(SERVER)(server))
-    lease.transact(run._start)
-    found = run._look_into(
+    run = Synchronization(Pool().get(SERVER)(server))
+    transact(run._start)
+    found = run.details.look_into(
         [s.id for s in studies(server)] if ids is None else ids)
-    lease.transact(lambda: run._finish('done', True, None))
+    transact(lambda: run._finish('done', True, None))
     return Run(run.run), found
 
 
@@ -274,8 +278,8 @@ def test_nobody_answers_when_images_are_read(orthanc, proxy):
 
 
 def test_images_are_read_of_some_studies_only(orthanc, proxy, monkeypatch):
-    monkeypatch.setattr(synchronization, 'LOOKED_INTO', 2)
-    monkeypatch.setattr(synchronization, 'MAX_REFUSED', 0)
+    monkeypatch.setattr(looking, 'LOOKED_INTO', 2)
+    monkeypatch.setattr(looking, 'MAX_REFUSED', 0)
     for number in range(3):
         send(orthanc, ordered(requested(f'S{number}')))
     server = new_server(proxy.url)
@@ -404,7 +408,7 @@ def expect_corrected(server):
 def test_images_corrected_in_place_are_seen(overwriting, monkeypatch, large):
     "Orthanc lists what the first image said until it reconstructs a study."
     if large:
-        monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 2)
+        monkeypatch.setattr(reading, 'BLOCK_INSTANCES', 2)
     whole = {'series': 2, 'instances': 3}
     archive.upload(overwriting, [archive.study(1, **whole)])
     server = new_server(overwriting)

@@ -9,7 +9,8 @@ from support.fault_server import FaultServer, answer, change, html, status
 from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
 
-from trytond.modules.health_orthanc import client_http, synchronization
+from trytond.modules.health_orthanc import client_http
+from trytond.modules.health_orthanc.sync import reading
 from trytond.pool import Pool
 
 NUMBER = 4
@@ -172,7 +173,7 @@ def test_odd_entries_of_the_changed_studies(proxy, tmp_path):
 @pytest.mark.parametrize('index', range(3))
 def test_odd_entry_of_a_large_study(
         orthanc, proxy, bad, monkeypatch, index):
-    monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 2)
+    monkeypatch.setattr(reading, 'BLOCK_INSTANCES', 2)
     monkeypatch.setattr(
         'trytond.modules.health_orthanc.client.FEW_INSTANCES', 0)
     proxy.on('bulk-content', exchanging(index, bad[index], ODD['null']))
@@ -212,7 +213,7 @@ def pass_on(exchange, body):
 
 @pytest.mark.parametrize('value', [[], [None] * 3, [{}], 'x', None])
 def test_server_that_tells_nothing_of_many(proxy, orthanc, monkeypatch, value):
-    monkeypatch.setattr(synchronization, 'MAX_REFUSED', NUMBER - 1)
+    monkeypatch.setattr(reading, 'MAX_REFUSED', NUMBER - 1)
     proxy.on('bulk-content', answer(value))
     server = new_server(proxy.url)
     run = synchronize(server)
@@ -275,7 +276,7 @@ def test_refused_metadata_cost_nothing(orthanc, bare, name):
 @pytest.mark.parametrize('most', [10, 1])
 def test_server_that_refuses_all_is_ill(
         orthanc, bare, path, name, most, monkeypatch):
-    monkeypatch.setattr(synchronization, 'MAX_REFUSED', most)
+    monkeypatch.setattr(reading, 'MAX_REFUSED', most)
     any_ = '[0-9a-f-]{44}'
     bare.on(path.replace('{0}', any_).replace('{1}', any_),
         REFUSALS[name][0])
@@ -292,7 +293,7 @@ def test_server_that_refuses_all_is_ill(
 @pytest.mark.parametrize('name', REFUSALS)
 def test_refusal_of_what_changed(bad, name, hidden, tmp_path, monkeypatch):
     "More images are refused than studies may be."
-    monkeypatch.setattr(synchronization, 'MAX_REFUSED', 2)
+    monkeypatch.setattr(reading, 'MAX_REFUSED', 2)
     orthanc = Orthanc(tmp_path)
     orthanc.start()
     with FaultServer(orthanc.url) as proxy:

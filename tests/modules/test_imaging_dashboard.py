@@ -11,7 +11,7 @@ from support.records import (
     make_user, user)
 
 from trytond.modules.health_imaging import dashboard
-from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc import tables
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
@@ -184,7 +184,7 @@ def test_results_to_sign(hospital):
     make_final(user('radiologist'))
     assert found(OF_IMAGING[2]) == [result]
     final = make_final(user('radiologist'))
-    storage.set_values(
+    tables.set_values(
         type(final), [final.id], studies_changed_at=dt.datetime.now())
     assert tabs(OF_IMAGING[2]) == {
         "Preliminary": [result], "Studies Changed": [final]}

@@ -15,7 +15,7 @@ from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
 from support.records import RpcError, make_patient, make_picture
 
-from trytond.modules.health_orthanc import gallery, password, preview, storage
+from trytond.modules.health_orthanc import gallery, password, preview, tables
 from trytond.modules.health_orthanc.links.access_log import note
 from trytond.pool import Pool
 
@@ -315,7 +315,7 @@ def test_preview_of_what_has_no_id_of_orthanc(hospital):
     study = hospital.store(*ct_series(1))
     instances = hospital.instances(study)
     with hospital.transaction():
-        storage.set_values(Pool().get(INSTANCE), instances, orthanc_UID='../x')
+        tables.set_values(Pool().get(INSTANCE), instances, orthanc_UID='../x')
     values = show(hospital, 'radiologist', STUDY, study)
     assert "does not have this any more" in values['message']
     assert not any(thumbnails(hospital, instances).values())

@@ -8,7 +8,7 @@ from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
 from support.records import RpcError, make_requested
 
-from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.links import effects
 from trytond.pool import Pool
 
@@ -378,7 +378,7 @@ def test_an_open_request_waits_again_for_images(hospital):
     with hospital.transaction():
         Study = Pool().get(STUDY)
         request = make_requested()
-        storage.set_values(Study, [study],
+        tables.set_values(Study, [study],
             request=request.id, patient=request.patient.id,
             link_rule='merge_id', link_state='linked')
         effects.count_images([request.id])
@@ -393,7 +393,7 @@ def test_an_open_request_waits_again_for_images(hospital):
 def test_what_cannot_be_on_the_server_goes(hospital):
     study = hospital.store(*ct_series(1))
     with hospital.transaction():
-        storage.set_values(Pool().get(STUDY), [study], orthanc_UID='../x')
+        tables.set_values(Pool().get(STUDY), [study], orthanc_UID='../x')
     assert "not on the server" in delete(hospital, STUDY, study)
     assert not hospital.read(STUDY, study, 'id')
     assert not hospital.faults.count(method='DELETE')

@@ -10,7 +10,7 @@ from support.records import (
     settle)
 from support.statements import counted
 
-from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.links import deciding, ledger
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -100,7 +100,7 @@ def decided(server, count):
         for n in itertools.islice(_numbers, quarter)]
     ids = make_studies(server, rows)
     settle()
-    storage.set_values(Pool().get(STUDY), ids, **{
+    tables.set_values(Pool().get(STUDY), ids, **{
             **ledger.Link()._asdict(), 'link_state': 'unlinked'})
     found = statements(lambda: deciding.link_studies(ids))
     states = [s.link_state for s in Pool().get(STUDY).browse(ids)]

@@ -12,7 +12,7 @@ from support.statements import counted
 
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError, ValidationError
-from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.exceptions import ForeignPictureError
 from trytond.modules.health_orthanc.links import deciding, facts
 from trytond.pool import Pool
@@ -256,7 +256,7 @@ def test_undo_goes_back_step_by_step(server, patient):
 def test_a_study_that_stays_unlinked_has_no_history(server):
     study = make_study(server)
     # As the synchronization stores it.
-    storage.set_values(type(study), [study.id], link_state=None)
+    tables.set_values(type(study), [study.id], link_state=None)
     _, (study,) = link(study)
     assert study.link_state == 'unlinked'
     assert not study.link_log

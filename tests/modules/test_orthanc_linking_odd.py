@@ -10,7 +10,7 @@ from support.records import (
     make_professional, make_request, make_user, settle)
 from support.statements import counted
 
-from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.links import deciding, events, ledger
 from trytond.pool import Pool
 from trytond.transaction import without_check_access
@@ -71,7 +71,7 @@ def make_foreign(server, **values):
 
 def lose(study, lost=True):
     "Note that the server has a study no more, or again."
-    storage.set_values(Study(), [study.id],
+    tables.set_values(Study(), [study.id],
         missing_since=dt.datetime.now() if lost else None)
 
 
@@ -137,7 +137,7 @@ def test_a_signed_result_with_the_same_study_is_not_marked(
     result = make_final(radiologist, request=request_)
     study = make_foreign(server)
     Study().write([study], {'imaging_test': result.id})
-    storage.set_values(type(result), [result.id], studies_changed_at=None)
+    tables.set_values(type(result), [result.id], studies_changed_at=None)
     send_again(server, study, 'PUID-ANA', patient_birth_date=BORN)
     assert not now(result).studies_changed_at
 

@@ -8,7 +8,9 @@ from support.records import make_patient, make_user
 from support.statements import columns, counted
 from support.synchronizing import new_server, transaction
 
-from trytond.modules.health_orthanc import lease, storage
+from trytond.modules.health_orthanc import tables
+from trytond.modules.health_orthanc.sync import storage
+from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -33,13 +35,13 @@ def archive(activated):
         Server.write(Server.browse(servers), {
                 'viewers': ['explorer', 'ohif', 'stone']})
         store_studies(servers, STUDIES, SHAPE)
-        storage.Tree(servers[0], lease.now()).store(
+        storage.Tree(servers[0], now()).store(
             [make_rows(STUDIES, LARGE)])
         Study = Pool().get(STUDY)
         newest = Study.search([], limit=120)
         for number, study in enumerate(newest[::2]):
             patient = make_patient(lastname=f"Linked{number}")
-            storage.set_values(Study, [study.id], patient=patient.id,
+            tables.set_values(Study, [study.id], patient=patient.id,
                 link_state='linked', link_rule='patient_id')
         user = make_user('reader', 'health.group_health_doctor',
             'health_orthanc.group_imaging_orthanc')

@@ -19,10 +19,11 @@ from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError
 from trytond.model.modelsql import SQLConstraintError
-from trytond.modules.health_orthanc import lease, password
+from trytond.modules.health_orthanc import password
 from trytond.modules.health_orthanc.exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError)
 from trytond.modules.health_orthanc.server import MASK
+from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
@@ -537,7 +538,7 @@ def test_since_sync(server, ago, text):
     Server = get(SERVER)
     with transaction():
         Server.write([Server(server)], {
-                'sync_time': ago and lease.now() - ago})
+                'sync_time': ago and now() - ago})
         assert Server(server).since_sync.lower() == text
         Transaction().rollback()
 
@@ -822,7 +823,7 @@ def test_sync_now(server):
         table = Server.__table__()
         Transaction().connection.cursor().execute(*table.update(
                 [table.lease, table.lease_until],
-                ['elsewhere 1 x 1', lease.now() + dt.timedelta(hours=1)],
+                ['elsewhere 1 x 1', now() + dt.timedelta(hours=1)],
                 where=table.id == server))
         result, = Server.sync_now([label])
         assert (result['state'], result['run']) == ('busy', {})

@@ -10,7 +10,7 @@ from support.records import as_user, make_institution, make_patient, make_user
 from support.synchronizing import new_server, transaction, with_queue
 
 from trytond import backend
-from trytond.modules.health_orthanc import storage
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.links import deciding
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -61,7 +61,7 @@ def ana(hospital):
 def store(model, id_, **values):
     "Write what no field would take."
     with transaction():
-        storage.set_values(Pool().get(model), [id_], **values)
+        tables.set_values(Pool().get(model), [id_], **values)
 
 
 def correct(party, born):

@@ -4,8 +4,9 @@
 large archive and no server."""
 import datetime as dt
 
-from trytond.modules.health_orthanc import lease, storage
-from trytond.modules.health_orthanc.rows import StudyRows
+from trytond.modules.health_orthanc.sync import storage
+from trytond.modules.health_orthanc.sync.rows import StudyRows
+from trytond.modules.health_orthanc.sync.transactions import now
 
 
 def make_rows(number, shape):
@@ -53,7 +54,7 @@ def store_studies(servers, number, shape):
     :param shape: the number of images of each series
     """
     for start in range(0, number, 50):
-        tree = storage.Tree(servers[start // 50 % len(servers)], lease.now())
+        tree = storage.Tree(servers[start // 50 % len(servers)], now())
         tree.store([
                 make_rows(n, shape)
                 for n in range(start, min(start + 50, number))])

@@ -3,7 +3,7 @@
 """When a server's numbers of studies, series and instances are believed."""
 import pytest
 
-from trytond.modules.health_orthanc.balance import Balance
+from trytond.modules.health_orthanc.sync.balance import Balance
 
 
 def settled(present, remote=None, looks=1):

@@ -3,7 +3,7 @@
 """Orthanc's answers as the rows of whole studies."""
 import pytest
 
-from trytond.modules.health_orthanc.rows import (
+from trytond.modules.health_orthanc.sync.rows import (
     Converter, count_instances, count_series, cut)
 
 

@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Short transactions for long work, and the lease that gives a server to one
-run at a time, whichever process or computer asks for it."""
+"""The lease that gives a server to one run at a time, whichever process or
+computer asks for it."""
 import datetime as dt
-import logging
 import os
 import socket
 import time
@@ -11,19 +10,16 @@ import uuid
 
 from sql import Null
 
-from trytond import backend
-from trytond.modules.health_imaging.common import execute
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-logger = logging.getLogger(__name__)
+from ..tables import execute
+from .transactions import now
 
 # How long a server belongs to a run that gives no sign of life.
 DURATION = dt.timedelta(minutes=10)
 # How old the last sign of life may be before the next is due.
 PROLONG_SECONDS = 60
-ATTEMPTS = 6
-PAUSE = 0.1
 # Tells this program from one that had the same process id before a restart.
 _PROGRAM = uuid.uuid4().hex
 
@@ -44,52 +40,6 @@ class Busy(Exception):
 
 class LostLease(Exception):
     """Another run took the server over, because this one seemed dead."""
-
-
-def now():
-    """Return the present time as trytond stores it, without fractions."""
-    return dt.datetime.now().replace(microsecond=0)
-
-
-def transact(work):
-    """Call a function and commit, and return its result.
-
-    It is called again when another transaction was in its way, or when the
-    connection to the database broke. So it may change nothing but the
-    database.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            result = work()
-            Transaction().commit()
-            return result
-        except Exception as error:
-            passing = _is_passing(error)
-            roll_back()
-            if not passing or attempt == ATTEMPTS:
-                raise
-            logger.info("transaction repeated: %s", type(error).__name__)
-        time.sleep(PAUSE * 2 ** attempt)
-
-
-def _is_passing(error):
-    connection = Transaction().connection
-    return (
-        isinstance(error, backend.DatabaseOperationalError)
-        or bool(getattr(connection, 'closed', False)))
-
-
-def roll_back():
-    """Undo what is not committed, on a new connection if the old one broke.
-    """
-    transaction = Transaction()
-    try:
-        transaction.rollback()
-    except Exception as error:
-        logger.info("connection replaced: %s", type(error).__name__)
-        database = transaction.database
-        database.put_connection(transaction.connection, close=True)
-        transaction.connection = database.get_connection()
 
 
 class Lease:

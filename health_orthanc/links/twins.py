@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Studies that have the server and the Study Instance UID (0020,000D) of
+others: they were sent again under another PatientID (0010,0020).
+"""
+from sql import Null
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+
+from ..tables import ROWS, execute
+from .link import Link
+
+
+def same_studies(ids):
+    """Return the ids of the studies that are not missing and have the server
+    and the Study Instance UID of others.
+
+    :param ids: ids of these others
+    """
+    return {other for _, other in _present_twins(ids)}
+
+
+def ambiguous_studies(ids):
+    """Return those of some ids of studies whose Study Instance UID leads to
+    another one of their server too."""
+    return {study for study, _ in _present_twins(ids)}
+
+
+def studies_of_results_again(ids):
+    """Return pairs of some ids of studies and the results that have another
+    study with the server and Study Instance UID."""
+    study, other, twins = _twins()
+    return execute(twins.select(
+            study.id, other.imaging_test,
+            where=reduce_ids(study.id, list(ids))
+            & (other.imaging_test != Null)))
+
+
+def studies_sent_again():
+    "Return the ids of the studies that took the place of missing ones."
+    study, other, twins = _twins()
+    return {id_ for id_, in execute(twins.select(study.id,
+                where=(study.missing_since == Null)
+                & (other.missing_since != Null)))}
+
+
+def missing_twins(ids):
+    """Return the ids of the missing studies that are there as others.
+
+    :param ids: ids of these others
+    """
+    study, other, twins = _twins()
+    return {
+        id_ for sub in grouped_slice(list(ids), ROWS)
+        for id_, in execute(twins.select(
+                other.id, where=reduce_ids(study.id, list(sub))
+                & (other.missing_since != Null)))}
+
+
+def former_links(ids):
+    """Return to whom studies were linked that are missing, but there under
+    another PatientID, and studies themselves that came back.
+
+    :param ids: ids of the studies that are there
+    :return: list of: id of the study, id of the missing one or of itself, its
+        PatientID, and the Link to a patient that it has or had
+    """
+    study, other, twins = _twins()
+    log, later = [
+        Pool().get('gnuhealth.orthanc.link_log').__table__() for _ in 'ab']
+    # The link was ended when the study came again: the history has it.
+    ended = study.join(other, condition=(
+            (other.orthanc_server == study.orthanc_server)
+            & (other.study_instance_UID == study.study_instance_UID))).join(
+        log, condition=log.study == other.id).join(
+        later, 'LEFT', condition=(later.study == log.study)
+        & (later.id > log.id))
+    found = []
+    for sub in grouped_slice(list(ids), ROWS):
+        there = (study.missing_since == Null) & reduce_ids(
+            study.id, list(sub))
+        found += execute(twins.select(
+                study.id, other.id, other.patient_id, other.link_rule,
+                other.link_state, other.patient, other.request,
+                other.imaging_test,
+                where=there & (other.missing_since != Null)
+                & (other.patient != Null),
+                order_by=[other.missing_since, other.id]))
+        found += execute(ended.select(
+                study.id, other.id, other.patient_id, log.rule_before,
+                log.state_before, log.patient_before, log.request_before,
+                log.result_before,
+                where=there & (other.patient == Null)
+                & ((other.missing_since != Null) | (other.id == study.id))
+                & (later.id == Null) & (log.cause == 'replaced')
+                & (log.patient_before != Null),
+                order_by=[other.missing_since, other.id]))
+    return [
+        (id_, twin, patient_id, Link(*link))
+        for id_, twin, patient_id, *link in found]
+
+
+def _present_twins(ids):
+    study, other, twins = _twins()
+    return [
+        pair for sub in grouped_slice(list(ids), ROWS)
+        for pair in execute(twins.select(
+                study.id, other.id, where=reduce_ids(study.id, list(sub))
+                & (other.missing_since == Null)))]
+
+
+def _twins():
+    """Return the tables of studies and of others that have their server and
+    Study Instance UID, and the join of both."""
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    study, other = Study.__table__(), Study.__table__()
+    return study, other, study.join(other, condition=(
+            (other.orthanc_server == study.orthanc_server)
+            & (other.study_instance_UID == study.study_instance_UID)
+            & (other.id != study.id)))

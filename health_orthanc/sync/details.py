@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads single images for what an Orthanc does not list of their studies.
+"""
+import logging
+
+from .. import client as orthanc
+from .. import records
+from ..links import deciding
+from . import known
+from .transactions import now, roll_back, transact
+
+logger = logging.getLogger(__name__)
+
+# Of so many studies an instance is read at once, a call each, and so often in
+# one run.
+LOOKED_INTO = 200
+LOOKED_INTO_ROUNDS = 10
+# After so many failures one after the other no more are asked for.
+MAX_REFUSED = 10
+# Nobody answered.
+_SILENT = (
+    orthanc.ConnectionLost, orthanc.ConnectionRefused, orthanc.HostNotFound,
+    orthanc.InvalidURL, orthanc.Timeout, orthanc.TLSError,
+    orthanc.Unreachable)
+
+
+class Details:
+    """Looks into images of a server.
+
+    :param run: Run
+    """
+
+    def __init__(self, run):
+        self.run = run
+        self.server = run.server
+        # How many calls its own connections made
+        self.calls = 0
+
+    def look_closer(self):
+        """Read an image of each study that was decided by less than the UID
+        of a request, and decide again with what it tells."""
+        for _ in range(LOOKED_INTO_ROUNDS):
+            ids = transact(lambda: deciding.wanting_details(
+                    self.server.id, LOOKED_INTO))
+            found = self.look_into(ids) if ids else ()
+            if found:
+                self.run.commit(lambda: {
+                        'studies_linked': deciding.link_studies(found)})
+            if len(ids) < LOOKED_INTO:
+                break
+
+    def look_into(self, ids):
+        """Read one image of each of some studies for what their server does
+        not list, and store it: see records.details.
+
+        It asks over a connection of its own, as the other one reads ahead.
+        A study whose image cannot be read is not asked for again until it
+        changes.
+
+        :param ids: ids of studies that are stored and committed, of which
+            LOOKED_INTO are read
+        :return: ids of those that told something
+        """
+        ids = sorted(ids)[:LOOKED_INTO]
+        instances = transact(lambda: known.instances_to_read(ids))
+        # Where there is no picture, there is nothing to read.
+        seen, found = [id_ for id_ in ids if id_ not in instances], {}
+        with self.server.client() as client:
+            roll_back()
+            for id_, tags in self._tags(client, instances):
+                seen.append(id_)
+                if tags is not None:
+                    found[id_] = records.details(tags)
+            self.calls += client.calls
+        self.run.commit(lambda: known.store_details(found, seen, now()))
+        return {id_ for id_, row in found.items() if any(row.values())}
+
+    def _tags(self, client, instances):
+        """Yield the ids of studies and the attributes of their instances,
+        None where they cannot be read, until nobody answers.
+
+        :param instances: Orthanc ids by the id of the study
+        """
+        refused = 0
+        for id_, uid in instances.items():
+            try:
+                tags, refused = client.tags(uid), 0
+            except (orthanc.OrthancError, ValueError) as error:
+                logger.info("server %s: %s", self.server.id, error)
+                tags, refused = None, refused + 1
+                if refused > MAX_REFUSED or isinstance(error, _SILENT):
+                    return
+            yield id_, tags
+            self.run.prolong()
+
+    def correct(self, resent, before):
+        """Look into images that replaced others: the server goes on to list
+        what the first image of their study said.
+
+        :param resent: Orthanc id of an instance and what the server lists, by
+            the Orthanc id of the study
+        :param before: corrections that are known, by the same
+        :return: Orthanc ids of the studies whose corrections changed
+        """
+        changed = {}
+        some = dict(sorted(resent.items())[:LOOKED_INTO])
+        for uid, tags in self._tags(
+                self.run.client, {u: image for u, (image, _) in some.items()}):
+            listed = some[uid][1]
+            told = tags and records.instance_identity(tags)
+            correction = {'identity': listed, 'tags': told}
+            if told in (None, listed):
+                correction = None
+            if tags and correction != before.get(uid):
+                changed[uid] = correction
+        if changed:
+            self.run.commit(lambda: known.store_corrections(
+                    self.server.id, changed))
+        return list(changed)

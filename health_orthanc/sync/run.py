@@ -1,0 +1,443 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The synchronisation of one server: one run at a time, in short
+transactions, so that it can stop anywhere and go on in the next run."""
+import itertools
+import logging
+from collections import defaultdict
+from functools import partial
+
+from trytond.exceptions import UserError
+from trytond.i18n import gettext
+from trytond.pool import Pool
+
+from .. import client as orthanc
+from .. import records
+from ..ahead import ahead
+from ..exceptions import error_text
+from ..links import deciding, effects, events, twins
+from ..tables import set_values
+from . import known, storage
+from .balance import LEVELS, Balance
+from .details import Details
+from .lease import PROLONG_SECONDS, Lease, LostLease
+from .reading import GROUP_SERIES, Reader
+from .storing import Keeper
+from .transactions import now, roll_back, transact
+
+logger = logging.getLogger(__name__)
+
+KEPT_RUNS = 100
+KEPT_REASONS = 200
+# How often a run follows a server that receives while it is read.
+ROUNDS = 3
+
+# Changes that say nothing that a new instance has not said.
+_ECHOES = {
+    'NewPatient', 'NewStudy', 'NewSeries', 'StablePatient', 'StableStudy',
+    'StableSeries', 'CompletedSeries', 'Deleted'}
+_COLLECTIONS = {
+    'Patient': 'patients', 'Study': 'studies', 'Series': 'series',
+    'Instance': 'instances'}
+
+
+class Run:
+    """One run of synchronisation.
+
+    It ends transactions on its own: call it where nothing else is written.
+
+    :param server: record of gnuhealth.orthanc.config
+    :param bool full: compare everything instead of reading what is new
+    :param str started_by: see gnuhealth.orthanc.sync_run
+    """
+
+    def __init__(self, server, full=False, started_by=None):
+        pool = Pool()
+        self.SyncRun = pool.get('gnuhealth.orthanc.sync_run')
+        self.server = pool.get('gnuhealth.orthanc.config')(server.id)
+        self.full = full
+        self.started_by = started_by
+        self.label = self.server.label
+        self.lease = Lease(server.id)
+        self.run = self.client = self.version = None
+        # Since when changes may not have reached what runs stored
+        self.since = None
+        # How far the change log was read, and how far a full run came that
+        # was interrupted
+        self.position = self.resume = None
+        self.balance = Balance()
+        self.counts = defaultdict(int)
+        self.done = self.total = 0
+        self.skipped = {}
+        # Whether the server has nothing any more
+        self.emptied = False
+        self.keeper = Keeper(self)
+        self.details = Details(self)
+        self.reader = None
+
+    def go(self):
+        """Synchronize and return the id of the run's record.
+
+        :raises Busy: another run has the server
+        """
+        transact(self._start)
+        logger.info("server %s: run %s starts, %s", self.server.id, self.run,
+            "full" if self.full else "incremental")
+        state, validated, tell = self._outcome()
+        roll_back()
+        if not self._catch_up():
+            state, tell = 'interrupted', _unexpected
+        transact(lambda: self._finish(state, validated, tell()))
+        logger.info("server %s: run %s is %s, %s of %s studies, %s calls",
+            self.server.id, self.run, state, self.done, self.total,
+            self._calls())
+        return self.run
+
+    def _outcome(self):
+        """Do the work, return the state of the run, whether the server is
+        valid (None when nobody knows), and a function that returns what a
+        person should know."""
+        try:
+            with self.server.client() as self.client:
+                roll_back()
+                self.reader = Reader(self.client, self.keeper)
+                self._synchronize()
+        except orthanc.OrthancError as error:
+            logger.info("server %s: %s", self.server.id, error)
+            return 'failed', False, partial(error_text, error, self.label)
+        except UserError as error:
+            return 'failed', False, partial(str, error.message)
+        except LostLease:
+            return 'interrupted', None, _nothing
+        except Exception as error:
+            events.log_unexpected(error)
+            return 'failed', None, _unexpected
+        return 'done', True, self._warning
+
+    def _catch_up(self):
+        """Decide on what changed meanwhile, and return whether it was done.
+
+        A run that ends before leaves it to the next.
+        """
+        LinkEvent = Pool().get('gnuhealth.orthanc.link_event')
+        try:
+            LinkEvent.catch_up(self.since)
+            return True
+        except Exception as error:
+            events.log_unexpected(error)
+            roll_back()
+            return False
+
+    def _warning(self):
+        if self.emptied:
+            return gettext('health_orthanc.msg_sync_server_empty',
+                studies=self.balance.present[0])
+
+    def _start(self):
+        position, time, compared, self.resume = self.lease.claim()
+        if time is not None:
+            self.position = position
+        self.full |= self.position is None
+        self.balance = Balance(compared)
+        start = now()
+        unfinished = self._unfinished()
+        set_values(
+            self.SyncRun, [r.id for r in unfinished if r.state == 'running'],
+            state='interrupted', end=start)
+        self.since = min([start, *(r.start for r in unfinished)])
+        run, = self.SyncRun.create([{
+                    'server': self.server.id,
+                    'full': self.full,
+                    'started_by': self.started_by,
+                    'start': start,
+                    'state': 'running',
+                    }])
+        self.run = run.id
+
+    def _unfinished(self):
+        "Return the runs after the last one that came to its end."
+        runs = self.SyncRun.search(
+            [('server', '=', self.server.id)], order=[('id', 'DESC')])
+        return list(itertools.takewhile(
+                lambda run: run.state in {'running', 'interrupted'}, runs))
+
+    def _finish(self, state, validated, message):
+        set_values(self.SyncRun, [self.run],
+            state=state, error=message, end=now(), **self._progress())
+        values = {}
+        if validated is not None:
+            values.update(
+                validated=validated, last_error=message, check_time=now())
+        if state == 'done':
+            values.update(
+                sync_time=now(), version=self.version,
+                compared=str(self.balance))
+        self.lease.release(**values)
+        self.SyncRun.delete(self.SyncRun.search(
+                [('server', '=', self.server.id)], offset=KEPT_RUNS))
+
+    def _progress(self, counts=None, done=0):
+        counts = self.counts if counts is None else counts
+        values = {
+            f'{level}_{what}': counts[f'{level}_{what}']
+            for level in LEVELS for what in ['new', 'changed', 'gone']}
+        return {
+            **values,
+            'full': self.full,
+            'studies_linked': counts['studies_linked'],
+            'skipped': len(self.skipped),
+            'skipped_reasons': self._reasons(),
+            'done': self.done + done,
+            'total': self.total,
+            'calls': self._calls(),
+            }
+
+    def _reasons(self):
+        # A copy, as the thread that reads ahead adds to it.
+        skipped = list(self.skipped.items())[:KEPT_REASONS]
+        texts = {
+            reason: gettext(f'health_orthanc.msg_skipped_{reason}')
+            for reason in {reason for _, reason in skipped}}
+        return '\n'.join(
+            f'{orthanc_id}: {texts[reason]}'
+            for orthanc_id, reason in skipped) or None
+
+    def _calls(self):
+        return self.details.calls + (self.client.calls if self.client else 0)
+
+    def commit(self, work=None, done=0, **values):
+        """Do something in the database, and keep with it the progress and
+        values of the server.
+
+        :param work: function without parameters that may be called again,
+            returns a dict of counts or None
+        :param int done: how many studies were looked at
+        """
+        def commit():
+            counts = self.counts.copy()
+            for name, count in ((work and work()) or {}).items():
+                counts[name] += count
+            self.lease.keep(**values)
+            set_values(
+                self.SyncRun, [self.run], **self._progress(counts, done))
+            return counts
+        self.counts = transact(commit)
+        self.done += done
+        self.balance.add(
+            [self.counts.pop(f'{level}_present', 0) for level in LEVELS])
+
+    def prolong(self):
+        """Show between two calls that this run is alive."""
+        if self.lease.is_due():
+            self.commit()
+
+    def skip(self, orthanc_id, reason):
+        """Note what cannot be stored, or not completely.
+
+        :param str reason: the last part of a message's id
+        """
+        self.skipped.setdefault(orthanc_id or '-', reason)
+
+    def _synchronize(self):
+        self.version = records.clean_text(self.client.system()['Version'])
+        if self.full:
+            self._synchronize_all()
+        else:
+            self._synchronize_new()
+        self._compare()
+        self.details.look_closer()
+
+    def _synchronize_new(self):
+        """Fetch what the change log lists after the position.
+
+        :return: whether there was anything
+        """
+        start = self.position
+        covered, fetched = -1, set()
+        for changes in self.client.all_changes(start):
+            if changes.last < self.position:
+                logger.info("server %s was reset", self.server.id)
+                self._synchronize_all()
+                break
+            if changes.last == self.position:
+                break
+            ids = _changed_ids(changes.changes)
+            studies = self.reader.studies_of(ids)
+            if changes.last <= covered:
+                # They were read when these changes had happened already.
+                studies = [s for s in studies if s.get('ID') not in fetched]
+                self.reader.awaited = set()
+            else:
+                self.reader.awaited = set(ids['instances'])
+                self.keeper.told = frozenset(ids['instances'])
+                if not changes.done:
+                    covered, fetched = self.client.last_change(), set()
+            self.total += len(studies)
+            self._do(self.reader.read(studies))
+            self._correct()
+            self.balance.doubtful |= bool(self.reader.awaited)
+            fetched.update(s.get('ID') for s in studies)
+            self.commit(last_changed_index=changes.last)
+            self.position = changes.last
+        return self.position != start
+
+    def _correct(self):
+        resent, self.keeper.resent = self.keeper.resent, {}
+        self.keeper.told = frozenset()
+        changed = resent and self.details.correct(
+            resent, self.reader.corrections)
+        if changed:
+            self._fetch_more(changed)
+
+    def _synchronize_all(self):
+        """Fetch everything, and mark what the server does not have.
+
+        After each group it is kept how far it came, so that the next one goes
+        on there when this one dies. What changed meanwhile comes after the
+        position, which is read first of all.
+        """
+        self.full = True
+        self.balance.forget()
+        position, last = self._point_of_return(self.client.last_change())
+        ids = sorted(self.client.ids('studies'))
+        todo = [uid for uid in ids if uid > last]
+        self.total += len(ids)
+        self.done += len(ids) - len(todo)
+        self.commit(resume=f'{position} {last}')
+        self._do(self.reader.read_ids(
+                todo, position, all_=len(todo) == len(ids) > 1))
+        self._mark_missing(ids)
+        if ids:
+            self.commit(lambda: storage.mark_patients(server=self.server.id))
+        self.commit(last_changed_index=position, resume=None)
+        self.position = position
+
+    def _point_of_return(self, newest):
+        """Return from which position and after which study to go on.
+
+        :param int newest: the newest change of the server
+        """
+        position, _, last = (self.resume or '').partition(' ')
+        if position.isdigit() and int(position) <= newest:
+            return int(position), last
+        return newest, ''
+
+    def _mark_missing(self, ids):
+        """Mark what is not listed, but believe no server that lists nothing:
+        so looks one whose disk is not mounted. Unless it was asked to delete
+        just that."""
+        if not ids and not transact(
+                lambda: known.all_are_being_deleted(self.server.id)):
+            return
+        present = transact(lambda: known.present_studies(self.server.id))
+        gone = sorted(present[uid] for uid in present.keys() - set(ids))
+        if gone:
+            self.commit(lambda: self._mark(gone))
+
+    def _mark(self, gone):
+        tree = storage.Tree(self.server.id, now())
+        tree.mark_missing(gone)
+        effects.count_images_of(gone)
+        # They may be there under another PatientID.
+        tree.counts['studies_linked'] = deciding.link_studies(
+            twins.same_studies(gone))
+        return tree.counts
+
+    def _compare(self):
+        """Compare counts, because Orthanc deletes without a word and its log
+        can be emptied; and what is there when they differ, or when it may
+        have deleted something that it did not confirm."""
+        self.balance.doubtful |= transact(
+            lambda: known.has_deletions(self.server.id))
+        for _ in range(ROUNDS):
+            remote = self._count_remote()
+            if self.balance.agrees(remote):
+                break
+            self.balance.present = self._count_known()
+            if self.balance.agrees(remote):
+                break
+            if not self._synchronize_new():
+                self._compare_ids(remote)
+                self.balance.present = self._count_known()
+                self.balance.settle(remote)
+                break
+        # Else it is still receiving, and the next run compares.
+        self.emptied = self.balance.is_emptied(remote)
+
+    def _count_remote(self):
+        statistics = self.client.statistics()
+        return tuple(statistics[f'Count{level.title()}'] for level in LEVELS)
+
+    def _count_known(self):
+        return transact(lambda: known.present_counts(self.server.id))
+
+    def _compare_ids(self, remote):
+        """Fetch the studies that are not as they are known, and mark those
+        that are gone.
+
+        :raises BadAnswer: the server counts studies, but lists none
+        """
+        ids = self.client.ids('studies')
+        if remote[0] and not ids:
+            raise orthanc.BadAnswer(call='GET /studies')
+        present = transact(lambda: known.present_studies(self.server.id))
+        self._mark_missing(ids)
+        self._fetch_more(uid for uid in ids if uid not in present)
+        if ids and self._count_known()[1:] != remote[1:]:
+            self._fetch_more(self._differing_studies())
+
+    def _fetch_more(self, ids):
+        ids = [uid for uid in ids if uid not in self.skipped]
+        self.total += len(ids)
+        self._do(self.reader.read_ids(ids))
+
+    def _differing_studies(self):
+        """Return the Orthanc ids of the studies whose series or instances are
+        not those that are known."""
+        present = transact(lambda: known.present_series(self.server.id))
+        listed = self.client.ids('series')
+        studies = {present[uid] for uid in present.keys() - set(listed)}
+        for group in _groups(listed, GROUP_SERIES):
+            instances = transact(lambda: known.present_instances(
+                    self.server.id, group))
+            for series in self.reader.ask('series', group, present.get):
+                uid = series['ID']
+                if (uid not in present
+                        or instances[uid] != set(records.children(series))):
+                    studies.add(records.parent(series))
+            self.prolong()
+        return studies - {None}
+
+    def _do(self, steps):
+        """Call what a generator yields."""
+        self.reader.corrections = transact(
+            lambda: known.corrections(self.server.id))
+        with ahead(
+                steps, self.prolong, PROLONG_SECONDS,
+                self.client.abort) as steps:
+            for step in steps:
+                step()
+                self.prolong()
+
+
+def _nothing():
+    return None
+
+
+def _unexpected():
+    return gettext('health_orthanc.msg_sync_unexpected')
+
+
+def _changed_ids(changes):
+    """Return the Orthanc ids in changes that may tell something new, lists by
+    level."""
+    ids = defaultdict(list)
+    for change in changes:
+        level, kind = change.get('ResourceType'), change.get('ChangeType')
+        if str(kind) not in _ECHOES and str(level) in _COLLECTIONS:
+            ids[_COLLECTIONS[level]].append(str(change.get('ID')))
+    return ids
+
+
+def _groups(ids, size):
+    return [ids[i:i + size] for i in range(0, len(ids), size)]

@@ -1,0 +1,326 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes what an Orthanc holds into the tables, block by block.
+
+Nothing that belongs to the users (links, notes, comments) is touched.
+"""
+from collections import defaultdict
+
+from sql import Column, Null
+from sql.operators import Exists
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+
+from ..pictures_kind import is_picture
+from ..tables import (
+    ROWS, delete, execute, ids_of, set_values, update_each, upsert)
+from .transactions import now
+
+_TOTALS = ['number_of_series', 'number_of_instances']
+
+
+class Tree:
+    """Stores studies with their series and instances.
+
+    :ivar counts: how many rows of each level were new, changed and gone, and
+        how the number of those that are present changed
+    :ivar touched: ids of the study rows that are new or changed
+    :ivar resent: Orthanc ids of the told instances that were known
+
+    :param told: Orthanc ids of instances that came, set
+    """
+
+    def __init__(self, server, now, told=frozenset()):
+        pool = Pool()
+        self.told, self.resent = told, set()
+        self.server = server
+        self.now = now
+        self.counts = defaultdict(int)
+        self.touched = set()
+        # Ids of the studies that were not there before
+        self._new = set()
+        self.Patient = pool.get('gnuhealth.orthanc.patient')
+        self.Study = pool.get('gnuhealth.imaging_orthanc.study')
+        self.Series = pool.get('gnuhealth.imaging_orthanc.study_series')
+        self.Instance = pool.get(
+            'gnuhealth.imaging_orthanc.series_instances')
+
+    def store(self, items):
+        """Store studies that are complete: what is not in them is gone.
+
+        :param items: list of rows.StudyRows
+        """
+        series_ids = self.store_studies(items)
+        rows = [
+            {**instance, 'series': series_ids[row['orthanc_UID']]}
+            for item in items for row, instances in item.series
+            for instance in instances]
+        done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
+            complete=True)
+        self._note_instances(done, rows)
+        empty = [
+            series_ids[row['orthanc_UID']]
+            for item in items for row, instances in item.series
+            if not instances]
+        self._delete_instances(done.others + self._ids_in_series(empty))
+
+    def store_studies(self, items):
+        """Store studies with their series, without their instances.
+
+        :return: ids of the series by their Orthanc id
+        """
+        patients = self._store_patients(items)
+        studies = self._store_studies(items, patients)
+        rows = [
+            {**row, 'study': studies[item.uid], 'missing_since': None}
+            for item in items for row, _ in item.series]
+        done = upsert(self.Series, 'study', 'series_UID', rows,
+            complete=True, kept=['sop_class_UID'])
+        self._note_series(done)
+        self.touched.update(study for study, _ in done.new)
+        self._note_kinds(done, rows)
+        self._store_details({
+                studies[item.uid]: item.details for item in items
+                if item.details})
+        empty = [studies[item.uid] for item in items if not item.series]
+        self._mark_series(done.others + self._ids_in_studies(empty))
+        ids = {**done.ids, **ids_of(
+                self.Series, 'study', 'series_UID', done.new)}
+        return {
+            row['orthanc_UID']: ids[studies[item.uid], row['series_UID']]
+            for item in items for row, _ in item.series}
+
+    def store_totals(self, item):
+        """Store the totals of a study and of its series, which are known
+        only when all its instances are stored."""
+        done = upsert(self.Study, 'orthanc_server', 'orthanc_UID', [{
+                    'orthanc_server': self.server,
+                    **_part(item.study, ['orthanc_UID', *_TOTALS]),
+                    }])
+        self._count('studies', done)
+        self._count_difference(
+            item.study, next(iter(done.before.values()), item.study))
+        (study,) = done.ids.values()
+        self.touched.update(done.ids[k] for k in done.changed)
+        self._note_series(upsert(self.Series, 'study', 'series_UID', [{
+                        'study': study,
+                        **_part(row, ['series_UID', 'number_of_instances']),
+                        } for row, _ in item.series]))
+
+    def store_instances(self, rows):
+        """Store some of the instances of series.
+
+        :param rows: list of rows, each with its series
+        """
+        self._note_instances(upsert(
+                self.Instance, 'series', 'sop_instance_UID', rows), rows)
+
+    def drop_instances(self, series, present):
+        """Delete the instances of series that are gone.
+
+        :param series: ids of series
+        :param present: pairs of series and SOP Instance UID
+        """
+        table = self.Instance.__table__()
+        gone = []
+        for sub in grouped_slice(list(series), ROWS):
+            gone.extend(id_ for id_, *key in execute(table.select(
+                        table.id, table.series, table.sop_instance_UID,
+                        where=reduce_ids(table.series, list(sub))))
+                if tuple(key) not in present)
+        self._delete_instances(gone)
+
+    def mark_missing(self, ids):
+        """Mark studies that the server does not list any more.
+
+        :param ids: ids of studies that are not missing yet
+        """
+        table = self.Study.__table__()
+        for sub in grouped_slice(list(ids), ROWS):
+            for series, instances in execute(table.select(
+                        table.number_of_series, table.number_of_instances,
+                        where=reduce_ids(table.id, list(sub)))):
+                self._count_present(-1, -(series or 0), -(instances or 0))
+        set_values(self.Study, ids, missing_since=self.now)
+        mark_patients(_patients_of(ids))
+        self.counts['studies_gone'] += len(ids)
+
+    def _count(self, level, done):
+        self.counts[f'{level}_new'] += len(done.new)
+        self.counts[f'{level}_changed'] += len(done.changed)
+
+    def _count_present(self, studies, series, instances):
+        self.counts['studies_present'] += studies
+        self.counts['series_present'] += series
+        self.counts['instances_present'] += instances
+
+    def _note_instances(self, done, rows):
+        self._count('instances', done)
+        if self.told:
+            self.resent.update(
+                row['orthanc_UID'] for row in rows
+                if row['orthanc_UID'] in self.told
+                and (row['series'], row['sop_instance_UID']) in done.ids)
+
+    def _note_series(self, done):
+        """Count series, and let what one of their instances told be read
+        again."""
+        self._count('series', done)
+        studies = {study for study, _ in [*done.new, *done.changed]}
+        table = self.Study.__table__()
+        for sub in grouped_slice(sorted(studies - self._new), ROWS):
+            execute(table.update([table.details_at], [None],
+                    where=reduce_ids(table.id, list(sub))
+                    & (table.details_at != Null)))
+
+    def _note_kinds(self, done, rows):
+        """Note the studies with series that are pictures now, or no more.
+
+        :param rows: of series
+        """
+        for row in rows if done.before else ():
+            before = done.before.get((row['study'], row['series_UID']))
+            if before and _kind(before) != _kind(row):
+                self.touched.add(row['study'])
+
+    def _store_details(self, details):
+        """Store what the server lists of the details of studies.
+
+        :param details: columns by the id of a study, dict of dicts
+        """
+        table = self.Study.__table__()
+        rows = []
+        for sub in grouped_slice(sorted(details), ROWS):
+            for id_, ids, issuer, stored_at in execute(table.select(
+                        table.id, table.requested_ids, table.issuer,
+                        table.details_at,
+                        where=reduce_ids(table.id, list(sub)))):
+                listed = details[id_]
+                before = {'requested_ids': ids, 'issuer': issuer}
+                after = {**before, **listed}
+                at = stored_at or (
+                    self.now if 'requested_ids' in listed else None)
+                if before != after:
+                    self.touched.add(id_)
+                if (*before.values(), stored_at) != (*after.values(), at):
+                    rows.append((id_, (*after.values(), at)))
+        update_each(
+            self.Study, ['requested_ids', 'issuer', 'details_at'], rows)
+
+    def _store_patients(self, items):
+        rows = {
+            item.patient['uuid']: {
+                **item.patient, 'server': self.server, 'missing_since': None}
+            for item in items if item.patient}
+        done = upsert(self.Patient, 'server', 'uuid', list(rows.values()))
+        ids = {**done.ids, **ids_of(
+                self.Patient, 'server', 'uuid', done.new)}
+        return {uuid: id_ for (_, uuid), id_ in ids.items()}
+
+    def _store_studies(self, items, patients):
+        rows = [{
+                **item.study,
+                'orthanc_server': self.server,
+                'orthanc_patient': (
+                    patients[item.patient['uuid']] if item.patient else None),
+                'missing_since': None,
+                } for item in items]
+        done = upsert(self.Study, 'orthanc_server', 'orthanc_UID', rows)
+        self._count('studies', done)
+        for row in rows:
+            key = self.server, row['orthanc_UID']
+            self._count_difference(row, done.before.get(
+                    key, row if key in done.ids else None))
+        new = ids_of(self.Study, 'orthanc_server', 'orthanc_UID', done.new)
+        self._new.update(new.values())
+        self.touched.update(new.values())
+        self.touched.update(done.ids[k] for k in done.changed)
+        return {uid: id_ for (_, uid), id_ in {**done.ids, **new}.items()}
+
+    def _count_difference(self, row, before):
+        """Count how a study changes what is present.
+
+        :param before: its former values, None when it is new
+        """
+        if before and before.get('missing_since'):
+            before = None
+        old, new = [
+            [(values or {}).get(name) or 0 for name in _TOTALS]
+            for values in (before, row)]
+        self._count_present(
+            int(not before), *[n - o for o, n in zip(old, new)])
+
+    def _mark_series(self, ids):
+        """Mark those of some series as missing that are not marked yet."""
+        table = self.Series.__table__()
+        gone = []
+        for sub in grouped_slice(ids, ROWS):
+            gone.extend(id_ for id_, in execute(table.select(table.id,
+                        where=reduce_ids(table.id, list(sub))
+                        & (table.missing_since == Null))))
+        set_values(self.Series, gone, missing_since=self.now)
+        self.counts['series_gone'] += len(gone)
+
+    def _ids_in_studies(self, studies):
+        return _ids_in(self.Series, 'study', studies)
+
+    def _ids_in_series(self, series):
+        return _ids_in(self.Instance, 'series', series)
+
+    def _delete_instances(self, ids):
+        """Instances carry nothing of the users, so their rows may go."""
+        delete(self.Instance, ids)
+        self.counts['instances_gone'] += len(ids)
+
+
+def mark_patients(patients=None, server=None):
+    """Mark Orthanc patients of whom their server has nothing any more.
+
+    Those who have studies again are unmarked when these are stored.
+
+    :param patients: ids of Orthanc patients
+    :param int server: id of the server of whose patients to mark, instead
+    """
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    table = Patient.__table__()
+    lost = (table.missing_since == Null) & ~Exists(study.select(
+            study.id, where=(study.missing_since == Null)
+            & (study.orthanc_patient == table.id)))
+    if server is not None:
+        some = [table.server == server]
+    else:
+        some = [
+            reduce_ids(table.id, list(sub))
+            for sub in grouped_slice(list(patients), ROWS)]
+    for where in some:
+        rows = execute(table.select(table.id, where=lost & where))
+        set_values(Patient, [id_ for id_, in rows], missing_since=now())
+
+
+def _kind(series):
+    return is_picture(series['modality'], series['sop_class_UID'])
+
+
+def _patients_of(studies):
+    """Return the ids of the Orthanc patients of studies given by their
+    ids."""
+    table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    return {
+        patient for sub in grouped_slice(list(studies), ROWS)
+        for patient, in execute(table.select(table.orthanc_patient,
+                where=reduce_ids(table.id, list(sub))
+                & (table.orthanc_patient != Null)))}
+
+
+def _part(row, names):
+    return {name: row[name] for name in names}
+
+
+def _ids_in(Model, scope, ids):
+    table = Model.__table__()
+    return [
+        id_ for sub in grouped_slice(ids, ROWS)
+        for id_, in execute(table.select(table.id,
+                where=reduce_ids(Column(table, scope), list(sub))))]

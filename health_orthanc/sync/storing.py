@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stores what was read of studies, a block in each transaction, and has it
+linked."""
+from collections import Counter
+
+from trytond import backend
+
+from ..links import deciding, events
+from . import storage
+from .lease import LostLease
+from .transactions import now
+
+
+class Keeper:
+    """Stores what a Reader read, in the thread of the run.
+
+    :param run: Run whose progress is kept with what is stored
+    """
+
+    def __init__(self, run):
+        self.run = run
+        # Orthanc ids of instances of which the change log told
+        self.told = frozenset()
+        # One instance that came again and what the server lists, by the
+        # Orthanc id of the study; see records.corrected
+        self.resent = {}
+
+    def commit(self, work=None, done=0, **values):
+        "As Run.commit."
+        self.run.commit(work, done, **values)
+
+    def skip(self, orthanc_id, reason):
+        "As Run.skip."
+        self.run.skip(orthanc_id, reason)
+
+    def doubt(self, thing=None, error=None):
+        """Note that there may be a study of which nothing is known: it comes
+        out when what is there is compared."""
+        self.run.balance.doubtful = True
+
+    def tree(self):
+        "Return what writes to the tables."
+        return storage.Tree(self.run.server.id, now(), self.told)
+
+    def lose(self, count):
+        "Note that studies were not there, or cannot be stored."
+        self.run.done += count
+        self.doubt()
+
+    def store_items(self, items):
+        """Store StudyRows; when that fails, each half of them."""
+        try:
+            self.commit(lambda: self._stored(items), len(items))
+            return
+        except (LostLease, backend.DatabaseOperationalError):
+            raise
+        except Exception as error:
+            events.log_unexpected(error)
+        if len(items) == 1:
+            self._store_unlinked(items[0])
+        else:
+            half = len(items) // 2
+            self.store_items(items[:half])
+            self.store_items(items[half:])
+
+    def _stored(self, items, link=True):
+        tree = self.tree()
+        tree.store(items)
+        for item in items if tree.resent else ():
+            self.note_resent(item, tree, [
+                    row for _, rows in item.series for row in rows])
+        if link:
+            tree.counts['studies_linked'] = deciding.link_studies(tree.touched)
+        else:
+            events.mark_undecided(tree.touched)
+        return tree.counts
+
+    def note_resent(self, item, tree, rows):
+        """Note that an instance of a study came that was known.
+
+        :param item: StudyRows
+        :param rows: of instances
+        """
+        for row in rows:
+            if row['orthanc_UID'] in tree.resent:
+                self.resent[item.uid] = row['orthanc_UID'], item.identity
+                break
+
+    def _store_unlinked(self, item):
+        """Store a study on which storing and linking failed."""
+        try:
+            self.commit(lambda: self._stored([item], link=False), 1)
+            self.skip(item.uid, 'not_linked')
+        except (LostLease, backend.DatabaseOperationalError):
+            raise
+        except Exception as error:
+            events.log_unexpected(error)
+            self.skip(item.uid, 'not_stored')
+            self.lose(1)
+
+
+class LargeStudy:
+    """A study whose instances are stored in several transactions.
+
+    :param keeper: Keeper
+    :param item: StudyRows without instances
+    """
+
+    def __init__(self, keeper, item):
+        self.keeper = keeper
+        self.item = item
+        # What the head of the study did
+        self.head = None
+        # Ids of the series by their Orthanc ids
+        self.series = {}
+        # Orthanc ids of the instances by series and SOP Instance UID
+        self.present = {}
+
+    def store_head(self):
+        """Store the study and its series."""
+        self.keeper.commit(self._store_head)
+
+    def store_instances(self, rows):
+        """Store some of the instances.
+
+        :param rows: lists of rows by the Orthanc id of their series
+        """
+        rows = self._new(rows)
+        self.keeper.commit(lambda: self._store_instances(rows))
+
+    def store_tail(self):
+        """Store the totals, and delete what is gone."""
+        uids = {id_: uid for uid, id_ in self.series.items()}
+        self.item.count(Counter(uids[series] for series, _ in self.present))
+        self.keeper.commit(self._store_tail, 1)
+
+    def _store_head(self):
+        self.head = tree = self.keeper.tree()
+        self.series = tree.store_studies([self.item])
+        return tree.counts.copy()
+
+    def _new(self, rows):
+        """Return rows that can be stored, without duplicates."""
+        found = []
+        for uid, some in rows.items():
+            for row in some if uid in self.series else ():
+                key = self.series[uid], row['sop_instance_UID']
+                other = self.present.setdefault(key, row['orthanc_UID'])
+                if other == row['orthanc_UID']:
+                    found.append({**row, 'series': self.series[uid]})
+                else:
+                    self.keeper.skip(row['orthanc_UID'], 'duplicate_uid')
+        return found
+
+    def _store_instances(self, rows):
+        tree = self.keeper.tree()
+        tree.store_instances(rows)
+        self.keeper.note_resent(self.item, tree, rows)
+        return tree.counts
+
+    def _store_tail(self):
+        tree = self.keeper.tree()
+        tree.store_totals(self.item)
+        tree.drop_instances(self.series.values(), self.present)
+        for level in ['studies', 'series']:
+            # What is counted as new or changed already
+            seen = sum(
+                self.head.counts[f'{level}_{what}']
+                for what in ['new', 'changed'])
+            name = f'{level}_changed'
+            tree.counts[name] = max(tree.counts[name] - seen, 0)
+        tree.counts['studies_linked'] = deciding.link_studies(
+            self.head.touched | tree.touched)
+        return tree.counts

@@ -1,0 +1,243 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows in bulk: many are compared and written with a few SQL statements
+instead of one record at a time.
+"""
+import functools
+from operator import itemgetter
+from typing import NamedTuple
+
+from sql import Cast, Column, Flavor, Table, Values, With
+from sql.functions import CurrentTimestamp
+
+from trytond.modules.health_imaging.common import execute
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction
+
+# SQLite takes 32 766 parameters in one statement.
+ROWS = 500
+
+
+class Upsert(NamedTuple):
+    """What an upsert did.
+
+    :ivar ids: id of each row that was stored before, by its key
+    :ivar new: keys of the inserted rows
+    :ivar changed: keys of the updated rows
+    :ivar before: their former values, dict by key
+    :ivar others: ids of the rows that were not among the wanted ones, when
+        the scopes were said to be complete
+    """
+    ids: dict
+    new: list
+    changed: list
+    before: dict
+    others: list
+
+
+def upsert(Model, scope, key, rows, complete=False, kept=()):
+    """Insert the rows that are new and update those that differ.
+
+    :param Model: class of the model
+    :param str scope: name of the Many2One that the rows belong to
+    :param str key: name of the text that is unique in the scope
+    :param rows: list of dicts with the same names, scope and key among them
+    :param bool complete: whether the rows are all that their scopes have
+    :param kept: names of values that stay where the row has none
+    :rtype: Upsert
+    """
+    done = Upsert({}, [], [], {}, [])
+    if not rows:
+        return done
+    names = tuple(rows[0])
+    identity, values = itemgetter(scope, key), itemgetter(*names)
+    wanted = {identity(row): values(row) for row in rows}
+    outdated, kept = [], [names.index(name) for name in kept]
+    for id_, *stored in _stored(Model, scope, key, names, wanted, complete):
+        stored = dict(zip(names, stored))
+        k = identity(stored)
+        if k not in wanted:
+            done.others.append(id_)
+            continue
+        done.ids[k] = id_
+        for i in kept:
+            if wanted[k][i] is None:
+                wanted[k] = (
+                    *wanted[k][:i], stored[names[i]], *wanted[k][i + 1:])
+        if tuple(stored.values()) != wanted[k]:
+            done.changed.append(k)
+            done.before[k] = stored
+            outdated.append((id_, wanted[k]))
+    done.new.extend(k for k in wanted if k not in done.ids)
+    _insert(Model, names, [wanted[k] for k in done.new])
+    update_each(Model, names, outdated)
+    return done
+
+
+def ids_of(Model, scope, key, wanted):
+    """Return the id of rows by their key.
+
+    :param wanted: pairs of scope and key
+    """
+    wanted = set(wanted)
+    return {(s, k): id_
+        for id_, s, k in _stored(Model, scope, key, (scope, key), wanted)
+        if (s, k) in wanted}
+
+
+def _stored(Model, scope, key, names, wanted, complete=False):
+    """Yield id and values of the stored rows, with a statement for some
+    hundred of them. Others of the same scopes may be among them."""
+    table = Model.__table__()
+    columns = [table.id] + [Column(table, name) for name in names]
+    scope_column, key_column = Column(table, scope), Column(table, key)
+    scopes = {s for s, _ in wanted}
+    if len(scopes) == 1 and not complete:
+        (scope_id,) = scopes
+        for sub in grouped_slice([k for _, k in wanted], ROWS):
+            yield from execute(table.select(*columns,
+                    where=(scope_column == scope_id)
+                    & key_column.in_(list(sub))))
+    else:
+        for sub in grouped_slice(sorted(scopes), ROWS):
+            yield from execute(table.select(*columns,
+                    where=reduce_ids(scope_column, list(sub))))
+
+
+def _insert(Model, names, rows):
+    user = Transaction().user
+    for start in range(0, len(rows), ROWS):
+        sub = rows[start:start + ROWS]
+        text = _insert_text(
+            Model._table, names, len(sub), Flavor.get().paramstyle)
+        execute((text, [value for row in sub for value in (*row, user)]))
+
+
+def insert(Model, rows):
+    """Insert rows in the name of the user, and nothing else.
+
+    :param rows: list of dicts with the same names
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    formats = [Model._fields[name].sql_format for name in names]
+    _insert(Model, names, [
+            [format_(row[name]) for name, format_ in zip(names, formats)]
+            for row in rows])
+    Transaction().counter += 1
+
+
+@functools.lru_cache(maxsize=32)
+def _insert_text(table, names, count, paramstyle):
+    """Return the statement that inserts rows.
+
+    To write it takes longer than to run it, so it is kept.
+    """
+    table = Table(table)
+    columns = [Column(table, name)
+        for name in (*names, 'create_uid', 'create_date')]
+    row = [''] * (len(names) + 1) + [CurrentTimestamp()]
+    return str(table.insert(columns, [row] * count))
+
+
+def update_each(Model, names, rows):
+    """Update rows.
+
+    :param rows: list of pairs of id and values
+    """
+    if not rows:
+        return
+    table = Model.__table__()
+    columns = [Column(table, name) for name in (*names, 'write_uid')]
+    text = str(table.update(
+            columns + [table.write_date],
+            [''] * len(columns) + [CurrentTimestamp()],
+            where=table.id == 0))
+    user = Transaction().user
+    for id_, values in rows:
+        execute((text, [*values, user, id_]))
+    _forget(Model, [id_ for id_, _ in rows])
+
+
+def write_each(Model, names, rows):
+    """Write values of their own to many rows, with a statement for some
+    hundred of them.
+
+    :param rows: values in the order of names, by the id of the row
+    """
+    user, items = Transaction().user, list(rows.items())
+    types = ('INTEGER', *(Model._fields[n].sql_type().base for n in names))
+    for start in range(0, len(items), ROWS):
+        sub = items[start:start + ROWS]
+        text = _write_text(Model._table, tuple(names), types, len(sub),
+            Flavor.get().paramstyle)
+        execute((text, [
+                    *(value for id_, values in sub
+                        for value in (id_, *values)), user]))
+    _forget(Model, list(rows))
+
+
+@functools.lru_cache(maxsize=32)
+def _write_text(table, names, types, count, paramstyle):
+    "Return the statement that writes to rows, see _insert_text."
+    table = Table(table)
+    # PostgreSQL takes the types from the first row.
+    first = [Cast('', type_) for type_ in types]
+    new = With('id', *names, query=Values(
+            [first, *[[''] * len(types)] * (count - 1)]))
+    return str(table.update(
+            [Column(table, name) for name in names]
+            + [table.write_uid, table.write_date],
+            [Column(new, name) for name in names]
+            + ['', CurrentTimestamp()],
+            from_=[new], where=table.id == new.id, with_=[new]))
+
+
+def set_values(Model, ids, **values):
+    """Write the same values to rows given by their ids."""
+    ids = list(ids)
+    table = Model.__table__()
+    names = list(values)
+    for sub in grouped_slice(ids, ROWS):
+        execute(table.update(
+                [Column(table, n) for n in names]
+                + [table.write_uid, table.write_date],
+                [values[n] for n in names]
+                + [Transaction().user, CurrentTimestamp()],
+                where=reduce_ids(table.id, list(sub))))
+    _forget(Model, ids)
+
+
+def touch(Model, ids):
+    """Let only one of two transactions pass that build at the same time on
+    what is in or about some rows; the other one is repeated.
+
+    PostgreSQL repeats none that only read or lock, also where what one reads
+    is what the other writes.
+
+    :param ids: ids of rows
+    """
+    if not Transaction().database.has_select_for():
+        # SQLite has one transaction at a time.
+        return
+    table = Model.__table__()
+    for sub in grouped_slice(sorted(ids), ROWS):
+        execute(table.update([table.write_date], [table.write_date],
+                where=reduce_ids(table.id, list(sub))))
+
+
+def _forget(Model, ids):
+    """Let records read rows again that were written behind their back."""
+    transaction = Transaction()
+    transaction.counter += 1
+    for cache in transaction.cache.values():
+        for id_ in ids if Model.__name__ in cache else ():
+            cache[Model.__name__].pop(id_, None)
+
+
+def delete(Model, ids):
+    """Delete rows given by their ids."""
+    table = Model.__table__()
+    for sub in grouped_slice(list(ids), ROWS):
+        execute(table.delete(where=reduce_ids(table.id, list(sub))))
