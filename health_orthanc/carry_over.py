@@ -68,8 +68,12 @@ def orthanc_patients(after, limit, dry_run):
     people = {
         p.id: f for p, f in zip(patients, facts.patient_facts(
                 [p.patient for p in patients]))}
+    said = {
+        row.id: facts.study_facts(row)
+        for row in facts.read_studies([s.id for s in studies])}
     wishes = [
-        _wish_of_patient(study, people[study.orthanc_patient.id])
+        _wish_of_patient(
+            study, said[study.id], people[study.orthanc_patient.id])
         for study in sorted(studies, key=lambda s: s.id)
         if (study.orthanc_server, study.orthanc_UID) not in known]
     return _last(patients, limit), _carry_over(wishes, dry_run)
@@ -127,8 +131,8 @@ def _wish(former, candidates):
         result.id if result else None, problem)
 
 
-def _wish_of_patient(study, person):
-    contradicts = matching.contradiction(facts.study_facts(study), person)
+def _wish_of_patient(study, said, person):
+    contradicts = matching.contradiction(said, person)
     return Wish(study.orthanc_patient, study, person.id,
         problem='contradiction' if contradicts else None)
 

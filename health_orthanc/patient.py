@@ -97,9 +97,11 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
             before = former[patient.id]
             studies = [s for s in patient.imaging_studies
                 if (s.patient == before and s.link_rule == 'person'
-                    if s.patient else s.link_rule != 'person')
-                and not matching.contradiction(
-                    facts.study_facts(s), person)]
+                    if s.patient else s.link_rule != 'person')]
+            rows = facts.read_studies([s.id for s in studies])
+            contradicting = {row.id for row in rows
+                if matching.contradiction(facts.study_facts(row), person)}
+            studies = [s for s in studies if s.id not in contradicting]
             if studies:
                 deciding.choose(studies, {'patient': patient.patient.id})
 

@@ -370,7 +370,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
 
         Modules whose machines write it elsewhere extend this.
 
-        :param study: record of the study
+        :param study: the columns of the study, and its ``id``
         """
         return study.study_instance_UID
 

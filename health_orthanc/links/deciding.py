@@ -33,18 +33,17 @@ def link_studies(ids, cause='sync'):
     :param str cause: of link.CAUSES
     :return: how many studies are linked now that were not before
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
     linked, ids = 0, sorted(ids)
     for sub in grouped_slice(ids, _BLOCK):
-        studies = Study.browse(list(sub))
+        studies = facts.read_studies(sub)
         there = [s.id for s in studies if not s.missing_since]
-        _offer_requests([s for s in studies if s.link_rule == PERSON])
+        _offer_requests([s for s in studies if s.link.is_of_person])
         # The study that took the place of a missing one has its link.
         replaced = twins.ambiguous_studies(
             [s.id for s in studies if s.missing_since])
         linked += _link([
                 s for s in studies
-                if s.link_rule != PERSON and s.id not in replaced], cause)
+                if not s.link.is_of_person and s.id not in replaced], cause)
         _end_replaced(twins.missing_twins(there))
     effects.count_images_of(ids)
     return linked
@@ -59,29 +58,22 @@ def choose(studies, values, cause=PERSON):
     :param str cause: of link.CAUSES
     """
     ledger.choose(studies, values, cause)
-    _offer_again(s.id for s in studies)
+    _offer_requests(facts.read_studies([s.id for s in studies]))
 
 
 @without_check_access
-def _offer_again(ids):
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    _offer_requests([
-            s for s in Study.browse(sorted(ids)) if s.link_rule == PERSON])
-
-
 def _offer_requests(studies):
     """Offer requests for studies of which a person chose the patient only.
 
-    :param studies: records
+    :param studies: list of facts.StudyRow
     """
-    of_studies = {
-        s.id: facts.study_facts(s) for s in studies
-        if s.patient and not s.request and not s.imaging_test}
-    if not of_studies:
+    studies = [s for s in studies if s.link.is_of_person and s.link.patient
+        and not s.link.request and not s.link.imaging_test]
+    if not studies:
         return
+    of_studies = {s.id: facts.study_facts(s) for s in studies}
     index = facts.index_of(
-        of_studies.values(), chosen={s.patient.id for s in studies
-            if s.id in of_studies})
+        of_studies.values(), chosen={s.link.patient for s in studies})
     candidate.replace({
             id_: matching.requests_beside(
                 of_studies[id_], index, link.patient)
@@ -125,38 +117,37 @@ def _link(studies, cause):
         for one in before:
             decision = _with_former_link(decision, one)
         link = _taken_over(_link_of(decision, index), before)
-        offered = () if link.is_of_person else decision.candidates
         links[study.id] = link
-        if offered or study.candidates:
-            candidates[study.id] = offered
+        candidates[study.id] = (
+            () if link.is_of_person else decision.candidates)
     changes = ledger.decide(links, cause, candidates)
     return sum(1 for change in changes
         if change.after.link_state == 'linked' != change.before.link_state)
 
 
 def _decisions(of_studies):
-    """Return a Decision and the Index it was made with, by record of study.
+    """Return a Decision and the Index it was made with, by StudyRow.
 
     Inactive people get no new studies, and keep those that they have.
 
-    :param of_studies: StudyFacts by record of study
+    :param of_studies: StudyFacts by StudyRow
     """
-    patients = {s.patient.id for s in of_studies if s.patient}
+    patients = {s.link.patient for s in of_studies} - {None}
     inactive = patients - facts.active_patients(patients)
     with_inactive = {
         s: fact for s, fact in of_studies.items()
-        if s.patient and s.patient.id in inactive}
-    present = facts.present_patients({s.patient.id for s in with_inactive})
+        if s.link.patient in inactive}
+    present = facts.present_patients({s.link.patient for s in with_inactive})
     # Who was merged into another keeps nothing.
     with_inactive = {
         s: fact for s, fact in with_inactive.items()
-        if present[s.patient.id] == s.patient.id}
+        if present[s.link.patient] == s.link.patient}
     others = {
         s: fact for s, fact in of_studies.items() if s not in with_inactive}
     decisions = {}
     for some, linked in [
             (others, set()),
-            (with_inactive, {s.patient.id for s in with_inactive})]:
+            (with_inactive, {s.link.patient for s in with_inactive})]:
         if some:
             index = facts.index_of(some.values(), linked)
             decisions.update(
@@ -202,7 +193,7 @@ class FormerLink(NamedTuple):
 def _former_links(of_studies):
     """Return lists of FormerLink by the id of the study that is there.
 
-    :param of_studies: StudyFacts by record of study
+    :param of_studies: StudyFacts by StudyRow
     """
     rows = twins.former_links([s.id for s in of_studies])
     present = facts.present_patients({link.patient for *_, link in rows})

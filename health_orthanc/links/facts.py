@@ -4,7 +4,7 @@
 matching compares. Each kind is read with a few statements for a whole block.
 """
 import datetime as dt
-from collections import defaultdict
+from collections import defaultdict, namedtuple
 
 from sql import Literal, Null, Window
 from sql.functions import Lower, RowNumber
@@ -16,6 +16,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
 from .. import matching, tables
+from .link import Link
 
 # Texts of a study in which a modality may have put the UID of its request.
 _TEXTS = [
@@ -34,17 +35,42 @@ _MOST_BORN_ON_ONE_DAY = 2000
 _MERGES = 20
 
 
-def study_facts(study):
-    """Return what is known of a study.
+#: The columns of a study with which is decided, and its Link.
+_COLUMNS = [
+    'id', 'missing_since', 'create_date', 'study_instance_UID', 'issuer',
+    'patient_birth_date', 'patient_sex', 'modalities', 'study_date',
+    'requested_ids', 'patient_name', *_TEXTS]
+StudyRow = namedtuple('StudyRow', [*_COLUMNS, 'link'])
 
-    :param study: record
+
+def read_studies(ids):
+    """Return what is known of studies, in the order of their ids.
+
+    :param ids: ids of studies
+    :rtype: list of StudyRow
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    table, count = Study.__table__(), len(_COLUMNS)
+    columns = [
+        getattr(table, name) for name in [*_COLUMNS, *Link._fields]]
+    rows = []
+    for sub in grouped_slice(sorted(ids), 500):
+        rows += tables.execute(table.select(
+                *columns, where=reduce_ids(table.id, list(sub)),
+                order_by=table.id))
+    return [StudyRow(*row[:count], Link(*row[count:])) for row in rows]
+
+
+def study_facts(study):
+    """Return what a study says of its patient and its request.
+
+    :param study: StudyRow
     :rtype: matching.StudyFacts
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     texts = [getattr(study, name) for name in _TEXTS]
     texts.append(Study.get_merge_id(study))
     modalities = filter(None, (study.modalities or '').split(', '))
-    by_rule = study.request and study.link_rule != 'person'
     return matching.StudyFacts(
         id=study.id,
         study_instance_uid=study.study_instance_UID,
@@ -59,8 +85,8 @@ def study_facts(study):
         texts=tuple(filter(None, texts)),
         requested_ids=tuple(filter(
                 None, (study.requested_ids or '').split('\\'))),
-        request=study.request.id if by_rule else None,
-        arrived=study.create_date)
+        request=None if study.link.is_of_person else study.link.request,
+        arrived=_moment(study.create_date))
 
 
 def uid_roots():
@@ -172,15 +198,14 @@ def _requests_of(patients, days):
                             min(near), dt.time.min))
                     & (table.date <= dt.datetime.combine(
                             max(near), dt.time.max))))
-            if _day(moment) in near)
+            if _moment(moment).date() in near)
     return found
 
 
-def _day(moment):
+def _moment(value):
     # SQLite returns texts.
-    if isinstance(moment, str):
-        moment = dt.datetime.fromisoformat(moment)
-    return moment.date()
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) \
+        else value
 
 
 def request_facts(requests):

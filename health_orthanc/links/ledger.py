@@ -44,7 +44,7 @@ def read(ids):
 
 
 @without_check_access
-def keep(links, cause, candidates=None, action=None):
+def keep(links, cause, candidates=None, action=None, before=None):
     """Write the links of studies, and let follow what follows.
 
     :param links: Link by id of the study
@@ -53,9 +53,10 @@ def keep(links, cause, candidates=None, action=None):
         of other studies are dropped when their link changes
     :param str action: what the history calls it, told from the link by
         default
+    :param before: what ``read`` returned for them in this transaction
     :return: list of Change
     """
-    before = read(links)
+    before = read(links) if before is None else before
     changes = [
         Change(id_, before[id_], link)
         for id_, link in links.items()
@@ -81,12 +82,14 @@ def decide(links, cause, candidates=None):
 
     Parameters and answer are those of keep.
     """
-    chosen = {id_ for id_, link in read(links).items() if link.is_of_person}
+    before = {
+        id_: link for id_, link in read(links).items()
+        if not link.is_of_person}
     return keep(
-        {id_: link for id_, link in links.items() if id_ not in chosen},
+        {id_: link for id_, link in links.items() if id_ in before},
         cause, {
             id_: some for id_, some in (candidates or {}).items()
-            if id_ not in chosen})
+            if id_ in before}, before=before)
 
 
 def choose(studies, values, cause=PERSON, action=None):
