@@ -11,10 +11,17 @@
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
 #   sh his-utils/test.sh -e pictures            the documents' pictures anew
+#   sh his-utils/test.sh --quick                what needs no Debian package
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/his-utils/setup.sh"
+
+if [ "${1:-}" = --quick ]; then
+    shift
+    quick=yes
+    set -- -e quick "$@"
+fi
 
 # What the environments need that are not run unless they are named.
 of_clients=
@@ -29,7 +36,8 @@ done
 
 # Word splitting is meant.
 # shellcheck disable=SC2046,SC2086
-install_packages $(common_packages) postgresql-15 git faketime dicom3tools $of_clients
+[ -n "${quick:-}" ] || install_packages $(common_packages) postgresql-15 git \
+    faketime dicom3tools $of_clients
 mkdir -p "$root/.tox"
 make_environment "$root/.tox/runner" 'tox>=4,<5'
 cd "$root"

@@ -46,6 +46,8 @@ def pytest_configure(config):
     for name, other in [('postgresql', "SQLite"), ('sqlite', "PostgreSQL")]:
         config.addinivalue_line(
             'markers', f"{name}: a test of what {other} does not have")
+    config.addinivalue_line(
+        'markers', "dcmtk: a test that compares with programs of dcmtk")
     templates = Templates(config.cache.mkdir('databases'))
     templates.prepare()
     config.stash[templates_key] = templates
