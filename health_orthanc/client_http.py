@@ -533,7 +533,8 @@ def _body(response, limit):
             raise AnswerTooLarge(status=200)
     if strict and len(body) > limit:
         raise AnswerTooLarge(status=200)
-    return bytes(body[:limit])
+    del body[limit:]
+    return bytes(body)
 
 
 class _Plain:

@@ -312,6 +312,7 @@ def _make_server(address, count):
         'validated': False, 'verify_tls': True,
         'connect_timeout': Server.default_connect_timeout(),
         'read_timeout': Server.default_read_timeout(),
+        'run_hours': Server.default_run_hours(),
         'create_uid': 0, 'create_date': CurrentTimestamp()}
     labels = {label for label, in execute(table.select(table.label))}
     values['label'] = next(

@@ -244,7 +244,7 @@ def _synchronize(server):
     Server = pool.get('gnuhealth.orthanc.config')
     if not server.sync_time:
         # The first synchronization fetches everything, nobody waits for it.
-        Server.__queue__.sync_server(server, started_by='upload')
+        Server.sync_later([server], started_by='upload')
         return gettext('health_orthanc.msg_upload_later')
     run = Server.sync_server(server, started_by='upload')
     if run is None:
