@@ -180,7 +180,7 @@ class Run:
 
     def _out_of_time(self):
         return gettext('health_orthanc.msg_sync_out_of_time',
-            hours=self.server.run_hours)
+            n=self.server.run_hours)
 
     def _warning(self):
         if self.emptied:

@@ -18,8 +18,8 @@ from support.fault_server import FaultServer
 
 from trytond.modules.health_orthanc import records
 from trytond.modules.health_orthanc.client import (
-    BadAnswer, ConnectionLost, ConnectionRefused, NoFrame, NoPicture,
-    NotFound, NotOrthanc, OrthancClient, Unauthorized, UnsupportedMedia)
+    BadAnswer, ConnectionLost, ConnectionRefused, NoFrame, NoPicture, NotFound,
+    NotOrthanc, OrthancClient, Unauthorized, UnsupportedMedia)
 
 FOLDERS = [
     Path(pydicom.__file__).parent / 'data',
