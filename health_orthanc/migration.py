@@ -24,8 +24,8 @@ from trytond.modules.health_imaging.migration import number_repeated
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from . import records
-from .client import InvalidURL, normalize_url
+from .archive import records
+from .archive.orthanc import InvalidURL, normalize_url
 from .lease import now
 from .storage import execute
 

@@ -22,8 +22,8 @@ from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
-from . import client as orthanc
-from . import lease, migration, password, records, synchronization
+from . import lease, migration, password, synchronization
+from .archive import orthanc, records
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
 
@@ -242,7 +242,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def client(self):
         """Return a client for this server, to be used in a with statement.
 
-        :rtype: client.OrthancClient
+        :rtype: archive.orthanc.OrthancClient
         """
         with secret_errors():
             secret = password.unseal(self._stored_passwords([self])[self.id])
@@ -581,7 +581,7 @@ def new_client(server, secret):
 
     :param server: record with domain, user, TLS options and timeouts
     :param str secret: the password
-    :rtype: client.OrthancClient
+    :rtype: archive.orthanc.OrthancClient
     """
     return orthanc.OrthancClient(
         server.domain, server.user, secret,

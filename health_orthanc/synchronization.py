@@ -13,9 +13,9 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.pool import Pool
 
-from . import client as orthanc
-from . import records, storage
+from . import storage
 from .ahead import ahead
+from .archive import orthanc, records
 from .balance import LEVELS, Balance
 from .exceptions import error_text
 from .lease import (

@@ -15,8 +15,8 @@ from trytond.transaction import without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from . import client as orthanc
 from . import container
+from .archive import orthanc
 from .exceptions import UploadError, error_text
 from .links.access_log import USERS, check_group, note
 from .server import user_errors

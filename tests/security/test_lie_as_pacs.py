@@ -23,7 +23,7 @@ from support.synchronizing import (
 
 from trytond.ir import queue_
 from trytond.modules.health_orthanc import synchronization
-from trytond.modules.health_orthanc.client import (
+from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, NotOrthanc, OrthancClient, OrthancError,
     TooSlow)
 from trytond.pool import Pool

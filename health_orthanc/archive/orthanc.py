@@ -18,14 +18,14 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from . import document
-from .client_errors import (
+from .errors import (
     AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
     MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound, NotOrthanc,
     OrthancError, ReadTimeout, Redirected, ServerError, StorageFull, Timeout,
     TLSError, TooSlow, Unauthorized, Unreachable, UnsupportedMedia,
     UploadTooLarge)
-from .client_http import (
+from .session import (
     BYTES_PER_VALUE, CHUNK, FEW_BYTES, MAX_BYTES, Session, normalize_url)
 
 __all__ = [
