@@ -397,7 +397,7 @@ class Run:
         self.full = True
         self.balance.forget()
         position, last = self._point_of_return(self.client.last_change())
-        ids = sorted(self.client.ids('studies', self._count_remote()[0]))
+        ids = sorted(self.client.ids('studies'))
         todo = [uid for uid in ids if uid > last]
         self.total += len(ids)
         self.done += len(ids) - len(todo)

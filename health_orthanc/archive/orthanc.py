@@ -363,7 +363,8 @@ class OrthancClient(Session):
         Long values are left out by the server.
         """
         path = f'/instances/{_quoted(instance)}/simplified-tags'
-        return self._get(path, dict, MAX_TAGS_BYTES)
+        # Images of many frames have many short sequences.
+        return self._get(path, dict, MAX_TAGS_BYTES, BYTES_PER_VALUE // 2)
 
     # Pictures
 
@@ -531,14 +532,16 @@ class OrthancClient(Session):
 
     # HTTP
 
-    def _get(self, path, kind=None, most=FEW_BYTES):
+    def _get(self, path, kind=None, most=FEW_BYTES,
+            bytes_per_value=BYTES_PER_VALUE):
         """Return the JSON that is at a path.
 
         :param kind: the type that it must have
         :param most: the largest answer, bytes
+        :param bytes_per_value: of the largest answer
         """
         answer = self.request('GET', path, max_bytes=most)
-        return _parsed(answer, f'GET {path}', kind)
+        return _parsed(answer, f'GET {path}', kind, bytes_per_value)
 
     def _texts(self, path, count=FEW_BYTES // BYTES_PER_ID):
         "Return a list of at most so many short texts."

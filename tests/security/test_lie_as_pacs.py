@@ -206,6 +206,12 @@ def test_large_honest_answers_are_read(liar, client):
     client.has_bulk = False
     series = {'ID': ID, 'Instances': [item['ID'] for item in some]}
     assert list(client.instance_blocks([series])) == [some]
+    frame = {
+        f'Sequence{n}': [{'ImagePositionPatient': '-100\\-100\\30'}]
+        for n in range(8)}
+    tags = {'PerFrameFunctionalGroupsSequence': [frame] * 1400}
+    liar.on('/simplified-tags', answer(json.dumps(tags, indent=3)))
+    assert client.tags(ID) == tags
     frames = list(range(30_000))
     liar.on('/frames$', answer(json.dumps(frames)))
     assert client._has_frame(ID, 29_999)
