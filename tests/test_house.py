@@ -25,10 +25,14 @@ PURE = [
     'health_imaging_worklist/identifiers.py',
     'health_imaging_worklist/nearest.py',
     'health_imaging_worklist/rendering.py',
-    'health_orthanc/client.py',
+    'health_orthanc/archive/__init__.py',
+    'health_orthanc/archive/document.py',
+    'health_orthanc/archive/errors.py',
+    'health_orthanc/archive/orthanc.py',
+    'health_orthanc/archive/pictures_kind.py',
+    'health_orthanc/archive/records.py',
+    'health_orthanc/archive/session.py',
     'health_orthanc/matching/__init__.py',
-    'health_orthanc/pictures_kind.py',
-    'health_orthanc/records.py',
     ]
 HEADER = [
     'SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors',

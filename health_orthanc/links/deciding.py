@@ -15,7 +15,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
-from .. import matching, records, tables
+from .. import matching, tables
+from ..archive import records
 from . import candidate, effects, facts, ledger, twins
 from .link import PERSON, Link
 

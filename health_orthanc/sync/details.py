@@ -4,8 +4,7 @@
 """
 import logging
 
-from .. import client as orthanc
-from .. import records
+from ..archive import orthanc, records
 from ..links import deciding
 from . import known
 from .transactions import now, roll_back, transact
@@ -23,6 +22,10 @@ _SILENT = (
     orthanc.ConnectionLost, orthanc.ConnectionRefused, orthanc.HostNotFound,
     orthanc.InvalidURL, orthanc.Timeout, orthanc.TLSError,
     orthanc.Unreachable)
+
+
+class OutOfTime(Exception):
+    """The run took longer than the server allows."""
 
 
 class Details:
@@ -67,6 +70,7 @@ class Details:
         # Where there is no picture, there is nothing to read.
         seen, found = [id_ for id_ in ids if id_ not in instances], {}
         with self.server.client() as client:
+            client.end_at(self.run.end)
             roll_back()
             for id_, tags in self._tags(client, instances):
                 seen.append(id_)
@@ -87,6 +91,8 @@ class Details:
             try:
                 tags, refused = client.tags(uid), 0
             except (orthanc.OrthancError, ValueError) as error:
+                if self.run.is_over():
+                    raise OutOfTime from None
                 logger.info("server %s: %s", self.server.id, error)
                 tags, refused = None, refused + 1
                 if refused > MAX_REFUSED or isinstance(error, _SILENT):

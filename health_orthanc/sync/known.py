@@ -13,7 +13,7 @@ from sql.conditionals import Coalesce
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from ..pictures_kind import is_picture
+from ..archive.pictures_kind import is_picture
 from ..tables import ROWS, execute, ids_of, set_values, update_each
 
 

@@ -6,8 +6,7 @@ cannot be understood. It knows no database.
 from collections import defaultdict
 from functools import partial
 
-from .. import client as orthanc
-from .. import records
+from ..archive import orthanc, records
 from .rows import Converter, count_instances, count_series, cut
 from .storing import LargeStudy
 

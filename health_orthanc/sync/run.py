@@ -4,6 +4,7 @@
 transactions, so that it can stop anywhere and go on in the next run."""
 import itertools
 import logging
+import time
 from collections import defaultdict
 from functools import partial
 
@@ -11,15 +12,14 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.pool import Pool
 
-from .. import client as orthanc
-from .. import records
 from ..ahead import ahead
+from ..archive import orthanc, records
 from ..exceptions import error_text
 from ..links import deciding, effects, events, twins
 from ..tables import set_values
 from . import known, storage
 from .balance import LEVELS, Balance
-from .details import Details
+from .details import Details, OutOfTime
 from .lease import PROLONG_SECONDS, Lease, LostLease
 from .reading import GROUP_SERIES, Reader
 from .storing import Keeper
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_RUNS = 100
 KEPT_REASONS = 200
+# Seconds
+HOUR = 3600
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
 
@@ -59,6 +61,7 @@ class Run:
         self.started_by = started_by
         self.label = self.server.label
         self.lease = Lease(server.id)
+        self.end = time.monotonic() + self.server.run_hours * HOUR
         self.run = self.client = self.version = None
         # Since when changes may not have reached what runs stored
         self.since = None
@@ -99,10 +102,13 @@ class Run:
         person should know."""
         try:
             with self.server.client() as self.client:
+                self.client.end_at(self.end)
                 roll_back()
                 self.reader = Reader(self.client, self.keeper)
                 self._synchronize()
-        except orthanc.OrthancError as error:
+        except (OutOfTime, orthanc.OrthancError) as error:
+            if self.is_over():
+                return 'interrupted', None, self._out_of_time
             logger.info("server %s: %s", self.server.id, error)
             return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
@@ -127,6 +133,14 @@ class Run:
             events.log_unexpected(error)
             roll_back()
             return False
+
+    def is_over(self):
+        "Return whether the run took longer than its server allows."
+        return time.monotonic() >= self.end
+
+    def _out_of_time(self):
+        return gettext('health_orthanc.msg_sync_out_of_time',
+            n=self.server.run_hours)
 
     def _warning(self):
         if self.emptied:
@@ -227,7 +241,12 @@ class Run:
             [self.counts.pop(f'{level}_present', 0) for level in LEVELS])
 
     def prolong(self):
-        """Show between two calls that this run is alive."""
+        """Show between two calls that this run is alive.
+
+        :raises OutOfTime: it should not be any more
+        """
+        if self.is_over():
+            raise OutOfTime
         if self.lease.is_due():
             self.commit()
 
@@ -299,7 +318,7 @@ class Run:
         self.full = True
         self.balance.forget()
         position, last = self._point_of_return(self.client.last_change())
-        ids = sorted(self.client.ids('studies'))
+        ids = sorted(self.client.ids('studies', self._count_remote()[0]))
         todo = [uid for uid in ids if uid > last]
         self.total += len(ids)
         self.done += len(ids) - len(todo)
@@ -377,25 +396,28 @@ class Run:
 
         :raises BadAnswer: the server counts studies, but lists none
         """
-        ids = self.client.ids('studies')
+        ids = self.client.ids('studies', remote[0])
         if remote[0] and not ids:
             raise orthanc.BadAnswer(call='GET /studies')
         present = transact(lambda: known.present_studies(self.server.id))
         self._mark_missing(ids)
         self._fetch_more(uid for uid in ids if uid not in present)
         if ids and self._count_known()[1:] != remote[1:]:
-            self._fetch_more(self._differing_studies())
+            self._fetch_more(self._differing_studies(remote[1]))
 
     def _fetch_more(self, ids):
         ids = [uid for uid in ids if uid not in self.skipped]
         self.total += len(ids)
         self._do(self.reader.read_ids(ids))
 
-    def _differing_studies(self):
+    def _differing_studies(self, count):
         """Return the Orthanc ids of the studies whose series or instances are
-        not those that are known."""
+        not those that are known.
+
+        :param int count: how many series the server counts
+        """
         present = transact(lambda: known.present_series(self.server.id))
-        listed = self.client.ids('series')
+        listed = self.client.ids('series', count)
         studies = {present[uid] for uid in present.keys() - set(listed)}
         for group in _groups(listed, GROUP_SERIES):
             instances = transact(lambda: known.present_instances(

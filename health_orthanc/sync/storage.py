@@ -12,7 +12,7 @@ from sql.operators import Exists
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from ..pictures_kind import is_picture
+from ..archive.pictures_kind import is_picture
 from ..tables import (
     ROWS, delete, execute, ids_of, set_values, update_each, upsert)
 from .transactions import now

@@ -25,7 +25,7 @@ from support.synchronizing import (
 
 from trytond import backend
 from trytond.modules.health_orthanc import tables
-from trytond.modules.health_orthanc.client import OrthancClient
+from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 from trytond.modules.health_orthanc.sync import (
     lease, reading, storage, transactions)
 from trytond.modules.health_orthanc.sync.storing import Keeper
@@ -707,7 +707,7 @@ def test_ids_that_are_none(filled, proxy, path):
 def test_large_study_comes_in_blocks(orthanc, monkeypatch):
     monkeypatch.setattr(reading, 'BLOCK_INSTANCES', 40)
     monkeypatch.setattr(
-        'trytond.modules.health_orthanc.client.INSTANCES_BLOCK', 40)
+        'trytond.modules.health_orthanc.archive.orthanc.INSTANCES_BLOCK', 40)
     blocks = OrthancClient.instance_blocks
     monkeypatch.setattr(
         OrthancClient, 'instance_blocks',
@@ -1088,7 +1088,8 @@ def test_run_that_fails_leaves_no_request_behind(
     start = time.monotonic()
     assert synchronize(server).state == state
     assert time.monotonic() - start < 30
-    assert 'read-ahead' not in {t.name for t in threading.enumerate()}
+    assert not any(
+        t.name.startswith('read-ahead') for t in threading.enumerate())
     monkeypatch.undo()
     proxy.clear()
     claimed_by(server, None)

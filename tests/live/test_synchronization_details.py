@@ -16,7 +16,7 @@ from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
 
 from trytond.modules.health_orthanc import tables
-from trytond.modules.health_orthanc.pictures_kind import is_picture
+from trytond.modules.health_orthanc.archive.pictures_kind import is_picture
 from trytond.modules.health_orthanc.sync import details as looking
 from trytond.modules.health_orthanc.sync import reading, storage
 from trytond.modules.health_orthanc.sync.run import Run as Synchronization
@@ -95,7 +95,7 @@ def kinds(orthanc):
 def test_kind_of_each_series(
         orthanc, proxy, monkeypatch, few, large, bulk):
     monkeypatch.setattr(
-        'trytond.modules.health_orthanc.client.FEW_INSTANCES', few)
+        'trytond.modules.health_orthanc.archive.orthanc.FEW_INSTANCES', few)
     if large:
         monkeypatch.setattr(reading, 'BLOCK_INSTANCES', 2)
     if not bulk:

@@ -94,3 +94,8 @@ def test_reports_that_failed_are_tried_again(server):
     found = Pool().get(REPORT).browse([r.id for r in reports])
     assert [r.state for r in found] == ['waiting', 'stored', 'superseded']
     assert found[0].attempts == 0
+
+
+def test_servers_from_before_runs_were_limited(server):
+    register_again('gnuhealth.orthanc.config', 'run_hours')
+    assert Pool().get('gnuhealth.orthanc.config')(server.id).run_hours == 6

@@ -15,7 +15,8 @@ from support.labelled_studies import (
     CULTURES, SCRIPTS, STORIES, as_utf8, decide_all, decide_each_time, make,
     outcome)
 
-from trytond.modules.health_orthanc import matching, records
+from trytond.modules.health_orthanc import matching
+from trytond.modules.health_orthanc.archive import records
 from trytond.modules.health_orthanc.matching import (
     REASONS, RULES, Decision, Index, PatientFacts, RequestFacts, Rule,
     StudyFacts, compatible_sexes, contradiction, damage, decide, differences,
