@@ -25,7 +25,8 @@ from .client_errors import (
     OrthancError, ReadTimeout, Redirected, ServerError, StorageFull, Timeout,
     TLSError, TooSlow, Unauthorized, Unreachable, UnsupportedMedia,
     UploadTooLarge)
-from .client_http import CHUNK, Session, normalize_url
+from .client_http import (
+    BYTES_PER_VALUE, CHUNK, FEW_BYTES, MAX_BYTES, Session, normalize_url)
 
 __all__ = [
     'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
@@ -33,9 +34,8 @@ __all__ = [
     'HostNotFound', 'InvalidURL', 'LEVELS', 'MethodNotAllowed', 'NoFrame',
     'NoPicture', 'NotEncrypted', 'NotFound', 'NotOrthanc', 'OrthancClient',
     'OrthancError', 'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull',
-    'Stored', 'TLSError', 'Timeout', 'TooSlow', 'Tree', 'Unauthorized',
-    'Unreachable', 'UnsupportedMedia', 'UploadTooLarge', 'VIEWERS',
-    'normalize_url']
+    'Stored', 'TLSError', 'Timeout', 'TooSlow', 'Unauthorized', 'Unreachable',
+    'UnsupportedMedia', 'UploadTooLarge', 'VIEWERS', 'normalize_url']
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,23 @@ INSTANCES_BLOCK = 5000
 #: Up to so many instances cost less with all their metadata than one more
 #: call for some of them.
 FEW_INSTANCES = 500
-#: What the attributes of one instance may take.
-MAX_TAGS_BYTES = 32 * 2 ** 20
+#: The most that answers may take, in bytes: the attributes of one instance,
+#: an id in a list, a change, and what is told of one resource.
+MAX_TAGS_BYTES = 2 * 2 ** 20
+BYTES_PER_ID = 64
+BYTES_PER_CHANGE = 1024
+BYTES_PER_RESOURCE = 4096
+#: What a block of resources may take beside: one may be much larger than
+#: others, and patients and series list what is in them.
+BLOCK_BYTES = {
+    'patients': 16 * 2 ** 20,
+    'studies': 2 * 2 ** 20,
+    'series': 16 * 2 ** 20,
+    'instances': 2 * 2 ** 20,
+    }
+#: Ids in a list, and how many more there may be than were counted before.
+MAX_IDS = MAX_BYTES // BYTES_PER_ID
+MORE_IDS = 1000
 
 LEVELS = {
     'patients': 'Patient',
@@ -82,13 +97,6 @@ class Changes(NamedTuple):
     changes: list
     last: int
     done: bool
-
-
-class Tree(NamedTuple):
-    "Studies with all that is in them, each a list of Orthanc's dicts."
-    studies: list
-    series: list
-    instances: list
 
 
 class Stored(NamedTuple):
@@ -162,20 +170,12 @@ class OrthancClient(Session):
 
     def _has_page(self, path):
         try:
-            answer = self.request('GET', path)
+            answer = self.request('GET', path, max_bytes=2 ** 20)
         except OrthancError as error:
             if error.status is None:
                 raise
             return False
         return answer.headers.get('Content-Type', '').startswith('text/html')
-
-    def default_encoding(self):
-        "Return the character set in which C-FIND is answered, such as Utf8."
-        answer = self.request('GET', '/tools/default-encoding')
-        text = answer.body[:100].decode('ascii', 'replace').strip()
-        if not re.match(r'[A-Za-z0-9]+\Z', text):
-            raise BadAnswer(call='GET /tools/default-encoding')
-        return text
 
     # Change log
 
@@ -186,14 +186,15 @@ class OrthancClient(Session):
         :param limit: how many at most, at least 1
         """
         since, limit = max(int(since), 0), max(int(limit), 1)
-        return self._changes(f'/changes?since={since}&limit={limit}')
+        return self._changes(f'/changes?since={since}&limit={limit}',
+            FEW_BYTES + limit * BYTES_PER_CHANGE)
 
     def last_change(self):
         "Return the position of the newest change, int; 0 when there is none."
         return self._changes('/changes?last').last
 
-    def _changes(self, path):
-        value = self._get(path, dict)
+    def _changes(self, path, most=FEW_BYTES):
+        value = self._get(path, dict, most)
         changes = value.get('Changes')
         last, done = value.get('Last'), value.get('Done')
         if not (_is_list_of(dict, changes) and _is_count(last)
@@ -208,11 +209,14 @@ class OrthancClient(Session):
         It ends too after max_blocks, with ``done`` False in the last one, and
         when ``last`` is smaller than ``since``: that server was reset.
 
-        :raises BadAnswer: there shall be more, but the log does not advance
+        :raises BadAnswer: there shall be more, but the log does not advance,
+            or two blocks one after the other have nothing in them
         """
+        empty = 0
         for _ in range(max_blocks):
             changes = self.changes(since, block)
-            if changes.last == since and not changes.done:
+            empty = 0 if changes.changes or changes.done else empty + 1
+            if empty and changes.last == since or empty > 1:
                 raise BadAnswer("The change log does not advance.")
             yield changes
             if changes.done or changes.last < since:
@@ -221,14 +225,17 @@ class OrthancClient(Session):
 
     # Resources
 
-    def ids(self, level):
+    def ids(self, level, count=MAX_IDS):
         """Return the ids of all patients, studies, series or instances.
 
         :param level: patients, studies, series or instances
+        :param count: how many the server counted, int
         """
-        return self._texts(f'/{_collection(level)}')
+        count = min(count + count // 8 + MORE_IDS, MAX_IDS)
+        return self._texts(f'/{_collection(level)}', count)
 
-    def bulk(self, level, ids, metadata=False, source=None, strict=True):
+    def bulk(self, level, ids, metadata=False, source=None, strict=True,
+            count=None):
         """Return the resources of one level that belong to the ids, list of
         dicts without duplicates.  Unknown ids are left out.
 
@@ -242,6 +249,9 @@ class OrthancClient(Session):
             of it
         :param strict: False: the list may have anything in it, as the server
             gave it
+        :param count: how many resources the answer may have, default as many
+            as there are ids
+        :raises AnswerTooLarge: it is larger than so many resources can be
         :raises BadAnswer: it is no list, or something in it is no dict
         """
         level, ids = _collection(level), _valid_ids(ids)
@@ -250,28 +260,32 @@ class OrthancClient(Session):
             return []
         if self.has_bulk:
             try:
-                return self._bulk(level, ids, metadata, strict)
+                return self._bulk(level, ids, metadata, strict, count)
             except (Forbidden, NotFound, MethodNotAllowed) as error:
                 logger.info(
                     "%s refuses bulk-content (%s)", self.url, error.status)
                 self.has_bulk = False
-        return self._one_by_one(level, ids, metadata, source, strict)
+        return self._one_by_one(level, ids, metadata, source, strict, count)
 
-    def _bulk(self, level, ids, metadata, strict):
+    def _bulk(self, level, ids, metadata, strict, count):
         path = '/tools/bulk-content'
-        value = self._post(path, {
-                'Resources': ids,
-                'Level': LEVELS[level],
-                'Metadata': bool(metadata),
-                })
+        question = {
+            'Resources': ids,
+            'Level': LEVELS[level],
+            'Metadata': bool(metadata),
+            }
+        value = _parsed(self.request(
+                'POST', path, body=json.dumps(question).encode(),
+                headers={'Content-Type': 'application/json'},
+                max_bytes=_most(level, count or len(ids))), f'POST {path}')
         if not _is_list_of(dict if strict else object, value):
             raise BadAnswer(call=f'POST {path}')
         return value
 
-    def _one_by_one(self, level, ids, metadata, source, strict):
+    def _one_by_one(self, level, ids, metadata, source, strict, count):
         found, odd = {}, []
         for id_ in ids:
-            for resource in self._relatives(level, id_, source):
+            for resource in self._relatives(level, id_, source, count or 1):
                 own = resource.get('ID') if isinstance(
                     resource, dict) else None
                 if _valid_ids([own]):
@@ -282,10 +296,10 @@ class OrthancClient(Session):
                     odd.append(resource)
         if metadata:
             for id_, resource in found.items():
-                resource['Metadata'] = self._metadata(level, id_)
+                resource['Metadata'] = self.metadata(level, id_)
         return [*found.values(), *odd]
 
-    def _relatives(self, level, id_, source):
+    def _relatives(self, level, id_, source, count):
         path, kind = f'/{source}/{id_}', dict
         if level != source:
             levels = list(LEVELS)
@@ -293,35 +307,23 @@ class OrthancClient(Session):
             path += f'/{level if down else LEVELS[level].lower()}'
             kind = list if down else dict
         try:
-            value = self._get(path, kind)
+            value = self._get(path, kind, _most(level, count))
         except NotFound as error:
             if not error.own:
                 raise
             return []
         return value if kind is list else [value]
 
-    def _metadata(self, level, id_):
+    def metadata(self, level, id_):
+        """Return what Orthanc notes of a resource, dict of str; empty when
+        it does not have the resource."""
         try:
-            return self._get(f'/{level}/{id_}/metadata?expand', dict)
+            return self._get(
+                f'/{_collection(level)}/{_quoted(id_)}/metadata?expand', dict)
         except NotFound as error:
             if not error.own:
                 raise
             return {}
-
-    def study_tree(self, ids, source='studies', metadata=False):
-        """Return all studies that the ids belong to with their series and
-        instances, Tree.
-
-        It costs three calls, and one more for each 5000 instances.
-
-        :param ids: Orthanc ids of the level source
-        """
-        studies = self.bulk('studies', ids, metadata, source)
-        series = self.bulk(
-            'series', [s.get('ID') for s in studies], metadata, 'studies')
-        instances = list(itertools.chain.from_iterable(
-                self.instance_blocks(series, metadata=metadata)))
-        return Tree(studies, series, instances)
 
     def instance_blocks(
             self, series, block=INSTANCES_BLOCK, metadata=False, first=(),
@@ -336,9 +338,11 @@ class OrthancClient(Session):
         :param strict: as for bulk
         """
         if not self.has_bulk:
-            for id_ in _valid_ids(s.get('ID') for s in series):
-                yield self.bulk(
-                    'instances', [id_], metadata, 'series', strict)
+            sizes = {s.get('ID'): s.get('Instances') for s in series}
+            for id_ in _valid_ids(sizes):
+                listed = sizes[id_] if isinstance(sizes[id_], list) else ()
+                yield self.bulk('instances', [id_], metadata, 'series',
+                    strict, len(listed))
             return
         ids = _valid_ids(itertools.chain.from_iterable(
                 s['Instances'] for s in series
@@ -353,41 +357,13 @@ class OrthancClient(Session):
                 yield self.bulk('instances', some[start:start + block], told,
                     strict=strict)
 
-    def metadata(self, level, id_):
-        """Return what Orthanc notes of a resource, dict of str; empty when
-        it does not have the resource."""
-        return self._metadata(_collection(level), _quoted(id_))
-
-    def find(self, level, query, expand=False, limit=None):
-        """Return what matches a query: ids, with expand dicts.
-
-        Orthanc ignores case and takes ``*``, ``?`` and a backslash in a value
-        as operators, and a server may cut long lists: compare again.
-
-        :param level: patients, studies, series or instances
-        :param query: values by DICOM keyword, dict of str
-        :param limit: how many at most, None: the server's limit
-        """
-        body = {
-            'Level': LEVELS[_collection(level)],
-            'Query': query,
-            'Expand': bool(expand),
-            }
-        if limit:
-            body['Limit'] = limit
-        value = self._post('/tools/find', body)
-        if not _is_list_of(dict if expand else str, value):
-            raise BadAnswer(call='POST /tools/find')
-        return value
-
     def tags(self, instance):
         """Return the DICOM attributes of an instance by keyword, dict.
 
         Long values are left out by the server.
         """
         path = f'/instances/{_quoted(instance)}/simplified-tags'
-        answer = self.request('GET', path, max_bytes=MAX_TAGS_BYTES)
-        return _parsed(answer, f'GET {path}', dict)
+        return self._get(path, dict, MAX_TAGS_BYTES)
 
     # Pictures
 
@@ -423,7 +399,7 @@ class OrthancClient(Session):
     def _has_frame(self, instance, frame):
         try:
             return frame < len(
-                self._get(f'/instances/{instance}/frames', list))
+                self._get(f'/instances/{instance}/frames', list, 2 ** 20))
         except BadRequest:
             # Its NumberOfFrames is no number.
             return True
@@ -448,9 +424,12 @@ class OrthancClient(Session):
                 return self._upload(upload)
 
     def _upload(self, upload):
+        # A ZIP takes more than half of what is said about the files in it.
+        most = BLOCK_BYTES['instances'] + 2 * len(upload)
         try:
             answer = self.request(
                 'POST', '/instances', body=upload, repeat=False,
+                max_bytes=most,
                 headers={'Content-Type': 'application/octet-stream'})
         except (BadRequest, NotFound) as error:
             failure = error
@@ -475,7 +454,8 @@ class OrthancClient(Session):
         """
         path = f'/{_collection(level)}/{_quoted(id_)}'
         try:
-            answer = self.request('DELETE', path, repeat=False)
+            answer = self.request('DELETE', path, repeat=False,
+                max_bytes=_most(_collection(level), 1))
         except NotFound as error:
             failure = error
         else:
@@ -531,7 +511,8 @@ class OrthancClient(Session):
 
     def _tags_of_study(self, study):
         "Return the attributes of an image of a study by keyword, dict."
-        found = self._get(f'/studies/{_quoted(study)}', dict)
+        found = self._get(
+            f'/studies/{_quoted(study)}', dict, _most('studies', 1))
         series = self.bulk('series', found.get('Series') or [])
         # What was made of the images comes last.
         series.sort(key=lambda s: (
@@ -539,31 +520,47 @@ class OrthancClient(Session):
                 str(s.get('ID'))))
         for one in series:
             for id_ in _valid_ids(one.get('Instances') or []):
-                return self.tags(id_)
+                try:
+                    return self.tags(id_)
+                except AnswerTooLarge:
+                    return {
+                        name: value for level in [
+                            'PatientMainDicomTags', 'MainDicomTags']
+                        for name, value in (found.get(level) or {}).items()}
         raise BadAnswer(call=f'GET /studies/{study}')
 
     # HTTP
 
-    def _get(self, path, kind=None):
-        return _parsed(self.request('GET', path), f'GET {path}', kind)
+    def _get(self, path, kind=None, most=FEW_BYTES):
+        """Return the JSON that is at a path.
 
-    def _texts(self, path):
-        value = self._get(path, list)
+        :param kind: the type that it must have
+        :param most: the largest answer, bytes
+        """
+        answer = self.request('GET', path, max_bytes=most)
+        return _parsed(answer, f'GET {path}', kind)
+
+    def _texts(self, path, count=FEW_BYTES // BYTES_PER_ID):
+        "Return a list of at most so many short texts."
+        answer = self.request('GET', path, max_bytes=count * BYTES_PER_ID)
+        value = _parsed(answer, f'GET {path}', list, BYTES_PER_ID)
         if not _is_list_of(str, value):
             raise BadAnswer(call=f'GET {path}')
         return value
 
-    def _post(self, path, value, repeat=True):
-        answer = self.request(
-            'POST', path, body=json.dumps(value).encode(), repeat=repeat,
-            headers={'Content-Type': 'application/json'})
-        return _parsed(answer, f'POST {path}')
+
+def _most(level, count):
+    "Return how many bytes may tell of so many resources."
+    return BLOCK_BYTES[level] + count * BYTES_PER_RESOURCE
 
 
-def _parsed(answer, call, kind=None):
+def _parsed(answer, call, kind=None, bytes_per_value=BYTES_PER_VALUE):
     "Return the JSON of an answer, BadAnswer when it is not of the kind."
     try:
-        value = answer.json()
+        value = answer.json(bytes_per_value)
+    except AnswerTooLarge as error:
+        error.call = call
+        raise
     except ValueError:
         wrong = True
     else:

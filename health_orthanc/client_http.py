@@ -1,32 +1,24 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP for the Orthanc client, on requests: bounded time and size, repetition
-where it is safe, and typed errors that carry no secret.
+"""HTTP for the Orthanc client, on the standard library: bounded time, size
+and memory, repetition where it is safe, and typed errors without secrets.
 """
 import base64
 import errno
 import http.client
-import io
 import ipaddress
 import json
 import logging
 import re
+import select
 import socket
 import ssl
-import sys
+import threading
 import time
 import zlib
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
-
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from .client_errors import (
     BY_STATUS, AnswerTooLarge, BadAnswer, ConnectionLost, ConnectionRefused,
@@ -40,17 +32,25 @@ READ_TIMEOUT = 60
 UPLOAD_TIMEOUT = 300
 TOTAL_TIMEOUT = 300
 
+#: What an answer may take, unpacked: any, and one of a few words.
 MAX_BYTES = 256 * 2 ** 20
-MAX_ERROR_BYTES = 2 ** 16
+FEW_BYTES = 2 ** 16
+#: The JSON of an answer may hold as many values as the largest one that is
+#: allowed has at so many bytes each, and a list or an object counts as some:
+#: many small ones take far more memory when parsed than on the way.
+BYTES_PER_VALUE = 16
+WEIGHT_OF_CONTAINER = 4
+#: How much larger than on the way an answer of more bytes may be when it is
+#: unpacked: JSON of Orthanc is 9 times as large, a bomb 1000 times.
+UNPACKED_BYTES = 2 ** 20
+UNPACKED_TIMES = 100
 CHUNK = 2 ** 16
 
 ATTEMPTS = 3
 BACKOFF = 0.2
 
 _HOST = re.compile(r'[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\Z')
-_FAILURES = (
-    requests.RequestException, urllib3.exceptions.HTTPError,
-    http.client.HTTPException, OSError, ValueError, zlib.error)
+_FAILURES = (http.client.HTTPException, OSError, ValueError, zlib.error)
 _NO_WAY = {
     errno.EADDRNOTAVAIL, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
     errno.ENETUNREACH,
@@ -148,16 +148,19 @@ def _normal_path(path):
 
 
 class _Clock:
-    "How long one may still wait: for the next bytes, and for everything."
+    """How long one may still wait for everything.
+
+    The timeout of a socket starts anew with each byte: a server that drips
+    never meets it.  So a timer shuts the socket at the end.
+
+    :ivar end: when no call may go on, seconds of time.monotonic
+    """
 
     def __init__(self):
         self.deadline = self.silence = None
+        self.end = float('inf')
         # The socket that is waited for, and whether to wait no longer
         self.sock, self.stopped = None, False
-
-    @property
-    def runs(self):
-        return self.deadline is not None
 
     def left(self):
         "The seconds until the end, never below zero."
@@ -165,9 +168,16 @@ class _Clock:
             return 0
         return max(self.deadline - time.monotonic(), 0)
 
+    def check(self):
+        if not self.left():
+            raise socket.timeout("too slow")
+
     def stop(self):
         "End all waiting, whichever thread waits."
         self.stopped = True
+        self._shut()
+
+    def _shut(self):
         try:
             # Not the method of a TLS socket, which is not made for threads.
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
@@ -175,113 +185,51 @@ class _Clock:
             # Nobody waits.
             pass
 
-    def patience(self):
-        "The seconds to wait for the next bytes, socket.timeout at the end."
-        left = self.left()
-        if not left:
-            raise socket.timeout("too slow")
-        return min(self.silence, left)
-
     @contextmanager
     def running(self, seconds, silence):
         "Run for some seconds; a clock that runs already goes on instead."
-        if self.runs:
+        if self.deadline is not None:
             yield
             return
-        self.deadline, self.silence = time.monotonic() + seconds, silence
+        self.deadline = min(time.monotonic() + seconds, self.end)
+        self.silence = silence
+        timer = threading.Timer(self.left(), self._shut)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
+            timer.cancel()
+            timer.join()
             self.deadline = self.silence = None
 
 
-class _TimedReader(io.RawIOBase):
-    """What a socket receives, bounded by a clock.
-
-    The timeout of a socket starts anew with each byte: a server that drips
-    would never meet it.
-    """
-
-    def __init__(self, raw, sock, clock):
-        self._raw = raw
-        self._sock = sock
-        self._clock = clock
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        self._sock.settimeout(self._clock.patience())
-        return self._raw.readinto(buffer)
-
-    def close(self):
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _TimedConnection:
-    "Mixin for the connections of urllib3: all they send and receive is timed."
-    clock = None
-
-    def send(self, data):
-        if self.sock is None:
-            self.connect()
-        self.clock.sock = self.sock
-        self.sock.settimeout(self.clock.patience())
-        super().send(data)
-
-    def response_class(self, sock, *args, **kwargs):
-        response = http.client.HTTPResponse(sock, *args, **kwargs)
-        response.fp = io.BufferedReader(
-            _TimedReader(response.fp.detach(), sock, self.clock))
-        return response
-
-
-class _TimedAdapter(HTTPAdapter):
-    "An adapter of requests without retries of its own, timed by a clock."
-
-    def __init__(self, clock):
-        self._clock = clock
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args, **kwargs):
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            'http': self._pool(HTTPConnectionPool, HTTPConnection),
-            'https': self._pool(HTTPSConnectionPool, HTTPSConnection),
-            }
-
-    def _pool(self, pool, connection):
-        connection = type(
-            'TimedConnection', (_TimedConnection, connection),
-            {'clock': self._clock})
-        return type('TimedPool', (pool,), {'ConnectionCls': connection})
-
-
-class _StraightSession(requests.Session):
-    """A session without redirects.
-
-    With allow_redirects=False alone requests still reads the whole body of a
-    redirect, whatever its size, and parses where it leads.
-    """
-
-    def get_redirect_target(self, resp):
-        return None
-
-
 class Answer(NamedTuple):
-    "A complete HTTP answer, unpacked."
+    """A complete HTTP answer, unpacked.
+
+    :ivar limit: how many bytes it might have had
+    """
     status: int
     headers: dict
     body: bytes
+    limit: int = FEW_BYTES
 
     def __repr__(self):
         # A traceback may show it, and a body holds data of patients.
         return f'<Answer {self.status}, {len(self.body)} bytes>'
 
-    def json(self):
-        "The parsed body, ValueError when it is no JSON."
+    def json(self, bytes_per_value=BYTES_PER_VALUE):
+        """The parsed body, ValueError when it is no JSON.
+
+        :param bytes_per_value: of the largest answer
+        :raises AnswerTooLarge: there are more values in it than an honest
+            answer of the largest size has
+        """
+        # A list or object takes more memory than a text does.
+        commas, lists, objects = map(self.body.count, (b',', b'[', b'{'))
+        weight = commas + WEIGHT_OF_CONTAINER * (lists + objects)
+        if weight > self.limit // bytes_per_value:
+            raise AnswerTooLarge(status=self.status)
         text = self.body.decode('utf-8', 'replace').lstrip('\ufeff')
         try:
             return json.loads(text, strict=False)
@@ -293,7 +241,7 @@ class Answer(NamedTuple):
         "What Orthanc's own JSON says about an error, '' when there is none."
         try:
             value = self.json()
-        except ValueError:
+        except (ValueError, AnswerTooLarge):
             return ''
         if not isinstance(value, dict):
             return ''
@@ -304,19 +252,19 @@ class Answer(NamedTuple):
 class Session:
     """One server, spoken to over one connection by one thread.
 
-    Redirects are not followed, proxies and credentials of the environment are
-    not used.  Only the look-up of the host name is timed by the system alone.
+    Redirects are not followed, proxies, credentials and cookies not used.
+    Only the look-up of the host name is timed by the system alone.
 
     :param url: the address, see normalize_url
     :param user: the login, None when the server wants none
     :param password: its password
-    :param verify: True checks the certificate against the certificates that
-        requests trusts, a path against that file, False not at all
+    :param verify: True checks the certificate against those that the system
+        trusts, a path against that file, False not at all
     :param connect_timeout: seconds for making a connection
     :param read_timeout: the longest silence while an answer is read, seconds
     :param upload_timeout: the longest silence during an upload, seconds
     :param total_timeout: seconds for one answer in all, repetitions included
-    :param max_bytes: the largest answer, unpacked
+    :param max_bytes: the largest answer of any call, unpacked
     :ivar calls: how many HTTP requests were sent
     :raises InvalidURL: url is none
     """
@@ -327,7 +275,7 @@ class Session:
             connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
             upload_timeout=UPLOAD_TIMEOUT, total_timeout=TOTAL_TIMEOUT,
             max_bytes=MAX_BYTES):
-        auth, self._secrets = _credentials(user, password)
+        self._headers, self._secrets = _credentials(user, password)
         # A traceback may show local variables.
         del user, password
         self.url = normalize_url(url)
@@ -337,21 +285,9 @@ class Session:
         self.total_timeout = total_timeout
         self.max_bytes = max_bytes
         self.calls = 0
+        self._verify = verify
         self._clock = _Clock()
-        self._session = self._new_session(auth, verify)
-
-    def _new_session(self, auth, verify):
-        session = _StraightSession()
-        session.trust_env = False
-        session.auth = auth
-        # Only False itself: requests takes an empty path for it.
-        session.verify = verify or verify is not False
-        session.headers['User-Agent'] = 'gnuhealth-orthanc'
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._adapter = _TimedAdapter(self._clock)
-        for scheme in ['http://', 'https://']:
-            session.mount(scheme, self._adapter)
-        return session
+        self._connection = None
 
     def __repr__(self):
         return f'<{type(self).__name__} {self.url}>'
@@ -364,7 +300,10 @@ class Session:
 
     def close(self):
         "Close the connection; a later call opens another one."
-        self._session.close()
+        self._clock.sock = None
+        if self._connection:
+            self._connection.close()
+            self._connection = None
 
     def abort(self):
         """Let the request that another thread makes fail, and all later ones.
@@ -373,18 +312,25 @@ class Session:
         """
         self._clock.stop()
 
+    def end_at(self, moment):
+        """Let all requests fail that are not over at a moment.
+
+        :param moment: seconds of time.monotonic
+        """
+        self._clock.end = moment
+
     def request(self, method, path, body=None, headers=None, repeat=True,
-            max_bytes=None):
+            max_bytes=FEW_BYTES):
         """Send a request and return its answer when the status is 200.
 
-        :param body: bytes or a binary file
+        :param body: bytes, or a sequence of bytes that knows its length
         :param repeat: whether it may be sent again when the connection broke
+        :param max_bytes: the largest answer to this call, unpacked
         """
         if not repeat:
             # A connection that stood idle may be dead without being known.
-            self._adapter.poolmanager.clear()
-        call = f'{method} {path}'
-        limit = self.max_bytes if max_bytes is None else max_bytes
+            self.close()
+        limit = min(max_bytes, self.max_bytes)
         with self._clock.running(self.total_timeout, self.read_timeout):
             for attempt in range(ATTEMPTS if repeat else 1):
                 self._pause(attempt)
@@ -394,7 +340,7 @@ class Session:
                     break
         error = error or self._refusal(answer)
         if error:
-            error.call = call
+            error.call = f'{method} {path}'
             raise error
         return answer
 
@@ -405,52 +351,88 @@ class Session:
     def _attempt(self, method, path, body, headers, limit):
         """Return an answer and None, or None and an error.
 
-        Errors of the libraries carry the request with the password: they end
+        Errors of the library carry the request with the password: they end
         here, and what is raised later has no context.
         """
         self.calls += 1
-        handled = sys.exc_info()[1]
+        error = None
         try:
             return self._send(method, path, body, headers, limit), None
         except OrthancError as exception:
             error = exception
         except _FAILURES as exception:
-            error = self._failure(exception, handled)
+            error = self._failure(exception)
+        self.close()
         logger.debug("%s %s: %s", method, path, error.reason)
         return None, error
 
     def _send(self, method, path, body, headers, limit):
-        silence = self._clock.patience()
-        response = self._session.request(
-            method, self.url + path, data=body, headers=headers,
-            timeout=(min(self.connect_timeout, silence), silence),
-            stream=True, allow_redirects=False)
+        connection = self._connected()
         try:
-            return Answer(
-                response.status_code, response.headers,
-                _body(response, limit))
-        finally:
-            response.close()
+            connection.request(
+                method, urlsplit(self.url).path + path, body, {
+                    'User-Agent': 'gnuhealth-orthanc',
+                    'Accept-Encoding': self._encoding(),
+                    **({} if body is None else {'Content-Length': len(body)}),
+                    **(headers or {}), **self._headers})
+        except (BrokenPipeError, ConnectionResetError):
+            # A server that refuses early says why before it hangs up.
+            self._clock.check()
+        response = connection.getresponse()
+        answer = Answer(
+            response.status, response.headers, _body(response, limit), limit)
+        self._clock.check()
+        if not response.isclosed():
+            self.close()
+        return answer
 
-    def _failure(self, exception, handled):
-        """Return the OrthancError for an exception of the libraries.
+    def _encoding(self):
+        """Return how answers may be packed: between programs of one computer
+        packing takes longer than sending."""
+        peer = ipaddress.ip_address(self._clock.sock.getpeername()[0])
+        return 'identity' if peer.is_loopback else 'gzip'
 
-        :param handled: what the caller was handling before, which is no cause
-        """
+    def _connected(self):
+        "Return a connection to the server, the one there is if it lives."
+        self._clock.check()
+        connection = self._connection
+        if connection and not (connection.sock and _is_idle(connection.sock)):
+            self.close()
+        if not self._connection:
+            self._connection = self._new_connection()
+            self._connection.connect()
+        self._clock.sock = self._connection.sock
+        self._clock.sock.settimeout(self._clock.silence)
+        self._clock.check()
+        return self._connection
+
+    def _new_connection(self):
+        parts = urlsplit(self.url)
+        options = {
+            'timeout': min(
+                self.connect_timeout, self._clock.silence, self._clock.left()),
+            'blocksize': CHUNK,
+            }
+        if parts.scheme == 'http':
+            return http.client.HTTPConnection(
+                parts.hostname, parts.port, **options)
+        return http.client.HTTPSConnection(
+            parts.hostname, parts.port, context=_context(self._verify),
+            **options)
+
+    def _failure(self, exception):
+        "Return the OrthancError for an exception of the library."
         if not self._clock.left():
             return TooSlow()
-        if type(exception) is OSError and exception.errno is None:
-            return TLSError(
-                "The file with the trusted certificates cannot be read.")
-        causes = list(_causes(exception, handled))
-        if any(getattr(c, 'errno', None) in _NO_WAY for c in causes):
+        if isinstance(exception, socket.timeout):
+            return ReadTimeout() if self._clock.sock else ConnectTimeout()
+        if getattr(exception, 'errno', None) in _NO_WAY:
             return Unreachable()
-        if any(getattr(c, 'reason', None) in _PLAIN for c in causes):
+        if getattr(exception, 'reason', None) in _PLAIN:
             return NotEncrypted()
         for types, error in _BY_CAUSE:
-            if any(isinstance(c, types) for c in causes):
+            if isinstance(exception, types):
                 return error()
-        return ConnectionLost()
 
     def _refusal(self, answer):
         "Return the OrthancError for an answer, None when it is no error."
@@ -477,41 +459,49 @@ class Session:
 
 #: How OpenSSL calls an answer in plain HTTP.
 _PLAIN = {'HTTP_REQUEST', 'RECORD_LAYER_FAILURE', 'WRONG_VERSION_NUMBER'}
-#: What the libraries raise, the first that fits wins.
+#: What the library raises, the first that fits wins.
 _BY_CAUSE = [
     (socket.gaierror, HostNotFound),
     (ConnectionRefusedError, ConnectionRefused),
-    ((requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError,
-        UnicodeError), InvalidURL),
+    (UnicodeError, InvalidURL),
     ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError),
         ConnectionLost),
-    ((requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError),
-        TLSError),
-    ((requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError),
-        ConnectTimeout),
-    ((requests.Timeout, urllib3.exceptions.TimeoutError, socket.timeout),
-        ReadTimeout),
+    (ssl.SSLError, TLSError),
     (http.client.IncompleteRead, ConnectionLost),
-    ((http.client.HTTPException, urllib3.exceptions.InvalidHeader, zlib.error),
-        BadAnswer),
-    ((requests.RequestException, urllib3.exceptions.HTTPError, OSError),
-        ConnectionLost),
+    ((http.client.HTTPException, zlib.error), BadAnswer),
+    (OSError, ConnectionLost),
     (ValueError, BadAnswer),
     ]
 
 
-def _causes(exception, handled):
-    "Yield an exception and all it was made from, but for what was handled."
-    found, seen = [exception], {id(handled)}
-    while found:
-        exception = found.pop()
-        if not isinstance(exception, BaseException) or id(exception) in seen:
-            continue
-        seen.add(id(exception))
-        yield exception
-        found += [
-            *exception.args, getattr(exception, 'reason', None),
-            exception.__cause__, exception.__context__]
+def _is_idle(sock):
+    "Whether an open connection has nothing to say, not even that it ended."
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return not poll.poll(0)
+
+
+def _context(verify):
+    """Return how certificates are checked.
+
+    :param verify: see Session
+    :raises TLSError: the file cannot be used
+    """
+    unusable = False
+    try:
+        # Only False itself leaves it out: an empty path does not.
+        context = ssl.create_default_context(
+            cafile=verify if isinstance(verify, str) and verify else None)
+    except OSError:
+        unusable = True
+    if unusable:
+        raise TLSError(
+            "The file with the trusted certificates cannot be read.")
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _body(response, limit):
@@ -521,32 +511,34 @@ def _body(response, limit):
 
     :raises AnswerTooLarge, BadAnswer, ConnectionLost:
     """
-    strict = response.status_code == 200
-    limit = limit if strict else min(limit, MAX_ERROR_BYTES)
+    strict = response.status == 200
+    limit = limit if strict else min(limit, FEW_BYTES)
     unpacker = _unpacker(response.headers.get('Content-Encoding', ''))
-    parts, length, received = [], 0, 0
+    body, received = bytearray(), 0
     expected = response.headers.get('Content-Length', '')
     if strict and expected.isdigit() and int(expected) > limit:
         raise AnswerTooLarge(status=200)
-    while True:
-        packed = response.raw.read(CHUNK, decode_content=False)
+    while len(body) <= limit:
+        packed = response.read(CHUNK)
         received += len(packed)
-        part = unpacker.decompress(packed, limit + 1 - length)
-        length += len(part)
-        parts.append(part)
-        if length > limit:
-            if strict:
-                raise AnswerTooLarge(status=200)
-            break
         if not packed:
             _check_complete(response, received, unpacker)
             break
-    return b''.join(parts)[:limit]
+        if unpacker.eof:
+            raise BadAnswer("There is something behind the packed answer.")
+        body += unpacker.decompress(packed, limit + 1 - len(body))
+        if unpacker.unused_data:
+            raise BadAnswer("There is something behind the packed answer.")
+        if strict and len(body) > UNPACKED_BYTES + UNPACKED_TIMES * received:
+            raise AnswerTooLarge(status=200)
+    if strict and len(body) > limit:
+        raise AnswerTooLarge(status=200)
+    return bytes(body[:limit])
 
 
 class _Plain:
     "An unpacker for what is not packed."
-    eof = True
+    eof, unused_data = False, b''
 
     def decompress(self, data, max_length):
         return data
@@ -564,9 +556,9 @@ def _unpacker(encoding):
 def _check_complete(response, received, unpacker):
     expected = response.headers.get('Content-Length', '')
     if expected.isdigit() and received < int(expected):
-        raise ConnectionLost(status=response.status_code)
-    if received and not unpacker.eof:
-        raise ConnectionLost(status=response.status_code)
+        raise ConnectionLost(status=response.status)
+    if received and not (unpacker.eof or isinstance(unpacker, _Plain)):
+        raise ConnectionLost(status=response.status)
 
 
 def _origin(location):
@@ -582,11 +574,12 @@ def _origin(location):
 
 
 def _credentials(user, password):
-    "Return the authentication, and the texts that must not be shown."
+    "Return the header that authenticates, and the texts not to be shown."
     if not user and not password:
-        return None, ()
-    user, password = user or '', password or ''
-    # Orthanc reads UTF-8, where requests would send Latin-1.
-    pair = [text.encode('utf-8', 'replace') for text in (user, password)]
+        return {}, ()
+    # Orthanc reads UTF-8.
+    pair = [(text or '').encode('utf-8', 'replace')
+        for text in (user, password)]
     token = base64.b64encode(b':'.join(pair)).decode()
-    return HTTPBasicAuth(*pair), tuple(filter(None, [token, password]))
+    return {'Authorization': f'Basic {token}'}, tuple(
+        filter(None, [token, password]))

@@ -19,10 +19,6 @@ class ServerInUseError(AccessError):
     pass
 
 
-class SyncBusyError(UserError):
-    pass
-
-
 class StudyMismatchError(ValidationError):
     pass
 

@@ -25,8 +25,6 @@ _DIRECTIONS = re.compile('[\u202a-\u202e\u2066-\u2069]')
 _DATE = re.compile(r'([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})\Z')
 _TIME = re.compile(
     r'([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:\.[0-9]*)?)?)?\Z')
-_MOMENT = re.compile(
-    r'([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})')
 _INTEGER = re.compile(r'([+-]?[0-9]{1,12})(?:\.0*)?\Z')
 _ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
 #: The ids of what was ordered, in the items of a RequestAttributesSequence
@@ -144,16 +142,6 @@ def parse_time(value):
         return None
 
 
-def parse_moment(value):
-    """Return Orthanc's time of an event, such as 20261121T200151, as
-    datetime in UTC without time zone, or None."""
-    match = _MOMENT.match(clean_text(value))
-    try:
-        return dt.datetime(*map(int, match.groups())) if match else None
-    except ValueError:
-        return None
-
-
 def parse_integer(value):
     """Return an integer of 32 bits (VR IS), or None when it is none.
 
@@ -178,12 +166,11 @@ def parse_sex(value):
 def study_values(record):
     """Return the values of a study, dict.
 
-    Among them: ``study_date`` (date), ``study_time`` (time),
-    ``patient_birth_date`` (date) and ``last_update`` (datetime, UTC), each or
-    None; ``patient_birth_date_text`` is what stands there and is no date;
+    Among them: ``study_date`` (date), ``study_time`` (time) and
+    ``patient_birth_date`` (date), each or None;
+    ``patient_birth_date_text`` is what stands there and is no date;
     ``patient_name`` is the DICOM name as it came, '' when it is missing;
-    ``texts`` has all values of study and patient but the StudyInstanceUID,
-    tuple of str; the others are str or None.
+    the others are str or None.
 
     :param record: what Orthanc returns for a study, dict
     :raises UnusableRecord: it has no id or no StudyInstanceUID
@@ -209,9 +196,6 @@ def study_values(record):
             'RequestedProcedureDescription'),
         'institution': text('InstitutionName'),
         **_patient_of_study({**tags, **patient}),
-        'last_update': parse_moment(record.get('LastUpdate')),
-        'is_stable': record.get('IsStable') is True,
-        'texts': _texts(tags, patient),
         }
 
 
@@ -225,41 +209,12 @@ def _patient_of_study(tags):
         }
 
 
-def _texts(*tags):
-    "Return all values of some tags but the StudyInstanceUID, tuple of str."
-    texts = {}
-    for name, value in (item for t in tags for item in t.items()):
-        if name != 'StudyInstanceUID':
-            texts.update(dict.fromkeys(_all_texts(value)))
-    texts.pop('', None)
-    return tuple(texts)
-
-
 def _all_texts(value):
     yield clean_text(value)
     if isinstance(value, list):
         yield from map(clean_text, value)
     elif isinstance(value, str) and '\\' in value:
         yield from map(clean_text, value.split('\\'))
-
-
-def patient_values(record):
-    """Return the values of an Orthanc patient, dict.
-
-    :param record: what Orthanc returns for a patient, dict
-    :raises UnusableRecord: it has no id
-    """
-    orthanc_id, tags = _opened(record)
-    text = _reader(tags)
-    return {
-        'uuid': orthanc_id,
-        'name': text('PatientName'),
-        'bd': parse_date(tags.get('PatientBirthDate')),
-        'bd_text': _no_date(tags.get('PatientBirthDate')),
-        'sex': parse_sex(tags.get('PatientSex')),
-        'ident': text('PatientID'),
-        'last_update': parse_moment(record.get('LastUpdate')),
-        }
 
 
 def series_values(record):
@@ -527,10 +482,3 @@ def _readable_ideographic(group):
 
 def _joined(*parts):
     return ' '.join(filter(None, parts))
-
-
-def readable_date(value):
-    """Return a DICOM date for the screen, such as 2006-01-02; the text itself
-    when it is no date, '' for none."""
-    date = parse_date(value)
-    return date.isoformat() if date else clean_text(value)

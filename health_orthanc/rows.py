@@ -136,8 +136,6 @@ def _complete_study(study, series):
 def _take_patient(study):
     """Take what is no column out of the row of a study, return the row of its
     Orthanc patient, or None."""
-    for name in ['is_stable', 'last_update', 'texts']:
-        study.pop(name, None)
     uuid = study.pop('orthanc_patient_UID')
     return uuid and {
         'uuid': uuid,

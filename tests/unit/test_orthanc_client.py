@@ -180,7 +180,7 @@ def test_what_orthanc_says_about_an_error_is_kept_out_of_its_text(
                 'Message': "Bad request",
                 'Details': "Doe^Jane\r\n\x1b[31m" + 'x' * 1000,
                 }, 400))
-    error = error_of(client.find, 'studies', {'PatientName': 'Doe^Jane'})
+    error = error_of(client.bulk, 'studies', [ID])
     assert type(error) is BadRequest
     assert error.own
     assert error.details.startswith("Bad request: Doe^Jane   [31mxxx")
@@ -346,15 +346,11 @@ def test_broken_connection_is_not_tried_for_ever(server, client, fault):
     assert server.count() == 3
 
 
-@pytest.mark.parametrize('call, path', [
-        (lambda c: c.bulk('studies', [ID]), '/tools/bulk-content'),
-        (lambda c: c.find('studies', {}), '/tools/find'),
-        ])
-def test_reading_by_post_is_tried_again(server, client, call, path):
+def test_reading_by_post_is_tried_again(server, client):
     server.on('', faults.drop(), nth=1)
     server.on('', answer([]))
-    assert call(client) == []
-    assert server.count(path) == 2
+    assert client.bulk('studies', [ID]) == []
+    assert server.count('/tools/bulk-content') == 2
 
 
 @each_break
@@ -444,7 +440,8 @@ def test_odd_json(server, client, body, ids):
 def test_packed_answer(server, client, headers, body):
     server.on('', answer(body, headers=headers))
     assert client.ids('studies') == ['a']
-    assert 'gzip' in server.calls[0].headers['accept-encoding']
+    # It is on the same computer.
+    assert server.calls[0].headers['accept-encoding'] == 'identity'
 
 
 @pytest.mark.parametrize('headers', [
@@ -519,7 +516,7 @@ def aborted(client, server, function, *arguments):
         faults.endless()], ids=['hang', 'drip', 'endless'])
 def test_call_is_aborted(server, client, fault):
     server.on('', fault)
-    assert isinstance(aborted(client, server, client.plugins), TooSlow)
+    assert isinstance(aborted(client, server, client.ids, 'studies'), TooSlow)
     server.clear()
     assert isinstance(error_of(client.plugins), TooSlow)
     assert not server.count()
@@ -778,15 +775,6 @@ def test_viewers_of_a_server_that_fails(server, client):
     assert type(error_of(client.viewers)) is ConnectionLost
 
 
-@pytest.mark.parametrize('body', [b'', b'<html>', b'\xff', b'x' * 1000 + b' '])
-def test_wrong_default_encoding(server, client, body):
-    server.on('', answer(body))
-    if body.startswith(b'x'):
-        assert len(client.default_encoding()) <= 100
-    else:
-        assert type(error_of(client.default_encoding)) is BadAnswer
-
-
 # Change log
 
 def change_block(last, done=True, changes=()):
@@ -840,7 +828,7 @@ def test_change_log_of_a_server_that_was_reset(server, client):
 def test_change_log_without_end(server, client):
     def one_more(exchange):
         since = int(re.search(r'since=(\d+)', exchange.call.path).group(1))
-        return answer(change_block(since + 1, False))(exchange)
+        return answer(change_block(since + 1, False, [{}]))(exchange)
     server.on('', one_more)
     blocks = list(client.all_changes(0, max_blocks=7))
     assert len(blocks) == server.count() == 7
@@ -966,15 +954,9 @@ def test_instances_of_a_series_come_at_once_without_bulk(server, client):
     server.on(f'^/studies/{ID}$', answer({'ID': ID}))
     server.on('/series$', answer([{'ID': OTHER, 'Instances': [ID, OTHER]}]))
     server.on(f'^/series/{OTHER}/instances$', answer([{'ID': ID}]))
-    assert client.study_tree([ID]).instances == [{'ID': ID}]
-    assert client.calls == 4
-
-
-@pytest.mark.parametrize('expand, value', [
-        (False, {}), (False, [1]), (False, [{}]), (True, ['x']), (True, {})])
-def test_wrong_find(server, client, expand, value):
-    server.on('', answer(value))
-    assert type(error_of(client.find, 'studies', {}, expand)) is BadAnswer
+    series = client.bulk('series', [ID], source='studies')
+    assert list(client.instance_blocks(series)) == [[{'ID': ID}]]
+    assert client.calls == 3
 
 
 @pytest.mark.parametrize('id_', ['', '..', 'a/b', 'a?b', None, 3, 'a\n'])

@@ -58,8 +58,7 @@ def test_study_values():
                 'PatientBirthDate': '19800229',
                 'PatientSex': 'F ',
                 },
-            ParentPatient=OTHER, IsStable=True,
-            LastUpdate='20261121T200151')) == {
+            ParentPatient=OTHER)) == {
         'orthanc_UID': ID,
         'orthanc_patient_UID': OTHER,
         'study_instance_UID': '1.2.3',
@@ -79,12 +78,6 @@ def test_study_values():
         'patient_birth_date': dt.date(1980, 2, 29),
         'patient_birth_date_text': None,
         'patient_sex': 'F',
-        'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
-        'is_stable': True,
-        'texts': (
-            '20040119', '072730.5', 'Thorax', '1CT1', 'ACC-1',
-            'House^Gregory', 'Wilson^James', 'CT of the chest', 'Princeton',
-            'Doe^Jane', 'GNU777ORG', '19800229', 'F'),
         }
 
 
@@ -94,44 +87,7 @@ def test_study_with_nothing_but_its_identity():
     assert values.pop('orthanc_UID') == ID
     assert values.pop('study_instance_UID') == '1.2.3'
     assert values.pop('patient_name') == ''
-    assert values.pop('is_stable') is False
-    assert values.pop('texts') == ()
     assert set(values.values()) == {None}
-
-
-def test_texts_hold_each_part_of_a_value_once():
-    values = records.study_values(study(
-            {'StudyDescription': 'one\\two', 'Other': ['three', 'one', 7],
-                'StudyID': 'two'}))
-    assert values['texts'] == (
-        'one\\two', 'one', 'two', 'three\\one\\7', 'three', '7')
-
-
-def test_texts_hold_what_may_be_a_merge_id_but_not_the_study_uid():
-    values = records.study_values(study(
-            {'StudyID': '2.25.99'}, {'PatientID': '2.25.98'}))
-    assert values['texts'] == ('2.25.99', '2.25.98')
-
-
-def test_patient_values():
-    assert records.patient_values({
-            'ID': ID,
-            'LastUpdate': '20261121T200151',
-            'MainDicomTags': {
-                'PatientName': 'Doe^Jane',
-                'PatientID': 'GNU777ORG',
-                'PatientBirthDate': '1980.02.29',
-                'PatientSex': 'x',
-                },
-            }) == {
-        'uuid': ID,
-        'name': 'Doe^Jane',
-        'bd': dt.date(1980, 2, 29),
-        'bd_text': None,
-        'sex': None,
-        'ident': 'GNU777ORG',
-        'last_update': dt.datetime(2026, 11, 21, 20, 1, 51),
-        }
 
 
 def test_series_values():
@@ -220,12 +176,6 @@ def test_uid_is_never_cut(read, tag, field):
     assert error.value.reason == 'uid_too_long'
 
 
-def test_patient_needs_no_patient_id():
-    assert records.patient_values({'ID': ID})['ident'] is None
-    with pytest.raises(records.UnusableRecord):
-        records.patient_values({})
-
-
 @pytest.mark.parametrize('value, text', [
         (None, ''),
         ('', ''),
@@ -283,7 +233,6 @@ def test_no_date_is_after_next_year():
     year = dt.date.today().year
     assert records.parse_date(f'{year + 1}1231') == dt.date(year + 1, 12, 31)
     assert records.parse_date(f'{year + 2}0101') is None
-    assert records.readable_date(f'{year + 2}0101') == f'{year + 2}0101'
 
 
 @pytest.mark.parametrize('text', ['00010101', '19801399', 'about 1950'])
@@ -291,9 +240,6 @@ def test_what_is_no_birth_date_stays_as_text(text):
     values = records.study_values(study({}, {'PatientBirthDate': text}))
     assert values['patient_birth_date'] is None
     assert values['patient_birth_date_text'] == text
-    values = records.patient_values({
-            'ID': ID, 'MainDicomTags': {'PatientBirthDate': text}})
-    assert (values['bd'], values['bd_text']) == (None, text)
 
 
 @pytest.mark.parametrize('control', '\u202a\u202b\u202c\u202d\u202e'
@@ -363,18 +309,6 @@ def test_parse_integer(value, number):
         'instance_number'] == number
 
 
-@pytest.mark.parametrize('value, moment', [
-        ('20261121T200151', (2026, 11, 21, 20, 1, 51)),
-        ('20261121T200151.123456', (2026, 11, 21, 20, 1, 51)),
-        ('20261321T200151', None),
-        ('20261121', None),
-        (None, None),
-        ])
-def test_parse_moment(value, moment):
-    assert records.parse_moment(value) == (
-        dt.datetime(*moment) if moment else None)
-
-
 @pytest.mark.parametrize('value, sex', [
         ('M', 'M'), ('f', 'F'), ('O ', 'O'), ('male', None), ('', None),
         (None, None), (['M'], 'M'), (1, None)])
@@ -421,13 +355,6 @@ def test_readable_name(name, readable):
     assert records.readable_name(name) == readable
 
 
-@pytest.mark.parametrize('value, readable', [
-        ('20060102', '2006-01-02'), ('2006.01.02', '2006-01-02'),
-        (' about 2006', 'about 2006'), ('', ''), (None, '')])
-def test_readable_date(value, readable):
-    assert records.readable_date(value) == readable
-
-
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats()
     | st.text(st.characters()) | st.sampled_from([
@@ -467,7 +394,7 @@ def test_anything_is_stored_or_refused(record):
     record = json.loads(json.dumps(record))
     for read in [
             records.study_values, records.series_values,
-            records.instance_values, records.patient_values]:
+            records.instance_values]:
         try:
             values = read(record)
         except records.UnusableRecord as error:
@@ -478,9 +405,9 @@ def test_anything_is_stored_or_refused(record):
 
 @given(value=anything)
 def test_what_is_shown_is_one_clean_line(value):
-    for text in [records.readable_name(value), records.readable_date(value)]:
-        assert storable(text)
-        assert text == text.strip()
+    text = records.readable_name(value)
+    assert storable(text)
+    assert text == text.strip()
 
 
 # What an instance tells beyond the main tags

@@ -48,7 +48,6 @@ def test_study_and_its_patient(converter, skipped):
     assert len(item.series) == 3
     names = {name for row, _ in item.series for name in row}
     assert 'performing_physician_name' not in names
-    assert not {'texts', 'last_update', 'is_stable'} & item.study.keys()
     assert not skipped
 
 
