@@ -116,7 +116,7 @@ def _encoding(reader, syntax):
     explicit = _text(vr) in _LONG | _SHORT
     if vr.isalpha() and not explicit:
         raise StructureError('structure')
-    return _Encoding(explicit, '<' if head[1:2] < head[:1] else '>')
+    return _Encoding(explicit, '<' if head[1:2] <= head[:1] else '>')
 
 
 def _text(value):

@@ -11,6 +11,7 @@ information of 8 to 11 bytes or of more than 2 GiB.
 import io
 import os
 import re
+import subprocess
 import time
 import zipfile
 from contextlib import ExitStack, closing
@@ -22,16 +23,19 @@ import pytest
 import seed
 from proteus import Model
 from proteus.config import set_xmlrpc_session
+from support.fault_server import truncate
 from support.hostile import EXPLICIT, Writer, harmless, hostile
-from support.images import Hospital, ct_series
+from support.images import INSTANCE, Hospital, context_of, ct_series
 from support.records import Rpc, RpcError
 
 from trytond.config import config
 from trytond.modules.health_orthanc import structure
-from trytond.modules.health_orthanc.client import OrthancClient, OrthancError
+from trytond.modules.health_orthanc.client import (
+    ConnectionLost, DangerousFile, OrthancClient, OrthancError)
 from trytond.pool import Pool
 
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
+PREVIEW = 'gnuhealth.imaging_orthanc.preview'
 HOSTILE = hostile()
 WORDS = {
     'nested': "levels deep",
@@ -215,6 +219,72 @@ def test_without_the_check_the_server_ends(make_orthanc, name):
         with pytest.raises(OrthancError):
             client.upload(HOSTILE['nested'][name])
     assert not orthanc.running
+
+
+# What a modality sends
+
+def send(orthanc, folder, content):
+    "Store a file as a modality does."
+    path = folder / 'sent.dcm'
+    path.write_bytes(content)
+    subprocess.run(
+        ['storescu', '-xs', '-aet', 'SCANNER', '-aec', orthanc.aet,
+            '127.0.0.1', str(orthanc.dicom_port), path],
+        check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize('name', [
+        f'{EXPLICIT} True', 'behind the pixels'])
+def test_showing_what_a_modality_sent_does_not_end_the_server(
+        hospital, tmp_path, name):
+    send(hospital.orthanc, tmp_path, HOSTILE['nested'][name])
+    assert hospital.sync() == 'done'
+    with hospital.client() as client:
+        uid = [change['ID'] for change in client.changes(0).changes
+            if change['ChangeType'] == 'NewInstance'][-1]
+    instance, = hospital.ids(INSTANCE, [('orthanc_UID', '=', uid)])
+    rpc = hospital.rpc('radiologist')
+    shown = rpc.run_wizard(PREVIEW, [('open_', {})],
+        **context_of(INSTANCE, instance))['view']['defaults']
+    assert "could end the server" in shown['message']
+    assert not shown['has_picture']
+    row, = rpc(f'model.{INSTANCE}.read', [instance],
+        ['image', 'no_image', 'thumbnail'])
+    assert "could end the server" in row['no_image']
+    assert not row['image'] and not row['thumbnail']
+    assert hospital.orthanc.running
+    with hospital.client() as client:
+        for call in [client.tags, client.preview]:
+            with pytest.raises(DangerousFile):
+                call(uid)
+        client.delete('instances', uid)
+        # Another one in the meantime is shown.
+        harmless_one = client.upload(Writer().file(Writer().nested(16)))
+        assert client.preview(harmless_one[0].instance)
+
+
+def test_without_the_check_showing_it_ends_the_server(make_orthanc, tmp_path):
+    for call in ['simplified-tags', 'frames/0/preview']:
+        orthanc = make_orthanc()
+        send(orthanc, tmp_path, HOSTILE['nested'][f'{EXPLICIT} True'])
+        with closing(OrthancClient(
+                    orthanc.url, orthanc.user, orthanc.password)) as client:
+            uid, = client.ids('instances')
+            with pytest.raises(OrthancError):
+                client.request('GET', f'/instances/{uid}/{call}')
+        assert not orthanc.running
+
+
+def test_a_file_that_breaks_off_is_not_called_dangerous(hospital):
+    with hospital.client() as client:
+        uid = client.upload(Writer().file(
+                after=Writer().element(0x7fe11001, 'OB', bytes(10 ** 6)))
+            )[0].instance
+    hospital.faults.on('/file$', truncate())
+    with closing(OrthancClient(hospital.faults.url, hospital.orthanc.user,
+                hospital.orthanc.password)) as client:
+        with pytest.raises(ConnectionLost):
+            client.tags(uid)
 
 
 # Uploads that are too large
