@@ -25,9 +25,9 @@ from .client_errors import (
     AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, DangerousFile, Forbidden, HostNotFound,
     InvalidURL, MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound,
-    NotOrthanc, OrthancError, ReadTimeout, Redirected, ServerError, StorageFull, Timeout,
-    TLSError, TooSlow, Unauthorized, Unreachable, UnsupportedMedia,
-    UploadTooLarge)
+    NotOrthanc, OrthancError, ReadTimeout, Redirected, ServerError,
+    StorageFull, Timeout, TLSError, TooSlow, Unauthorized, Unreachable,
+    UnsupportedMedia, UploadTooLarge)
 from .client_http import (
     BYTES_PER_VALUE, CHUNK, FEW_BYTES, MAX_BYTES, Session, normalize_url)
 

@@ -132,7 +132,7 @@ class Upload:
 
     def _add(self, name, state, reason=None, details=None):
         text = gettext(f'health_orthanc.msg_upload_{reason}',
-            depth=structure.MAX_DEPTH) if reason else ''
+            count=structure.MAX_DEPTH) if reason else ''
         self.files.append({
                 'name': name, 'state': state,
                 'reason': ' '.join(filter(None, [text, details])),
