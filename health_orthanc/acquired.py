@@ -7,7 +7,7 @@ from sql.functions import Upper
 
 from trytond.pool import Pool
 
-from .pictures_kind import (
+from .archive.pictures_kind import (
     NOT_PICTURE_MODALITIES, NOT_PICTURE_SOP_CLASSES, WAVEFORM_MODALITIES,
     WAVEFORM_SOP_CLASSES)
 

@@ -8,7 +8,7 @@ from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .client import OrthancError
+from .archive.orthanc import OrthancError
 from .exceptions import ServerURLError, error_text
 from .server import new_client, normal_url, probe
 

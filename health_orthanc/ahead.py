@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads one step ahead: a server can prepare its next answer while the
 database stores the last one."""
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
@@ -21,21 +22,24 @@ def ahead(iterable, pause, seconds, abort):
         block fails
     :raises: in the caller what iterating raises in the thread
     """
-    with ThreadPoolExecutor(1, 'read-ahead') as thread:
-        try:
-            yield _taken(thread, iter(iterable), pause, seconds)
-        except BaseException:
-            abort()
-            raise
+    thread = ThreadPoolExecutor(1, 'read-ahead')
+    try:
+        yield _taken(thread, iter(iterable), pause, seconds)
+    except BaseException:
+        abort()
+        raise
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def _taken(thread, items, pause, seconds):
-    coming = thread.submit(next, items, _END)
+    # One that is there, and one that is made.
+    coming = deque(thread.submit(next, items, _END) for _ in range(2))
     while True:
-        while not wait([coming], seconds).done:
+        while not wait([coming[0]], seconds).done:
             pause()
-        item = coming.result()
+        item = coming.popleft().result()
         if item is _END:
             return
-        coming = thread.submit(next, items, _END)
+        coming.append(thread.submit(next, items, _END))
         yield item

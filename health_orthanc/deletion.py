@@ -12,8 +12,8 @@ from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from . import client as orthanc
 from . import storage
+from .archive import orthanc
 from .exceptions import NothingSelectedError, ReasonMissingError, error_text
 from .lease import now, roll_back, transact
 from .links import effects, ledger

@@ -18,8 +18,8 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
-from . import client as orthanc
 from . import migration, storage
+from .archive import orthanc
 from .exceptions import error_text
 from .lease import now, roll_back, transact
 from .links.access_log import note

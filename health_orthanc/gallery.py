@@ -9,8 +9,8 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.transaction import Transaction
 
-from . import client as orthanc
 from . import pictures
+from .archive import orthanc
 from .exceptions import error_text
 
 logger = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from trytond.modules.health_imaging.migration import number_repeated
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from . import records
-from .client import InvalidURL, normalize_url
+from .archive import records
+from .archive.orthanc import InvalidURL, normalize_url
 from .lease import now
 from .storage import execute
 
@@ -312,6 +312,7 @@ def _make_server(address, count):
         'validated': False, 'verify_tls': True,
         'connect_timeout': Server.default_connect_timeout(),
         'read_timeout': Server.default_read_timeout(),
+        'run_hours': Server.default_run_hours(),
         'create_uid': 0, 'create_date': CurrentTimestamp()}
     labels = {label for label, in execute(table.select(table.label))}
     values['label'] = next(

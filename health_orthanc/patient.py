@@ -10,7 +10,8 @@ from trytond.pyson import Eval, If
 from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 
-from . import matching, migration, records, storage
+from . import matching, migration, storage
+from .archive import records
 from .kept import Kept
 from .links import deciding, events, facts, ledger
 

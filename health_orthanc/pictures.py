@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cachetools import LRUCache, TTLCache
 from PIL import Image
 
-from .client_errors import BadAnswer, NoPicture
+from .archive.errors import BadAnswer, NoPicture
 
 #: The windows of modalities whose files may tell none, in Hounsfield units:
 #: soft tissue. Without it a CT is black.

@@ -15,7 +15,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from . import client as orthanc
+from .archive import orthanc
 from .exceptions import NoPictureError, NothingSelectedError
 from .gallery import Gallery, sentence
 from .links.access_log import USERS, check_group, note

@@ -13,8 +13,8 @@ from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
 
-from . import client as orthanc
 from . import migration, storage
+from .archive import orthanc
 from .exceptions import FinalResultError, NoPictureError, NoResultError
 from .gallery import Gallery, sentence
 

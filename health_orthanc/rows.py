@@ -5,7 +5,7 @@ stored, and cut into blocks of bounded size."""
 from collections import defaultdict
 from typing import NamedTuple
 
-from . import records
+from .archive import records
 
 
 class StudyRows(NamedTuple):

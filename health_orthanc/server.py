@@ -12,6 +12,7 @@ from sql.aggregate import Count
 
 from trytond.config import config
 from trytond.i18n import gettext
+from trytond.ir import queue_
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
 from trytond.modules.health_imaging.common import check_rights, execute
@@ -21,8 +22,8 @@ from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
-from . import client as orthanc
-from . import lease, migration, password, records, synchronization
+from . import lease, migration, password, synchronization
+from .archive import orthanc, records
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
 
@@ -90,6 +91,11 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     read_timeout = fields.Integer("Read Timeout",
         domain=[('read_timeout', '>', 0), ('read_timeout', '<=', 600)],
         required=True, help="In seconds.")
+    run_hours = fields.Integer("Longest Run",
+        domain=[('run_hours', '>', 0), ('run_hours', '<=', 168)],
+        required=True,
+        help="In hours. A synchronization that takes longer ends, and the "
+        "next one goes on where it was.")
     validated = fields.Boolean("Validated", readonly=True,
         help="The server answered when it was asked last.")
     check_time = fields.DateTime("Last Test", readonly=True,
@@ -182,6 +188,10 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         return config.getint('health_orthanc', 'read_timeout', default=60)
 
     @staticmethod
+    def default_run_hours():
+        return config.getint('health_orthanc', 'run_hours', default=6)
+
+    @staticmethod
     def default_validated():
         return False
 
@@ -232,7 +242,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def client(self):
         """Return a client for this server, to be used in a with statement.
 
-        :rtype: client.OrthancClient
+        :rtype: archive.orthanc.OrthancClient
         """
         with secret_errors():
             secret = password.unseal(self._stored_passwords([self])[self.id])
@@ -311,7 +321,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         """Ask servers in the background whether they answer."""
         for server in servers:
             if server.active:
-                cls.__queue__.check_servers([server])
+                cls._enqueue('check_servers', [server])
 
     @classmethod
     def _clean(cls, values):
@@ -438,8 +448,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             servers = cls.search([])
         for server in servers:
             if full or not server.validated:
-                cls.__queue__.check_and_sync(
-                    server, full=full, started_by=started_by)
+                cls._enqueue('check_and_sync', server,
+                    full=full, started_by=started_by)
             else:
                 cls.sync_later([server], started_by=started_by)
 
@@ -451,8 +461,44 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         :param str started_by: see gnuhealth.orthanc.sync_run
         """
         for server in servers:
-            cls.__queue__.sync_server(
-                server, full=full, started_by=started_by)
+            cls._enqueue('sync_server', server,
+                full=full, started_by=started_by)
+
+    @classmethod
+    def _enqueue(cls, method, server, **options):
+        """Let a worker call a method, unless a task that does the same for
+        the server waits already, whoever asked for it.
+
+        :param server: record, or a list of one
+        """
+        if queue_.has_worker and cls._is_queued(
+                method, server, options.get('full')):
+            return
+        # Not where the context of a client sends it: it would wait for ever,
+        # and keep others out.
+        with Transaction().set_context(
+                queue_name='default', queue_scheduled_at=None):
+            getattr(cls.__queue__, method)(server, **options)
+
+    @classmethod
+    def _is_queued(cls, method, server, full):
+        Queue = Pool().get('ir.queue')
+        methods = {'check_servers'}
+        if method not in methods:
+            methods = {'check_and_sync', 'sync_server'}
+        one = [server] if isinstance(server, cls) else server
+        ids = [s.id for s in one]
+        with without_check_access():
+            waiting = Queue.search([
+                    ('name', '=', 'default'),
+                    ('scheduled_at', '=', None),
+                    ('dequeued_at', '=', None),
+                    ('data.model', '=', cls.__name__)])
+            return any(
+                data['method'] in methods
+                and data['instances'] in (*ids, ids, tuple(ids))
+                and data['kwargs'].get('full') == full
+                for data in (task.data for task in waiting))
 
     @classmethod
     def check_and_sync(cls, server, full=False, started_by=None):
@@ -535,7 +581,7 @@ def new_client(server, secret):
 
     :param server: record with domain, user, TLS options and timeouts
     :param str secret: the password
-    :rtype: client.OrthancClient
+    :rtype: archive.orthanc.OrthancClient
     """
     return orthanc.OrthancClient(
         server.domain, server.user, secret,

@@ -23,9 +23,9 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from .archive.pictures_kind import is_picture
 from .lease import now
 from .links.link import Link
-from .pictures_kind import is_picture
 
 # SQLite takes 32 766 parameters in one statement.
 _ROWS = 500

@@ -10,7 +10,8 @@ from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
-from . import migration, records, viewers
+from . import migration, viewers
+from .archive import records
 from .exceptions import NothingToUndoError
 from .kept import Kept, check_kept
 from .links import deciding, facts, ledger

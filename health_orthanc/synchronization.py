@@ -4,6 +4,7 @@
 transactions, so that it can stop anywhere and go on in the next run."""
 import itertools
 import logging
+import time
 from collections import Counter, defaultdict
 from functools import partial
 
@@ -12,9 +13,9 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.pool import Pool
 
-from . import client as orthanc
-from . import records, storage
+from . import storage
 from .ahead import ahead
+from .archive import orthanc, records
 from .balance import LEVELS, Balance
 from .exceptions import error_text
 from .lease import (
@@ -39,6 +40,8 @@ MAX_REFUSED = 10
 # one run.
 LOOKED_INTO = 200
 LOOKED_INTO_ROUNDS = 10
+# Seconds
+HOUR = 3600
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
 
@@ -63,6 +66,10 @@ _SILENT = (
     orthanc.Unreachable)
 
 
+class OutOfTime(Exception):
+    """The run took longer than the server allows."""
+
+
 def _same(id_):
     return id_
 
@@ -85,6 +92,7 @@ class Run:
         self.started_by = started_by
         self.label = self.server.label
         self.lease = Lease(server.id)
+        self.end = time.monotonic() + self.server.run_hours * HOUR
         self.run = self.client = self.version = None
         # Since when changes may not have reached what runs stored
         self.since = None
@@ -136,9 +144,12 @@ class Run:
         person should know."""
         try:
             with self.server.client() as self.client:
+                self.client.end_at(self.end)
                 roll_back()
                 self._synchronize()
-        except orthanc.OrthancError as error:
+        except (OutOfTime, orthanc.OrthancError) as error:
+            if self._is_over():
+                return 'interrupted', None, self._out_of_time
             logger.info("server %s: %s", self.server.id, error)
             return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
@@ -163,6 +174,13 @@ class Run:
             events.log_unexpected(error)
             roll_back()
             return False
+
+    def _is_over(self):
+        return time.monotonic() >= self.end
+
+    def _out_of_time(self):
+        return gettext('health_orthanc.msg_sync_out_of_time',
+            n=self.server.run_hours)
 
     def _warning(self):
         if self.emptied:
@@ -265,7 +283,12 @@ class Run:
             [self.counts.pop(f'{level}_present', 0) for level in LEVELS])
 
     def _prolong(self):
-        """Show between two calls that this run is alive."""
+        """Show between two calls that this run is alive.
+
+        :raises OutOfTime: it should not be any more
+        """
+        if self._is_over():
+            raise OutOfTime
         if self.lease.is_due():
             self.commit()
 
@@ -374,7 +397,7 @@ class Run:
         self.full = True
         self.balance.forget()
         position, last = self._point_of_return(self.client.last_change())
-        ids = sorted(self.client.ids('studies'))
+        ids = sorted(self.client.ids('studies', self._count_remote()[0]))
         todo = [uid for uid in ids if uid > last]
         self.total += len(ids)
         self.done += len(ids) - len(todo)
@@ -454,25 +477,28 @@ class Run:
 
         :raises BadAnswer: the server counts studies, but lists none
         """
-        ids = self.client.ids('studies')
+        ids = self.client.ids('studies', remote[0])
         if remote[0] and not ids:
             raise orthanc.BadAnswer(call='GET /studies')
         known = transact(lambda: storage.present_studies(self.server.id))
         self._mark_missing(ids)
         self._fetch_more(uid for uid in ids if uid not in known)
         if ids and self._count_known()[1:] != remote[1:]:
-            self._fetch_more(self._differing_studies())
+            self._fetch_more(self._differing_studies(remote[1]))
 
     def _fetch_more(self, ids):
         ids = [uid for uid in ids if uid not in self.skipped]
         self.total += len(ids)
         self._do(self._read_ids(ids))
 
-    def _differing_studies(self):
+    def _differing_studies(self, count):
         """Return the Orthanc ids of the studies whose series or instances are
-        not those that are known."""
+        not those that are known.
+
+        :param int count: how many series the server counts
+        """
         known = transact(lambda: storage.present_series(self.server.id))
-        listed = self.client.ids('series')
+        listed = self.client.ids('series', count)
         studies = {known[uid] for uid in known.keys() - set(listed)}
         for group in _groups(listed, GROUP_SERIES):
             instances = transact(lambda: storage.present_instances(
@@ -867,6 +893,7 @@ class Run:
         # Where there is no picture, there is nothing to read.
         seen, found = [id_ for id_ in ids if id_ not in instances], {}
         with self.server.client() as client:
+            client.end_at(self.end)
             roll_back()
             for id_, tags in self._tags(client, instances):
                 seen.append(id_)
@@ -887,6 +914,8 @@ class Run:
             try:
                 tags, refused = client.tags(uid), 0
             except (orthanc.OrthancError, ValueError) as error:
+                if self._is_over():
+                    raise OutOfTime from None
                 logger.info("server %s: %s", self.server.id, error)
                 tags, refused = None, refused + 1
                 if refused > MAX_REFUSED or isinstance(error, _SILENT):

@@ -16,8 +16,7 @@ from trytond.transaction import without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from . import client as orthanc
-from . import container, structure
+from .archive import container, orthanc, structure
 from .exceptions import UploadError, error_text
 from .links.access_log import USERS, check_group, note
 from .server import user_errors
@@ -273,7 +272,7 @@ def _synchronize(server):
     Server = pool.get('gnuhealth.orthanc.config')
     if not server.sync_time:
         # The first synchronization fetches everything, nobody waits for it.
-        Server.__queue__.sync_server(server, started_by='upload')
+        Server.sync_later([server], started_by='upload')
         return gettext('health_orthanc.msg_upload_later')
     run = Server.sync_server(server, started_by='upload')
     if run is None:

@@ -25,10 +25,16 @@ PURE = [
     'health_imaging_worklist/identifiers.py',
     'health_imaging_worklist/nearest.py',
     'health_imaging_worklist/rendering.py',
-    'health_orthanc/client.py',
+    'health_orthanc/archive/__init__.py',
+    'health_orthanc/archive/container.py',
+    'health_orthanc/archive/document.py',
+    'health_orthanc/archive/errors.py',
+    'health_orthanc/archive/orthanc.py',
+    'health_orthanc/archive/pictures_kind.py',
+    'health_orthanc/archive/records.py',
+    'health_orthanc/archive/session.py',
+    'health_orthanc/archive/structure.py',
     'health_orthanc/matching.py',
-    'health_orthanc/pictures_kind.py',
-    'health_orthanc/records.py',
     ]
 HEADER = [
     'SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors',
@@ -78,13 +84,14 @@ def tree(path):
 def imported_names(path):
     """Return the absolute names that a file of a module imports, relative
     ones as trytond.modules.X.Y."""
-    package = f'trytond.modules.{path.relative_to(ROOT).parts[0]}'
+    package = ['trytond', 'modules', *path.relative_to(ROOT).parts[:-1]]
     names = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level:
-            base = '.'.join(filter(None, [package, node.module]))
+            above = package[:len(package) + 1 - node.level]
+            base = '.'.join([*above, *filter(None, [node.module])])
             names |= {f'{base}.{alias.name}' for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {f'{node.module}.{alias.name}' for alias in node.names}
@@ -93,12 +100,16 @@ def imported_names(path):
 
 def neighbours(path):
     "Return the files of the same module that a file imports."
-    prefix = f'trytond.modules.{path.parent.name}.'
+    module = path.relative_to(ROOT).parts[0]
     found = set()
     for name in imported_names(path):
-        if name.startswith(prefix):
-            stem = name[len(prefix):].split('.')[0]
-            found.add(path.parent / f'{stem}.py')
+        if name.startswith(f'trytond.modules.{module}.'):
+            parts = name.split('.')[2:]
+            # The last part may be a name in the file.
+            files = [
+                ROOT.joinpath(*parts[:n]).with_suffix('.py')
+                for n in range(2, len(parts) + 1)]
+            found.update(file for file in files if file.exists())
     return found
 
 
@@ -115,7 +126,7 @@ def with_neighbours(path):
 @pytest.mark.parametrize('name', PURE)
 def test_pure_files_need_no_trytond(name):
     for path in with_neighbours(ROOT / name):
-        prefix = f'trytond.modules.{path.parent.name}.'
+        prefix = f'trytond.modules.{path.relative_to(ROOT).parts[0]}.'
         foreign = {
             name for name in imported_names(path)
             if name.split('.')[0] == 'trytond' and not name.startswith(prefix)}

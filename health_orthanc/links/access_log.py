@@ -11,7 +11,8 @@ from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
-from .. import records, storage
+from .. import storage
+from ..archive import records
 from ..exceptions import NotAllowedError
 from .link import PERSON, Change, ids_of
 

@@ -13,7 +13,8 @@ from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice
 from trytond.wizard import StateTransition, Wizard
 
-from .. import records, storage
+from .. import storage
+from ..archive import records
 from ..exceptions import SeveralCandidatesError
 
 # The columns side by side, named as in matching.Difference.

@@ -15,7 +15,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
-from .. import matching, records, storage
+from .. import matching, storage
+from ..archive import records
 from . import candidate, effects, facts, ledger
 from .link import PERSON, Link
 

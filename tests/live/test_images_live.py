@@ -18,7 +18,7 @@ from support.fault_server import FaultServer, delay, hang
 from support.images import (
     INSTANCE, SERIES, STUDY, ct_series, read_file, variant)
 
-from trytond.modules.health_orthanc.client import OrthancClient
+from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 
 CONFIG = 'gnuhealth.orthanc.config'
 
@@ -227,7 +227,8 @@ def test_an_upload_in_the_client(office, tmp_path):
 
 MEASURE = '''
 import io, resource, sys
-from trytond.modules.health_orthanc import client, container
+from trytond.modules.health_orthanc import container
+from trytond.modules.health_orthanc.archive import orthanc as client
 path, url, user, password = sys.argv[1:]
 with open(path, 'rb') as file:
     data = file.read()

@@ -16,10 +16,10 @@ from services import Orthanc
 from support import fault_server as faults
 from support.fault_server import FaultServer
 
-from trytond.modules.health_orthanc import records
-from trytond.modules.health_orthanc.client import (
-    BadAnswer, ConnectionLost, ConnectionRefused, NoFrame, NoPicture,
-    NotFound, NotOrthanc, OrthancClient, Unauthorized, UnsupportedMedia)
+from trytond.modules.health_orthanc.archive import records
+from trytond.modules.health_orthanc.archive.orthanc import (
+    BadAnswer, ConnectionLost, ConnectionRefused, NoFrame, NoPicture, NotFound,
+    NotOrthanc, OrthancClient, Unauthorized, UnsupportedMedia)
 
 FOLDERS = [
     Path(pydicom.__file__).parent / 'data',

@@ -10,8 +10,8 @@ import pytest
 from services import Orthanc
 from support.images import variant
 
-from trytond.modules.health_orthanc.client import OrthancClient
-from trytond.modules.health_orthanc.document import OF_STUDY
+from trytond.modules.health_orthanc.archive.document import OF_STUDY
+from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 
 VALUES = {
     'SeriesDescription': 'Imaging report 1 revision 0',

@@ -703,7 +703,7 @@ def test_ids_that_are_none(filled, proxy, path):
 def test_large_study_comes_in_blocks(orthanc, monkeypatch):
     monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 40)
     monkeypatch.setattr(
-        'trytond.modules.health_orthanc.client.INSTANCES_BLOCK', 40)
+        'trytond.modules.health_orthanc.archive.orthanc.INSTANCES_BLOCK', 40)
     blocks = synchronization.orthanc.OrthancClient.instance_blocks
     monkeypatch.setattr(
         synchronization.orthanc.OrthancClient, 'instance_blocks',

@@ -16,7 +16,7 @@ from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
 
 from trytond.modules.health_orthanc import lease, storage, synchronization
-from trytond.modules.health_orthanc.pictures_kind import is_picture
+from trytond.modules.health_orthanc.archive.pictures_kind import is_picture
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -91,7 +91,7 @@ def kinds(orthanc):
 def test_kind_of_each_series(
         orthanc, proxy, monkeypatch, few, large, bulk):
     monkeypatch.setattr(
-        'trytond.modules.health_orthanc.client.FEW_INSTANCES', few)
+        'trytond.modules.health_orthanc.archive.orthanc.FEW_INSTANCES', few)
     if large:
         monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 2)
     if not bulk:

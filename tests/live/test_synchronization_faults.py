@@ -11,8 +11,8 @@ from support.fault_server import (
 from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
 
-from trytond.modules.health_orthanc import client_http
 from trytond.modules.health_orthanc import server as server_module
+from trytond.modules.health_orthanc.archive import session
 from trytond.pool import Pool
 
 SERVER = 'gnuhealth.orthanc.config'
@@ -57,7 +57,7 @@ FIRST, LATER = 7, 8
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(client_http, 'BACKOFF', 0.02)
+    monkeypatch.setattr(session, 'BACKOFF', 0.02)
 
 
 @pytest.fixture(autouse=True)

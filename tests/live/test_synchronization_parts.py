@@ -9,7 +9,8 @@ from support.fault_server import FaultServer, answer, change, html, status
 from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
 
-from trytond.modules.health_orthanc import client_http, synchronization
+from trytond.modules.health_orthanc import synchronization
+from trytond.modules.health_orthanc.archive import session
 from trytond.pool import Pool
 
 NUMBER = 4
@@ -19,7 +20,7 @@ SERVER = 'gnuhealth.orthanc.config'
 
 @pytest.fixture(autouse=True)
 def in_transaction(activated, monkeypatch):
-    monkeypatch.setattr(client_http, 'BACKOFF', 0.02)
+    monkeypatch.setattr(session, 'BACKOFF', 0.02)
     with transaction():
         yield
 
@@ -174,7 +175,7 @@ def test_odd_entry_of_a_large_study(
         orthanc, proxy, bad, monkeypatch, index):
     monkeypatch.setattr(synchronization, 'BLOCK_INSTANCES', 2)
     monkeypatch.setattr(
-        'trytond.modules.health_orthanc.client.FEW_INSTANCES', 0)
+        'trytond.modules.health_orthanc.archive.orthanc.FEW_INSTANCES', 0)
     proxy.on('bulk-content', exchanging(index, bad[index], ODD['null']))
     server = new_server(proxy.url)
     run = synchronize(server)

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from support.records import make_picture
 
-from trytond.modules.health_orthanc import container, pictures, viewers
-from trytond.modules.health_orthanc.client import BadAnswer
+from trytond.modules.health_orthanc import pictures, viewers
+from trytond.modules.health_orthanc.archive import container
+from trytond.modules.health_orthanc.archive.orthanc import BadAnswer
 
 GREY = {
     'SamplesPerPixel': '1', 'PhotometricInterpretation': 'MONOCHROME2',

@@ -29,8 +29,8 @@ from support.images import INSTANCE, Hospital, context_of, ct_series
 from support.records import Rpc, RpcError
 
 from trytond.config import config
-from trytond.modules.health_orthanc import structure
-from trytond.modules.health_orthanc.client import (
+from trytond.modules.health_orthanc.archive import structure
+from trytond.modules.health_orthanc.archive.orthanc import (
     ConnectionLost, DangerousFile, OrthancClient, OrthancError)
 from trytond.pool import Pool
 

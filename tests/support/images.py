@@ -12,7 +12,7 @@ import pydicom
 from pydicom.uid import generate_uid
 from services import Orthanc
 
-from trytond.modules.health_orthanc.client import OrthancClient
+from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 

@@ -10,7 +10,7 @@ import ohif
 import pytest
 from webclient import WebClientError
 
-from trytond.modules.health_orthanc.client import OrthancClient
+from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 
 PAGE = '''<!doctype html><html><head>
 <script>window.PUBLIC_URL = '/';</script>

@@ -22,9 +22,9 @@ from pydicom import dcmread
 from support import fault_server as faults
 from support.fault_server import SYSTEM, FaultServer, answer, status
 
-from trytond.modules.health_orthanc import client as client_module
-from trytond.modules.health_orthanc import client_http
-from trytond.modules.health_orthanc.client import (
+from trytond.modules.health_orthanc.archive import orthanc as client_module
+from trytond.modules.health_orthanc.archive import session
+from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, BadRequest, Changes, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
     MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound, NotOrthanc,
@@ -65,7 +65,7 @@ def make_client(server):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(client_http, 'BACKOFF', 0.01)
+    monkeypatch.setattr(session, 'BACKOFF', 0.01)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pydicom.uid
 import pytest
 from pydicom.uid import UID_dictionary
 
-from trytond.modules.health_orthanc import pictures_kind
-from trytond.modules.health_orthanc.pictures_kind import is_picture
+from trytond.modules.health_orthanc.archive import pictures_kind
+from trytond.modules.health_orthanc.archive.pictures_kind import is_picture
 
 # Storage classes without "Image" in their name of what machines acquire.
 ACQUIRED = {

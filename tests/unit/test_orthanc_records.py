@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc import records
+from trytond.modules.health_orthanc.archive import records
 
 ID = '8a8cf898-ca27c490-d0c7058c-929d0581-2bbf104d'
 OTHER = 'fa558bce-587a86d3-ad0da9b3-9d043d9d-4f5c5718'

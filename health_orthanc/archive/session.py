@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from .client_errors import (
+from .errors import (
     BY_STATUS, AnswerTooLarge, BadAnswer, ConnectionLost, ConnectionRefused,
     ConnectTimeout, HostNotFound, InvalidURL, NotEncrypted, OrthancError,
     ReadTimeout, Redirected, ServerError, TLSError, TooSlow, Unreachable)
@@ -539,7 +539,8 @@ def _body(response, limit):
             raise AnswerTooLarge(status=200)
     if strict and len(body) > limit:
         raise AnswerTooLarge(status=200)
-    return bytes(body[:limit])
+    del body[limit:]
+    return bytes(body)
 
 
 class _Plain:
