@@ -27,7 +27,8 @@ cache = pictures.Cache(
 # What is wrong with one instance says nothing about the next one.
 _OF_THE_INSTANCE = (
     orthanc.AnswerTooLarge, orthanc.BadAnswer, orthanc.BadRequest,
-    orthanc.NotFound, orthanc.ServerError, orthanc.UnsupportedMedia)
+    orthanc.DangerousFile, orthanc.NotFound, orthanc.ServerError,
+    orthanc.UnsupportedMedia)
 
 
 class Picture(NamedTuple):

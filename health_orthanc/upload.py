@@ -6,6 +6,7 @@ import io
 import logging
 from collections import Counter
 
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.common import check_read
@@ -15,14 +16,16 @@ from trytond.transaction import without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from . import container
-from .archive import orthanc
+from .archive import container, orthanc, structure
 from .exceptions import UploadError, error_text
 from .links.access_log import USERS, check_group, note
 from .server import user_errors
 
 logger = logging.getLogger(__name__)
 
+MB = 10 ** 6
+# What of a request are files: the rest are base64 and its ends of lines.
+IN_REQUEST = 0.73
 # More are only counted, those with a problem come first.
 MAX_LISTED = 500
 # A server that fails on so many files in a row is ill.
@@ -37,6 +40,17 @@ STATES = [
 _OF_THE_FILE = (
     orthanc.BadRequest, orthanc.Conflict, orthanc.NotFound,
     orthanc.ServerError, orthanc.UnsupportedMedia, orthanc.UploadTooLarge)
+
+
+def max_bytes():
+    """Return how large an upload may be, in bytes.
+
+    The client sends it in one request, which takes trytond six times as much
+    memory, and which ``max_size_authenticated`` limits too.
+    """
+    size = config.getint('health_orthanc', 'max_upload', default=100) * MB
+    request = config.getint('request', 'max_size_authenticated')
+    return min(size, int(request * IN_REQUEST)) if request else size
 
 
 class Upload:
@@ -116,7 +130,8 @@ class Upload:
             self._add(name, stored.status)
 
     def _add(self, name, state, reason=None, details=None):
-        text = gettext(f'health_orthanc.msg_upload_{reason}') if reason else ''
+        text = gettext(f'health_orthanc.msg_upload_{reason}',
+            count=structure.MAX_DEPTH) if reason else ''
         self.files.append({
                 'name': name, 'state': state,
                 'reason': ' '.join(filter(None, [text, details])),
@@ -133,6 +148,12 @@ class UploadStart(ModelView):
     server_config = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", required=True,
         help="Where the files are stored.")
+    hint = fields.Char("Hint", readonly=True)
+
+    @staticmethod
+    def default_hint():
+        return gettext(
+            'health_orthanc.msg_upload_hint', size=max_bytes() // MB)
 
     @staticmethod
     def default_server_config():
@@ -192,16 +213,23 @@ class UploadImageData(Wizard):
         data, name, server = [
             getattr(self.start, field, None)
             for field in ['data_to_upload', 'file_name', 'server_config']]
-        # The session must not keep it.
-        self.start.data_to_upload = None
         if not server:
             raise UploadError(gettext('health_orthanc.msg_upload_no_server'))
         check_read([server])
+        data = data if isinstance(data, (bytes, bytearray)) else b''
+        if len(data) > max_bytes():
+            raise UploadError(gettext('health_orthanc.msg_upload_all_over',
+                    size=max_bytes() // MB))
         upload = Upload(server)
         with user_errors(server):
-            upload.send(io.BytesIO(data or b''), name or '')
+            upload.send(io.BytesIO(data), name or '')
         self._finish(upload)
         return 'done'
+
+    def _save(self):
+        # The session must not keep the file, whichever state it came with.
+        self.start.data_to_upload = None
+        super()._save()
 
     @without_check_access
     def _finish(self, upload):

@@ -251,6 +251,9 @@ def keys_read():
                     and getattr(node.func, 'attr', '').startswith('get')
                     and getattr(node.func.value, 'id', None) == 'config'):
                 section, key = map(ast.literal_eval, node.args)
+                if section == 'request':
+                    # trytond's own
+                    continue
                 default, = [
                     k.value for k in node.keywords if k.arg == 'default']
                 found.add((section, key, evaluate(default, path)))
@@ -397,7 +400,8 @@ def test_services_are_those_that_were_installed(unit, pages):
 def limits():
     "Yield pages and sentences in them, made with the limits of the modules."
     from trytond.modules.health_orthanc import (
-        container, gallery, preview, server)
+        gallery, preview, server)
+    from trytond.modules.health_orthanc.archive import container, structure
     from trytond.modules.health_orthanc.sync import lease, run
     usage = 'health_orthanc/doc/usage.rst'
     mib = 2 ** 20
@@ -409,6 +413,10 @@ def limits():
     yield usage, f"grows more than {container.MAX_RATIO} times"
     yield usage, (f"more than {container.MAX_FILES:,} files or more than "
         f"{container.MAX_BYTES // 2 ** 30} GiB").replace(',', ' ')
+    yield usage, f"more than {structure.MAX_DEPTH} levels of sequences"
+    many = f'{structure.MAX_ITEMS:,}'.replace(',', ' ')
+    yield 'doc/operation.rst', (f"lets {structure.MAX_DEPTH} levels pass, "
+        f"{many} items or elements in one list")
     assert run.KEPT_RUNS == 100
     yield usage, "the last hundred of them"
     assert lease.DURATION.total_seconds() == 600

@@ -26,12 +26,14 @@ PURE = [
     'health_imaging_worklist/nearest.py',
     'health_imaging_worklist/rendering.py',
     'health_orthanc/archive/__init__.py',
+    'health_orthanc/archive/container.py',
     'health_orthanc/archive/document.py',
     'health_orthanc/archive/errors.py',
     'health_orthanc/archive/orthanc.py',
     'health_orthanc/archive/pictures_kind.py',
     'health_orthanc/archive/records.py',
     'health_orthanc/archive/session.py',
+    'health_orthanc/archive/structure.py',
     'health_orthanc/matching/__init__.py',
     ]
 HEADER = [

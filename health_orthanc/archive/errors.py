@@ -170,6 +170,11 @@ class NotOrthanc(BadAnswer):
     text = "Something answers at this address, but it is no Orthanc server."
 
 
+class DangerousFile(OrthancError):
+    reason = 'dangerous_file'
+    text = "Reading this file could end or stall the server."
+
+
 class AnswerTooLarge(OrthancError):
     reason = 'answer_too_large'
     text = "The answer is larger than allowed."

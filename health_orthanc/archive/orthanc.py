@@ -13,24 +13,28 @@ import math
 import re
 import shutil
 import tempfile
+import threading
 from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from . import document
+from cachetools import TTLCache
+
+from . import document, structure
 from .errors import (
     AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
-    ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
-    MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound, NotOrthanc,
-    OrthancError, ReadTimeout, Redirected, ServerError, StorageFull, Timeout,
-    TLSError, TooSlow, Unauthorized, Unreachable, UnsupportedMedia,
-    UploadTooLarge)
+    ConnectionRefused, ConnectTimeout, DangerousFile, Forbidden, HostNotFound,
+    InvalidURL, MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound,
+    NotOrthanc, OrthancError, ReadTimeout, Redirected, ServerError,
+    StorageFull, Timeout, TLSError, TooSlow, Unauthorized, Unreachable,
+    UnsupportedMedia, UploadTooLarge)
 from .session import (
     BYTES_PER_VALUE, CHUNK, FEW_BYTES, MAX_BYTES, Session, normalize_url)
 
 __all__ = [
     'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
-    'ConnectTimeout', 'ConnectionLost', 'ConnectionRefused', 'Forbidden',
+    'ConnectTimeout', 'ConnectionLost', 'ConnectionRefused', 'DangerousFile',
+    'Forbidden',
     'HostNotFound', 'InvalidURL', 'LEVELS', 'MethodNotAllowed', 'NoFrame',
     'NoPicture', 'NotEncrypted', 'NotFound', 'NotOrthanc', 'OrthancClient',
     'OrthancError', 'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull',
@@ -69,6 +73,11 @@ BLOCK_BYTES = {
 #: Ids in a list, and how many more there may be than were counted before.
 MAX_IDS = MAX_BYTES // BYTES_PER_ID
 MORE_IDS = 1000
+
+#: How many files are known to have a safe structure, and for how long: one
+#: may be overwritten on the server.
+_checked = TTLCache(10000, 600)
+_checked_lock = threading.Lock()
 
 LEVELS = {
     'patients': 'Patient',
@@ -357,11 +366,33 @@ class OrthancClient(Session):
                 yield self.bulk('instances', some[start:start + block], told,
                     strict=strict)
 
+    def check_file(self, instance):
+        """Check the structure of a file before the server has to parse it:
+        Orthanc keeps files of modalities that its HTTP threads cannot read.
+
+        The file is sent as it is, and read up to the pixels when nothing
+        follows them.
+
+        :param instance: the Orthanc id
+        :raises DangerousFile: the server must not be asked to parse it
+        """
+        key = self.url, instance
+        with _checked_lock:
+            if key in _checked:
+                return
+        self.request('GET', f'/instances/{_quoted(instance)}/file',
+            look=_check_structure, headers={'Accept-Encoding': 'identity'})
+        with _checked_lock:
+            _checked[key] = True
+
     def tags(self, instance):
         """Return the DICOM attributes of an instance by keyword, dict.
 
         Long values are left out by the server.
+
+        :raises DangerousFile: the server must not be asked to parse it
         """
+        self.check_file(instance)
         path = f'/instances/{_quoted(instance)}/simplified-tags'
         # Images of many frames have many short sequences.
         return self._get(path, dict, MAX_TAGS_BYTES, BYTES_PER_VALUE // 2)
@@ -379,11 +410,13 @@ class OrthancClient(Session):
             4096 each
         :raises NoPicture: the server cannot decode it, or it has no pixels
         :raises NoFrame: it has no such frame
+        :raises DangerousFile: the server must not be asked to parse it
         """
         path = _picture_path(instance, frame, window, size)
         seconds = min(PREVIEW_TIMEOUT, self.total_timeout)
         with self._clock.running(seconds, min(seconds, self.read_timeout)):
             try:
+                self.check_file(instance)
                 answer = self.request(
                     'GET', path, max_bytes=MAX_PREVIEW_BYTES,
                     headers={'Accept': 'image/png, image/jpeg;q=0.9'})
@@ -523,7 +556,7 @@ class OrthancClient(Session):
             for id_ in _valid_ids(one.get('Instances') or []):
                 try:
                     return self.tags(id_)
-                except AnswerTooLarge:
+                except (AnswerTooLarge, DangerousFile):
                     return {
                         name: value for level in [
                             'PatientMainDicomTags', 'MainDicomTags']
@@ -557,6 +590,20 @@ class OrthancClient(Session):
 def _most(level, count):
     "Return how many bytes may tell of so many resources."
     return BLOCK_BYTES[level] + count * BYTES_PER_RESOURCE
+
+
+def _check_structure(response):
+    """Check the structure of a file that a server sends.
+
+    :param response: http.client.HTTPResponse
+    :raises DangerousFile:
+    """
+    try:
+        structure.check(response, response.length)
+    except structure.StructureError:
+        if response.isclosed() and response.length:
+            raise ConnectionLost from None
+        raise DangerousFile from None
 
 
 def _parsed(answer, call, kind=None, bytes_per_value=BYTES_PER_VALUE):

@@ -320,12 +320,14 @@ class Session:
         self._clock.end = moment
 
     def request(self, method, path, body=None, headers=None, repeat=True,
-            max_bytes=FEW_BYTES):
+            max_bytes=FEW_BYTES, look=None):
         """Send a request and return its answer when the status is 200.
 
         :param body: bytes, or a sequence of bytes that knows its length
         :param repeat: whether it may be sent again when the connection broke
         :param max_bytes: the largest answer to this call, unpacked
+        :param look: function of the http.client.HTTPResponse which reads what
+            it wants of the body; the answer then has none
         """
         if not repeat:
             # A connection that stood idle may be dead without being known.
@@ -335,7 +337,7 @@ class Session:
             for attempt in range(ATTEMPTS if repeat else 1):
                 self._pause(attempt)
                 answer, error = self._attempt(
-                    method, path, body, headers, limit)
+                    method, path, body, headers, limit, look)
                 if not isinstance(error, ConnectionLost):
                     break
         error = error or self._refusal(answer)
@@ -348,7 +350,7 @@ class Session:
         if attempt:
             time.sleep(min(BACKOFF * attempt, self._clock.left()))
 
-    def _attempt(self, method, path, body, headers, limit):
+    def _attempt(self, method, path, body, headers, limit, look):
         """Return an answer and None, or None and an error.
 
         Errors of the library carry the request with the password: they end
@@ -357,7 +359,7 @@ class Session:
         self.calls += 1
         error = None
         try:
-            return self._send(method, path, body, headers, limit), None
+            return self._send(method, path, body, headers, limit, look), None
         except OrthancError as exception:
             error = exception
         except _FAILURES as exception:
@@ -366,7 +368,7 @@ class Session:
         logger.debug("%s %s: %s", method, path, error.reason)
         return None, error
 
-    def _send(self, method, path, body, headers, limit):
+    def _send(self, method, path, body, headers, limit, look):
         connection = self._connected()
         try:
             connection.request(
@@ -379,8 +381,12 @@ class Session:
             # A server that refuses early says why before it hangs up.
             self._clock.check()
         response = connection.getresponse()
-        answer = Answer(
-            response.status, response.headers, _body(response, limit), limit)
+        content = b''
+        if look and response.status == 200:
+            look(response)
+        else:
+            content = _body(response, limit)
+        answer = Answer(response.status, response.headers, content, limit)
         self._clock.check()
         if not response.isclosed():
             self.close()

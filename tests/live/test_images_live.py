@@ -227,7 +227,7 @@ def test_an_upload_in_the_client(office, tmp_path):
 
 MEASURE = '''
 import io, resource, sys
-from trytond.modules.health_orthanc import container
+from trytond.modules.health_orthanc.archive import container
 from trytond.modules.health_orthanc.archive import orthanc as client
 path, url, user, password = sys.argv[1:]
 with open(path, 'rb') as file:

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from support.records import make_picture
 
-from trytond.modules.health_orthanc import container, pictures, viewers
+from trytond.modules.health_orthanc import pictures, viewers
+from trytond.modules.health_orthanc.archive import container
 from trytond.modules.health_orthanc.archive.orthanc import BadAnswer
 
 GREY = {
@@ -179,7 +180,7 @@ def packed(files, **options):
         (b'MULT' + DICOM[4:], None),
         (b'\x08\0\x05\0' + bytes(200), None),
         (b'\0\x08\0\x05' + bytes(200), None),
-        (b'\x02\0\x10\0' + bytes(200), None),
+        (b'\x02\0\x10\0UI\0\0' + bytes(200), None),
         (b'hello', 'not_dicom'),
         (b'\x1f\x8b' + bytes(200), 'archive'),
         (b'7z\xbc\xaf\x27\x1c' + bytes(200), 'archive'),
@@ -197,7 +198,9 @@ def test_what_begins_as_a_zip_is_never_sent_as_a_file():
 
 
 def test_large_members_are_unpacked_on_the_disk():
-    data = DICOM + random.randbytes(2 * container.SPOOLED_BYTES)
+    size = 2 * container.SPOOLED_BYTES
+    data = DICOM + struct.pack('<HHI', 0x7fe0, 0x10, size) + (
+        random.randbytes(size))
     (name, reason, found), = parts(packed([('a', data)]))
     assert (name, reason) == ('a', None)
     assert found == data

@@ -12,7 +12,7 @@ from support.images import (
     STUDY, Hospital, context_of, ct_series, read_file, variant)
 from support.records import RpcError
 
-from trytond.modules.health_orthanc import container
+from trytond.modules.health_orthanc.archive import container
 from trytond.pool import Pool
 
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'

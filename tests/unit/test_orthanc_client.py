@@ -45,6 +45,8 @@ JPEG = b'\xff\xd8\xff\xe0 a picture \xff\xd9'
 @pytest.fixture
 def server():
     with FaultServer() as server:
+        # What is read before the server is asked to parse a file.
+        server.on('^/instances/[^/]*/file$', answer(b''))
         yield server
 
 
@@ -997,7 +999,8 @@ def test_preview(server, client, body, kind):
 def test_preview_path(server, client, options, path):
     server.on('', picture(PNG))
     client.preview(ID, **options)
-    assert server.calls[0].path == f'/instances/{ID}/{path}'
+    assert [call.path for call in server.calls] == [
+        f'/instances/{ID}/file', f'/instances/{ID}/{path}']
 
 
 @pytest.mark.parametrize('body', [
@@ -1028,6 +1031,7 @@ def test_no_picture_where_the_number_of_frames_is_no_number(server, client):
 
 
 def test_instance_that_is_not_there(server, client):
+    server.clear()
     error = error_of(client.preview, ID)
     assert (type(error), error.own) == (NotFound, True)
     assert server.count() == 2

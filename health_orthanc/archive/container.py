@@ -11,6 +11,8 @@ import zipfile
 import zlib
 from typing import NamedTuple
 
+from . import structure
+
 #: What the client of GNU Health puts before files that it has joined. Each of
 #: them follows its length: 8 bytes, the lowest first.
 JOINED = b'MULT'
@@ -60,7 +62,7 @@ class Part(NamedTuple):
 
     :ivar name: for people only, it may be anything
     :ivar reason: why it cannot be used: empty, archive, not_dicom, path,
-        encrypted, method or damaged; None when it can
+        encrypted, method, damaged or one of StructureError; None when it can
     :ivar file: a binary file at its begin, closed when the next part is
         taken; None when there is a reason
     """
@@ -119,7 +121,17 @@ def _part(name, file):
         reason = 'archive'
     elif not may_be_dicom(head):
         reason = 'not_dicom'
+    reason = reason or _wrong_structure(file)
     return Part(name, reason, None if reason else file)
+
+
+def _wrong_structure(file):
+    """Return why a DICOM file must not reach a server, None when it may."""
+    try:
+        structure.check(file)
+    except structure.StructureError as error:
+        return error.reason
+    file.seek(0)
 
 
 def is_dicom(head):
