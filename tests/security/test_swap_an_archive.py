@@ -14,7 +14,8 @@ import pytest
 import webclient
 
 #: A package as npm packs one.
-GOOD = [('package/package.json', '{"version": "1.0"}'), ('package/a/b.js', 'x')]
+GOOD = [
+    ('package/package.json', '{"version": "1.0"}'), ('package/a/b.js', 'x')]
 
 
 def pack(path, files, **special):
