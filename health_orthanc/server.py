@@ -14,7 +14,8 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
-from trytond.modules.health_imaging.common import check_rights, execute
+from trytond.modules.health_imaging.common import (
+    check_access, check_rights, execute)
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -22,7 +23,8 @@ from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
-from . import lease, migration, password, records, synchronization
+from . import (
+    in_the_clear, lease, migration, password, records, synchronization)
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
 
@@ -77,6 +79,9 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             strip=False,
             help="It is kept, and never shown again."),
         'get_password', setter='set_password')
+    password_warning = fields.Function(fields.Text("Unencrypted Password",
+            states={'invisible': ~Eval('password_warning')}),
+        'get_password_warning')
     verify_tls = fields.Boolean("Verify Certificate",
         help="Uncheck it only for a server whose certificate cannot be "
         "verified, in a network that you trust.")
@@ -192,6 +197,18 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             for id_, stored in cls._stored_passwords(servers).items()}
 
     @classmethod
+    def get_password_warning(cls, servers, name):
+        """Tell who may change servers of passwords that are not encrypted."""
+        ModelAccess = Pool().get('ir.model.access')
+        with check_access():
+            may = ModelAccess.check(
+                cls.__name__, 'write', raise_exception=False)
+        text = gettext('health_orthanc.msg_password_in_the_clear')
+        return {
+            id_: text if may and password.is_plain(stored) else None
+            for id_, stored in cls._stored_passwords(servers).items()}
+
+    @classmethod
     def set_password(cls, servers, name, value):
         if value == MASK:
             return
@@ -281,7 +298,10 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
 
     @classmethod
     def create(cls, vlist):
-        servers = super().create([cls._clean(v) for v in vlist])
+        vlist = [cls._clean(v) for v in vlist]
+        servers = super().create(vlist)
+        for values in vlist:
+            in_the_clear.warn_user(cls._new_addresses([], values))
         cls._check_later([s for s in servers if not s.validated])
         return servers
 
@@ -289,9 +309,10 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def write(cls, *args):
         actions = iter(args)
         args = []
-        changed = set()
+        changed, addresses = set(), set()
         for servers, values in zip(actions, actions):
             values = cls._clean(values)
+            addresses |= cls._new_addresses(servers, values)
             if _CONNECTION & values.keys():
                 values.setdefault('validated', False)
                 changed.update(servers)
@@ -304,6 +325,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
                 args.extend((moved, _START_AGAIN))
             args.extend((servers, values))
         super().write(*args)
+        in_the_clear.warn_user(addresses)
         cls._check_later(changed)
 
     @classmethod
@@ -312,6 +334,14 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         for server in servers:
             if server.active:
                 cls.__queue__.check_servers([server])
+
+    @classmethod
+    def _new_addresses(cls, servers, values):
+        """Return the addresses in values that are new to some server."""
+        return {
+            values[name] for name in in_the_clear.ADDRESSES
+            if name in values
+            and [values[name]] != [*{getattr(s, name) for s in servers}]}
 
     @classmethod
     def _clean(cls, values):
