@@ -36,9 +36,9 @@ IMAGE = image_path(IMAGES['CT'])
 def written(name):
     "Return the JSON objects of a document, in their order."
     text = (ROOT / name).read_text(encoding='utf-8')
-    return [json.loads(block) for block in re.findall(
-            r'(?ms)^ *\.\. code-block:: json\n\n(.+?)(?=^\S|\n *\n(?! *[{}"]))',
-            text)]
+    blocks = re.findall(
+        r'(?ms)^ *\.\. code-block:: json\n\n(.+?)\n *\n', text)
+    return [json.loads(block) for block in blocks]
 
 
 class Server(Orthanc):
