@@ -656,7 +656,8 @@ def test_wizard_keeps_what_was_typed():
         assert result['view']['defaults'] == {'verify_tls': True}
         typed = {
             'label': "New", 'domain': 'https://nohost.invalid',
-            'verify_tls': False, 'proxy_domain': 'https://public', 'ca_file': 'x.pem'}
+            'verify_tls': False, 'proxy_domain': 'https://public',
+            'ca_file': 'x.pem'}
         session, result = add(**typed)
         assert 'does not exist' in result['view']['defaults']['reason']
         result = get(ADD, type='wizard').execute(session, {}, 'start')
