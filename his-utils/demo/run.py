@@ -166,11 +166,16 @@ def has_rights_of_root(pid):
     return '0' in fields['Uid'].split() or bool(int(fields['CapPrm'], 16))
 
 
-def readable_files(folder):
-    "Return the files and folders that other users may read or write."
+def files_of_others(folder):
+    """Return the files and folders that other users could reach.
+
+    The group may read entries of the worklist, as Orthanc does elsewhere; so
+    nobody else may enter the folder.
+    """
     return [
         path for path in [folder, *folder.rglob('*')]
-        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) & 0o77]
+        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode)
+        & (0o77 if path == folder else 0o07)]
 
 
 def check_what_others_may(story, options):
@@ -180,9 +185,9 @@ def check_what_others_may(story, options):
         story.check("no server has the rights of root", not any(
                 has_rights_of_root(process.pid)
                 for process in [story.server, story.orthanc]))
-    readable = readable_files(story.folder)
-    story.check("its files are nobody else's", not readable,
-        ', '.join(map(str, readable[:3])))
+    found = files_of_others(story.folder)
+    story.check("its files are nobody else's", not found,
+        ', '.join(map(str, found[:3])))
 
 
 def wait(story):
