@@ -52,11 +52,17 @@ python_of_all() {
 # one that is not empty.
 hand_over() {
     [ -z "$(ls -A "$1" 2>/dev/null)" ] || return 0
+    new=
+    [ -e "$1" ] || new=yes
     mkdir -p "$1" || fail "$1 cannot be made." 2
     keep=$(CDPATH='' cd -- "$1" && pwd)
+    owner=$(stat -c %u:%g "$keep")
     chown -h "$user:$user" "$keep"
-    (become test -w "$keep") || fail \
-        "The user $user cannot reach $keep: name one elsewhere, as below /tmp." 2
+    if ! (become test -w "$keep"); then
+        chown -h "$owner" "$keep"
+        [ -z "$new" ] || rmdir "$keep"
+        fail "The user $user cannot reach $keep: name one below /tmp, say." 2
+    fi
 }
 
 # Copy the checkout, and set $root to the copy.
