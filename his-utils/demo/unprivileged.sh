@@ -22,14 +22,14 @@ make_user() {
             || fail "The user $user could not be made."
     fi
     [ "$(id -u "$user")" != 0 ] || fail "The user $user is root."
-    install -d -o "$user" -g "$user" -m 700 "$cache/databases"
+    install -d -o "$user" -g "$(id -g "$user")" -m 700 "$cache/databases"
 }
 
 # become WORD..: run a command as the user, instead of this shell. Nothing of
 # root's environment goes along.
 become() {
-    exec setpriv --reuid "$user" --regid "$user" --clear-groups \
-        --no-new-privs -- env -i PATH="$PATH" LANG=C.UTF-8 HOME=/nonexistent \
+    exec setpriv --reuid "$user" --regid "$(id -g "$user")" \
+        --clear-groups --no-new-privs -- env -i PATH="$PATH" LANG=C.UTF-8 HOME=/nonexistent \
         XDG_CACHE_HOME="${cache%/*}" "$@"
 }
 
@@ -57,7 +57,7 @@ hand_over() {
     mkdir -p "$1" || fail "$1 cannot be made." 2
     keep=$(CDPATH='' cd -- "$1" && pwd)
     owner=$(stat -c %u:%g "$keep")
-    chown -h "$user:$user" "$keep"
+    chown -h "$user:" "$keep"
     if ! (become test -w "$keep"); then
         chown -h "$owner" "$keep"
         [ -z "$new" ] || rmdir "$keep"
