@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Somebody reads the network, the disk or a backup: what would be there in
 the clear is told to who administers the servers, and to nobody else."""
+import re
 import socket
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
@@ -15,6 +17,7 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
+ROOT = Path(__file__).parents[2]
 SERVER = 'gnuhealth.orthanc.config'
 ADD = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
 KEY = Fernet.generate_key().decode()
@@ -202,3 +205,36 @@ def test_the_page_of_a_server_tells_it(admin):
     view = admin(f'model.{SERVER}.fields_view_get', None, 'form')
     assert 'name="password_warning"' in view['arch']
     assert 'invisible' in view['fields']['password_warning']['states']
+
+
+# What the documents say
+
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding='utf-8')
+    for pattern in ['*.rst', 'doc/*.rst', 'health_*/doc/*.rst']
+    for path in ROOT.glob(pattern)}
+
+
+def test_services_make_no_files_for_everybody():
+    units = [
+        (name, unit) for name, page in PAGES.items()
+        for unit in re.findall(r'(?s)\[Service\](.+?)\[Install\]', page)]
+    assert len(units) == 3
+    for name, unit in units:
+        mask, = re.findall(r'UMask=(\d+)', unit)
+        assert int(mask, 8) & 0o027 == 0o027, name
+
+
+def test_backups_are_for_nobody_else():
+    dumps = [
+        (name, page[:match.start()]) for name, page in PAGES.items()
+        for match in re.finditer(r'(?m)^ +pg_dump', page)]
+    assert len(dumps) == 2
+    for name, before in dumps:
+        assert re.search(r'(?m)^ +umask 077$', before), name
+
+
+def test_the_installation_encrypts_passwords():
+    page = PAGES['README.rst']
+    assert '[postgresql,encryption]' in page and 'make_key.py' in page
+    assert '-o root -g gnuhealth -m 640 /dev/null /etc/trytond.conf' in page
