@@ -113,7 +113,8 @@ class AddServer(Wizard):
             return self._failed(gettext(
                     'health_orthanc.msg_server_exists', server=same.label))
         # Before the password is sent for the first time.
-        in_the_clear.warn(values[name] for name in in_the_clear.ADDRESSES)
+        in_the_clear.warn(filter(None, map(
+                    values.get, in_the_clear.ADDRESSES)))
         secret = values.pop('password')
         server = Server(
             **values,

@@ -37,11 +37,11 @@ def _is_here(host):
 def warn(urls):
     """Ask to confirm each address that is in the clear.
 
-    :param urls: str or None, in their one form
+    :param urls: addresses in their one form
     :raises InTheClearWarning: when one was not confirmed yet
     """
     Warning = Pool().get('res.user.warning')
-    for url in sorted(filter(None, urls)):
+    for url in sorted(urls):
         key = f'{url}.in_the_clear'
         # Nobody has rights on what he confirmed.
         with without_check_access():

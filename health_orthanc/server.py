@@ -340,7 +340,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         """Return the addresses in values that are new to some server."""
         return {
             values[name] for name in in_the_clear.ADDRESSES
-            if name in values
+            if values.get(name)
             and [values[name]] != [*{getattr(s, name) for s in servers}]}
 
     @classmethod
@@ -351,9 +351,9 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         else:
             values = values.copy()
         for name in ['domain', 'proxy_domain']:
-            if values.get(name):
-                values[name] = normal_url(
-                    values[name], cls.__names__(name)['field'])
+            if name in values:
+                values[name] = values[name] and normal_url(
+                    values[name], cls.__names__(name)['field']) or None
         if values.get('password') == MASK:
             del values['password']
         return values

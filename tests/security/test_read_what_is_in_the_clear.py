@@ -167,6 +167,15 @@ def test_the_wizard_asks_before_it_sends_the_password(admin, orthanc,
         assert not proxy.count()
 
 
+@pytest.mark.parametrize('value', [[], {}, 0, False, '', None])
+def test_no_address_at_all_is_nothing_to_confirm(admin, value):
+    server = create(admin)
+    admin(f'model.{SERVER}.write', [server], {'proxy_domain': value})
+    with pytest.raises(RpcError) as error:
+        admin(f'model.{SERVER}.write', [server], {'domain': value})
+    assert error.value.kind == 'UserError'
+
+
 # The disk
 
 def warning_of(user, server):
