@@ -8,6 +8,7 @@ from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from . import in_the_clear
 from .archive.orthanc import OrthancError
 from .exceptions import ServerURLError, error_text
 from .server import new_client, normal_url, probe
@@ -111,6 +112,9 @@ class AddServer(Wizard):
         if same:
             return self._failed(gettext(
                     'health_orthanc.msg_server_exists', server=same.label))
+        # Before the password is sent for the first time.
+        in_the_clear.warn(filter(None, map(
+                    values.get, in_the_clear.ADDRESSES)))
         secret = values.pop('password')
         server = Server(
             **values,

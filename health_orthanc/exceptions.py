@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The errors that health_orthanc raises, one class per cause, and the
 sentences for what goes wrong with an Orthanc."""
-from trytond.exceptions import UserError
+from trytond.exceptions import UserError, UserWarning
 from trytond.i18n import gettext
 from trytond.model.exceptions import AccessError, ValidationError
 
@@ -12,6 +12,10 @@ class ServerURLError(ValidationError):
 
 
 class ServerError(UserError):
+    pass
+
+
+class InTheClearWarning(UserWarning):
     pass
 
 

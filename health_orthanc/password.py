@@ -54,6 +54,14 @@ def seal(text):
     return PLAIN + text if text.startswith((SEALED, PLAIN)) else text
 
 
+def is_plain(stored):
+    """Return whether a password lies readable in what is stored.
+
+    :rtype: bool
+    """
+    return bool(stored) and not stored.startswith(SEALED)
+
+
 def unseal(stored):
     """Return the password of what is stored.
 

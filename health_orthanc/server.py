@@ -15,14 +15,15 @@ from trytond.i18n import gettext
 from trytond.ir import queue_
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
-from trytond.modules.health_imaging.common import check_rights, execute
+from trytond.modules.health_imaging.common import (
+    check_access, check_rights, execute)
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
-from . import migration, password
+from . import in_the_clear, migration, password
 from .archive import orthanc, records
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
@@ -81,6 +82,9 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             strip=False,
             help="It is kept, and never shown again."),
         'get_password', setter='set_password')
+    password_warning = fields.Function(fields.Text("Unencrypted Password",
+            states={'invisible': ~Eval('password_warning')}),
+        'get_password_warning')
     verify_tls = fields.Boolean("Verify Certificate",
         help="Uncheck it only for a server whose certificate cannot be "
         "verified, in a network that you trust.")
@@ -205,6 +209,18 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             for id_, stored in cls._stored_passwords(servers).items()}
 
     @classmethod
+    def get_password_warning(cls, servers, name):
+        """Tell who may change servers of passwords that are not encrypted."""
+        ModelAccess = Pool().get('ir.model.access')
+        with check_access():
+            may = ModelAccess.check(
+                cls.__name__, 'write', raise_exception=False)
+        text = gettext('health_orthanc.msg_password_in_the_clear')
+        return {
+            id_: text if may and password.is_plain(stored) else None
+            for id_, stored in cls._stored_passwords(servers).items()}
+
+    @classmethod
     def set_password(cls, servers, name, value):
         if value == MASK:
             return
@@ -294,7 +310,10 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
 
     @classmethod
     def create(cls, vlist):
-        servers = super().create([cls._clean(v) for v in vlist])
+        vlist = [cls._clean(v) for v in vlist]
+        servers = super().create(vlist)
+        for values in vlist:
+            in_the_clear.warn_user(cls._new_addresses([], values))
         cls._check_later([s for s in servers if not s.validated])
         return servers
 
@@ -302,9 +321,10 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def write(cls, *args):
         actions = iter(args)
         args = []
-        changed = set()
+        changed, addresses = set(), set()
         for servers, values in zip(actions, actions):
             values = cls._clean(values)
+            addresses |= cls._new_addresses(servers, values)
             if _CONNECTION & values.keys():
                 values.setdefault('validated', False)
                 changed.update(servers)
@@ -317,6 +337,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
                 args.extend((moved, _START_AGAIN))
             args.extend((servers, values))
         super().write(*args)
+        in_the_clear.warn_user(addresses)
         cls._check_later(changed)
 
     @classmethod
@@ -327,6 +348,14 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
                 cls._enqueue('check_servers', [server])
 
     @classmethod
+    def _new_addresses(cls, servers, values):
+        """Return the addresses in values that are new to some server."""
+        return {
+            values[name] for name in in_the_clear.ADDRESSES
+            if values.get(name)
+            and [values[name]] != [*{getattr(s, name) for s in servers}]}
+
+    @classmethod
     def _clean(cls, values):
         """Return the values that may be stored, URLs in their one form."""
         if Transaction().check_access:
@@ -334,9 +363,9 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         else:
             values = values.copy()
         for name in ['domain', 'proxy_domain']:
-            if values.get(name):
-                values[name] = normal_url(
-                    values[name], cls.__names__(name)['field'])
+            if name in values:
+                values[name] = values[name] and normal_url(
+                    values[name], cls.__names__(name)['field']) or None
         if values.get('password') == MASK:
             del values['password']
         return values

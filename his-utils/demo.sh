@@ -17,18 +17,25 @@ Then it leaves the web client running until Ctrl-C.
   --check     end after the story
   --keep DIR  work in a new folder and keep it
 
+Started by root, the servers belong to the user imaging-demo, who is made for
+them; a folder to keep must be one that this user can reach.
+
 Exit status: 0 every claim is right, 1 a claim is wrong, 2 usage, 3 something
 cannot be installed or started.
 END
 }
 
 # Before anything is installed.
+check=
+keep=
 previous=
 for word in "$@"; do
     case $previous/$word in
-    --keep/*) word= ;;
+    --keep/*) keep=$word word= ;;
     */-h | */--help) usage; exit 0 ;;
-    */--check | */--keep | */--keep=*) ;;
+    */--check) check=yes ;;
+    */--keep=*) keep=${word#--keep=} ;;
+    */--keep) ;;
     *) usage >&2; exit 2 ;;
     esac
     previous=$word
@@ -36,11 +43,38 @@ done
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/his-utils/setup.sh"
+. "$root/his-utils/demo/unprivileged.sh"
+cache=$(cache_folder)
+environment=$cache/demo-environment
 
-# Word splitting is meant.
-# shellcheck disable=SC2046
-install_packages $(common_packages)
-environment=$(cache_folder)/demo-environment
-mkdir -p "$(cache_folder)"
-make_environment "$environment" --editable "${root}[demo]"
+prepare() {
+    # Two at once wait for each other.
+    exec 9>"$cache/lock"
+    flock 9
+    # Word splitting is meant.
+    # shellcheck disable=SC2046
+    install_packages $(common_packages)
+    if is_root; then
+        copy_checkout
+    fi
+    make_environment "$environment" --editable "${root}[demo]"
+    exec 9>&-
+}
+
+if is_root; then
+    umask 022
+    mkdir -p "$cache"
+    make_user
+    find_python
+    [ -z "$keep" ] || hand_over "$keep"
+    prepare
+    python_of_all "$environment/bin/python"
+    XDG_CACHE_HOME=${cache%/*} "$environment/bin/python" \
+        "$root/his-utils/demo/run.py" --prepare
+    set -- ${check:+--check} ${keep:+--keep "$keep"}
+    cd /
+    become "$environment/bin/python" "$root/his-utils/demo/run.py" "$@"
+fi
+mkdir -p "$cache"
+prepare
 exec "$environment/bin/python" "$root/his-utils/demo/run.py" "$@"

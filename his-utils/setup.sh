@@ -105,8 +105,14 @@ common_packages() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv '
 }
 
+# What is kept for later runs. That of root can be read by others, who get
+# what root has no need to run.
 cache_folder() {
-    printf '%s' "${XDG_CACHE_HOME:-$HOME/.cache}/gnuhealth-imaging-suite"
+    if [ "$(id -u)" = 0 ]; then
+        printf '%s' /var/cache/gnuhealth-imaging-suite
+    else
+        printf '%s' "${XDG_CACHE_HOME:-$HOME/.cache}/gnuhealth-imaging-suite"
+    fi
 }
 
 # make_environment FOLDER WORD..: a virtual environment in which pip installed

@@ -19,6 +19,8 @@ from sources import sources_hash
 from support.databases import SEEDED
 
 RUN = Path(__file__).parents[1] / 'his-utils' / 'demo' / 'run.py'
+# Root may run it in tests only.
+AS_ROOT = ['--as-root'] if os.geteuid() == 0 else []
 # The demonstration has a database of SQLite, whatever the tests run on.
 pytestmark = pytest.mark.sqlite
 
@@ -28,11 +30,12 @@ def environment(templates, request, tmp_path):
     "Where it finds the hospital that the tests made, and keeps its client."
     templates.need_seeded()
     cache = request.config.cache.mkdir('demo') / 'gnuhealth-imaging-suite'
-    cache.mkdir(exist_ok=True)
-    for old in cache.glob('demo-*.sqlite'):
+    databases = cache / 'databases'
+    databases.mkdir(parents=True, exist_ok=True)
+    for old in databases.glob('demo-*.sqlite'):
         old.unlink()
     shutil.copyfile(
-        templates.path(SEEDED), cache / f'demo-{sources_hash()}.sqlite')
+        templates.path(SEEDED), databases / f'demo-{sources_hash()}.sqlite')
     temporary = tmp_path / 'temporary'
     temporary.mkdir()
     return {**os.environ, 'XDG_CACHE_HOME': str(cache.parent),
@@ -43,7 +46,7 @@ def environment(templates, request, tmp_path):
 def demonstration(environment, until):
     "A running demonstration that has said something, and all that it said."
     process = subprocess.Popen(
-        [sys.executable, RUN], env=environment, text=True,
+        [sys.executable, RUN, *AS_ROOT], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         lines = []
@@ -93,7 +96,7 @@ def test_demonstration_ends_what_it_started(
 
 def run(environment, *words):
     return subprocess.run(
-        [sys.executable, RUN, *words], env=environment, text=True,
+        [sys.executable, RUN, *AS_ROOT, *words], env=environment, text=True,
         capture_output=True, timeout=300)
 
 

@@ -399,8 +399,7 @@ def test_services_are_those_that_were_installed(unit, pages):
 
 def limits():
     "Yield pages and sentences in them, made with the limits of the modules."
-    from trytond.modules.health_orthanc import (
-        gallery, preview, server)
+    from trytond.modules.health_orthanc import gallery, preview, server
     from trytond.modules.health_orthanc.archive import container, structure
     from trytond.modules.health_orthanc.sync import lease, run
     usage = 'health_orthanc/doc/usage.rst'

@@ -251,6 +251,20 @@ def test_foreign_packages_are_asked_for(path):
     assert {DISTRIBUTIONS.get(name, name) for name in foreign} <= asked
 
 
+def test_foreign_packages_are_new_enough():
+    "What is too old for safety is not taken, not even when it is there."
+    distribution = configparser.ConfigParser()
+    distribution.read(ROOT / 'setup.cfg')
+    lines = [
+        line for lines in [distribution['options']['install_requires'],
+            *distribution['options.extras_require'].values()]
+        for line in lines.strip().splitlines()]
+    assert len(lines) > 20
+    assert not [
+        line for line in lines
+        if not re.fullmatch(r'[\w-]+ >= [\d.]*\d(, < [\d.]*\d)?', line)]
+
+
 @pytest.mark.parametrize('module', MAY_KNOW)
 def test_versions_are_the_distribution_s(module):
     distribution = configparser.ConfigParser()

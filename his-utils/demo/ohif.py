@@ -10,10 +10,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from webclient import WebClientError, download, unpack
+from npm import fetch, made_of
+from webclient import WebClientError
 
-# Version 3.13 shows images black whose PixelSpacing is 0.
-PACKAGE = '@ohif/app@3.12.10'
+PACKAGE = '@ohif/app'
 #: Where the viewer is, below the address of Orthanc.
 PATH = '/ohif'
 DICOMWEB = '/dicom-web'
@@ -55,22 +55,24 @@ CONFIGURATION = {
 
 
 def make_viewer(folder):
-    """Make the viewer in a folder unless it is there already.
+    """Make the viewer in a folder unless it is there already, of the same
+    package.
 
     :return: whether it had to be made
-    :raises WebClientError: npm fails, or the package is another than expected
+    :raises npm.NpmError: the package cannot be fetched
+    :raises WebClientError: the package is not built as expected
     """
     folder = Path(folder)
     version = folder / 'version'
-    if version.is_file() and version.read_text() == PACKAGE:
+    if version.is_file() and version.read_text() == made_of([PACKAGE]):
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         package = Path(work) / 'package'
-        unpack(download(PACKAGE, Path(work)), package)
+        fetch(PACKAGE, package)
         made = package / 'dist'
         _move(made)
-        (made / 'version').write_text(PACKAGE)
+        (made / 'version').write_text(made_of([PACKAGE]))
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
     return True

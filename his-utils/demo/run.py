@@ -7,20 +7,23 @@ demo.sh, which installs what it needs.
 import argparse
 import fcntl
 import os
+import secrets
 import shutil
 import signal
+import sqlite3
+import stat
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import ohif
 import seed
+from npm import NpmError
 from proteus.config import set_xmlrpc_session
-from seed import PASSWORD
 from services import DICOMWEB, Orthanc, ServiceError, Trytond, create_database
 from sources import MODULES, sources_hash
 from story import Story
@@ -38,6 +41,10 @@ def parse(arguments):
         help="end after the story, with its exit status")
     parser.add_argument('--keep', metavar='DIR', type=Path,
         help="work in a new folder and keep it")
+    parser.add_argument('--prepare', action='store_true',
+        help="put the clients together and end")
+    parser.add_argument('--as-root', action='store_true',
+        help="root may run it, for tests")
     return parser.parse_args(arguments)
 
 
@@ -57,6 +64,7 @@ def work_folder(keep):
     "Give the folder to work in: the one to keep, or one that goes away."
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
+        keep.chmod(0o700)
         yield keep.absolute()
     else:
         with tempfile.TemporaryDirectory(prefix='imaging-demo-') as folder:
@@ -83,13 +91,31 @@ def prepare_database(cache):
 
 
 def _make_database(kept):
+    # Nobody needs it again: each run sets passwords of its own.
+    password = secrets.token_urlsafe()
     with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        create_database(folder, URI, DATABASE, MODULES, PASSWORD)
+        create_database(folder, URI, DATABASE, MODULES, password)
         with Trytond(folder, URI, DATABASE) as server:
             with set_xmlrpc_session(f'{server.url}/{DATABASE}/', 'admin',
-                    PASSWORD) as config:
-                seed.seed(config)
+                    password) as config:
+                seed.seed(config, password)
         Path(folder, f'{DATABASE}.sqlite').rename(kept)
+
+
+def set_passwords(path, password):
+    "Give all users of a database one password."
+    from trytond.res.user import User
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            'UPDATE res_user SET password_hash = ? '
+            'WHERE password_hash IS NOT NULL', [User.hash_password(password)])
+
+
+def prepare_web_client(cache):
+    "Return the folder of the web client."
+    if make_web_client(cache / 'web-client'):
+        say("Web client: put together from npm packages.")
+    return cache / 'web-client'
 
 
 def prepare_viewer(cache):
@@ -103,17 +129,20 @@ def prepare_viewer(cache):
     return ohif.serve(cache / 'ohif')
 
 
-def start_servers(stack, folder, web_client, database, viewer):
+def start_servers(stack, folder, web_client, database, viewer, password):
     "Start the servers in a folder; they end with the stack."
-    shutil.copyfile(database, folder / f'{DATABASE}.sqlite')
+    copy = folder / f'{DATABASE}.sqlite'
+    shutil.copyfile(database, copy)
+    set_passwords(copy, password)
     orthanc = stack.enter_context(Orthanc(
-            folder / 'orthanc', users={'gnuhealth': PASSWORD},
+            folder / 'orthanc', users={'gnuhealth': secrets.token_urlsafe(12)},
             modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS},
             extra=viewer))
     # LibreOffice keeps a profile in its home.
     server = stack.enter_context(Trytond(
             folder / 'trytond', URI, DATABASE, database_path=folder,
-            web_root=web_client, environment={'HOME': str(folder)}))
+            web_root=web_client, environment={
+                'HOME': str(folder), 'XDG_CACHE_HOME': str(folder / 'cache')}))
     say(f"Orthanc {orthanc.rest('GET', '/system')['Version']}: {orthanc.url}, "
         f"DICOM port {orthanc.dicom_port}")
     say(f"trytond: {server.url}")
@@ -130,12 +159,43 @@ def web_client_answers(server):
     return True
 
 
-def wait(server, orthanc, viewer):
+def has_rights_of_root(pid):
+    "Whether a process runs as root, or can become it."
+    status = Path(f'/proc/{pid}/status').read_text()
+    fields = dict(line.split(':', 1) for line in status.splitlines())
+    return '0' in fields['Uid'].split() or bool(int(fields['CapPrm'], 16))
+
+
+def files_of_others(folder):
+    """Return the files and folders that other users could reach.
+
+    The group may read entries of the worklist, as Orthanc does elsewhere; so
+    nobody else may enter the folder.
+    """
+    return [
+        path for path in [folder, *folder.rglob('*')]
+        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode)
+        & (0o77 if path == folder else 0o07)]
+
+
+def check_what_others_may(story, options):
+    "Check that the demonstration opens nothing to other users."
+    story.say("\nWhat others may")
+    if not options.as_root:
+        story.check("no server has the rights of root", not any(
+                has_rights_of_root(process.pid)
+                for process in [story.server, story.orthanc]))
+    found = files_of_others(story.folder)
+    story.check("its files are nobody else's", not found,
+        ', '.join(map(str, found[:3])))
+
+
+def wait(story):
     """Tell how to look around, and wait until the person has seen enough;
     ServiceError when a server ends before."""
     try:
-        tell_how_to_look_around(server, orthanc, viewer)
-        while server.running and orthanc.running:
+        tell_how_to_look_around(story)
+        while story.server.running and story.orthanc.running:
             time.sleep(1)
     except KeyboardInterrupt:
         say("\nEnded.")
@@ -143,15 +203,16 @@ def wait(server, orthanc, viewer):
     raise ServiceError("A server ended by itself, see its log.")
 
 
-def tell_how_to_look_around(server, orthanc, viewer):
+def tell_how_to_look_around(story):
     "Print the addresses, users and passwords."
+    orthanc = story.orthanc
     say("\nLook around in a web browser, until you press Ctrl-C here:")
-    say(f"   GNU Health  {server.url}/#{DATABASE}")
+    say(f"   GNU Health  {story.server.url}/#{DATABASE}")
     for login in ['admin', *(user.login for user in seed.LOGINS)]:
-        say(f"      user {login}, password {PASSWORD}")
+        say(f"      user {login}, password {story.password}")
     say(f"   Orthanc     {orthanc.url}/app/explorer.html")
     say(f"      user {orthanc.user}, password {orthanc.password}")
-    if viewer:
+    if story.viewer:
         say("   OHIF        the link in the form of a study, with this user")
     say(f"To end it from elsewhere: kill {os.getpid()}")
 
@@ -159,20 +220,21 @@ def tell_how_to_look_around(server, orthanc, viewer):
 def demonstrate(options, folder):
     "Make the servers, run the story, and return the exit status."
     cache = cache_folder()
-    if make_web_client(cache / 'web-client'):
-        say("Web client: put together from npm packages.")
+    web_client = prepare_web_client(cache)
     viewer = prepare_viewer(cache)
-    database = prepare_database(cache)
+    database = prepare_database(cache / 'databases')
+    password = secrets.token_urlsafe(12)
     with ExitStack() as stack:
         server, orthanc = start_servers(
-            stack, folder, cache / 'web-client', database, viewer)
-        story = Story(server, orthanc, folder, say, bool(viewer))
+            stack, folder, web_client, database, viewer, password)
+        story = Story(server, orthanc, folder, say, bool(viewer), password)
         story.run()
         say("\nThe web client")
         story.check("its page is served", web_client_answers(server))
+        check_what_others_may(story, options)
         story.summarize()
         if not options.check:
-            wait(server, orthanc, viewer)
+            wait(story)
     return WRONG if story.wrong else RIGHT
 
 
@@ -180,19 +242,37 @@ def _end(number, frame):
     raise SystemExit(128 + number)
 
 
+def refuse(options):
+    "Return why it cannot be run so, None when it can."
+    if os.geteuid() == 0 and not (options.as_root or options.prepare):
+        return "root runs his-utils/demo.sh, which gives up its rights."
+    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
+        return f"{options.keep} is not empty, give a new folder."
+
+
+def run(options):
+    "Do what the options say, and return the exit status."
+    if options.prepare:
+        prepare_web_client(cache_folder())
+        prepare_viewer(cache_folder())
+        return RIGHT
+    os.umask(0o077)
+    with work_folder(options.keep) as folder:
+        return demonstrate(options, folder)
+
+
 def main(arguments=None):
     "Run the demonstration and return its exit status."
     options = parse(arguments)
-    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
-        print(f"demo.sh: {options.keep} is not empty, give a new folder.",
-            file=sys.stderr)
+    problem = refuse(options)
+    if problem:
+        print(f"demo.sh: {problem}", file=sys.stderr)
         return USAGE
     for number in [signal.SIGTERM, signal.SIGHUP]:
         signal.signal(number, _end)
     try:
-        with work_folder(options.keep) as folder:
-            return demonstrate(options, folder)
-    except (ServiceError, WebClientError) as error:
+        return run(options)
+    except (ServiceError, WebClientError, NpmError) as error:
         print(f"demo.sh: {error}", file=sys.stderr)
         return NOT_READY
     except KeyboardInterrupt:

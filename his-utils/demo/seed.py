@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from proteus import Model
 
-# Everything that the users could reach is made up and on loopback only.
+# Of the tests; the demonstration has another one in each run.
 PASSWORD = 'imaging-demo-5'
 TIMEZONE = 'Asia/Kathmandu'
 INSTITUTION = "Sagarmatha Demonstration Hospital"
@@ -59,11 +59,12 @@ def xml_record(config, name):
     return Model.get(data.model, config)(data.db_id)
 
 
-def seed(config):
-    """Make the hospital.  Its users have the password PASSWORD; the
-    administrator has the one that the database was made with.
+def seed(config, password=PASSWORD):
+    """Make the hospital.  The administrator keeps the password that the
+    database was made with.
 
     :param config: a proteus configuration of the administrator
+    :param password: of its users
     """
     skip_configuration(config)
     company = make_company(config)
@@ -71,7 +72,7 @@ def seed(config):
     for login in LOGINS:
         make_professional(
             config, login.person, institution,
-            make_user(config, login, company))
+            make_user(config, login, company, password))
     for person in PATIENTS:
         make_patient(config, person)
     make_pathology(config)
@@ -128,7 +129,7 @@ def make_institution(config, party):
     return institution
 
 
-def make_user(config, login, company):
+def make_user(config, login, company, password=PASSWORD):
     "Make a user with the groups of a login."
     User = Model.get('res.user', config)
     Company = Model.get('company.company', config)
@@ -136,7 +137,7 @@ def make_user(config, login, company):
     person = login.person
     user = User(
         name=f'{person.given} {person.family}', login=login.login,
-        password=PASSWORD)
+        password=password)
     for group in login.groups:
         user.groups.append(Group(xml_record(config, group).id))
     user.companies.append(Company(company.id))

@@ -50,14 +50,17 @@ class Story:
     :param folder: for what is written on the way
     :param say: where the lines go
     :param bool viewer: whether the Orthanc serves OHIF
+    :param password: of the users
     """
 
-    def __init__(self, server, orthanc, folder, say=print, viewer=False):
+    def __init__(self, server, orthanc, folder, say=print, viewer=False,
+            password=seed.PASSWORD):
         self.server = server
         self.orthanc = orthanc
         self.folder = Path(folder)
         self.say = say
         self.viewer = viewer
+        self.password = password
         self.right = 0
         self.wrong = []
         self.users = {}
@@ -124,7 +127,7 @@ class Story:
         for login in ['admin', *(user.login for user in seed.LOGINS)]:
             self.users[login] = sessions.enter_context(set_xmlrpc_session(
                     f'{self.server.url}/{self.server.database}/', login,
-                    seed.PASSWORD))
+                    self.password))
 
     def hospital(self):
         "A hospital with patients, exams and their modalities"
@@ -227,7 +230,7 @@ class Story:
         "Run the worklist script, raise StoryError when it fails."
         password = self.folder / 'password'
         password.touch(mode=0o600)
-        password.write_text(seed.PASSWORD)
+        password.write_text(self.password)
         result = subprocess.run([
                 sys.executable, str(SCRIPT), '-H', HOST,
                 '-p', str(self.server.port), '-d', self.server.database,

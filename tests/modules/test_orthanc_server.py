@@ -202,7 +202,7 @@ def test_copy_has_no_password(server):
     Server = get(SERVER)
     with transaction(_check_access=True) as current:
         copy, = Server.copy([Server(server)], {
-                'label': "Copy", 'domain': 'http://copy'})
+                'label': "Copy", 'domain': 'https://copy'})
         assert stored_password(copy.id) is None
         assert not (copy.validated or copy.version or copy.runs)
         current.rollback()
@@ -369,7 +369,7 @@ def test_what_a_server_tells_cannot_be_claimed(server):
             'sync_time': dt.datetime(2026, 1, 1), 'lease': 'me',
             'compared': '1 1 1 0 0 0 1', 'viewers': ['stone']}
         Server.write([Server(server)], {**claims, 'label': "Claims"})
-        other, = Server.create([values('http://claims', **claims)])
+        other, = Server.create([values('https://claims', **claims)])
         for record in [Server(server), other]:
             assert not record.validated
             assert not (record.version or record.last_changed_index
@@ -633,7 +633,7 @@ def silent():
         ({'domain': 'gopher://x'}, 'must begin with http'),
         ({'domain': 'http://u:s3cret@x'}, 'user or a password'),
         ({'proxy_domain': 'javascript:alert(1)'}, '"Public URL" is not'),
-        ({'domain': 'nohost.invalid'}, 'does not exist'),
+        ({'domain': 'https://nohost.invalid'}, 'does not exist'),
         ({'domain': 'http://127.0.0.1:3'}, 'Nothing answers'),
         ({'password': 'wrong'}, 'refuses the user'),
         ({'label': "Taken"}, 'already'),
@@ -656,8 +656,9 @@ def test_wizard_keeps_what_was_typed():
         _, result = run_wizard(ADD, 'start')
         assert result['view']['defaults'] == {'verify_tls': True}
         typed = {
-            'label': "New", 'domain': 'nohost.invalid', 'verify_tls': False,
-            'proxy_domain': 'http://public', 'ca_file': 'x.pem'}
+            'label': "New", 'domain': 'https://nohost.invalid',
+            'verify_tls': False, 'proxy_domain': 'https://public',
+            'ca_file': 'x.pem'}
         session, result = add(**typed)
         assert 'does not exist' in result['view']['defaults']['reason']
         result = get(ADD, type='wizard').execute(session, {}, 'start')

@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the viewer of the demonstration is moved below its path, on a package
 as small as can be, and served by a real Orthanc."""
-import io
 import json
-import tarfile
 
 import ohif
 import pytest
@@ -36,17 +34,13 @@ def package(tmp_path, monkeypatch):
     "Let npm give a package, whose files can be changed."
     files, calls = dict(FILES), []
 
-    def download(name, work):
+    def fetch(name, folder):
         calls.append(name)
-        archive = work / 'package.tgz'
-        with tarfile.open(archive, 'w:gz') as tar:
-            for path, text in files.items():
-                data = text.encode()
-                info = tarfile.TarInfo(f'package/dist/{path}')
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-        return archive
-    monkeypatch.setattr(ohif, 'download', download)
+        for path, text in files.items():
+            path = folder / 'dist' / path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    monkeypatch.setattr(ohif, 'fetch', fetch)
     return files, calls
 
 
