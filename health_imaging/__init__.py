@@ -13,6 +13,7 @@ __all__ = ['register']
 def register():
     Pool.register(
         ir.View,
+        ir.Cron,
         catalog.TestType,
         catalog.Test,
         configuration.Sequences,

@@ -81,5 +81,9 @@ class OfficeError(UserError):
     pass
 
 
+class PictureError(UserError):
+    pass
+
+
 class ResultNotEmptyError(AccessError):
     pass

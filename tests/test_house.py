@@ -20,6 +20,11 @@ MAY_KNOW = {
     }
 # Files that work without trytond, and so do the files that they import.
 PURE = [
+    'health_imaging/office.py',
+    'health_imaging/office_guard.py',
+    'health_imaging/picture_decoder.py',
+    'health_imaging/pictures.py',
+    'health_imaging/programs.py',
     'health_imaging_worklist/attributes.py',
     'health_imaging_worklist/dataset.py',
     'health_imaging_worklist/identifiers.py',
