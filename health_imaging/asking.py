@@ -17,10 +17,11 @@ from trytond.wizard import StateView
 
 # They tell how forms look, nothing of records.
 _OPEN = {'fields_get', 'fields_view_get', 'view_toolbar_get'}
-# trytond checks access in them.
-_CHECKED = {
-    'copy', 'create', 'delete', 'export_data', 'export_data_domain',
-    'import_data', 'read', 'search', 'search_count', 'search_read', 'write'}
+# The right on the model, where it is not to read. What is wrong with records
+# is told to nobody who could not do it anyway.
+_RIGHTS = {
+    'copy': 'create', 'create': 'create', 'delete': 'delete',
+    'import_data': 'create', 'write': 'write'}
 # They ask the methods of the fields that they name.
 _NAMING = {
     'default_get': 'default_', 'on_change': 'on_change_',
@@ -72,7 +73,8 @@ def _brought(cls):
 
 
 def _is_asked(cls, name, brought):
-    if name in _OPEN | _CHECKED or name in getattr(cls, '_buttons', {}):
+    # Buttons check access themselves.
+    if name in _OPEN or name in getattr(cls, '_buttons', {}):
         return False
     return name in _NAMING or name in brought
 
@@ -96,24 +98,26 @@ def _checked(cls, name, rpc, brought, method):
         if not isinstance(brought, _Everything) and not any(
                 a in brought for a in asked):
             return method(*args, **kwargs)
-        check_user(cls)
-        if rpc.instantiate is not None:
-            check_records(_named(args[0]))
+        check_user(cls, _RIGHTS.get(name, 'read'))
+        if isinstance(rpc.instantiate, slice):
+            check_records(_named(args[rpc.instantiate]))
+        elif rpc.instantiate is not None:
+            check_records(_named(args[:1]))
             if not all(_may_read_parents(cls, a) for a in asked):
                 return {} if name.startswith('on_change_with_') else args[0]
         return method(*args, **kwargs)
     return checked
 
 
-def check_user(cls):
-    """Raise AccessError unless the user may read a model.
+def check_user(cls, mode):
+    """Raise AccessError unless the user has a right on a model.
 
     The views of wizards are for those who may use one of these.
     """
     ModelAccess = Pool().get('ir.model.access')
     if issubclass(cls, ModelStorage):
         with check_access():
-            ModelAccess.check(cls.__name__, 'read')
+            ModelAccess.check(cls.__name__, mode)
         return
     refusals = []
     for wizard in _wizards(cls):
@@ -156,20 +160,19 @@ def check_records(records):
 def _named(records):
     """Return the records that a client named, and those in their values.
 
-    :param records: record or several
+    :param records: records, or lists of them
     :return: list of pairs of model and id
     """
-    found, seen = [], set()
-    left = list(records) if isinstance(records, (list, tuple)) else [records]
+    found, seen, left = [], set(), list(records)
     while left:
         record = left.pop()
-        if not isinstance(record, Model) or id(record) in seen:
-            continue
-        seen.add(id(record))
-        found.append((type(record), record.id))
-        for _, value in record._values._items() if record._values else ():
-            left.extend(
-                value if isinstance(value, (list, tuple)) else [value])
+        if isinstance(record, (list, tuple)):
+            left.extend(record)
+        elif isinstance(record, Model) and id(record) not in seen:
+            seen.add(id(record))
+            found.append((type(record), record.id))
+            if record._values:
+                left.extend(value for _, value in record._values._items())
     return found
 
 
