@@ -69,7 +69,8 @@ def _brought(cls):
         if issubclass(cls, c)]
     if any(issubclass(c, Model) for c in classes):
         return _Everything()
-    return set().union(*map(dir, classes))
+    # trytond reads for an export without looking at rules and resources.
+    return {'export_data'}.union(*map(dir, classes))
 
 
 def _is_asked(cls, name, brought):

@@ -162,8 +162,9 @@ def questions(cls, method):
 
 def tells(cls, method, value):
     """Whether an answer holds more than the program itself."""
-    if method == 'default_get':
-        return bool(set(value) - CONSTANT.get(cls.__name__, set()) - OWN)
+    if isinstance(value, dict):
+        known = CONSTANT.get(cls.__name__, set()) | OWN
+        value = {k for k, v in value.items() if v and k not in known}
     return bool(value)
 
 
@@ -210,7 +211,8 @@ def test_what_is_wrong_with_a_record_is_not_told(stranger, ids):
             (TEMPLATE, ids['template'])]:
         for method, *args in [
                 ('delete', [id_]), ('write', [id_], {}), ('copy', [id_]),
-                ('export_data', [id_], ['rec_name'])]:
+                ('export_data', [id_], ['rec_name']),
+                ('export_data', [id_], ['create_uid.name'])]:
             with refused():
                 stranger(f'model.{model}.{method}', *args)
     for model, id_ in [(REQUEST, ids['request']), (RESULT, ids['result'])]:
