@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    attachment, catalog, configuration, ir, order, party, request, result,
-    result_report, statistics)
+    asking, attachment, catalog, configuration, ir, order, party, request,
+    result, result_report, statistics)
 
 __all__ = ['register']
 
@@ -33,6 +33,7 @@ def register():
         statistics.StatisticsRequests,
         statistics.StatisticsTurnaround,
         module='health_imaging', type_='model')
+    asking.close('health_imaging')
     Pool.register(
         order.Order,
         party.Replace,

@@ -10,7 +10,7 @@ from sql import For, Literal
 
 from trytond.i18n import gettext
 from trytond.model import Workflow, fields
-from trytond.model.exceptions import AccessError, SQLConstraintError
+from trytond.model.exceptions import SQLConstraintError
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids, timezone
 from trytond.transaction import Transaction, check_access, without_check_access
@@ -41,39 +41,6 @@ def check_read(records):
     """
     with check_access():
         type(records[0]).read([r.id for r in records], ['id'])
-
-
-class CheckedWizard:
-    """Wizard whose user needs rights on models, whoever starts it how.
-
-    trytond checks the groups of the action that a client names, and the
-    model that it is started on, which may be any or none.
-    """
-
-    # Modes by name of the model.
-    _rights = {}
-
-    @classmethod
-    def check_access(cls):
-        for model, modes in cls._rights.items():
-            check_rights(model, *modes)
-        cls._check_groups()
-        super().check_access()
-
-    @classmethod
-    @without_check_access
-    def _check_groups(cls):
-        pool = Pool()
-        ActionWizard = pool.get('ir.action.wizard')
-        User = pool.get('res.user')
-        if not Transaction().user:
-            return
-        groups = ActionWizard.get_groups(cls.__name__)
-        if groups and not groups & set(User.get_groups()):
-            action, = ActionWizard.search(
-                [('wiz_name', '=', cls.__name__)], limit=1)
-            raise AccessError(gettext(
-                    'health_imaging.msg_wizard_refused', wizard=action.name))
 
 
 def selected_records(wizard, Model):

@@ -25,6 +25,10 @@ class NothingSelectedError(UserError):
     pass
 
 
+class StrangeInputError(UserError):
+    pass
+
+
 class ReasonMissingError(UserError):
     pass
 

@@ -14,10 +14,11 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .common import (
-    AgedMixin, CheckedWizard, GuardedWorkflow, check_unique, given_reason,
-    hold, search_words, selected_records)
+    AgedMixin, GuardedWorkflow, check_unique, given_reason, hold, search_words,
+    selected_records)
 from .configuration import next_numbers
 from .direction import plain
+from .doors import CheckedWizard
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
@@ -425,6 +426,7 @@ class AmendResult(CheckedWizard, Wizard):
     amend = StateTransition()
 
     _rights = {'gnuhealth.imaging.test.result': ['write']}
+    _models = {'gnuhealth.imaging.test.result'}
 
     def transition_amend(self):
         Result = Pool().get('gnuhealth.imaging.test.result')

@@ -15,6 +15,7 @@ from trytond.transaction import Transaction
 
 from . import direction, office, pictures
 from .common import institution, institution_timezone, local_datetime
+from .doors import CheckedReport
 from .exceptions import NothingSelectedError, OfficeError, PictureError
 from .programs import Busy, Slots
 
@@ -35,7 +36,7 @@ _LOGO_WIDTH, _LOGO_HEIGHT = 4.0, 2.0
 _PIXELS_PER_CM = 160
 
 
-class ImagingReport(Report):
+class ImagingReport(CheckedReport, Report):
     __name__ = 'patient.imaging_report_results'
 
     @classmethod

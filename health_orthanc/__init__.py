@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orthanc PACS servers for GNU Health: their studies, kept in step."""
+from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import (
@@ -59,6 +60,7 @@ def register():
         statistics.StatisticsTurnaround,
         viewers.Server,
         module='health_orthanc', type_='model')
+    asking.close('health_orthanc')
     Pool.register(
         add_server.AddServer,
         candidate.ChooseCandidate,

@@ -7,6 +7,7 @@ from sql import Null
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.common import check_read
+from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction, without_check_access
@@ -342,9 +343,12 @@ class DeleteDone(ModelView):
     outcome = fields.Text("Outcome", readonly=True)
 
 
-class Delete(Wizard):
+class Delete(CheckedWizard, Wizard):
     "Delete on the Server"
     __name__ = 'gnuhealth.imaging_orthanc.delete'
+    _models = {
+        'gnuhealth.imaging_orthanc.study',
+        'gnuhealth.imaging_orthanc.study_series'}
 
     start = StateView('gnuhealth.imaging_orthanc.delete.start',
         'health_orthanc.delete_start_view_form', [
@@ -359,9 +363,9 @@ class Delete(Wizard):
             ])
 
     @classmethod
-    def check_access(cls):
+    def check_user(cls):
         check_group(*KEEPERS)
-        super().check_access()
+        super().check_user()
 
     def _chosen(self):
         """Return the studies or series, if the user may delete them."""

@@ -11,6 +11,7 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.common import check_read
+from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
@@ -29,11 +30,6 @@ MAX_THUMBNAILS = 50
 THUMBNAIL_SIDE = 96
 # What a preview has at most, in pixels. A report gets all of them.
 SIDE = 1024
-
-_MODELS = {
-    'gnuhealth.imaging_orthanc.study',
-    'gnuhealth.imaging_orthanc.study_series',
-    'gnuhealth.imaging_orthanc.series_instances'}
 
 
 class PreviewMixin:
@@ -221,9 +217,13 @@ class PreviewShow(ModelView):
         states={'invisible': ~Eval('message')})
 
 
-class Preview(Wizard):
+class Preview(CheckedWizard, Wizard):
     "Preview"
     __name__ = 'gnuhealth.imaging_orthanc.preview'
+    _models = {
+        'gnuhealth.imaging_orthanc.study',
+        'gnuhealth.imaging_orthanc.study_series',
+        'gnuhealth.imaging_orthanc.series_instances'}
     start_state = 'open_'
 
     open_ = StateTransition()
@@ -242,12 +242,12 @@ class Preview(Wizard):
     again = StateTransition()
 
     @classmethod
-    def check_access(cls):
+    def check_user(cls):
         check_group(*USERS)
-        super().check_access()
+        super().check_user()
 
     def transition_open_(self):
-        if (not self.model or self.model.__name__ not in _MODELS
+        if (not self.model or self.model.__name__ not in self._models
                 or not self.record):
             raise NothingSelectedError(gettext(
                     'health_orthanc.msg_nothing_selected'))

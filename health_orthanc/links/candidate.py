@@ -5,9 +5,9 @@ from collections import defaultdict
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
-from trytond.modules.health_imaging.common import (
-    CheckedWizard, check_read, selected_records)
+from trytond.modules.health_imaging.common import check_read, selected_records
 from trytond.modules.health_imaging.direction import plain
+from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice
@@ -96,6 +96,7 @@ class ChooseCandidate(CheckedWizard, Wizard):
         'gnuhealth.imaging_orthanc.link_candidate': ['read'],
         'gnuhealth.imaging_orthanc.study': ['write'],
         }
+    _models = {'gnuhealth.imaging_orthanc.link_candidate'}
 
     start_state = 'choose'
     choose = StateTransition()
