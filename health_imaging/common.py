@@ -299,7 +299,13 @@ class GuardedWorkflow(Workflow):
         vlist = [{**v, 'state': v.get('state') or initial} for v in vlist]
         if Transaction().check_access:
             cls._check_user_create(vlist, initial)
-        return super().create(vlist)
+        return super().create(cls._completed(vlist))
+
+    @classmethod
+    def _completed(cls, vlist):
+        """Return the values of new records with those that only the server
+        gives. Other modules extend this."""
+        return vlist
 
     @classmethod
     def _check_user_create(cls, vlist, initial):

@@ -105,9 +105,8 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     _stamped = frozenset({
             'revision', 'signed_by', 'signed_at', 'amend_reason',
-            'former_reports'})
-    _fixed = frozenset({
-            'number', 'request', 'order', 'request_date', 'former_request'})
+            'former_reports', 'former_request'})
+    _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
     def __setup__(cls):

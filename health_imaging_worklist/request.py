@@ -122,7 +122,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 'health_imaging.msg_request_line_unique'),
             ]
         cls._fixed |= {'accession_number', 'step_id'}
-        cls._stamped |= {'former_merge_id'}
+        cls._stamped |= {'merge_id', 'former_merge_id', 'worklist_status'}
         cls._sql_indexes.update([
                 Index(table,
                     (table.worklist_status, Index.Equality()),
@@ -151,14 +151,13 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 for field in ['accession_number', 'step_id'])]
 
     @classmethod
-    def create(cls, vlist):
-        vlist = [v.copy() for v in vlist]
-        for values in vlist:
-            if not values.get('merge_id'):
-                values['merge_id'] = new_uid()
-            if not values.get('worklist_status'):
-                values['worklist_status'] = 'todo'
-        return super().create(vlist)
+    def _completed(cls, vlist):
+        vlist = super()._completed(vlist)
+        return [{
+                **values,
+                'merge_id': values.get('merge_id') or new_uid(),
+                'worklist_status': values.get('worklist_status') or 'todo',
+                } for values in vlist]
 
     @classmethod
     def _set_numbers(cls, vlist):

@@ -21,6 +21,7 @@ from trytond.transaction import Transaction, without_check_access
 from . import client as orthanc
 from . import migration, storage
 from .exceptions import error_text
+from .kept import Kept
 from .lease import now, roll_back, transact
 from .links.access_log import note
 from .links.link import Change
@@ -52,7 +53,7 @@ def _uid(name):
     return f'2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}'
 
 
-class StoredReport(ModelSQL, ModelView):
+class StoredReport(Kept, ModelSQL, ModelView):
     "Report on an Orthanc Server"
     __name__ = 'gnuhealth.orthanc.report'
 
@@ -455,29 +456,32 @@ class Server(metaclass=PoolMeta):
         return False
 
     @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._found |= {'store_reports_since'}
+
+    @classmethod
     def create(cls, vlist):
-        return super().create([cls._dated(v) for v in vlist])
+        servers = super().create(vlist)
+        cls._begin_storing([
+                s for s in servers
+                if s.store_reports and not s.store_reports_since])
+        return servers
 
     @classmethod
     def write(cls, *args):
         actions = iter(args)
-        args = []
-        for servers, values in zip(actions, actions):
-            new = [
-                s for s in servers
-                if values.get('store_reports') and not s.store_reports]
-            if new:
-                args.extend((new, cls._dated(values)))
-                servers = [s for s in servers if s not in new]
-            if servers or not new:
-                args.extend((servers, values))
+        new = {
+            s for servers, values in zip(actions, actions) for s in servers
+            if values.get('store_reports') and not s.store_reports}
         super().write(*args)
+        cls._begin_storing(list(new))
 
     @classmethod
-    def _dated(cls, values):
-        if not values.get('store_reports'):
-            return values
-        return {**values, 'store_reports_since': now()}
+    @without_check_access
+    def _begin_storing(cls, servers):
+        if servers:
+            super().write(servers, {'store_reports_since': now()})
 
     @classmethod
     @without_check_access

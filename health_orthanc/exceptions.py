@@ -51,6 +51,10 @@ class NothingSelectedError(UserError):
     pass
 
 
+class LedgerError(AccessError):
+    pass
+
+
 class NotAllowedError(AccessError):
     pass
 

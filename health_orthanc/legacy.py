@@ -8,9 +8,10 @@ from trytond.rpc import RPC
 from trytond.transaction import without_check_access
 
 from . import carry_over
+from .kept import Kept
 
 
-class FormerStudy(ModelSQL, ModelView):
+class FormerStudy(Kept, ModelSQL, ModelView):
     "Former Orthanc Study"
     __name__ = 'gnuhealth.orthanc.study'
 

@@ -25,6 +25,7 @@ from . import client as orthanc
 from . import lease, migration, password, records, synchronization
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
+from .kept import Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,6 @@ MASK = '*' * 10
 _CONNECTION = {
     'domain', 'user', 'password', 'verify_tls', 'ca_file', 'connect_timeout',
     'read_timeout'}
-#: What only the synchronisation and the server itself can tell.
-_FOUND = {
-    'validated', 'check_time', 'version', 'viewers', 'last_error',
-    'last_changed_index', 'sync_time', 'compared', 'resume', 'lease',
-    'lease_until', 'runs'}
 # How much longer a whole answer may take than a silence in it.
 _PATIENCE = 5
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
@@ -64,6 +60,12 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
     _rec_name = 'label'
+
+    # What only the synchronisation and the server itself can tell.
+    _found = frozenset({
+            'validated', 'check_time', 'version', 'viewers', 'last_error',
+            'last_changed_index', 'sync_time', 'compared', 'resume', 'lease',
+            'lease_until', 'runs'})
 
     label = fields.Char("Label", required=True,
         help="The name of the server for people.")
@@ -317,7 +319,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def _clean(cls, values):
         """Return the values that may be stored, URLs in their one form."""
         if Transaction().check_access:
-            values = {n: v for n, v in values.items() if n not in _FOUND}
+            values = {n: v for n, v in values.items() if n not in cls._found}
         else:
             values = values.copy()
         for name in ['domain', 'proxy_domain']:
@@ -361,7 +363,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     @classmethod
     def copy(cls, servers, default=None):
         default = {} if default is None else default.copy()
-        for name in _FOUND:
+        for name in cls._found:
             default.setdefault(name, None)
         return super().copy(servers, default=default)
 
@@ -572,7 +574,7 @@ def secret_errors():
                 f'health_orthanc.msg_secret_{error.reason}')) from None
 
 
-class SyncRun(ModelSQL, ModelView):
+class SyncRun(Ledger, ModelSQL, ModelView):
     "Orthanc Synchronization"
     __name__ = 'gnuhealth.orthanc.sync_run'
 

@@ -12,7 +12,7 @@ from trytond.pyson import Bool, Equal, Eval, If, Len
 
 from . import migration, records, viewers
 from .exceptions import NothingToUndoError
-from .kept import Kept, check_kept
+from .kept import Kept, check_given, check_kept
 from .links import deciding, facts, ledger
 from .links.link_log import last_not_undone
 
@@ -285,6 +285,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     def create(cls, vlist):
         """Create studies; what a person chooses for them is kept as for those
         that are there."""
+        check_given(cls, vlist)
         studies = super().create([
                 {n: v for n, v in values.items() if n not in ledger.CHOICES}
                 for values in vlist])

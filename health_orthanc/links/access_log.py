@@ -13,6 +13,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import records, storage
 from ..exceptions import NotAllowedError
+from ..kept import Ledger
 from .link import PERSON, Change, ids_of
 
 #: Who works with images, and who may delete them.
@@ -102,7 +103,7 @@ def check_group(*groups):
                 groups=', '.join(g.rec_name for g in Group.browse(ids))))
 
 
-class AccessLog(ModelSQL, ModelView):
+class AccessLog(Ledger, ModelSQL, ModelView):
     "Orthanc Access Log"
     __name__ = 'gnuhealth.orthanc.access_log'
 
@@ -133,8 +134,6 @@ class AccessLog(ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
-        for name in ['create', 'write', 'delete', 'copy', 'import_data']:
-            cls.__rpc__.pop(name, None)
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.update({
                 Index(table, (table.at, Index.Range(order='DESC'))),
