@@ -9,8 +9,9 @@ from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .client import OrthancError
+from .connection import new_client
 from .exceptions import ServerURLError, error_text
-from .server import new_client, normal_url, probe
+from .server import normal_url, probe
 
 # What the new server takes over.
 _COPIED = [

@@ -14,6 +14,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import client as orthanc
 from . import storage
+from .connection import connect
 from .exceptions import NothingSelectedError, ReasonMissingError, error_text
 from .lease import now, roll_back, transact
 from .links import effects, ledger
@@ -106,7 +107,7 @@ class Deletable:
         """Return done, or absent when the server did not have it."""
         server = self._deleted_study.orthanc_server
         level, uid = self._orthanc_level, self.orthanc_UID
-        with server.client() as client:
+        with connect(server) as client:
             roll_back()
             try:
                 client.delete(level, uid)

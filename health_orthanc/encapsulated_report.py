@@ -20,6 +20,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
 from . import migration, storage
+from .connection import connect
 from .exceptions import error_text
 from .kept import Kept
 from .lease import now, roll_back, transact
@@ -257,7 +258,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
         """Store reports on one server, as long as it answers."""
         label = server.label
         try:
-            with server.client() as client:
+            with connect(server) as client:
                 client.system()
                 troubles = 0
                 for id_ in ids:

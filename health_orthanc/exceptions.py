@@ -15,6 +15,10 @@ class ServerError(UserError):
     pass
 
 
+class PasswordAgainError(AccessError):
+    pass
+
+
 class ServerInUseError(AccessError):
     pass
 

@@ -11,6 +11,7 @@ from trytond.transaction import Transaction
 
 from . import client as orthanc
 from . import pictures
+from .connection import connect
 from .exceptions import error_text
 
 logger = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class Gallery:
     def _client(self, server):
         """Return the client of a server, with the time that is left."""
         if server.id not in self._clients:
-            self._clients[server.id] = server.client()
+            self._clients[server.id] = connect(server)
         client = self._clients[server.id]
         left = self._end - time.monotonic()
         if left <= 0 or self._bytes <= 0:

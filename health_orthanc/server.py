@@ -14,7 +14,8 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
-from trytond.modules.health_imaging.common import check_rights, execute
+from trytond.modules.health_imaging.common import (
+    check_rights, differs, execute)
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -23,8 +24,10 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import client as orthanc
 from . import lease, migration, password, records, synchronization
+from .connection import connect, secret_errors, stored_passwords
 from .exceptions import (
-    SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
+    PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
+    ServerURLError, error_text)
 from .kept import Ledger
 
 logger = logging.getLogger(__name__)
@@ -34,8 +37,8 @@ MASK = '*' * 10
 _CONNECTION = {
     'domain', 'user', 'password', 'verify_tls', 'ca_file', 'connect_timeout',
     'read_timeout'}
-# How much longer a whole answer may take than a silence in it.
-_PATIENCE = 5
+#: To whom the password is sent.
+_RECIPIENT = {'domain', 'verify_tls', 'ca_file'}
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 
@@ -191,7 +194,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def get_password(cls, servers, name):
         return {
             id_: MASK if stored else None
-            for id_, stored in cls._stored_passwords(servers).items()}
+            for id_, stored in stored_passwords(servers).items()}
 
     @classmethod
     def set_password(cls, servers, name, value):
@@ -202,12 +205,6 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             stored = password.seal(value)
         execute(table.update([table.password], [stored],
                 where=table.id.in_([s.id for s in servers])))
-
-    @classmethod
-    def _stored_passwords(cls, servers):
-        table = cls.__table__()
-        return dict(execute(table.select(table.id, table.password,
-                    where=table.id.in_([s.id for s in servers]))))
 
     @classmethod
     def rotate_passwords(cls):
@@ -230,15 +227,6 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             execute(table.update(
                     [table.password], [stored], where=table.id == id_))
         return len(sealed)
-
-    def client(self):
-        """Return a client for this server, to be used in a with statement.
-
-        :rtype: client.OrthancClient
-        """
-        with secret_errors():
-            secret = password.unseal(self._stored_passwords([self])[self.id])
-        return new_client(self, secret)
 
     def get_viewer_names(self, name=None):
         return ', '.join(self.viewers_string)
@@ -294,6 +282,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         changed = set()
         for servers, values in zip(actions, actions):
             values = cls._clean(values)
+            cls._check_recipient(servers, values)
             if _CONNECTION & values.keys():
                 values.setdefault('validated', False)
                 changed.update(servers)
@@ -307,6 +296,36 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             args.extend((servers, values))
         super().write(*args)
         cls._check_later(changed)
+
+    @classmethod
+    def _check_recipient(cls, servers, values):
+        """Raise PasswordAgainError when a person has the password sent to
+        another address, or over another connection, without knowing it."""
+        if not Transaction().check_access or values.get('password'):
+            return
+        for server in servers:
+            if any(differs(server, name, values[name])
+                    for name in _RECIPIENT & values.keys()):
+                raise PasswordAgainError(gettext(
+                        'health_orthanc.msg_password_again',
+                        server=server.label))
+
+    @fields.depends('password')
+    def on_change_domain(self):
+        self._forget_password()
+
+    @fields.depends('password')
+    def on_change_verify_tls(self):
+        self._forget_password()
+
+    @fields.depends('password')
+    def on_change_ca_file(self):
+        self._forget_password()
+
+    def _forget_password(self):
+        "Let the form ask again for the password that is stored."
+        if self.password == MASK:
+            self.password = None
 
     @classmethod
     def _check_later(cls, servers):
@@ -401,7 +420,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def _look(self):
         """Ask the server who it is, return the values to keep."""
         try:
-            with user_errors(self), self.client() as client:
+            with user_errors(self), connect(self) as client:
                 return probe(client)
         except (ServerError, SecretKeyError) as error:
             return {'validated': False, 'last_error': error.message}
@@ -532,21 +551,6 @@ def normal_url(text, field):
         gettext(f'health_orthanc.msg_url_{problem}', field=field))
 
 
-def new_client(server, secret):
-    """Return a client for what is known of a server.
-
-    :param server: record with domain, user, TLS options and timeouts
-    :param str secret: the password
-    :rtype: client.OrthancClient
-    """
-    return orthanc.OrthancClient(
-        server.domain, server.user, secret,
-        verify=(server.ca_file or True) if server.verify_tls else False,
-        connect_timeout=server.connect_timeout,
-        read_timeout=server.read_timeout,
-        total_timeout=server.read_timeout * _PATIENCE)
-
-
 def probe(client):
     """Ask a server who it is.
 
@@ -561,17 +565,6 @@ def probe(client):
         'viewers': tuple(client.viewers()),
         'last_error': None,
         }
-
-
-@contextmanager
-def secret_errors():
-    """Turn what goes wrong with the key of the passwords into an error for
-    a person."""
-    try:
-        yield
-    except password.SecretError as error:
-        raise SecretKeyError(gettext(
-                f'health_orthanc.msg_secret_{error.reason}')) from None
 
 
 class SyncRun(Ledger, ModelSQL, ModelView):

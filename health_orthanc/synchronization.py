@@ -16,6 +16,7 @@ from . import client as orthanc
 from . import records, storage
 from .ahead import ahead
 from .balance import LEVELS, Balance
+from .connection import connect
 from .exceptions import error_text
 from .lease import (
     PROLONG_SECONDS, Busy, Lease, LostLease, now, roll_back, transact)
@@ -135,7 +136,7 @@ class Run:
         valid (None when nobody knows), and a function that returns what a
         person should know."""
         try:
-            with self.server.client() as self.client:
+            with connect(self.server) as self.client:
                 roll_back()
                 self._synchronize()
         except orthanc.OrthancError as error:
@@ -866,7 +867,7 @@ class Run:
         instances = transact(lambda: storage.instances_to_read(ids))
         # Where there is no picture, there is nothing to read.
         seen, found = [id_ for id_ in ids if id_ not in instances], {}
-        with self.server.client() as client:
+        with connect(self.server) as client:
             roll_back()
             for id_, tags in self._tags(client, instances):
                 seen.append(id_)

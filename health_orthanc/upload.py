@@ -17,6 +17,7 @@ from trytond.wizard import (
 
 from . import client as orthanc
 from . import container
+from .connection import connect
 from .exceptions import UploadError, error_text
 from .links.access_log import USERS, check_group, note
 from .server import user_errors
@@ -62,7 +63,7 @@ class Upload:
         :param str name: its name, for people
         :raises UploadError: nothing was sent
         """
-        with self.server.client() as client:
+        with connect(self.server) as client:
             client.upload_timeout = self.server.read_timeout
             try:
                 for part in container.parts(file, name):
