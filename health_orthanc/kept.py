@@ -3,7 +3,7 @@
 """Records that the synchronization writes, and of which people may change some
 fields only, whatever their client sends."""
 from trytond.i18n import gettext
-from trytond.modules.health_imaging.common import differs
+from trytond.modules.health_imaging.common import check_rights, differs
 from trytond.modules.health_imaging.exceptions import KeptValueError
 from trytond.transaction import Transaction
 
@@ -75,6 +75,7 @@ def check_given(Model, vlist):
     """
     if not Transaction().check_access:
         return
+    check_rights(Model.__name__, 'create')
     for values in vlist:
         for name in sorted(values.keys() - Model._for_people):
             if values[name]:
@@ -91,6 +92,7 @@ def check_kept(Model, args):
     """
     if not Transaction().check_access:
         return
+    check_rights(Model.__name__, 'write')
     actions = iter(args)
     for records, values in zip(actions, actions):
         for name in sorted(values.keys() - Model._for_people):
