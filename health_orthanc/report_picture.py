@@ -83,6 +83,7 @@ class SeriesInstance(metaclass=PoolMeta):
         storage.touch(Result, [r.id for r in results])
         for value in values:
             cls._attach(value)
+        cls.note_pictures('attach', [i for i, *_ in shown])
 
     def _check_draft(self):
         study = self.series.study

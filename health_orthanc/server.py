@@ -657,6 +657,8 @@ class Cron(metaclass=PoolMeta):
                 ('gnuhealth.orthanc.config|sync', "Sync Orthanc servers"),
                 ('gnuhealth.orthanc.config|full_sync',
                     "Compare Orthanc servers"),
+                ('gnuhealth.orthanc.access_log|forget',
+                    "Forget old lines of the access log"),
                 ])
 
     @classmethod

@@ -132,7 +132,8 @@ def test_delete_what_was_signed(administrator, signed):
         administrator(f'model.{RESULT}.delete', [signed])
     with pytest.raises(RpcError, match='UserError'):
         request = row(RESULT, signed)['request']
-        administrator(f'model.gnuhealth.imaging.test.request.delete', [request])
+        administrator(
+            'model.gnuhealth.imaging.test.request.delete', [request])
     assert row(RESULT, signed)['signed_by']
 
 

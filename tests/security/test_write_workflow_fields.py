@@ -158,7 +158,8 @@ def test_rewrite_a_picture_to_be_of_the_study(everything):
     picture = {'name': 'x.png', 'type': 'data', 'data': b'x'}
     for call in [
             (f'model.{ATTACHMENT}.create', [
-                    {**picture, 'resource': resource, 'imaging_study': study}]),
+                    {'resource': resource, 'imaging_study': study,
+                        **picture}]),
             (f'model.{RESULT}.write', [result], {
                     'images': [('create', [
                                 {**picture, 'imaging_study': study}])]}),
