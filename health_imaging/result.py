@@ -13,6 +13,7 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from .calls import CheckedCalls
 from .common import (
     AgedMixin, CheckedWizard, GuardedWorkflow, check_unique, given_reason,
     hold, search_words, selected_records)
@@ -441,7 +442,7 @@ class AmendResult(CheckedWizard, Wizard):
 
 
 class ReportTemplate(
-        sequence_ordered(), DeactivableMixin, ModelSQL, ModelView):
+        CheckedCalls, sequence_ordered(), DeactivableMixin, ModelSQL, ModelView):
     "Imaging Report Text"
     __name__ = 'gnuhealth.imaging.report.template'
 

@@ -19,6 +19,7 @@ from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, Unique, fields
+from trytond.modules.health_imaging.calls import checked, is_texts
 from trytond.modules.health_imaging.common import (
     AgedMixin, check_rights, check_unique, differs, execute, local_datetime)
 from trytond.pool import Pool, PoolMeta
@@ -133,8 +134,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
                     for expression in [column, Lower(column)]),
                 Index(table, (table.former_merge_id, Index.Equality())),
                 ])
-        cls.__rpc__['get_worklist_entries'] = RPC()
-        cls.__rpc__['get_worklist_exams'] = RPC()
+        cls.__rpc__['get_worklist_entries'] = RPC(decorator=checked(
+                since=lambda since: since is None or isinstance(since, str),
+                filters=_is_filters))
+        cls.__rpc__['get_worklist_exams'] = RPC(decorator=checked())
 
     @classmethod
     def __register__(cls, module):
@@ -647,6 +650,14 @@ class Request(AgedMixin, metaclass=PoolMeta):
             return
         if entry is not None:
             entry['error'] = reason
+
+
+def _is_filters(filters):
+    "Whether a value is what get_worklist_entries takes as filters."
+    return filters is None or (
+        isinstance(filters, dict)
+        and all(is_texts(filters.get(n)) for n in ['aetitles', 'modalities'])
+        and isinstance(filters.get('done'), (bool, int, type(None))))
 
 
 def _parse_cursor(since, now):

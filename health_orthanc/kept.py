@@ -3,6 +3,7 @@
 """Records that the synchronization writes, and of which people may change some
 fields only, whatever their client sends."""
 from trytond.i18n import gettext
+from trytond.modules.health_imaging.calls import CheckedCalls
 from trytond.modules.health_imaging.common import check_rights, differs
 from trytond.modules.health_imaging.exceptions import KeptValueError
 from trytond.transaction import Transaction
@@ -10,7 +11,7 @@ from trytond.transaction import Transaction
 from .exceptions import LedgerError
 
 
-class Kept:
+class Kept(CheckedCalls):
     """Mixin of models of which people change a few fields.
 
     Clients do not change read-only fields, other programs may try.
@@ -31,7 +32,7 @@ class Kept:
         super().write(*args)
 
 
-class Ledger:
+class Ledger(CheckedCalls):
     """Mixin of logs: lines that the server alone adds, and that nobody
     changes or deletes, whatever rights an administrator gives him."""
     __slots__ = ()

@@ -14,6 +14,8 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
+from trytond.modules.health_imaging.calls import (
+    CheckedCalls, checked, is_texts)
 from trytond.modules.health_imaging.common import (
     check_rights, differs, execute)
 from trytond.modules.health_imaging.shipped import free_shipped_records
@@ -59,7 +61,7 @@ class _LongInteger(fields.Integer):
     _sql_type = 'BIGINT'
 
 
-class Server(DeactivableMixin, ModelSQL, ModelView):
+class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
     _rec_name = 'label'
@@ -157,7 +159,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
                 'remove_config_server': {},
                 })
         cls.__rpc__.update({
-                'sync_now': RPC(readonly=False),
+                'sync_now': RPC(
+                    readonly=False, decorator=checked(labels=is_texts)),
                 })
 
     @classmethod
@@ -309,23 +312,6 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
                 raise PasswordAgainError(gettext(
                         'health_orthanc.msg_password_again',
                         server=server.label))
-
-    @fields.depends('password')
-    def on_change_domain(self):
-        self._forget_password()
-
-    @fields.depends('password')
-    def on_change_verify_tls(self):
-        self._forget_password()
-
-    @fields.depends('password')
-    def on_change_ca_file(self):
-        self._forget_password()
-
-    def _forget_password(self):
-        "Let the form ask again for the password that is stored."
-        if self.password == MASK:
-            self.password = None
 
     @classmethod
     def _check_later(cls, servers):

@@ -339,7 +339,8 @@ def test_new_server_is_checked(proxy):
 @pytest.mark.parametrize('changes, part', [
         ({'user': 'other'}, "refuses the user"),
         ({'password': 'other'}, "refuses the user"),
-        ({'domain': 'http://127.0.0.1:1'}, "Nothing answers"),
+        ({'domain': 'http://127.0.0.1:1', 'password': SECRET},
+            "Nothing answers"),
         ])
 def test_changed_server_is_checked(server, proxy, changes, part):
     Server = get(SERVER)

@@ -136,10 +136,3 @@ def test_who_knows_the_password_may(administrator, server, thief):
     with_password = commit(
         lambda: connect(Pool().get(SERVER)(server))._secrets)
     assert with_password[-1] == 'another'
-
-
-@pytest.mark.parametrize('name', ['domain', 'verify_tls', 'ca_file'])
-def test_the_form_asks_for_it(administrator, server, name):
-    values = {'id': server, 'password': MASK, name: None}
-    assert administrator(f'model.{SERVER}.on_change', values, [name]) == {
-        'password': None}

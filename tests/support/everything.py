@@ -34,7 +34,7 @@ _MAKE = {
     }
 # Texts that are checked, by the end of the name of the field.
 _TEXTS = {
-    'domain': 'http://192.0.2.{}:8042', 'proxy_domain': 'http://192.0.2.{}',
+    'domain': 'http://127.0.0.1:{}', 'proxy_domain': 'http://192.0.2.{}',
     'changed': '[[], []]', 'cause': 'people', 'charset': 'ISO_IR 100'}
 
 
