@@ -36,7 +36,6 @@ class CheckedCalls:
             if rpc.instantiate is not None and type(rpc) is RPC:
                 cls.__rpc__[name] = _CheckedRPC(name, rpc)
 
-
     @classmethod
     def search(cls, domain, *args, **kwargs):
         if Transaction().check_access:
@@ -70,7 +69,7 @@ class _CheckedRPC(RPC):
 
     def _records(self, obj, value):
         "Return ids, each once, or what one record is made of."
-        if isinstance(value, list):
+        if isinstance(value, (list, tuple)):
             if not all(is_id(id_) for id_ in value):
                 raise ValueError("no ids")
             return list(dict.fromkeys(value)) if self.unique else value

@@ -442,7 +442,8 @@ class AmendResult(CheckedWizard, Wizard):
 
 
 class ReportTemplate(
-        CheckedCalls, sequence_ordered(), DeactivableMixin, ModelSQL, ModelView):
+        CheckedCalls, sequence_ordered(), DeactivableMixin, ModelSQL,
+        ModelView):
     "Imaging Report Text"
     __name__ = 'gnuhealth.imaging.report.template'
 

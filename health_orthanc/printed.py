@@ -32,6 +32,13 @@ class Attachment(metaclass=PoolMeta):
         return rows
 
     @classmethod
+    def export_data(cls, attachments, fields_names):
+        rows = super().export_data(attachments, fields_names)
+        if 'data' in fields_names:
+            cls._note_download([a.id for a in attachments])
+        return rows
+
+    @classmethod
     @without_check_access
     def _note_download(cls, ids):
         if Transaction().context.get(f'{cls.__name__}.data') == 'size':

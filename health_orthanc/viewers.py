@@ -98,11 +98,12 @@ class ViewerLinks:
         for record, urls in cls._viewer_urls(records):
             for name in names:
                 found[name][record.id] = urls.get(_FIELDS[name])
-        # Whoever has an address may open it.
-        note('viewer', sorted({
-                    r.study_of_links for r in records
-                    if any(found[name][r.id] for name in names)}),
-            once=True)
+        studies = {
+            r.study_of_links for r in records
+            if any(found[name][r.id] for name in names)}
+        if studies:
+            # Whoever has an address may open it.
+            note('viewer', sorted(studies), once=True)
         return found
 
     @classmethod

@@ -47,13 +47,9 @@ def note(action, studies, details=None, once=False):
     """
     Log = Pool().get('gnuhealth.orthanc.access_log')
     with without_check_access():
-        if once and studies:
-            studies = Log.not_noted(action, studies)
-            if not studies:
-                return
         _add([
                 Log.line(action, study, details)
-                for study in studies or [None]])
+                for study in studies or [None]], once)
 
 
 def note_results(action, results, once=False):
@@ -68,25 +64,31 @@ def note_results(action, results, once=False):
     with without_check_access():
         lines = []
         for result in dict.fromkeys(type(results[0]).browse(results)):
-            if result.orthanc_studies:
-                note(action, result.orthanc_studies, result.number, once)
-            else:
-                lines.append({
-                        **Log.line(action, None, result.number),
-                        **Log.patient_values(None, result.patient)})
-        _add(lines)
+            for study in result.orthanc_studies or [None]:
+                line = Log.line(action, study, result.number)
+                if not study:
+                    line.update(Log.patient_values(None, result.patient))
+                lines.append(line)
+        _add(lines, once)
 
 
-def _add(lines):
+def _add(lines, once=False):
     """Add lines to the access log. Where nothing may be written, as when a
     client reads, they are written and committed in a transaction of their
-    own."""
+    own.
+
+    :param lines: values, all of one action
+    :param bool once: see note
+    """
     Log = Pool().get('gnuhealth.orthanc.access_log')
     transaction = Transaction()
     own = transaction.new_transaction() if transaction.readonly \
         else nullcontext()
     with own:
-        Log.create(lines)
+        # What another one has added since is seen in the new one only.
+        lines = Log.not_noted(lines) if once else lines
+        if lines:
+            Log.create(lines)
 
 
 def note_links(changes, cause, action=None):
@@ -192,22 +194,23 @@ class AccessLog(Ledger, ModelSQL, ModelView):
         return f'{self.at:%Y-%m-%d %H:%M} {self.user.rec_name}'
 
     @classmethod
-    def not_noted(cls, action, studies):
-        """Return those of some studies that have no line of the user from a
+    def not_noted(cls, lines):
+        """Return those of some lines whose study has no line like them from a
         moment ago.
 
-        :param str action: of the lines
-        :param studies: records
+        :param lines: values, all of one action
         """
         since = dt.datetime.now() - SEEN
         noted = {
-            line.study for some in grouped_slice(studies)
+            line.study.id
+            for some in grouped_slice([
+                    v for v in lines if v.get('study')])
             for line in cls.search([
                     ('user', '=', Transaction().user),
-                    ('action', '=', action),
-                    ('study', 'in', [s.id for s in some]),
+                    ('action', '=', lines[0]['action']),
+                    ('study', 'in', [v['study'] for v in some]),
                     ('at', '>', since)])}
-        return [s for s in studies if s not in noted]
+        return [v for v in lines if v.get('study') not in noted]
 
     @classmethod
     def forget(cls):

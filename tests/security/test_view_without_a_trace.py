@@ -60,6 +60,12 @@ def test_page_through_a_series(hospital, study, doctor):
     assert (line['action'], line['user']) == ('view', doctor.user)
 
 
+def test_look_at_all_at_once(hospital, study, doctor):
+    doctor(f'model.{INSTANCE}.read', hospital.instances(study),
+        ['image', 'thumbnail', 'no_image'])
+    assert actions(hospital, study) == ['view']
+
+
 def test_look_again_later(hospital, study, doctor):
     id_, *_ = hospital.instances(study)
     doctor(f'model.{INSTANCE}.read', [id_], ['image'])
@@ -158,6 +164,9 @@ def test_fetch_an_attached_picture(hospital, study, doctor):
     doctor('model.ir.attachment.search_read', [('id', '=', id_)], 0, 1, None,
         ['data'])
     assert actions(hospital, study).count('download') == 1
+    turn_back(hospital, study, 2 * SEEN)
+    doctor('model.ir.attachment.export_data', [id_], ['data'])
+    assert actions(hospital, study).count('download') == 2
 
 
 def test_undo_a_link(hospital, study, doctor):
