@@ -15,6 +15,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids, timezone
 from trytond.transaction import Transaction, check_access, without_check_access
 
+from .calls import CheckedCalls, check_words
 from .exceptions import (
     KeptValueError, NothingSelectedError, ReasonMissingError, StateError)
 
@@ -139,7 +140,9 @@ def search_words(names, clause):
     typed = re.fullmatch('%(.*)%', str(value), re.DOTALL)
     if operator == 'ilike' and typed:
         words = [w.strip(',;-') for w in typed[1].split()]
-        values = [f'%{w}%' for w in words if w] or values
+        words = dict.fromkeys(w for w in words if w)
+        check_words(words)
+        values = [f'%{w}%' for w in words] or values
     logic = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
     return [
         [logic, *((name, operator, value) for name in names)]
@@ -242,7 +245,7 @@ def age(birth, at):
         years=delta.years, months=delta.months, days=delta.days)
 
 
-class GuardedWorkflow(Workflow):
+class GuardedWorkflow(CheckedCalls, Workflow):
     """Workflow whose state moves along its transitions only.
 
     A button or a wizard may move the state. A plain create or write by a user
@@ -266,7 +269,13 @@ class GuardedWorkflow(Workflow):
         vlist = [{**v, 'state': v.get('state') or initial} for v in vlist]
         if Transaction().check_access:
             cls._check_user_create(vlist, initial)
-        return super().create(vlist)
+        return super().create(cls._completed(vlist))
+
+    @classmethod
+    def _completed(cls, vlist):
+        """Return the values of new records with those that only the server
+        gives. Other modules extend this."""
+        return vlist
 
     @classmethod
     def _check_user_create(cls, vlist, initial):

@@ -5,6 +5,14 @@ from trytond.exceptions import UserError, UserWarning
 from trytond.model.exceptions import AccessError, ValidationError
 
 
+class ArgumentsError(UserError):
+    pass
+
+
+class SearchTooLongError(UserError):
+    pass
+
+
 class InvalidModalityWarning(UserWarning):
     pass
 

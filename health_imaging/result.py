@@ -13,6 +13,7 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from .calls import CheckedCalls
 from .common import (
     AgedMixin, GuardedWorkflow, check_unique, given_reason, hold, search_words,
     selected_records)
@@ -106,9 +107,8 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     _stamped = frozenset({
             'revision', 'signed_by', 'signed_at', 'amend_reason',
-            'former_reports'})
-    _fixed = frozenset({
-            'number', 'request', 'order', 'request_date', 'former_request'})
+            'former_reports', 'former_request'})
+    _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
     def __setup__(cls):
@@ -444,7 +444,8 @@ class AmendResult(CheckedWizard, Wizard):
 
 
 class ReportTemplate(
-        sequence_ordered(), DeactivableMixin, ModelSQL, ModelView):
+        CheckedCalls, sequence_ordered(), DeactivableMixin, ModelSQL,
+        ModelView):
     "Imaging Report Text"
     __name__ = 'gnuhealth.imaging.report.template'
 

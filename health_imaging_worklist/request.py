@@ -19,6 +19,7 @@ from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, Unique, fields
+from trytond.modules.health_imaging.calls import checked, is_texts
 from trytond.modules.health_imaging.common import (
     AgedMixin, check_rights, check_unique, differs, execute, local_datetime)
 from trytond.pool import Pool, PoolMeta
@@ -122,7 +123,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 'health_imaging.msg_request_line_unique'),
             ]
         cls._fixed |= {'accession_number', 'step_id'}
-        cls._stamped |= {'former_merge_id'}
+        cls._stamped |= {'merge_id', 'former_merge_id', 'worklist_status'}
         cls._sql_indexes.update([
                 Index(table,
                     (table.worklist_status, Index.Equality()),
@@ -133,8 +134,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
                     for expression in [column, Lower(column)]),
                 Index(table, (table.former_merge_id, Index.Equality())),
                 ])
-        cls.__rpc__['get_worklist_entries'] = RPC()
-        cls.__rpc__['get_worklist_exams'] = RPC()
+        cls.__rpc__['get_worklist_entries'] = RPC(decorator=checked(
+                since=lambda since: since is None or isinstance(since, str),
+                filters=_is_filters))
+        cls.__rpc__['get_worklist_exams'] = RPC(decorator=checked())
 
     @classmethod
     def __register__(cls, module):
@@ -151,14 +154,13 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 for field in ['accession_number', 'step_id'])]
 
     @classmethod
-    def create(cls, vlist):
-        vlist = [v.copy() for v in vlist]
-        for values in vlist:
-            if not values.get('merge_id'):
-                values['merge_id'] = new_uid()
-            if not values.get('worklist_status'):
-                values['worklist_status'] = 'todo'
-        return super().create(vlist)
+    def _completed(cls, vlist):
+        vlist = super()._completed(vlist)
+        return [{
+                **values,
+                'merge_id': values.get('merge_id') or new_uid(),
+                'worklist_status': values.get('worklist_status') or 'todo',
+                } for values in vlist]
 
     @classmethod
     def _set_numbers(cls, vlist):
@@ -648,6 +650,14 @@ class Request(AgedMixin, metaclass=PoolMeta):
             return
         if entry is not None:
             entry['error'] = reason
+
+
+def _is_filters(filters):
+    "Whether a value is what get_worklist_entries takes as filters."
+    return filters is None or (
+        isinstance(filters, dict)
+        and all(is_texts(filters.get(n)) for n in ['aetitles', 'modalities'])
+        and isinstance(filters.get('done'), (bool, int, type(None))))
 
 
 def _parse_cursor(since, now):

@@ -6,6 +6,7 @@ from functools import lru_cache
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.health_imaging.calls import CheckedCalls
 from trytond.pool import Pool
 from trytond.rpc import RPC
 
@@ -40,7 +41,7 @@ OPEN_FIELDS = {
 _compile = lru_cache(maxsize=256)(rendering.compile)
 
 
-class WorklistTemplate(ModelSQL, ModelView):
+class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
     "Worklist Template"
     __name__ = 'gnuhealth.imaging_worklist.worklist_template'
 

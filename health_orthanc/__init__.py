@@ -6,8 +6,8 @@ from trytond.pool import Pool
 
 from . import (
     add_server, deletion, encapsulated_report, full_synchronize,
-    get_new_studies, legacy, patient, preview, report_picture, request, result,
-    server, statistics, study, upload, viewers)
+    get_new_studies, legacy, patient, preview, printed, report_picture,
+    request, result, server, statistics, study, upload, viewers)
 from .links import access_log, candidate, events, link_log
 
 __all__ = ['register']
@@ -45,6 +45,7 @@ def register():
         preview.PreviewShow,
         report_picture.SeriesInstance,
         report_picture.Attachment,
+        printed.Attachment,
         upload.UploadStart,
         upload.UploadFile,
         upload.UploadDone,
@@ -72,3 +73,6 @@ def register():
         patient.Replace,
         result.LinkStudies,
         module='health_orthanc', type_='wizard')
+    Pool.register(
+        printed.ImagingReport,
+        module='health_orthanc', type_='report')

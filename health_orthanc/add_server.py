@@ -10,8 +10,9 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import in_the_clear
 from .archive.orthanc import OrthancError
+from .connection import new_client
 from .exceptions import ServerURLError, error_text
-from .server import new_client, normal_url, probe
+from .server import normal_url, probe
 
 # What the new server takes over.
 _COPIED = [

@@ -15,6 +15,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import tables
 from .archive import orthanc
+from .connection import connect
 from .exceptions import NothingSelectedError, ReasonMissingError, error_text
 from .links import effects, ledger
 from .links.access_log import KEEPERS, check_group, note
@@ -108,7 +109,7 @@ class Deletable:
         """Return done, or absent when the server did not have it."""
         server = self._deleted_study.orthanc_server
         level, uid = self._orthanc_level, self.orthanc_UID
-        with server.client() as client:
+        with connect(server) as client:
             roll_back()
             try:
                 client.delete(level, uid)

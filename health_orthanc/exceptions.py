@@ -19,6 +19,10 @@ class InTheClearWarning(UserWarning):
     pass
 
 
+class PasswordAgainError(AccessError):
+    pass
+
+
 class ServerInUseError(AccessError):
     pass
 
@@ -48,6 +52,10 @@ class NoViewerError(UserError):
 
 
 class NothingSelectedError(UserError):
+    pass
+
+
+class LedgerError(AccessError):
     pass
 
 

@@ -12,6 +12,7 @@ from trytond.transaction import Transaction
 
 from . import pictures
 from .archive import orthanc
+from .connection import connect
 from .exceptions import NoPictureError, error_text
 
 logger = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Gallery:
     def _client(self, server):
         """Return the client of a server, with the time that is left."""
         if server.id not in self._clients:
-            self._clients[server.id] = server.client()
+            self._clients[server.id] = connect(server)
         client = self._clients[server.id]
         left = self._end - time.monotonic()
         if left <= 0 or self._bytes <= 0:

@@ -120,7 +120,8 @@ class SeriesInstance(PreviewMixin, metaclass=PoolMeta):
                     found['image'][instance.id] = fields.Binary.cast(
                         picture.content)
         if 'image' in names:
-            cls._note_views(instances, found['image'])
+            cls.note_pictures('view', [
+                    i for i in instances if found['image'][i.id]], once=True)
         return {name: found[name] for name in names}
 
     @classmethod
@@ -138,22 +139,24 @@ class SeriesInstance(PreviewMixin, metaclass=PoolMeta):
                     logger.info("no thumbnail: %s", type(error).__name__)
                 else:
                     found[instance.id] = fields.Binary.cast(picture.content)
-        cls._note_views(instances, found)
+        cls.note_pictures(
+            'view', [i for i in instances if found[i.id]], once=True)
         return found
 
     @classmethod
-    def _note_views(cls, instances, found):
-        """Keep who saw which of the pictures.
+    def note_pictures(cls, action, instances, once=False):
+        """Keep who did what with the pictures of instances.
 
-        :param found: dict of pictures by the id of the instance
+        :param str action: see note
+        :param bool once: see note
         """
         by_study = {}
         for instance in instances:
-            if found[instance.id]:
-                by_study.setdefault(instance.series.study, []).append(instance)
-        for study, seen in by_study.items():
-            note('view', [study], seen[0].position_text() if len(seen) == 1
-                else gettext('health_orthanc.msg_viewed', count=len(seen)))
+            by_study.setdefault(instance.series.study, []).append(instance)
+        for study, some in by_study.items():
+            note(action, [study], some[0].position_text() if len(some) == 1
+                else gettext('health_orthanc.msg_viewed', count=len(some)),
+                once)
 
     def position_text(self, frame=None):
         """Return which image of the study this is, for people.
@@ -363,7 +366,8 @@ class Preview(CheckedWizard, Wizard):
                 'window_width': width,
                 }
         note('view', [instance.series.study], instance.position_text(
-                frame if (instance.number_of_frames or 1) > 1 else None))
+                frame if (instance.number_of_frames or 1) > 1 else None),
+            once=True)
         center, width = picture.window or (None, None)
         shown = (None, None) if chosen else (center, width)
         return {

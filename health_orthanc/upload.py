@@ -18,6 +18,7 @@ from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from .archive import container, orthanc, structure
+from .connection import connect
 from .exceptions import UploadError, error_text
 from .links.access_log import USERS, check_group, note
 from .server import user_errors
@@ -77,7 +78,7 @@ class Upload:
         :param str name: its name, for people
         :raises UploadError: nothing was sent
         """
-        with self.server.client() as client:
+        with connect(self.server) as client:
             client.upload_timeout = self.server.read_timeout
             try:
                 for part in container.parts(file, name):

@@ -61,7 +61,7 @@ HOSTS = {
 # (RFC 2606, 5737 and 6761).
 RESERVED = re.compile(
     r'(.*\.)?(example(\.(com|net|org))?|invalid|localhost|test)'
-    r'|127\..*|192\.0\.2\..*')
+    r'|127\..*|192\.0\.2(\..*)?')
 # A host after a scheme, or a word that ends like one.
 HOST = re.compile(
     r'\b[a-z][a-z+]*://((?:[a-z0-9-]+\.)*[a-z0-9-]+)'

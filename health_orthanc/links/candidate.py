@@ -16,6 +16,7 @@ from trytond.wizard import StateTransition, Wizard
 from .. import tables
 from ..archive import records
 from ..exceptions import SeveralCandidatesError
+from ..kept import Kept
 
 # The columns side by side, named as in matching.Difference.
 ATTRIBUTES = [
@@ -31,7 +32,7 @@ ATTRIBUTES = [
 DOUBTFUL = {'unsure', 'unreadable', 'differs', 'similar', 'short'}
 
 
-class LinkCandidate(ModelSQL, ModelView):
+class LinkCandidate(Kept, ModelSQL, ModelView):
     "Candidate for a Study"
     __name__ = 'gnuhealth.imaging_orthanc.link_candidate'
 

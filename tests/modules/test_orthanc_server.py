@@ -20,6 +20,7 @@ from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError
 from trytond.model.modelsql import SQLConstraintError
 from trytond.modules.health_orthanc import password
+from trytond.modules.health_orthanc.connection import connect
 from trytond.modules.health_orthanc.exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError)
 from trytond.modules.health_orthanc.server import MASK
@@ -236,7 +237,7 @@ def test_mask_is_no_password(server):
         assert stored_password(server) == SECRET
         Server.write([Server(server)], {'password': ' new '})
         assert stored_password(server) == ' new '
-        with Server(server).client() as client:
+        with connect(Server(server)) as client:
             assert client._secrets[-1] == ' new '
         Transaction().rollback()
 
@@ -275,7 +276,7 @@ def test_keys_are_rotated(server, fernet_key):
             fernet_key(*keys)
             assert Server.rotate_passwords() >= 1
             assert stored_password(server).startswith('fernet:')
-            with Server(server).client() as client:
+            with connect(Server(server)) as client:
                 assert client._secrets[-1] == SECRET
         fernet_key(one)
         before = stored_password(server)
@@ -291,7 +292,7 @@ def test_keys_are_rotated(server, fernet_key):
         fernet_key(two)
         with monkeypatched(password, 'Fernet', None):
             with pytest.raises(SecretKeyError, match="not installed"):
-                Server(server).client()
+                connect(Server(server))
         Transaction().rollback()
 
 
@@ -339,7 +340,8 @@ def test_new_server_is_checked(proxy):
 @pytest.mark.parametrize('changes, part', [
         ({'user': 'other'}, "refuses the user"),
         ({'password': 'other'}, "refuses the user"),
-        ({'domain': 'http://127.0.0.1:1'}, "Nothing answers"),
+        ({'domain': 'http://127.0.0.1:1', 'password': SECRET},
+            "Nothing answers"),
         ])
 def test_changed_server_is_checked(server, proxy, changes, part):
     Server = get(SERVER)

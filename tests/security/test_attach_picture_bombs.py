@@ -332,7 +332,7 @@ def test_a_result_with_hostile_files_opens_at_once(trytond_server, database):
 _MEASURED = r'''
 import json, re, sys, threading, time
 from trytond.modules.health_orthanc import pictures
-from trytond.modules.health_orthanc.client import BadAnswer
+from trytond.modules.health_orthanc.archive.orthanc import BadAnswer
 contents = [open(name, 'rb').read() for name in sys.argv[1:]]
 def peak():
     # getrusage would tell that of the process that started this one.
