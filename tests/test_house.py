@@ -67,6 +67,8 @@ HOST = re.compile(
     r'\b[a-z][a-z+]*://((?:[a-z0-9-]+\.)*[a-z0-9-]+)'
     r'|(?<![\w.-])((?:[a-z0-9-]+\.)+(?:com|dev|io|net|org))(?![\w(-])',
     re.IGNORECASE)
+# What may be public ends like a domain or is a whole address.
+PUBLIC = re.compile(r'\.[a-z]{2,}$|^\d+(\.\d+){3}$')
 # Folders that every machine has.
 SHARED_FOLDERS = {'etc', 'home', 'opt', 'srv', 'tmp', 'usr', 'var'}
 
@@ -329,7 +331,7 @@ def foreign_hosts(text):
         for match in HOST.finditer(text)}
     return {
         host for host in hosts - HOSTS
-        if '.' in host and not RESERVED.fullmatch(host)}
+        if PUBLIC.search(host) and not RESERVED.fullmatch(host)}
 
 
 def folders_of_this_machine():
