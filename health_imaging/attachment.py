@@ -9,8 +9,8 @@ from trytond.tools import firstline
 from trytond.transaction import Transaction, without_check_access
 
 from .attachment_picture import KeptPictures
-from .common import hold
 from .exceptions import KeptReportError
+from .workflow import hold
 
 
 class Attachment(KeptPictures, metaclass=PoolMeta):

@@ -13,8 +13,8 @@ from trytond.model import Index, fields
 from trytond.transaction import Transaction, without_check_access
 
 from . import pictures
-from .common import execute
 from .exceptions import KeptValueError, PictureError
+from .tables import execute
 
 # Larger files are films and archives, they are not opened.
 PICTURE_BYTES = 64 * 1000 ** 2

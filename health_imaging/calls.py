@@ -4,6 +4,7 @@
 kind than a method takes."""
 import functools
 import inspect
+import re
 
 from trytond.i18n import gettext
 from trytond.rpc import RPC
@@ -145,3 +146,26 @@ def refuse(method):
     """
     raise ArgumentsError(gettext(
             'health_imaging.msg_arguments', method=method)) from None
+
+
+def search_words(names, clause):
+    """Return a domain that searches what a person typed in several fields.
+
+    Each word may be in another field, so that what rec_name shows, or a part
+    of it, finds the record.
+
+    :param names: names of the fields
+    :param clause: clause on rec_name
+    """
+    _, operator, value, *_ = clause
+    values = [value]
+    typed = re.fullmatch('%(.*)%', str(value), re.DOTALL)
+    if operator == 'ilike' and typed:
+        words = [w.strip(',;-') for w in typed[1].split()]
+        words = dict.fromkeys(w for w in words if w)
+        check_words(words)
+        values = [f'%{w}%' for w in words] or values
+    logic = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+    return [
+        [logic, *((name, operator, value) for name in names)]
+        for value in values]

@@ -11,11 +11,11 @@ from trytond.model import (
     DeactivableMixin, Exclude, ModelSQL, ModelView, fields)
 from trytond.pool import Pool
 
-from .calls import CheckedCalls
-from .common import check_unique, search_words
+from .calls import CheckedCalls, search_words
 from .exceptions import InvalidModalityWarning
 from .migration import number_exam_codes
 from .shipped import SHIPPED, free_shipped_records
+from .workflow import check_unique
 
 _MODALITIES = codes.cid29
 

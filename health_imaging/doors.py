@@ -17,8 +17,9 @@ from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import StateView
 
 from . import asking
-from .common import check_rights
-from .exceptions import StrangeInputError
+from .exceptions import (
+    NothingSelectedError, ReasonMissingError, StrangeInputError)
+from .rights import check_rights
 
 # PostgreSQL has no larger ids.
 _LAST_ID = 2 ** 31 - 1
@@ -272,3 +273,27 @@ def _title(cls, kind):
     actions = Action.search(
         [(Action._action_name, '=', cls.__name__)], limit=1)
     return actions[0].name if actions else cls.__name__
+
+
+def selected_records(wizard, Model):
+    """Return the records of a model that a wizard was started on.
+
+    :raises NothingSelectedError: when there are none
+    """
+    records = wizard.records if wizard.model is Model else []
+    if not records:
+        raise NothingSelectedError(gettext(
+                'health_imaging.msg_nothing_selected'))
+    return list(dict.fromkeys(records))
+
+
+def given_reason(start):
+    """Return the reason that was typed in the first view of a wizard.
+
+    :raises ReasonMissingError: when there is none
+    """
+    reason = (getattr(start, 'reason', None) or '').strip()
+    if not reason:
+        raise ReasonMissingError(gettext(
+                'health_imaging.msg_reason_missing'))
+    return reason

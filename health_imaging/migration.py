@@ -12,7 +12,7 @@ from sql.functions import Trim
 
 from trytond.pool import Pool
 
-from .common import execute
+from .tables import execute
 
 _BLANK = ' \t\r\n'
 

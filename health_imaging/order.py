@@ -11,11 +11,11 @@ from trytond.transaction import Transaction, check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from .common import check_read
 from .configuration import next_numbers
 from .doors import CheckedWizard
 from .exceptions import OrderIncompleteError
 from .professional import own_health_professional
+from .rights import check_read
 
 
 class OrderStart(ModelView):

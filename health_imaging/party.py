@@ -6,8 +6,8 @@ from sql.functions import CurrentTimestamp
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
-from .common import execute
 from .doors import CheckedWizard
+from .tables import execute
 
 
 class Patient(metaclass=PoolMeta):

@@ -16,18 +16,18 @@ from trytond.transaction import Transaction, check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from .common import (
-    GuardedWorkflow, check_rights, check_unique, differs, given_reason,
-    search_words, selected_records)
+from .calls import search_words
 from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
-from .doors import CheckedWizard
+from .doors import CheckedWizard, given_reason, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError,
     StateError)
 from .migration import number_request_lines, set_request_states
 from .professional import own_health_professional
+from .rights import check_rights
+from .workflow import GuardedWorkflow, check_unique, differs
 
 _CLINICAL = {
     'patient', 'date', 'requested_test', 'doctor', 'context', 'urgent',

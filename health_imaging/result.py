@@ -13,19 +13,18 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .calls import CheckedCalls
-from .common import (
-    AgedMixin, GuardedWorkflow, check_unique, given_reason, hold, search_words,
-    selected_records)
+from .calls import CheckedCalls, search_words
 from .configuration import next_numbers
 from .direction import plain
-from .doors import CheckedWizard
+from .doors import CheckedWizard, given_reason, selected_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
     ResultNotFinalError)
+from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
+from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
 _CONTENT = {

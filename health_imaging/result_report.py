@@ -14,9 +14,9 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from . import direction, office, pictures
-from .common import institution, institution_timezone, local_datetime
 from .doors import CheckedReport
 from .exceptions import NothingSelectedError, OfficeError, PictureError
+from .institution import institution, institution_timezone, local_datetime
 from .programs import Busy, Slots
 
 # What a call may take to print, in seconds: while somebody waits, and in the

@@ -12,8 +12,9 @@ from functools import cached_property
 from sql import Literal, Null
 
 from trytond.i18n import gettext
-from trytond.modules.health_imaging.common import (
-    execute, institution, institution_timezone)
+from trytond.modules.health_imaging.institution import (
+    institution, institution_timezone)
+from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction

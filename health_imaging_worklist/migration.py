@@ -16,7 +16,7 @@ from sql.functions import CurrentTimestamp
 from sql.operators import Or
 
 from trytond import backend
-from trytond.modules.health_imaging.common import execute
+from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 

@@ -20,8 +20,11 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import checked, is_texts
-from trytond.modules.health_imaging.common import (
-    AgedMixin, check_rights, check_unique, differs, execute, local_datetime)
+from trytond.modules.health_imaging.institution import (
+    AgedMixin, local_datetime)
+from trytond.modules.health_imaging.rights import check_rights
+from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_imaging.workflow import check_unique, differs
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC

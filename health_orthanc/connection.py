@@ -8,7 +8,7 @@ templates of reports and messages can call.
 from contextlib import contextmanager
 
 from trytond.i18n import gettext
-from trytond.modules.health_imaging.common import execute
+from trytond.modules.health_imaging.tables import execute
 
 from . import password
 from .archive import orthanc

@@ -6,8 +6,10 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.modules.health_imaging.common import check_read
 from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.exceptions import (
+    NothingSelectedError, ReasonMissingError)
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction, without_check_access
@@ -16,7 +18,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from . import tables
 from .archive import orthanc
 from .connection import connect
-from .exceptions import NothingSelectedError, ReasonMissingError, error_text
+from .exceptions import error_text
 from .links import effects, ledger
 from .links.access_log import KEEPERS, check_group, note
 from .sync.storage import mark_patients

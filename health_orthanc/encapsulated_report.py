@@ -13,7 +13,7 @@ from sql.conditionals import Coalesce
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.health_imaging.common import local_datetime
+from trytond.modules.health_imaging.institution import local_datetime
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access

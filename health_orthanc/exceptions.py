@@ -39,10 +39,6 @@ class NoPictureError(UserError):
     pass
 
 
-class FinalResultError(AccessError):
-    pass
-
-
 class SecretKeyError(UserError):
     pass
 
@@ -51,19 +47,11 @@ class NoViewerError(UserError):
     pass
 
 
-class NothingSelectedError(UserError):
-    pass
-
-
 class LedgerError(AccessError):
     pass
 
 
 class NotAllowedError(AccessError):
-    pass
-
-
-class ReasonMissingError(UserError):
     pass
 
 

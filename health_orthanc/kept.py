@@ -4,8 +4,9 @@
 fields only, whatever their client sends."""
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.calls import CheckedCalls
-from trytond.modules.health_imaging.common import check_rights, differs
 from trytond.modules.health_imaging.exceptions import KeptValueError
+from trytond.modules.health_imaging.rights import check_rights
+from trytond.modules.health_imaging.workflow import differs
 from trytond.transaction import Transaction
 
 from .exceptions import LedgerError

@@ -10,14 +10,15 @@ from sql.functions import CharLength
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.common import check_read
 from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.exceptions import NothingSelectedError
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import orthanc
-from .exceptions import NoPictureError, NothingSelectedError
+from .exceptions import NoPictureError
 from .gallery import Gallery, sentence
 from .links.access_log import USERS, check_group, note
 from .pictures import WITHOUT_PICTURES

@@ -8,15 +8,17 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.modules.health_imaging.common import check_rights, differs
 from trytond.modules.health_imaging.direction import plain
-from trytond.modules.health_imaging.exceptions import KeptValueError
+from trytond.modules.health_imaging.exceptions import (
+    FinalResultError, KeptValueError)
+from trytond.modules.health_imaging.rights import check_rights
+from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration, tables
 from .archive import orthanc
-from .exceptions import FinalResultError, NoPictureError, NoResultError
+from .exceptions import NoPictureError, NoResultError
 from .gallery import Gallery, sentence
 
 

@@ -17,13 +17,14 @@ from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
 from trytond.modules.health_imaging.calls import (
     CheckedCalls, checked, is_texts)
-from trytond.modules.health_imaging.common import (
-    check_access, check_rights, differs, execute)
+from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
+from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import in_the_clear, migration, password
 from .archive import orthanc, records

@@ -9,8 +9,8 @@ from collections import Counter
 from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.common import check_read
 from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONEncoder
 from trytond.transaction import without_check_access

@@ -5,9 +5,10 @@ from collections import defaultdict
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
-from trytond.modules.health_imaging.common import check_read, selected_records
 from trytond.modules.health_imaging.direction import plain
-from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, selected_records)
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice

@@ -13,13 +13,13 @@ from support.records import (
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, ForeignKeyError,
     RequiredValidationError, SQLConstraintError)
-from trytond.modules.health_imaging.common import age
 from trytond.modules.health_imaging.exceptions import (
     FinalResultError, InterpretationMissingError, KeptReportError,
     KeptValueError, MissingSequenceError, NoHealthProfessionalError,
     NothingSelectedError, ReasonMissingError, RequestNotReadyError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
     ResultNotFinalError, StateError)
+from trytond.modules.health_imaging.institution import age
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access

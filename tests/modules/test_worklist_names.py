@@ -12,7 +12,7 @@ from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user, run_wizard)
 
-from trytond.modules.health_imaging.common import execute
+from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging_worklist.exceptions import (
     CharsetError, RomanizedNameWarning)
 from trytond.pool import Pool
