@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOC = ROOT / 'health_imaging_worklist' / 'doc'
 sys.path.insert(0, str(ROOT / 'his-utils' / 'scripts' / 'imaging'))
 
-import connection  # noqa: E402
+import command_line  # noqa: E402
 import update_worklists_database as script  # noqa: E402
 import worklist_check  # noqa: E402
 
@@ -67,14 +67,14 @@ def test_options_and_their_defaults():
         assert told[option] == str(options[option])
     variables = {name for row in table
         for name in re.findall(r'\w+', row[1])}
-    text = connection.CONNECTION_HELP + script.EPILOG
+    text = command_line.CONNECTION_HELP + script.EPILOG
     assert variables <= set(re.findall(r'\w+', text))
 
 
 @pytest.mark.parametrize('status', range(6))
 def test_exit_statuses(status):
     told = {row[0]: row[1] for row in rows('configuration.rst', 'Status')}
-    helped = connection.EXIT_STATUSES.split(f'\n  {status}  ')[1]
+    helped = command_line.EXIT_STATUSES.split(f'\n  {status}  ')[1]
     first = [text.split()[0].strip(',;:').lower()
         for text in (told[str(status)], helped)]
     assert first[0] == first[1]
