@@ -32,6 +32,7 @@ from . import attributes, dataset, identifiers, migration, rendering
 from .batch import Batch
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .template import error_text
+from .texts import DUMP2DCM
 
 # Entries that changed so long before the last poll are told again, because a
 # transaction may take this long to be seen.
@@ -336,8 +337,30 @@ class Request(AgedMixin, metaclass=PoolMeta):
             return {r.id: r._worklist_text() for r in requests}
 
     def _worklist_text(self):
-        entry = self._worklist_entry()
-        return entry['error'] or entry['text']
+        made = {}
+        with self._alone(made):
+            made['text'], _ = self._render_entry()
+        return made.get('error') or str(made['text'])
+
+    def _render_entry(self):
+        """Return the text of this request and the data set that it is.
+
+        :rtype: (texts.Text, dataset.Entry)
+        :raises WorklistEntryError: there is no template, or it is wrong
+        """
+        template = self.worklist_template
+        if not template:
+            raise WorklistEntryError(gettext(
+                    'health_imaging_worklist.msg_no_template',
+                    exam=self.requested_test.rec_name))
+        variables = self.get_worklist_template_data()
+        batch = self._batch()
+        try:
+            with batch.clocked(template):
+                text = batch.render(template, variables)
+                return text, template.to_entry(text)
+        except (rendering.TemplateError, dataset.DatasetError) as error:
+            raise WorklistEntryError(error_text(error, template)) from None
 
     @classmethod
     @without_check_access
@@ -361,42 +384,24 @@ class Request(AgedMixin, metaclass=PoolMeta):
             patient=party.rec_name, name=shown,
             charset=charset or attributes.BASIC_CHARSET)
 
-    def render_worklist_text(self):
-        """Return what the template of the exam makes of this request.
-
-        :rtype: str
-        :raises WorklistEntryError: there is no template, or it is wrong
-        """
-        template = self.worklist_template
-        if not template:
-            raise WorklistEntryError(gettext(
-                    'health_imaging_worklist.msg_no_template',
-                    exam=self.requested_test.rec_name))
-        try:
-            text = self._batch().render(
-                template, self.get_worklist_template_data())
-        except rendering.TemplateError as error:
-            raise WorklistEntryError(error_text(error, template)) from None
-        return text
-
     def _batch(self):
         return Transaction().context.get('_worklist_batch') or Batch([self])
 
-    def get_worklist_dataset(self, text=None):
+    def get_worklist_dataset(self):
         """Return the complete DICOM file (.wl) of this request.
 
-        :param str text: the rendered text, when it is there already
         :rtype: bytes, DICOM PS3.10
-        :raises WorklistEntryError: the text is no correct worklist entry
+        :raises WorklistEntryError: there is no template, or it is wrong
         """
+        _, entry = self._render_entry()
+        return self._to_bytes(entry)
+
+    def _to_bytes(self, entry):
         template = self.worklist_template
-        if text is None:
-            text = self.render_worklist_text()
         try:
-            return template.to_file(text)
+            return dataset.to_bytes(entry, template.charset)
         except dataset.DatasetError as error:
-            raise WorklistEntryError(
-                error_text(error, template)) from None
+            raise WorklistEntryError(error_text(error, template)) from None
 
     def get_worklist_template_data(self):
         """Return the variables of the template, by name.
@@ -617,10 +622,14 @@ class Request(AgedMixin, metaclass=PoolMeta):
             if template:
                 entry['charset'] = template.charset or ''
                 entry['template_type'] = template.template_type
-            entry['text'] = self.render_worklist_text()
-            data = self.get_worklist_dataset(entry['text'])
+            text, made = self._render_entry()
+            data = self._to_bytes(made)
             entry['digest'] = hashlib.sha256(data).hexdigest()
             entry['dicom'] = data
+            # dump2dcm reads files of its host where a text says so: it gets
+            # what was checked, not what was written.
+            entry['text'] = dataset.to_dump(made) if (
+                template.template_type == DUMP2DCM) else str(text)
         return entry
 
     def _filename(self, number):

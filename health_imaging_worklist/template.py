@@ -68,6 +68,7 @@ class WorklistTemplate(ModelSQL, ModelView):
         migration.set_template_types(cls, module)
         super().__register__(module)
         migration.repair_charsets(cls)
+        migration.repair_vrs(cls)
 
     @staticmethod
     def default_template_type():
@@ -147,7 +148,14 @@ class WorklistTemplate(ModelSQL, ModelView):
         :rtype: bytes, DICOM PS3.10
         :raises dataset.DatasetError: the text is no correct worklist entry
         """
-        return dataset.convert(text, self.template_type, self.charset)
+        return dataset.to_bytes(self.to_entry(text), self.charset)
+
+    def to_entry(self, text):
+        """Return the `dataset.Entry` of a rendered text, complete and right.
+
+        :raises dataset.DatasetError: the text is no correct worklist entry
+        """
+        return dataset.complete(text, self.template_type, self.charset)
 
     @classmethod
     def open_fields(cls):

@@ -189,10 +189,11 @@ def test_a_slow_template_leaves_time_to_the_others(
     patient = make_patient("A", "B")
     for _ in range(4):
         Request.requested([make_request(patient, slow, request_.doctor)])
-    # Each entry takes a second, of the three that a template has.
+    # Each entry takes a second, of the three that each template has.
     clock = SimpleNamespace(monotonic=itertools.count().__next__)
     monkeypatch.setattr(f'{module}.time', clock)
-    monkeypatch.setattr(f'{module}.TEMPLATE_SECONDS', 3)
+    monkeypatch.setattr(f'{module}.POLL_SECONDS', 6)
+    monkeypatch.setattr(f'{module}.ENTRY_SECONDS', 0)
     fast, *others = entries()['entries']
     assert fast['error'] is None
     assert ["too long" in (e['error'] or '') for e in others] == [
@@ -529,7 +530,7 @@ def test_uids_of_former_releases_stay(request_):
     Request = Pool().get('gnuhealth.imaging.test.request')
     uid = attributes.LEGACY_UID_ROOT + '4242'
     former, = Request.copy([request_], {'merge_id': uid})
-    assert former.merge_id == uid and attributes.is_legacy_uid(uid)
+    assert former.merge_id == uid and attributes.is_uid(uid)
     Request.requested([former])
     told = {entry['study_instance_uid'] for entry in entries()['entries']}
     assert told == {uid, request_.merge_id}

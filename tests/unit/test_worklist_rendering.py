@@ -833,8 +833,3 @@ def test_places_are_found_in_the_template_not_in_the_data():
     assert text == (
         '(0010,0010) PN [] (0010,4000) LT []\n'
         '(0010,0021) LO } {0010,4000) LT {')
-
-
-def test_equality_of_values():
-    assert expressions.equal('a', 'a')
-    assert not expressions.equal('a', 1)

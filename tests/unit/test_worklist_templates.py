@@ -14,6 +14,7 @@ import pytest
 from genshi.template import NewTextTemplate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.worklist import read_back
 
 from trytond.modules.health_imaging_worklist import (
     attributes, dataset, rendering)
@@ -70,7 +71,7 @@ def render(name, **values):
 
 def read(name, **values):
     kind = TEMPLATES[name]['template_type']
-    return dataset.read_back(dataset.convert(render(name, **values), kind))
+    return read_back(dataset.convert(render(name, **values), kind))
 
 
 def plain(entry):
