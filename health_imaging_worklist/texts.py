@@ -21,8 +21,9 @@ JSON = 'json'
 # No characters, which no value and no template has.
 _OPEN, _CLOSE = '\ufdd8', '\ufdd9'
 _TOKEN = re.compile(f'{_OPEN}([0-9]+){_CLOSE}')
+# A string that does not end is one too, or many such would be searched for.
 _STRING_OR_TOKEN = re.compile(
-    f'"(?:[^"\\\\]|\\\\.)*"|{_TOKEN.pattern}', re.DOTALL)
+    f'"(?:[^"\\\\]|\\\\.)*"?|{_TOKEN.pattern}', re.DOTALL)
 
 #: The line of an attribute in a dump: group, element, VR, value. As in
 #: dcmtk, two capitals after the tag are the VR whatever follows.
