@@ -33,56 +33,44 @@ def kind(value):
 
 # Operators
 
+def _calculate(sign, function):
+    def calculate(state, left, right):
+        if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
+            return function(left, right)
+        raise EvaluationError(
+            'operands', left=kind(left), sign=sign, right=kind(right))
+    return calculate
+
+
 def _add(state, left, right):
     if isinstance(left, str) and isinstance(right, str):
         state.spend(len(left) + len(right))
         return left + right
     if isinstance(left, Items) and isinstance(right, Items):
         return state.collect(left + right)
-    if _are_numbers(left, right) or isinstance(right, dt.timedelta):
+    if isinstance(right, dt.timedelta):
         return left + right
-    raise _unsupported('+', left, right)
+    return _calculate('+', operator.add)(state, left, right)
 
 
 def _subtract(state, left, right):
-    if _are_numbers(left, right) or isinstance(left, dt.date):
+    if isinstance(left, dt.date):
         return left - right
-    raise _unsupported('-', left, right)
+    return _calculate('-', operator.sub)(state, left, right)
 
 
 def _multiply(state, left, right):
-    if isinstance(left, str) != isinstance(right, str):
-        text, times = (left, right) if isinstance(left, str) else (
-            right, left)
-        if isinstance(times, int):
-            state.spend(len(text) * times)
-            return text * times
-    if _are_numbers(left, right):
-        return left * right
-    raise _unsupported('*', left, right)
+    text, times = (left, right) if isinstance(left, str) else (right, left)
+    if isinstance(text, str) and isinstance(times, int):
+        state.spend(len(text) * times)
+        return text * times
+    return _calculate('*', operator.mul)(state, left, right)
 
 
 def _modulo(state, left, right):
     if isinstance(left, str):
         return _format(state, left, right)
     return _calculate('%', operator.mod)(state, left, right)
-
-
-def _calculate(sign, function):
-    def calculate(state, left, right):
-        if _are_numbers(left, right):
-            return function(left, right)
-        raise _unsupported(sign, left, right)
-    return calculate
-
-
-def _are_numbers(left, right):
-    return isinstance(left, NUMBERS) and isinstance(right, NUMBERS)
-
-
-def _unsupported(sign, left, right):
-    return EvaluationError(
-        'operands', left=kind(left), sign=sign, right=kind(right))
 
 
 _CONVERSION = re.compile(
@@ -174,26 +162,6 @@ def sequence(value):
     raise EvaluationError('not_list', kind=kind(value))
 
 
-def _collecting(function):
-    def collect(state, *args, **kwargs):
-        return state.collect(function(*map(sequence, args), **kwargs))
-    return collect
-
-
-def _enumerate(state, values, start=0):
-    return state.collect(
-        state.collect(pair) for pair in enumerate(sequence(values), start))
-
-
-def _zip(state, *values):
-    return state.collect(
-        state.collect(row) for row in zip(*map(sequence, values)))
-
-
-def _defined(state, name):
-    return _value_of(state, name, _MISSING) is not _MISSING
-
-
 def _value_of(state, name, default=None):
     try:
         return state.look_up(name)
@@ -205,12 +173,6 @@ def _str(state, value=''):
     if not isinstance(value, SCALARS):
         raise ForbiddenError('forbidden_value', kind=kind(value))
     return value if isinstance(value, str) else state.count(str(value))
-
-
-def _len(state, value):
-    if value is None:
-        raise EvaluationError('not_list', kind=kind(value))
-    return len(sequence(value))
 
 
 def _to_number(convert):
@@ -227,11 +189,6 @@ def _range(state, *values):
     return state.collect(numbers)
 
 
-def _sorted(state, values, reverse=False):
-    return state.collect(sorted(
-            map(comparable, sequence(values)), reverse=bool(reverse)))
-
-
 def _extreme(function):
     def extreme(state, *values, default=_MISSING):
         if len(values) == 1:
@@ -242,45 +199,47 @@ def _extreme(function):
     return extreme
 
 
-def _numeric(function):
-    def numeric(state, value, *args):
-        if not isinstance(value, (*NUMBERS, dt.timedelta)):
-            raise EvaluationError('not_number', kind=kind(value))
-        if any(abs(digits or 0) > 30 for digits in args):
-            raise LimitError('limit_number')
-        return function(value, *args)
-    return numeric
+def _numeric(value, *digits):
+    if not isinstance(value, (*NUMBERS, dt.timedelta)):
+        raise EvaluationError('not_number', kind=kind(value))
+    if any(abs(count or 0) > 30 for count in digits):
+        raise LimitError('limit_number')
+    return (value, *digits)
 
 
 def _sum(state, values, start=0):
-    for item in [*sequence(values), start]:
-        if not isinstance(item, NUMBERS):
-            raise EvaluationError('not_number', kind=kind(item))
-    return number(sum(values or (), start))
+    return number(sum(
+            (_numeric(item)[0] for item in sequence(values)),
+            *_numeric(start)))
 
 
 FUNCTIONS = {
-    'abs': _numeric(abs),
+    'abs': lambda state, value: abs(*_numeric(value)),
     'all': lambda state, values: all(sequence(values)),
     'any': lambda state, values: any(sequence(values)),
     'bool': lambda state, value=False: bool(value),
-    'defined': _defined,
-    'enumerate': _enumerate,
+    'defined': lambda state, name: _value_of(
+        state, name, _MISSING) is not _MISSING,
+    'enumerate': lambda state, values, start=0: state.collect(
+        map(state.collect, enumerate(sequence(values), start))),
     'float': _to_number(float),
     'int': _to_number(int),
-    'len': _len,
-    'list': _collecting(tuple),
+    'len': lambda state, value: len(sequence(value)),
+    'list': lambda state, values=(): state.collect(sequence(values)),
     'max': _extreme(max),
     'min': _extreme(min),
     'range': _range,
-    'reversed': _collecting(lambda values: tuple(values)[::-1]),
-    'round': _numeric(round),
-    'sorted': _sorted,
+    'reversed': lambda state, values: state.collect(
+        tuple(sequence(values))[::-1]),
+    'round': lambda state, *args: round(*_numeric(*args)),
+    'sorted': lambda state, values, reverse=False: state.collect(sorted(
+            map(comparable, sequence(values)), reverse=bool(reverse))),
     'str': _str,
     'sum': _sum,
-    'tuple': _collecting(tuple),
+    'tuple': lambda state, values=(): state.collect(sequence(values)),
     'value_of': _value_of,
-    'zip': _zip,
+    'zip': lambda state, *values: state.collect(
+        map(state.collect, zip(*map(sequence, values)))),
     }
 
 
@@ -292,40 +251,38 @@ _SLOW = {
     'lstrip', 'rfind', 'rindex', 'rpartition', 'rsplit', 'rstrip', 'strip'}
 
 
-def _text_method(name):
+def _text_method(name, size=None):
+    """Return the function of a method of texts.
+
+    :param size: function of its arguments that returns how many characters
+        it may make, where these are more than the text has
+    """
     method = getattr(str, name)
 
-    def call(state, text, *args, **kwargs):
+    def call(state, *args, **kwargs):
         if name in _SLOW and any(
                 isinstance(arg, str) and len(arg) > _MAX_NEEDLE
-                for arg in [*args, *kwargs.values()]):
+                for arg in [*args[1:], *kwargs.values()]):
             raise LimitError('limit_text')
-        return state.count(method(text, *args, **kwargs))
+        if size:
+            state.spend(size(*args))
+        return state.count(method(*args, **kwargs))
     return call
 
 
-def _padding_method(name):
-    method = getattr(str, name)
-
-    def call(state, text, width, *fill):
-        state.spend(width)
-        return method(text, width, *fill)
-    return call
+def _padded(text, width, *fill):
+    return width
 
 
-def _replace(state, text, old, new, count=-1):
-    found = text.count(old) if count < 0 else min(count, text.count(old))
-    state.spend(len(text) + found * max(len(new) - len(old), 0))
-    return text.replace(old, new, count)
+def _replaced(text, old, new, count=-1):
+    return len(text) + text.count(old) * max(len(new) - len(old), 0)
 
 
-def _join(state, text, values):
-    values = tuple(sequence(values))
+def _joined(text, values):
     for item in values:
         if not isinstance(item, str):
             raise EvaluationError('not_text', kind=kind(item))
-    state.spend(sum(map(len, values)) + len(text) * len(values))
-    return text.join(values)
+    return sum(map(len, values)) + len(text) * len(values)
 
 
 _DIRECTIVE_OF_DATE = re.compile('%(?![-_0^#]?[A-Za-z%])')
@@ -337,50 +294,40 @@ def _strftime(state, value, format_):
     return state.count(clean(value.strftime(format_), lines=True))
 
 
-def _date_method(name):
-    def call(state, value, *args, **kwargs):
-        return getattr(value, name)(*args, **kwargs)
-    return call
+def _methods(names):
+    """Return the functions of methods that make little, by name."""
+    return {
+        name: lambda state, value, *args, name=name, **kwargs:
+        getattr(value, name)(*args, **kwargs) for name in names.split()}
 
 
 _DATE_METHODS = {
-    'strftime': _strftime,
-    **{name: _date_method(name)
-        for name in ['isoformat', 'isoweekday', 'replace', 'weekday']},
-    }
+    'strftime': _strftime, **_methods('isoformat isoweekday replace weekday')}
 METHODS = {
     str: {
-        'join': _join,
-        'replace': _replace,
-        **{name: _padding_method(name)
+        'join': _text_method('join', _joined),
+        'replace': _text_method('replace', _replaced),
+        **{name: _text_method(name, _padded)
             for name in ['center', 'ljust', 'rjust', 'zfill']},
-        **{name: _text_method(name) for name in [
-                'capitalize', 'casefold', 'count', 'endswith', 'find',
-                'index', 'isalnum', 'isalpha', 'isascii', 'isdecimal',
-                'isdigit', 'islower', 'isnumeric', 'isspace', 'istitle',
-                'isupper', 'lower', 'lstrip', 'partition', 'removeprefix',
-                'removesuffix', 'rfind', 'rindex', 'rpartition', 'rsplit',
-                'rstrip', 'split', 'splitlines', 'startswith', 'strip',
-                'swapcase', 'title', 'upper']},
+        **{name: _text_method(name) for name in (
+                'capitalize casefold count endswith find index isalnum '
+                'isalpha isascii isdecimal isdigit islower isnumeric isspace '
+                'istitle isupper lower lstrip partition removeprefix '
+                'removesuffix rfind rindex rpartition rsplit rstrip split '
+                'splitlines startswith strip swapcase title upper').split()},
         },
     Map: {
         'get': lambda state, value, key, default=None: value.get(
             key, default),
-        'items': lambda state, value: _zip(state, value, state.collect(
-                value.values())),
+        'items': lambda state, value: state.collect(
+            map(state.collect, value.items())),
         'keys': lambda state, value: state.collect(value),
         'values': lambda state, value: state.collect(value.values()),
         },
     dt.date: _DATE_METHODS,
-    dt.datetime: {
-        **_DATE_METHODS,
-        'date': _date_method('date'),
-        'time': _date_method('time'),
-        },
-    dt.time: {
-        name: _DATE_METHODS[name]
-        for name in ['isoformat', 'replace', 'strftime']},
-    dt.timedelta: {'total_seconds': _date_method('total_seconds')},
+    dt.datetime: {**_DATE_METHODS, **_methods('date time')},
+    dt.time: {'strftime': _strftime, **_methods('isoformat replace')},
+    dt.timedelta: _methods('total_seconds'),
     }
 _DATE_FIELDS = {'year', 'month', 'day'}
 _TIME_FIELDS = {'hour', 'minute', 'second', 'microsecond'}
