@@ -60,6 +60,11 @@ class Batch:
         logger.debug("its text is: %s", error)
 
     @cached_property
+    def variables(self):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        return Request.worklist_variables()
+
+    @cached_property
     def open_fields(self):
         Template = Pool().get(
             'gnuhealth.imaging_worklist.worklist_template')

@@ -22,11 +22,11 @@ from .functions import kind, sequence
 from .reasons import (
     REASONS, EvaluationError, ForbiddenError, LimitError, TemplateError,
     TemplateSyntaxError, UnknownVariableError)
-from .sample import sample_variables
 from .texts import DUMP2DCM, JSON, Text, token
 from .values import (
     EVALUATION_ERRORS, LIMITS, RESERVED, Items, Limits, Map, Pair, State,
     is_special, parts, unmark)
+from .variables import sample_variables
 from .view import FieldError, RecordView
 
 __all__ = [

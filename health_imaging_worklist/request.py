@@ -20,7 +20,7 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, Unique, fields
 from trytond.modules.health_imaging.common import (
-    AgedMixin, check_rights, check_unique, differs, execute, local_datetime)
+    AgedMixin, check_rights, check_unique, differs, execute)
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC
@@ -33,6 +33,7 @@ from .batch import Batch
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .template import error_text
 from .texts import DUMP2DCM
+from .variables import VARIABLES
 
 # Entries that changed so long before the last poll are told again, because a
 # transaction may take this long to be seen.
@@ -340,12 +341,15 @@ class Request(AgedMixin, metaclass=PoolMeta):
         made = {}
         with self._alone(made):
             made['text'], _ = self._render_entry()
-        return made.get('error') or str(made['text'])
+        return made.get('error') or made['text']
 
     def _render_entry(self):
-        """Return the text of this request and the data set that it is.
+        """Return the text and the file of this request.
 
-        :rtype: (texts.Text, dataset.Entry)
+        The text is what the file has, not what the template wrote: dump2dcm
+        would read files of its host where a text says so.
+
+        :rtype: (str, bytes)
         :raises WorklistEntryError: there is no template, or it is wrong
         """
         template = self.worklist_template
@@ -353,14 +357,17 @@ class Request(AgedMixin, metaclass=PoolMeta):
             raise WorklistEntryError(gettext(
                     'health_imaging_worklist.msg_no_template',
                     exam=self.requested_test.rec_name))
-        variables = self.get_worklist_template_data()
-        batch = self._batch()
+        variables, batch = self.get_worklist_template_data(), self._batch()
         try:
             with batch.clocked(template):
                 text = batch.render(template, variables)
-                return text, template.to_entry(text)
+                entry = template.to_entry(text)
+                data = dataset.to_bytes(entry, template.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistEntryError(error_text(error, template)) from None
+        if template.template_type == DUMP2DCM:
+            return dataset.to_dump(entry), data
+        return str(text), data
 
     @classmethod
     @without_check_access
@@ -393,62 +400,27 @@ class Request(AgedMixin, metaclass=PoolMeta):
         :rtype: bytes, DICOM PS3.10
         :raises WorklistEntryError: there is no template, or it is wrong
         """
-        _, entry = self._render_entry()
-        return self._to_bytes(entry)
+        _, data = self._render_entry()
+        return data
 
-    def _to_bytes(self, entry):
-        template = self.worklist_template
-        try:
-            return dataset.to_bytes(entry, template.charset)
-        except dataset.DatasetError as error:
-            raise WorklistEntryError(error_text(error, template)) from None
+    @classmethod
+    def worklist_variables(cls):
+        """Return the variables of templates, dict of `variables.Variable` by
+        name.
+
+        Other modules extend this.
+        """
+        return dict(VARIABLES)
 
     def get_worklist_template_data(self):
-        """Return the variables of the template, by name.
-
-        Those named as DICOM keywords have values of the attribute's VR.
-        Other modules extend this.
+        """Return the values of the variables of the template, by name.
 
         :rtype: dict
         """
         batch = self._batch()
-        patient, date = self.patient, self.date
-        party, zone = patient.party, batch.zone
-        sex = attributes.patient_sex(party.gender, patient.biological_sex)
-        exam = batch.exam(self.requested_test)
-        charset = exam['SpecificCharacterSet']
         return {
-            **exam,
-            **batch.doctor(self.doctor, charset),
-            'my': rendering.RecordView(self, batch.open_fields),
-            'MergeID': self.merge_id or '',
-            'TimezoneOffsetFromUTC': attributes.timezone_offset(date, zone),
-            'AccessionNumber': self.accession_number or '',
-            'RequestedProcedureID': self.step_id or '',
-            'RequestedProcedurePriority':
-                attributes.requested_procedure_priority(self.urgent),
-            'StudyInstanceUID': self.merge_id or '',
-            'PatientName': batch.person_name(party, charset),
-            'PatientID': self._patient_id(charset),
-            'PatientAge': attributes.patient_age(
-                party.dob, local_datetime(date, zone).date()),
-            'PatientBirthDate': attributes.dicom_date(party.dob),
-            'PatientSex': sex,
-            'PatientWeight': attributes.patient_weight(
-                batch.weights.get(patient.id)),
-            'PregnancyStatus': attributes.pregnancy_status(None, sex),
-            'Allergies': attributes.multi_value(
-                batch.allergies.get(patient.id, [])),
-            'MedicalAlerts': attributes.multi_value(self._alerts()),
-            'CurrentPatientLocation': '',
-            'InstitutionName': batch.institution_name,
-            'ScheduledProcedureStepID': self.step_id or '',
-            'ScheduledProcedureStepStartDate': attributes.dicom_date(
-                date, zone),
-            'ScheduledProcedureStepStartTime': attributes.dicom_time(
-                date, zone),
-            'ScheduledPerformingPhysicianName': '',
-            }
+            name: variable.value(self, batch)
+            for name, variable in batch.variables.items()}
 
     def _patient_id(self, charset):
         """Return the PatientID (LO), which is the PUID as it is.
@@ -622,14 +594,9 @@ class Request(AgedMixin, metaclass=PoolMeta):
             if template:
                 entry['charset'] = template.charset or ''
                 entry['template_type'] = template.template_type
-            text, made = self._render_entry()
-            data = self._to_bytes(made)
+            entry['text'], data = self._render_entry()
             entry['digest'] = hashlib.sha256(data).hexdigest()
             entry['dicom'] = data
-            # dump2dcm reads files of its host where a text says so: it gets
-            # what was checked, not what was written.
-            entry['text'] = dataset.to_dump(made) if (
-                template.template_type == DUMP2DCM) else str(text)
         return entry
 
     def _filename(self, number):

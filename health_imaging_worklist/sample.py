@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A patient who does not exist, with whom worklist templates are tried."""
+"""A request and a patient who do not exist, with whom worklist templates are
+tried."""
 import datetime as dt
 from types import SimpleNamespace
 
 from . import attributes
-from .texts import DUMP2DCM
-from .view import RecordView
 
 
 class _Sample(SimpleNamespace):
@@ -51,7 +50,7 @@ def _sample_exam():
         name="Head CT", code='CT-HEAD', aetitle='CT1', test_type=type_)
 
 
-def _sample_request():
+def sample_request():
     return _Sample(
         __name__='gnuhealth.imaging.test.request', request='ORDER-1',
         request_line='ORDER-1-01-01', accession_number='ORDER-1',
@@ -66,66 +65,13 @@ def _sample_request():
 _SAMPLE_ID = 'SAMPLE-1'
 
 
-def _set_fields(record, fields):
-    """Add the names of the fields that ``record`` and the records in it
-    have to ``fields``, by model; return it."""
+def set_fields(record, fields):
+    """Add the names of the fields that a record and the records in it have to
+    a dict of sets by model; return it."""
     names = fields.setdefault(record.__name__, set())
     for name, value in vars(record).items():
         if not name.startswith('_'):
             names.add(name)
             if isinstance(value, _Sample):
-                _set_fields(value, fields)
+                set_fields(value, fields)
     return fields
-
-
-def sample_variables(
-        template_type=DUMP2DCM, charset='ISO_IR 192', fields=None):
-    """Return the variables of a template for a patient that does not exist,
-    to try the template when it is saved.
-
-    ``fields`` are those of `RecordView` for "my"; by default the usual ones
-    of a request, its patient, exam and health professional.
-    """
-    request = _sample_request()
-    my = RecordView(request, fields or _set_fields(request, {}))
-    patient, doctor = attributes.Name("Doe", "Jane"), attributes.Name(
-        "Roe", "Ann", prefix="Dr")
-    at, timezone = request.date, 'America/Lima'
-    description = attributes.long_string(request.requested_test.name)
-    physician = attributes.person_name(doctor)
-    return {
-        'my': my,
-        'template_type': template_type,
-        'MergeID': request.merge_id,
-        'SpecificCharacterSet': charset,
-        'TimezoneOffsetFromUTC': attributes.timezone_offset(at, timezone),
-        'AccessionNumber': request.accession_number,
-        'RequestedProcedureID': request.step_id,
-        'RequestedProcedureDescription': description,
-        'RequestedProcedurePriority':
-            attributes.requested_procedure_priority(request.urgent),
-        'StudyInstanceUID': request.merge_id,
-        'PatientName': attributes.person_name(patient),
-        'PatientID': request.patient.puid,
-        'PatientBirthDate': attributes.dicom_date(request.patient.dob),
-        'PatientAge': attributes.patient_age(request.patient.dob, at),
-        'PatientSex': attributes.patient_sex(request.patient.gender),
-        'PatientWeight': attributes.patient_weight(70.5),
-        'PregnancyStatus': attributes.pregnancy_status(None, 'F'),
-        'Allergies': attributes.multi_value(["Penicillin", "Iodine"]),
-        'MedicalAlerts': attributes.multi_value(["Pacemaker"]),
-        'CurrentPatientLocation': attributes.long_string("Ward 1"),
-        'RequestingPhysician': physician,
-        'RequestingService': attributes.long_string("Radiology"),
-        'ReferringPhysicianName': physician,
-        'InstitutionName': attributes.long_string("Sample Hospital"),
-        'Modality': 'CT',
-        'ScheduledStationAETitle': request.requested_test.aetitle,
-        'ScheduledProcedureStepStartDate':
-            attributes.dicom_date(at, timezone),
-        'ScheduledProcedureStepStartTime':
-            attributes.dicom_time(at, timezone),
-        'ScheduledProcedureStepID': request.step_id,
-        'ScheduledProcedureStepDescription': description,
-        'ScheduledPerformingPhysicianName': '',
-        }

@@ -142,14 +142,6 @@ class WorklistTemplate(ModelSQL, ModelView):
         """
         return _compile(self.template)
 
-    def to_file(self, text):
-        """Return the DICOM file of a rendered text.
-
-        :rtype: bytes, DICOM PS3.10
-        :raises dataset.DatasetError: the text is no correct worklist entry
-        """
-        return dataset.to_bytes(self.to_entry(text), self.charset)
-
     def to_entry(self, text):
         """Return the `dataset.Entry` of a rendered text, complete and right.
 
@@ -171,13 +163,12 @@ class WorklistTemplate(ModelSQL, ModelView):
         """Return the variables of a patient who does not exist, with whom
         the template is tried.
 
-        What extends `get_worklist_template_data` of the request extends
-        this by the same names.
-
         :rtype: dict
         """
+        Request = Pool().get('gnuhealth.imaging.test.request')
         return rendering.sample_variables(
-            self.template_type, self.charset or '', self.open_fields())
+            self.template_type, self.charset or '', self.open_fields(),
+            Request.worklist_variables())
 
     def check_template(self):
         """Raise WorklistTemplateError unless the template makes a correct
@@ -185,8 +176,9 @@ class WorklistTemplate(ModelSQL, ModelView):
         try:
             variables = self.get_sample_data()
             compiled = rendering.compile(self.template, variables.keys())
-            self.to_file(rendering.render(
-                    compiled, variables, self.template_type))
+            dataset.to_bytes(self.to_entry(rendering.render(
+                        compiled, variables, self.template_type)),
+                self.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistTemplateError(error_text(error, self)) from None
 
