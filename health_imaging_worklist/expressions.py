@@ -12,7 +12,9 @@ from .functions import (
 from .reasons import (
     KINDS, REASONS, EvaluationError, ForbiddenError, LimitError, TemplateError,
     TemplateSyntaxError)
-from .values import NUMBERS, RESERVED, Items, Pair, mark_written, number
+from .values import (
+    NUMBERS, RESERVED, Items, Pair, State, is_special, items, mark_written,
+    number)
 
 __all__ = ['FUNCTIONS', 'KINDS', 'REASONS', 'Expression', 'MAX_EXPRESSION']
 
@@ -272,6 +274,11 @@ class _Builder:
 
     def _build_Tuple(self, node):
         values = [self.build(value) for value in node.elts]
+        if node.elts and all(
+                isinstance(value, ast.Constant) for value in node.elts):
+            plain = items(value(State({})) for value in values)
+            if not is_special(plain):
+                return lambda state: plain
         return lambda state: state.collect(value(state) for value in values)
 
     _build_List = _build_Tuple

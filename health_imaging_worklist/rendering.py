@@ -24,8 +24,8 @@ from .reasons import (
     TemplateSyntaxError, UnknownVariableError)
 from .texts import DUMP2DCM, JSON, Text, token
 from .values import (
-    EVALUATION_ERRORS, LIMITS, RESERVED, Items, Limits, Map, Pair, State,
-    is_special, parts, unmark)
+    EVALUATION_ERRORS, LIMITS, RESERVED, SPECIAL, Items, Limits, Map, Pair,
+    State, parts, unmark)
 from .variables import sample_variables
 from .view import FieldError, RecordView
 
@@ -55,14 +55,16 @@ class _Interpolation(Expression):
         if self.stands_alone and not plain:
             return ''
         state.room -= len(plain)
-        if not is_special(plain):
+        if not SPECIAL.search(plain):
             return state.keep(plain)
+        marked = state.marked(self._text, plain)
+        if marked is plain:
+            return state.keep(Pair(plain, plain))
         # Between data there is what the expression writes of the format.
         return ''.join(
             unmark(part) if index % 2
             else part and state.keep(Pair(unmark(part), part))
-            for index, part in enumerate(
-                parts(state.marked(self._text, plain))))
+            for index, part in enumerate(parts(marked)))
 
     def _text(self, state):
         return _text(state, self.run(state))
@@ -88,12 +90,21 @@ class _State(State):
     def __init__(self, variables, limits):
         super().__init__(variables, limits)
         self.made = []
+        self.written = []
+        self.measured = 0
         self.room = limits.output
 
     def keep(self, value):
         """Return the token of a text or a `Pair`."""
         self.made.append(value)
         return token(len(self.made) - 1)
+
+    def measure(self):
+        """Count what was written since this was asked last."""
+        self.room -= sum(map(len, self.written[self.measured:]))
+        self.measured = len(self.written)
+        if self.room < 0:
+            raise LimitError('limit_output')
 
 
 # Directives
@@ -152,6 +163,7 @@ class _Loop(Expression):
         for pair in map(Pair, plain, marked):
             state.line = self.line
             state.tick()
+            state.measure()
             yield pair
 
 
@@ -414,13 +426,13 @@ def render(template, variables, template_type=None, limits=LIMITS):
     if template_type is None:
         template_type = variables.get('template_type') or DUMP2DCM
     state = _State(variables, limits)
-    written = []
+    write = state.written.append
     try:
-        for _, text, _ in template._flatten(template.stream, state):
-            written.append(text)
-            state.room -= len(text)
-            if state.room < 0:
-                raise LimitError('limit_output')
+        for _, text, _ in template._flatten(template._stream, state):
+            write(text)
+        text = ''.join(state.written)
+        if state.room < 0 or len(text) > limits.output:
+            raise LimitError('limit_output')
     except TemplateError as error:
         error.line = error.line or state.line
         raise
@@ -429,5 +441,4 @@ def render(template, variables, template_type=None, limits=LIMITS):
             'evaluation', state.line,
             detail=str(error) or type(error).__name__) from None
     return Text.fill(
-        ''.join(written), state.made, template_type,
-        variables.get('SpecificCharacterSet'))
+        text, state.made, template_type, variables.get('SpecificCharacterSet'))

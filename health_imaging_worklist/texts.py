@@ -42,20 +42,23 @@ _DATA_IN_NAME = {**_DATA, 0xfdd1: ' ', 0xfdd2: ' '}
 _OUTSIDE = str.maketrans('[](#', '{}{ ')
 
 #: The longest text whose format is kept to be used again.
-_KEPT = 20_000
+_KEPT = 8_000
 
 
 def kept(function):
     """Decorate a function of a text with tokens, of which only few differ,
     to keep its last results."""
-    cached = lru_cache(maxsize=128)(function)
+    cached = lru_cache(maxsize=64)(function)
     return lambda text, *args: (
         cached if len(text) <= _KEPT else function)(text, *args)
 
 
 def token(index):
     """Return the text that stands for the value at an index."""
-    return f'\ufdd8{index}\ufdd9'
+    return _FIRST[index] if index < 99 else f'{_OPEN}{index}{_CLOSE}'
+
+
+_FIRST = [f'{_OPEN}{index}{_CLOSE}' for index in range(99)]
 
 
 def pieces(text):
@@ -84,7 +87,9 @@ class Text(str):
         parts = [first]
         for index, place, literal in zip(indexes, places, literals):
             value = values[index]
-            if not (place.inside and _is_plain(value)):
+            # Without marks it has no signs of the format either.
+            if not (type(value) is str and place.inside
+                    and value.isascii() and value.isprintable()):
                 value = place.write(value, template_type, charset)
             parts += (value, literal)
         text = cls(''.join(parts))
@@ -99,9 +104,9 @@ class Place(namedtuple('Place', 'vr keyword inside')):
 
     def put(self, value, template_type):
         """Return the text of a value as the attribute has it."""
-        if _is_plain(value):
-            return value
-        plain, marked = (value, value) if isinstance(value, str) else value
+        plain, marked = (value, value) if type(value) is str else value
+        if plain is marked and plain.isprintable():
+            return plain
         if self.vr in TEXT_VRS and template_type == JSON:
             return '\r\n'.join(
                 line.translate(_CONTROLS) for line in plain.split('\n'))
@@ -116,17 +121,12 @@ class Place(namedtuple('Place', 'vr keyword inside')):
                 not self.vr or self.vr in ENCODED_VRS):
             text = to_charset(text, charset)
         if template_type == JSON:
-            if not self.inside and _NUMBER.fullmatch(text):
-                return text
-            quoted = json.dumps(text, ensure_ascii=False)
-            return quoted[1:-1] if self.inside else quoted
+            if not self.inside:
+                return text if _NUMBER.fullmatch(text) else json.dumps(text)
+            if '"' in text or '\\' in text or not text.isprintable():
+                return json.dumps(text, ensure_ascii=False)[1:-1]
+            return text
         return text if self.inside else text.translate(_OUTSIDE)
-
-
-def _is_plain(value):
-    """Tell if a value is a text that is the same everywhere: without marks it
-    has no signs of the format either."""
-    return type(value) is str and value.isascii() and value.isprintable()
 
 
 @kept

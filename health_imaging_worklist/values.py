@@ -41,15 +41,12 @@ _MARKS = {'\\': '\ufdd0', '^': '\ufdd1', '=': '\ufdd2'}
 # A text that the template itself writes in an expression, and that has such
 # characters, is then written in private ones, which data do not have then.
 _WRITTEN = {chr(c): chr(0xf0000 + c) for c in [10, 13, *range(32, 127)]}
-_SPECIAL = re.compile(r'[\\^=\[\]("\n#]')
+SPECIAL = re.compile(r'[\\^=\[\]("\n#]')
 _STRUCTURE = re.compile(r'[\[\]("\n#]')
 _PRIVATE = re.compile('[\U000f0000-\U000f00ff]')
 _IN_PRIVATE = re.compile('([\U000f0000-\U000f00ff]+)')
 RESERVED = re.compile('[\ufdd0-\ufdef]')
 
-_MARK = str.maketrans(_MARKS)
-_MARK_BACKSLASH = str.maketrans({'\\': _MARKS['\\']})
-_MARK_NAME = str.maketrans({c: _MARKS[c] for c in '^='})
 _WRITE = str.maketrans(_WRITTEN)
 _UNMARK = str.maketrans({
         mark: c for c, mark in [*_MARKS.items(), *_WRITTEN.items()]})
@@ -116,10 +113,9 @@ def admit(value, marking=False, names=False):
         if len(value) > _MAX_DATA:
             raise LimitError('limit_text')
         text = clean(str.__str__(value), lines=True)
-        if not marking:
-            return text
-        return mark(
-            text, names, isinstance(value, MultiValue) or is_charset(text))
+        if not text.isascii():
+            text = _PRIVATE.sub('', text)
+        return mark(text, names, _is_several(value)) if marking else text
     if isinstance(value, NUMBERS):
         return number(value)
     if isinstance(value, (*SCALARS, RecordView)):
@@ -133,15 +129,20 @@ def admit(value, marking=False, names=False):
     raise TypeError(type(value).__name__)
 
 
+def _is_several(value):
+    return '\\' in value and (
+        isinstance(value, MultiValue) or is_charset(value))
+
+
 def mark(value, names=False, several=False):
     """Return a value that comes from data with the separators of its texts
     marked, those of names and of several values apart when they are such."""
     if isinstance(value, str):
-        if not value.isascii():
-            value = _PRIVATE.sub('', value)
         if not several:
-            value = value.translate(_MARK_BACKSLASH)
-        return value if names else value.translate(_MARK_NAME)
+            value = value.replace('\\', _MARKS['\\'])
+        if names:
+            return value
+        return value.replace('^', _MARKS['^']).replace('=', _MARKS['='])
     if isinstance(value, Items):
         return items(map(mark, value))
     if isinstance(value, Map):
@@ -173,7 +174,7 @@ def parts(text):
 def is_special(value):
     """Tell if a value has texts with signs of a format."""
     if isinstance(value, str):
-        return _SPECIAL.search(value) is not None
+        return SPECIAL.search(value) is not None
     if isinstance(value, Map):
         return any(map(is_special, value.values()))
     return isinstance(value, Items) and any(map(is_special, value))
@@ -205,8 +206,16 @@ class State(Context):
     def fetch(self, name):
         """Return a variable, admitted."""
         try:
-            value = admit(
-                self.variables[name], self.marking, _may_be_names(name))
+            raw = self.variables[name]
+            value = self._known[False].get(name)
+            if self.marking and isinstance(value, str):
+                value = mark(value, _may_be_names(name), _is_several(raw))
+            elif type(raw) is str and raw.isascii() and (
+                    raw.isprintable() and len(raw) < 100):
+                # What `admit` does with most.
+                value = raw.strip()
+            else:
+                value = admit(raw, self.marking, _may_be_names(name))
         except (KeyError, TypeError):
             raise UnknownVariableError('variable', name=name) from None
         self.known[name] = value
@@ -233,6 +242,8 @@ class State(Context):
         self.marking, self.known = True, self._known[True]
         try:
             value = evaluate(self)
+            if value == plain:
+                return plain
             if unmark(value) == plain:
                 return value
         except EVALUATION_ERRORS:

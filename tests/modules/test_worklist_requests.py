@@ -22,6 +22,7 @@ from trytond.modules.health_imaging_worklist import dataset as dataset_module
 from trytond.modules.health_imaging_worklist import expressions
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
+from trytond.modules.health_imaging_worklist.variables import Variable
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -174,6 +175,22 @@ def test_fields_that_templates_may_read(request_, name):
     request_.requested_test.imaging_worklist_template = template
     request_.requested_test.save()
     assert entries()['entries'][0]['error'] is None
+
+
+def test_another_module_adds_a_variable(request_, monkeypatch):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    text = GOOD + '(0010,1020) DS [$PatientSize]\n'
+    with pytest.raises(WorklistTemplateError, match='PatientSize'):
+        make_template(template=text)
+    ours = Request.worklist_variables
+    monkeypatch.setattr(Request, 'worklist_variables', lambda: {
+            **ours(), 'PatientSize': Variable(
+                lambda request, batch: f'1.{request.id % 100}', '1.70')})
+    request_.requested_test.imaging_worklist_template = make_template(
+        template=text)
+    request_.requested_test.save()
+    entry, = entries()['entries']
+    assert dataset(entry).PatientSize == float(f'1.{request_.id % 100}')
 
 
 def test_a_slow_template_leaves_time_to_the_others(
