@@ -629,12 +629,6 @@ def is_encodable(text, charset, vr='LO'):
     return True
 
 
-def check_encodable(text, charset, vr='LO'):
-    """Raise `EncodingError`, which tells the characters, when ``text``
-    cannot be written in ``charset``."""
-    encode(text, charset, vr)
-
-
 def _encode(text, charset, vr):
     if '\\' in charset:
         first, *others = charset.split('\\')

@@ -7,7 +7,7 @@ import json
 import re
 import struct
 from collections import namedtuple
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from pydicom import config, uid
 from pydicom.datadict import (
@@ -518,10 +518,6 @@ def from_text(text, template_type):
     return entry
 
 
-from_dump = partial(from_text, template_type=DUMP2DCM)
-from_json = partial(from_text, template_type=JSON)
-
-
 # Checking
 
 def fit(entry, charset=None):
@@ -675,19 +671,6 @@ def _check_name(value):
         return 'length', {'length': longest, 'limit': LENGTHS['PN']}
     if _CONTROL.search(value):
         return 'characters', {'value': value, 'vr': 'PN'}
-
-
-def check(text, template_type, charset=None):
-    """Return the list of `Finding` of a rendered template, also when it
-    cannot be read or not be written in ``charset``."""
-    try:
-        entry = from_text(text, template_type)
-        findings = validate(entry)
-        if not any(finding.is_error for finding in findings):
-            to_bytes(entry, charset)
-    except DatasetError as error:
-        return error.findings
-    return findings
 
 
 # Files

@@ -298,10 +298,9 @@ class Template(NewTextTemplate):
 
     def _interpolate(self, text, line):
         """Yield the events of a text without directives."""
-        text, last, read = self._escape_re.sub(_escaped, text), ' ', 0
+        text, last = self._escape_re.sub(_escaped, text), ' '
         try:
             for is_expression, chunk in lex(text, (None, line, 0), None):
-                read += len(chunk) + is_expression
                 if is_expression:
                     chunk, rest = _reference(chunk)
                     expression = self.expression(
@@ -316,7 +315,8 @@ class Template(NewTextTemplate):
                 if chunk:
                     yield TEXT, chunk, (None, line, 0)
         except GenshiError:
-            raise _unread(text[read:], line) from None
+            raise TemplateSyntaxError(
+                'directive_open', line, name='${') from None
 
 
 # A line end that the template hides with a backslash: it is not written, but
@@ -328,14 +328,6 @@ _NAME = re.compile(r'[A-Za-z_][\w.]*', re.ASCII)
 
 def _escaped(match):
     return next(filter(None, match.groups()), _HIDDEN)
-
-
-def _unread(text, line):
-    """Return the error for the interpolation that cannot be read first."""
-    source, brace, _ = text.partition('${')[2].partition('}')
-    if not brace:
-        return TemplateSyntaxError('directive_open', line, name='${')
-    return TemplateSyntaxError('syntax', line, name=source)
 
 
 def _reference(chunk):

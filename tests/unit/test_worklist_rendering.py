@@ -234,7 +234,7 @@ def test_variables_that_templates_must_not_have_do_not_exist():
         ('${}', 1, '"" is not a valid expression.'),
         ('${a b}', 1, '"a b" is not a valid expression.'),
         ('${"\\x"}', 1, '""\\x"" is not a valid expression.'),
-        ('${x\ud800}', 1, '"x\ud800" is not a valid expression.'),
+        ('${x\ud800}', 1, '"${" is not closed.'),
         ('${[1,\n2,\n3 4]}', 3, '"[1,\n2,\n3 4]" is not a valid expression.'),
         ('{% if ' + '(' * 300 + ' %}', 1, None),
         ])

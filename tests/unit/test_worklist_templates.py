@@ -14,7 +14,7 @@ import pytest
 from genshi.template import NewTextTemplate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.worklist import read_back
+from support.worklist import check, from_dump, read_back
 
 from trytond.modules.health_imaging_worklist import (
     attributes, dataset, rendering)
@@ -112,7 +112,7 @@ def test_templates_that_ship():
 @each_template
 def test_a_sample_patient(name):
     template = TEMPLATES[name]
-    assert dataset.check(render(name), template['template_type']) == []
+    assert check(render(name), template['template_type']) == []
     entry = read(name)
     assert entry.PatientName == 'Doe^Jane'
     assert entry.Allergies == ['Penicillin', 'Iodine']
@@ -244,7 +244,7 @@ def test_speed():
     for _ in range(300):
         text = rendering.render(template, variables)
     rendered = 300 / (time.process_time() - start)
-    entry = dataset.from_dump(text)
+    entry = from_dump(text)
     start = time.process_time()
     for _ in range(100):
         dataset.to_bytes(entry, CHARSET)
