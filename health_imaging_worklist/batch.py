@@ -105,8 +105,7 @@ class Batch:
         left = self._seconds.get(template.id, POLL_SECONDS)
         limits = rendering.LIMITS._replace(
             seconds=min(rendering.LIMITS.seconds, left / 4))
-        return rendering.render(
-            template.compiled(), variables, template.template_type, limits)
+        return rendering.render(template.compiled(), variables, limits)
 
     @cached_property
     def zone(self):

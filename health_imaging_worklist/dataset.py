@@ -25,8 +25,7 @@ from .attributes import (
     BASIC_CHARSET, ENCODED_VRS, LENGTHS, TEXT_VRS, EncodingError, cut, encode,
     generate_uid, identifies, is_uid, repair_charset, to_charset)
 from .texts import (
-    DUMP2DCM, ELEMENT, JSON, Place, bracketed, kept, pieces, quote_tokens,
-    readable)
+    DUMP2DCM, JSON, kept, pieces, put, quote_tokens, readable)
 
 #: Modality Worklist Information Model - FIND (PS3.4 annex K.6.1)
 SOP_CLASS_UID = uid.UID('1.2.840.10008.5.1.4.31')
@@ -97,6 +96,11 @@ _SINGLE_VRS = TEXT_VRS | {'UR'}
 
 _DECIMAL = re.compile(r'[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?', re.ASCII)
 _INTEGER = re.compile(r'[+-]?\d{1,19}', re.ASCII)
+# The line of an attribute in a dump: group, element, VR, value. As in
+#: dcmtk, two capitals after the tag are the VR whatever follows.
+_ELEMENT = re.compile(
+    r'\(\s*([0-9a-fA-F]{1,4})\s*,\s*([0-9a-fA-F]{1,4})\s*\)'
+    r'\s*([A-Z]{2}|[A-Za-z?]{2}(?=[\s\[(]|$))?\s*(.*)', re.DOTALL)
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 _CONTROL_IN_TEXT = re.compile('[\x00-\x09\x0b\x0e-\x1f\x7f-\x9f]')
 _CRLF = '\r\n'
@@ -220,10 +224,11 @@ def _make_element(node, values, template_type):
     tag, vr, line, pieces, _ = node
     text = pieces[0]
     if len(pieces) > 1:
-        place = Place(vr, keyword_for_tag(tag), True)
+        keyword = keyword_for_tag(tag)
         text = ''.join(
             piece if isinstance(piece, str)
-            else place.put(values[piece], template_type) for piece in pieces)
+            else put(values[piece], vr, keyword, template_type)
+            for piece in pieces)
     try:
         if text.startswith('=') and vr not in ENCODED_VRS:
             # dcmtk would read a file of that name.
@@ -319,7 +324,7 @@ class _DumpReader:
 
     def read(self, line, number):
         self.line = number
-        match = ELEMENT.match(line)
+        match = _ELEMENT.match(line)
         if not match:
             raise _error('dump_line', line=number)
         group, element, vr, value = match.groups()
@@ -361,9 +366,10 @@ class _DumpReader:
 
     def _read_value(self, tag, vr, value):
         if value.startswith('['):
-            value, is_closed = bracketed(value)
-            if not is_closed:
+            end = value.rfind(']')
+            if end < 0:
                 raise _error('dump_bracket', tag, self.line)
+            value = value[1:end]
         elif value.startswith('(') and vr != 'AT':
             value = ''
         else:

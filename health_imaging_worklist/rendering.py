@@ -400,7 +400,7 @@ def _unknown(name, names, line):
     return UnknownVariableError('variable', line, name=name)
 
 
-def render(template, variables, template_type=None, limits=LIMITS):
+def render(template, variables, limits=LIMITS):
     """Return the `Text` that a template makes of variables.
 
     In variables with a keyword of VR PN or with no keyword as name, not in
@@ -409,14 +409,9 @@ def render(template, variables, template_type=None, limits=LIMITS):
 
     :param Template template: what `compile` returned
     :param variables: mapping of names to texts, numbers, dates, None,
-        `RecordView` and lists of these; ``SpecificCharacterSet`` says what
-        the text can hold
-    :param str template_type: ``dump2dcm`` or ``json``, by default that of
-        the variables
+        `RecordView` and lists of these
     :raises TemplateError: with the line of the template
     """
-    if template_type is None:
-        template_type = variables.get('template_type') or DUMP2DCM
     state = _State(variables, limits)
     write = state.written.append
     try:
@@ -432,5 +427,4 @@ def render(template, variables, template_type=None, limits=LIMITS):
         raise EvaluationError(
             'evaluation', state.line,
             detail=str(error) or type(error).__name__) from None
-    return Text.fill(
-        text, state.made, template_type, variables.get('SpecificCharacterSet'))
+    return Text(text, state.made)

@@ -32,7 +32,6 @@ from . import attributes, dataset, identifiers, migration, rendering
 from .batch import Batch
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .template import error_text
-from .texts import DUMP2DCM
 from .variables import VARIABLES
 
 # Entries that changed so long before the last poll are told again, because a
@@ -344,9 +343,9 @@ class Request(AgedMixin, metaclass=PoolMeta):
         return made.get('error') or made['text']
 
     def _render_entry(self):
-        """Return the text and the file of this request.
+        """Return the dump and the file of this request.
 
-        The text is what the file has, not what the template wrote: dump2dcm
+        The dump has what the file has, not what the template wrote: dump2dcm
         would read files of its host where a text says so.
 
         :rtype: (str, bytes)
@@ -365,9 +364,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 data = dataset.to_bytes(entry, template.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistEntryError(error_text(error, template)) from None
-        if template.template_type == DUMP2DCM:
-            return dataset.to_dump(entry), data
-        return str(text), data
+        return dataset.to_dump(entry), data
 
     @classmethod
     @without_check_access

@@ -176,9 +176,8 @@ class WorklistTemplate(ModelSQL, ModelView):
         try:
             variables = self.get_sample_data()
             compiled = rendering.compile(self.template, variables.keys())
-            dataset.to_bytes(self.to_entry(rendering.render(
-                        compiled, variables, self.template_type)),
-                self.charset)
+            text = rendering.render(compiled, variables)
+            dataset.to_bytes(self.to_entry(text), self.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistTemplateError(error_text(error, self)) from None
 

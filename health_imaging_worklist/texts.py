@@ -6,14 +6,10 @@ In the text itself a token stands for each value. The format, a dump of
 dump2dcm or JSON, is read with the tokens in it; what they stand for is put
 into what was read. So no value can be read as part of the format.
 """
-import json
 import re
-from collections import namedtuple
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-
-from .attributes import ENCODED_VRS, TEXT_VRS, identifies, to_charset
+from .attributes import TEXT_VRS, identifies
 
 DUMP2DCM = 'dump2dcm'
 JSON = 'json'
@@ -25,21 +21,10 @@ _TOKEN = re.compile(f'{_OPEN}([0-9]+){_CLOSE}')
 _STRING_OR_TOKEN = re.compile(
     f'"(?:[^"\\\\]|\\\\.)*"?|{_TOKEN.pattern}', re.DOTALL)
 
-#: The line of an attribute in a dump: group, element, VR, value. As in
-#: dcmtk, two capitals after the tag are the VR whatever follows.
-ELEMENT = re.compile(
-    r'\(\s*([0-9a-fA-F]{1,4})\s*,\s*([0-9a-fA-F]{1,4})\s*\)'
-    r'\s*([A-Z]{2}|[A-Za-z?]{2}(?=[\s\[(]|$))?\s*(.*)', re.DOTALL)
-_KEY_OR_TOKEN = re.compile(
-    f'\\\\.|"(\\w+)"\\s*:|(")|{_TOKEN.pattern}')
-_NUMBER = re.compile(r'-?\d+(?:\.\d+)?|null|true|false')
-
 _CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], ' ')
 # Separators that are data, see `values`.
 _DATA = {0xfdd0: '/', 0xfdd1: '^', 0xfdd2: '=', **_CONTROLS}
 _DATA_IN_NAME = {**_DATA, 0xfdd1: ' ', 0xfdd2: ' '}
-# Outside of brackets these would begin or end a value.
-_OUTSIDE = str.maketrans('[](#', '{}{ ')
 
 #: The longest text whose format is kept to be used again.
 _KEPT = 8_000
@@ -69,114 +54,35 @@ def pieces(text):
 
 
 class Text(str):
-    """A rendered template, as people and programs read it.
+    """A rendered template, to look at.
 
     ``skeleton`` is the same with tokens, ``values`` what they stand for: a
     text, or a `values.Pair` of it and the same with marks.
     """
-    skeleton = None
-    values = ()
 
-    @classmethod
-    def fill(cls, skeleton, values, template_type, charset):
-        """Return the `Text` of a text with tokens.
-
-        :param charset: the SpecificCharacterSet (CS) that it must fit
-        """
-        (first, *literals), indexes, places = _layout(skeleton, template_type)
-        parts = [first]
-        for index, place, literal in zip(indexes, places, literals):
-            value = values[index]
-            # Without marks it has no signs of the format either.
-            if not (type(value) is str and place.inside
-                    and value.isascii() and value.isprintable()):
-                value = place.write(value, template_type, charset)
-            parts += (value, literal)
-        text = cls(''.join(parts))
+    def __new__(cls, skeleton, values):
+        text = super().__new__(cls, ''.join(
+                piece if isinstance(piece, str) else _plain(values[piece])
+                for piece in pieces(skeleton)))
         text.skeleton, text.values = skeleton, values
         return text
 
 
-class Place(namedtuple('Place', 'vr keyword inside')):
-    """Where a value stands: VR and keyword of the attribute, and whether
-    brackets or quotes are around it."""
-    __slots__ = ()
-
-    def put(self, value, template_type):
-        """Return the text of a value as the attribute has it."""
-        plain, marked = (value, value) if type(value) is str else value
-        if plain is marked and plain.isprintable():
-            return plain
-        if self.vr in TEXT_VRS and template_type == JSON:
-            return '\r\n'.join(
-                line.translate(_CONTROLS) for line in plain.split('\n'))
-        if self.vr in TEXT_VRS or identifies(self.keyword):
-            return plain.translate(_CONTROLS)
-        return marked.translate(_DATA_IN_NAME if self.vr == 'PN' else _DATA)
-
-    def write(self, value, template_type, charset):
-        """Return a value as it is written in the format."""
-        text = self.put(value, template_type)
-        if not text.isascii() and not identifies(self.keyword) and (
-                not self.vr or self.vr in ENCODED_VRS):
-            text = to_charset(text, charset)
-        if template_type == JSON:
-            if not self.inside:
-                return text if _NUMBER.fullmatch(text) else json.dumps(text)
-            if '"' in text or '\\' in text or not text.isprintable():
-                return json.dumps(text, ensure_ascii=False)[1:-1]
-            return text
-        return text if self.inside else text.translate(_OUTSIDE)
+def _plain(value):
+    return value if type(value) is str else value[0]
 
 
-@kept
-def _layout(skeleton, template_type):
-    """Return the texts between tokens, and for each token the index of its
-    value and its `Place`."""
-    find = _json_places if template_type == JSON else _dump_places
-    parts = pieces(skeleton)
-    return parts[::2], parts[1::2], [*find(skeleton)]
-
-
-def _dump_places(skeleton):
-    for line in skeleton.split('\n'):
-        if _OPEN not in line:
-            continue
-        element = ELEMENT.match(line.strip(' \t\r'))
-        keyword, vr, value = '', '', ''
-        if element:
-            tag = int(element[1], 16) << 16 | int(element[2], 16)
-            keyword, vr = keyword_for_tag(tag), _vr(tag, element[3])
-            value, _ = bracketed(element[4])
-        for found in _TOKEN.findall(line):
-            yield Place(vr, keyword, f'{_OPEN}{found}{_CLOSE}' in value)
-
-
-def bracketed(text):
-    """Return the value that the brackets of a dump's line hold, and whether
-    the brackets that begin are closed."""
-    if not text.startswith('['):
-        return '', True
-    end = text.rfind(']')
-    return text[1:end] if end > 0 else text[1:], end > 0
-
-
-def _json_places(skeleton):
-    keyword, inside = '', False
-    for found in _KEY_OR_TOKEN.finditer(skeleton):
-        if found[1]:
-            keyword, inside = found[1], False
-        elif found[2]:
-            inside = not inside
-        elif found[3]:
-            yield Place(_vr(tag_for_keyword(keyword), ''), keyword, inside)
-
-
-def _vr(tag, default):
-    try:
-        return dictionary_VR(tag)
-    except (KeyError, TypeError, ValueError):
-        return (default or '').upper()
+def put(value, vr, keyword, template_type):
+    """Return the text of a value as an attribute of a VR has it."""
+    plain, marked = (value, value) if type(value) is str else value
+    if plain is marked and plain.isprintable():
+        return plain
+    if vr in TEXT_VRS and template_type == JSON:
+        return '\r\n'.join(
+            line.translate(_CONTROLS) for line in plain.split('\n'))
+    if vr in TEXT_VRS or identifies(keyword):
+        return plain.translate(_CONTROLS)
+    return marked.translate(_DATA_IN_NAME if vr == 'PN' else _DATA)
 
 
 def quote_tokens(text):

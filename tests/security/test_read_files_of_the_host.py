@@ -97,7 +97,7 @@ def test_dump2dcm_reads_files(secret, tmp_path):
 def make(line, secret, **values):
     template = rendering.compile(TEMPLATE + line.replace('FILE', secret))
     text = rendering.render(template, {
-            **rendering.sample_variables(), **values}, 'dump2dcm')
+            **rendering.sample_variables(), **values})
     return dataset.complete(text, 'dump2dcm', 'ISO_IR 192')
 
 

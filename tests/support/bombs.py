@@ -42,7 +42,7 @@ def _values():
 def _attempt(source, template_type):
     from trytond.modules.health_imaging_worklist import dataset, rendering
     text = rendering.render(
-        rendering.compile(source), _values(), template_type)
+        rendering.compile(source), _values())
     dataset.convert(text, template_type, 'ISO_IR 192')
 
 

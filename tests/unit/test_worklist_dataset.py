@@ -622,7 +622,7 @@ def test_values_come_back(name, others, text, several, comment, kind):
         'my': rendering.RecordView(
             Request(comment), {'request': {'comment'}}),
         }
-    rendered = rendering.render(TEMPLATES[kind], values, kind)
+    rendered = rendering.render(TEMPLATES[kind], values)
     data = dataset.convert(rendered, kind, 'ISO_IR 192')
     entry = read_back(data)
     step, = entry.ScheduledProcedureStepSequence
@@ -657,7 +657,7 @@ def as_list(value):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(texts, st.text(max_size=100)), max_size=40))
-def test_dump2dcm_reads_what_is_rendered(tmp_path_factory, values):
+def test_dump2dcm_reads_what_it_gets(tmp_path_factory, values):
     # One run of dump2dcm for many values, each in an item of its own.
     template = rendering.compile("""\
 (0040,0100) SQ
@@ -673,11 +673,11 @@ def test_dump2dcm_reads_what_is_rendered(tmp_path_factory, values):
     text = rendering.render(template, {
             'values': [
                 (attributes.long_string(value), comment)
-                for value, comment in values]}, 'dump2dcm')
+                for value, comment in values]})
     folder = tmp_path_factory.mktemp('dump')
-    theirs = dump2dcm(folder, '(0008,0005) CS [ISO_IR 192]\n' + text)
-    ours = read_back(dataset.to_bytes(
-            dataset.fit(from_dump(text)), 'ISO_IR 192'))
+    entry = dataset.fit(from_dump(text))
+    ours = read_back(dataset.to_bytes(entry, 'ISO_IR 192'))
+    theirs = dump2dcm(folder, dataset.to_dump(entry))
     for our, their, (value, comment) in zip(
             ours.ScheduledProcedureStepSequence,
             theirs.ScheduledProcedureStepSequence, values):

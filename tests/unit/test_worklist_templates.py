@@ -161,7 +161,8 @@ def test_dump2dcm_reads_the_same(kind, tmp_path):
         'InstitutionName': "O'Neil (north)",
         'my': request('line\n] \\ ] # "x"'),
         }
-    theirs = dump2dcm(tmp_path, render(name, **values))
+    theirs = dump2dcm(tmp_path, dataset.to_dump(dataset.complete(
+                render(name, **values), 'dump2dcm')))
     ours = read(name, **values)
     assert plain(ours) == plain(theirs)
     assert ours.PatientName == values['PatientName']
