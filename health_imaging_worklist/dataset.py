@@ -24,8 +24,7 @@ from pydicom.valuerep import DA, EXPLICIT_VR_LENGTH_32, validate_value
 from .attributes import (
     BASIC_CHARSET, ENCODED_VRS, LENGTHS, TEXT_VRS, EncodingError, cut, encode,
     generate_uid, identifies, is_uid, repair_charset, to_charset)
-from .texts import (
-    DUMP2DCM, JSON, kept, pieces, put, quote_tokens, readable)
+from .texts import DUMP2DCM, JSON, kept, pieces, put, quote_tokens, readable
 
 #: Modality Worklist Information Model - FIND (PS3.4 annex K.6.1)
 SOP_CLASS_UID = uid.UID('1.2.840.10008.5.1.4.31')
@@ -515,11 +514,9 @@ def from_text(text, template_type):
     :param str template_type: ``dump2dcm`` or ``json``
     :raises DatasetError: it cannot be read
     """
-    skeleton = getattr(text, 'skeleton', None)
-    if skeleton is None:
-        skeleton = readable(text)
+    skeleton, values = (readable(text), ()) if isinstance(text, str) else text
     nodes, notes = _READERS[template_type](skeleton)
-    entry = _build(nodes, getattr(text, 'values', ()), template_type)
+    entry = _build(nodes, values, template_type)
     entry.notes = list(notes)
     return entry
 

@@ -7,6 +7,7 @@ dump2dcm or JSON, is read with the tokens in it; what they stand for is put
 into what was read. So no value can be read as part of the format.
 """
 import re
+from collections import namedtuple
 from functools import lru_cache
 
 from .attributes import TEXT_VRS, identifies
@@ -53,19 +54,15 @@ def pieces(text):
         for index, piece in enumerate(_TOKEN.split(text)))
 
 
-class Text(str):
-    """A rendered template, to look at.
+class Text(namedtuple('Text', 'skeleton values')):
+    """A rendered template: a text with tokens, and what they stand for: texts,
+    or a `values.Pair` of one and the same with marks."""
+    __slots__ = ()
 
-    ``skeleton`` is the same with tokens, ``values`` what they stand for: a
-    text, or a `values.Pair` of it and the same with marks.
-    """
-
-    def __new__(cls, skeleton, values):
-        text = super().__new__(cls, ''.join(
-                piece if isinstance(piece, str) else _plain(values[piece])
-                for piece in pieces(skeleton)))
-        text.skeleton, text.values = skeleton, values
-        return text
+    def __str__(self):
+        """Return the text with its values, to look at."""
+        return _TOKEN.sub(
+            lambda found: _plain(self.values[int(found[1])]), self.skeleton)
 
 
 def _plain(value):
