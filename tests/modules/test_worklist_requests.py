@@ -17,9 +17,10 @@ from support.statements import counted
 
 from trytond.config import config
 from trytond.model.exceptions import AccessError
+from trytond.modules.health_imaging.common import execute
 from trytond.modules.health_imaging_worklist import attributes
 from trytond.modules.health_imaging_worklist import dataset as dataset_module
-from trytond.modules.health_imaging_worklist import expressions
+from trytond.modules.health_imaging_worklist import expressions, migration
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
 from trytond.modules.health_imaging_worklist.variables import Variable
@@ -175,6 +176,29 @@ def test_fields_that_templates_may_read(request_, name):
     request_.requested_test.imaging_worklist_template = template
     request_.requested_test.save()
     assert entries()['entries'][0]['error'] is None
+
+
+def test_kinds_of_values_of_former_templates(hospital):
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    template, table = make_template(), Template.__table__()
+    others = [
+        ('(0008,0005) CS', '(0008,0005) SH'), ('(0040,0001) AE', '(40,1)OB'),
+        ('(0010,0010) PN', '{% if 1 %}{% end %}(0010,0010) UN')]
+    text = GOOD
+    for right, wrong in others:
+        text = text.replace(right, wrong)
+    text += '# (0010,0020) ID of the patient\n(0011,0010) LO [x]\n'
+    execute(table.update(
+            [table.template], [text], where=table.id == template.id))
+    for _ in range(2):
+        migration.repair_vrs(Template)
+        (repaired,), = execute(table.select(
+                table.template, where=table.id == template.id))
+        assert '(40,1)AE [' in repaired and '%}(0010,0010) PN [' in repaired
+        assert '(0008,0005) CS' in repaired
+        assert repaired.endswith(
+            '# (0010,0020) ID of the patient\n(0011,0010) LO [x]\n')
+    Template.write([template], {'template': repaired})
 
 
 def test_another_module_adds_a_variable(request_, monkeypatch):
