@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the documentation of the worklist says is what there is."""
+import datetime as dt
 import re
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trytond.modules.health_imaging_worklist import (
-    attributes, expressions, rendering)
+    attributes, batch, functions, rendering, values)
 
 ROOT = Path(__file__).parents[2]
 DOC = ROOT / 'health_imaging_worklist' / 'doc'
@@ -34,14 +35,29 @@ def test_variables():
         'template_type', 'my']
 
 
-def test_functions_and_limits():
+def test_functions_methods_and_fields():
+    told = {
+        row[0]: set(re.findall(r'\w+', row[1]))
+        for row in rows('usage.rst', 'Expression')}
+    assert told['Functions'] == {*functions.FUNCTIONS}
+    for kind, type_ in [
+            ('text', str), ('date', dt.date), ('time', dt.time),
+            ('span of time', dt.timedelta), ('dictionary', values.Map)]:
+        assert told[f'Methods of a {kind}'] == {*functions.METHODS[type_]}
+    assert {*functions.METHODS[dt.datetime]} == {
+        *functions.METHODS[dt.date], 'date', 'time'}
+    for fields in functions.FIELDS.values():
+        assert fields <= told['Fields']
+
+
+def test_limits():
     text = (DOC / 'usage.rst').read_text(encoding='utf-8')
-    for name in expressions.FUNCTIONS:
-        assert f'``{name}``' in text
-    for limit in ['source', 'output', 'rounds']:
+    for limit in ['source', 'output', 'text', 'memory', 'rounds']:
         assert re.search(
             fr'\b{getattr(rendering.LIMITS, limit)}\b', text)
     assert rendering.LIMITS.seconds == 2
+    assert f'{batch.POLL_SECONDS} seconds' in text
+    assert f'{batch.ENTRY_SECONDS} seconds' in text
 
 
 def test_character_sets():
