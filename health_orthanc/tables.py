@@ -7,7 +7,7 @@ import functools
 from operator import itemgetter
 from typing import NamedTuple
 
-from sql import Cast, Column, Flavor, Table, Values, With
+from sql import Cast, Column, Flavor, Select, Table, Values, With
 from sql.functions import CurrentTimestamp
 
 from trytond.modules.health_imaging.common import execute
@@ -22,14 +22,14 @@ class Upsert(NamedTuple):
     """What an upsert did.
 
     :ivar ids: id of each row that was stored before, by its key
-    :ivar new: keys of the inserted rows
+    :ivar new: id of each inserted row, by its key
     :ivar changed: keys of the updated rows
     :ivar before: their former values, dict by key
     :ivar others: ids of the rows that were not among the wanted ones, when
         the scopes were said to be complete
     """
     ids: dict
-    new: list
+    new: dict
     changed: list
     before: dict
     others: list
@@ -46,7 +46,7 @@ def upsert(Model, scope, key, rows, complete=False, kept=()):
     :param kept: names of values that stay where the row has none
     :rtype: Upsert
     """
-    done = Upsert({}, [], [], {}, [])
+    done = Upsert({}, {}, [], {}, [])
     if not rows:
         return done
     names = tuple(rows[0])
@@ -68,8 +68,10 @@ def upsert(Model, scope, key, rows, complete=False, kept=()):
             done.changed.append(k)
             done.before[k] = stored
             outdated.append((id_, wanted[k]))
-    done.new.extend(k for k in wanted if k not in done.ids)
-    _insert(Model, names, [wanted[k] for k in done.new])
+    new = [values for k, values in wanted.items() if k not in done.ids]
+    done.new.update(
+        ((s, k), id_) for id_, s, k in _insert(
+            Model, names, new, ('id', scope, key)))
     update_each(Model, names, outdated)
     return done
 
@@ -104,13 +106,24 @@ def _stored(Model, scope, key, names, wanted, complete=False):
                     where=reduce_ids(scope_column, list(sub))))
 
 
-def _insert(Model, names, rows):
-    user = Transaction().user
+def _insert(Model, names, rows, returned=()):
+    """Insert rows, return the values of some columns of each.
+
+    :param names: of the columns
+    :param rows: values in the order of names
+    :param returned: names of the columns whose values are returned
+    """
+    user, found = Transaction().user, []
+    # SQLite would compute it for each row, which takes a third of the time.
+    moment = execute(Select([CurrentTimestamp()]))[0] if rows else ()
     for start in range(0, len(rows), ROWS):
         sub = rows[start:start + ROWS]
         text = _insert_text(
-            Model._table, names, len(sub), Flavor.get().paramstyle)
-        execute((text, [value for row in sub for value in (*row, user)]))
+            Model._table, names, len(sub), returned,
+            Flavor.get().paramstyle)
+        found += execute((text, [
+                    value for row in sub for value in (*row, user, *moment)]))
+    return found
 
 
 def insert(Model, rows):
@@ -133,16 +146,20 @@ def insert(Model, rows):
 
 
 @functools.lru_cache(maxsize=32)
-def _insert_text(table, names, count, paramstyle):
+def _insert_text(table, names, count, returned, paramstyle):
     """Return the statement that inserts rows.
 
     To write it takes longer than to run it, so it is kept.
     """
     table = Table(table)
-    columns = [Column(table, name)
-        for name in (*names, 'create_uid', 'create_date')]
-    row = [''] * (len(names) + 1) + [CurrentTimestamp()]
-    return str(table.insert(columns, [row] * count))
+    names = (*names, 'create_uid', 'create_date')
+    text = str(table.insert(
+            [Column(table, name) for name in names],
+            [[''] * len(names)] * count))
+    if returned:
+        # python-sql gives the columns an alias that SQLite does not know.
+        text += ' RETURNING ' + ', '.join(f'"{name}"' for name in returned)
+    return text
 
 
 def update_each(Model, names, rows):

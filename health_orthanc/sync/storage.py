@@ -13,8 +13,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
 from ..archive.pictures_kind import is_picture
-from ..tables import (
-    ROWS, delete, execute, ids_of, set_values, update_each, upsert)
+from ..tables import ROWS, delete, execute, set_values, update_each, upsert
 from .transactions import now
 
 _TOTALS = ['number_of_series', 'number_of_instances']
@@ -26,6 +25,7 @@ class Tree:
     :ivar counts: how many rows of each level were new, changed and gone, and
         how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
+    :ivar new: StudyRows by the id of the study rows that are new
     :ivar resent: Orthanc ids of the told instances that were known
 
     :param told: Orthanc ids of instances that came, set
@@ -38,8 +38,8 @@ class Tree:
         self.now = now
         self.counts = defaultdict(int)
         self.touched = set()
-        # Ids of the studies that were not there before
-        self._new = set()
+        # StudyRows by the id of the studies that were not there before
+        self.new = {}
         self.Patient = pool.get('gnuhealth.orthanc.patient')
         self.Study = pool.get('gnuhealth.imaging_orthanc.study')
         self.Series = pool.get('gnuhealth.imaging_orthanc.study_series')
@@ -85,8 +85,7 @@ class Tree:
                 if item.details})
         empty = [studies[item.uid] for item in items if not item.series]
         self._mark_series(done.others + self._ids_in_studies(empty))
-        ids = {**done.ids, **ids_of(
-                self.Series, 'study', 'series_UID', done.new)}
+        ids = {**done.ids, **done.new}
         return {
             row['orthanc_UID']: ids[studies[item.uid], row['series_UID']]
             for item in items for row, _ in item.series}
@@ -169,7 +168,7 @@ class Tree:
         self._count('series', done)
         studies = {study for study, _ in [*done.new, *done.changed]}
         table = self.Study.__table__()
-        for sub in grouped_slice(sorted(studies - self._new), ROWS):
+        for sub in grouped_slice(sorted(studies - self.new.keys()), ROWS):
             execute(table.update([table.details_at], [None],
                     where=reduce_ids(table.id, list(sub))
                     & (table.details_at != Null)))
@@ -214,8 +213,7 @@ class Tree:
                 **item.patient, 'server': self.server, 'missing_since': None}
             for item in items if item.patient}
         done = upsert(self.Patient, 'server', 'uuid', list(rows.values()))
-        ids = {**done.ids, **ids_of(
-                self.Patient, 'server', 'uuid', done.new)}
+        ids = {**done.ids, **done.new}
         return {uuid: id_ for (_, uuid), id_ in ids.items()}
 
     def _store_studies(self, items, patients):
@@ -232,11 +230,13 @@ class Tree:
             key = self.server, row['orthanc_UID']
             self._count_difference(row, done.before.get(
                     key, row if key in done.ids else None))
-        new = ids_of(self.Study, 'orthanc_server', 'orthanc_UID', done.new)
-        self._new.update(new.values())
-        self.touched.update(new.values())
+        self.new.update({
+                done.new[self.server, item.uid]: item for item in items
+                if (self.server, item.uid) in done.new})
+        self.touched.update(done.new.values())
         self.touched.update(done.ids[k] for k in done.changed)
-        return {uid: id_ for (_, uid), id_ in {**done.ids, **new}.items()}
+        ids = {**done.ids, **done.new}
+        return {uid: id_ for (_, uid), id_ in ids.items()}
 
     def _count_difference(self, row, before):
         """Count how a study changes what is present.
