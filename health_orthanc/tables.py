@@ -139,7 +139,8 @@ def insert(Model, rows):
         name: Model._fields[name].sql_format for name in names
         if Model._fields[name]._type != 'many2one'}
     _insert(Model, names, [
-            [formats[name](row[name]) if name in formats else row[name]
+            [formats[name](row[name])
+                if name in formats and row[name] is not None else row[name]
                 for name in names]
             for row in rows])
     Transaction().counter += 1
