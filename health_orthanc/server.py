@@ -24,7 +24,7 @@ from trytond.rpc import RPC
 from trytond.transaction import Transaction, without_check_access
 
 from . import in_the_clear, migration, password
-from .archive import orthanc, records
+from .archive import orthanc
 from .exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
 from .sync.lease import Busy
@@ -629,11 +629,11 @@ def probe(client):
     :return: values of the server
     :raises OrthancError: it does not answer as an Orthanc does
     """
-    system = client.system()
-    client.statistics()
+    version = client.version()
+    client.counts()
     return {
         'validated': True,
-        'version': records.clean_text(system['Version']),
+        'version': version,
         'viewers': tuple(client.viewers()),
         'last_error': None,
         }

@@ -35,26 +35,29 @@ class Upsert(NamedTuple):
     others: list
 
 
-def upsert(Model, scope, key, rows, complete=False, kept=()):
+def upsert(Model, scope, key, rows, complete=False, kept=(), names=None):
     """Insert the rows that are new and update those that differ.
 
     :param Model: class of the model
     :param str scope: name of the Many2One that the rows belong to
     :param str key: name of the text that is unique in the scope
-    :param rows: list of dicts with the same names, scope and key among them
+    :param rows: list of dicts with the same names, scope and key among them;
+        of tuples where names is given
     :param bool complete: whether the rows are all that their scopes have
     :param kept: names of values that stay where the row has none
+    :param names: names of the values in the tuples
     :rtype: Upsert
     """
     done = Upsert({}, {}, [], {}, [])
     if not rows:
         return done
-    names = tuple(rows[0])
-    identity, values = itemgetter(scope, key), itemgetter(*names)
-    wanted = {identity(row): values(row) for row in rows}
+    if names is None:
+        names = tuple(rows[0])
+        rows = map(itemgetter(*names), rows)
+    identity = itemgetter(names.index(scope), names.index(key))
+    wanted = {identity(row): row for row in rows}
     outdated, kept = [], [names.index(name) for name in kept]
     for id_, *stored in _stored(Model, scope, key, names, wanted, complete):
-        stored = dict(zip(names, stored))
         k = identity(stored)
         if k not in wanted:
             done.others.append(id_)
@@ -63,10 +66,10 @@ def upsert(Model, scope, key, rows, complete=False, kept=()):
         for i in kept:
             if wanted[k][i] is None:
                 wanted[k] = (
-                    *wanted[k][:i], stored[names[i]], *wanted[k][i + 1:])
-        if tuple(stored.values()) != wanted[k]:
+                    *wanted[k][:i], stored[i], *wanted[k][i + 1:])
+        if tuple(stored) != wanted[k]:
             done.changed.append(k)
-            done.before[k] = stored
+            done.before[k] = dict(zip(names, stored))
             outdated.append((id_, wanted[k]))
     new = [values for k, values in wanted.items() if k not in done.ids]
     done.new.update(

@@ -12,7 +12,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
 from .. import tables
-from ..archive import records
+from ..archive import texts
 from ..exceptions import NotAllowedError
 from .link import PERSON, Change, ids_of
 
@@ -180,7 +180,7 @@ class AccessLog(ModelSQL, ModelView):
         :param patient: record, or None
         """
         dicom = ' '.join(filter(None, [
-                    isolated(records.readable_name(study.patient_name)),
+                    isolated(texts.readable_name(study.patient_name)),
                     f'[{study.patient_id}]' if study.patient_id else None]))
         return {
             'patient': patient.id if patient else None,

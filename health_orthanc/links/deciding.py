@@ -16,7 +16,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
 from .. import matching, tables
-from ..archive import records
+from ..archive import texts
 from . import candidate, effects, facts, ledger, twins
 from .link import PERSON, Link
 
@@ -38,8 +38,9 @@ def link_studies(ids, cause='sync', new=()):
     """
     linked, new = 0, {s.id: s for s in new}
     for sub in grouped_slice(sorted(ids), _BLOCK):
-        studies = [new[id_] for id_ in sub if id_ in new]
-        studies += facts.read_studies(set(sub).difference(new))
+        sub = set(sub)
+        studies = [new[id_] for id_ in sorted(sub.intersection(new))]
+        studies += facts.read_studies(sub.difference(new))
         there = [s.id for s in studies if not s.missing_since]
         _offer_requests([s for s in studies if s.link.is_of_person])
         # The study that took the place of a missing one has its link.
@@ -277,5 +278,5 @@ def reason_text(code, parameters):
         (name, plain(value) if isinstance(value, str) else value)
         for name, value in json.loads(parameters or '{}').items())
     if code.startswith('name_'):
-        values['study'] = records.readable_name(values['study'])
+        values['study'] = texts.readable_name(values['study'])
     return gettext(f'health_orthanc.msg_review_{code}', **values)

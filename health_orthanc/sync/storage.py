@@ -16,6 +16,10 @@ from ..archive.pictures_kind import is_picture
 from ..tables import ROWS, delete, execute, set_values, update_each, upsert
 from .transactions import now
 
+# The columns of what instance_row returns
+_INSTANCE = (
+    'series', 'orthanc_UID', 'sop_instance_UID', 'instance_number',
+    'image_position_patient', 'number_of_frames')
 _TOTALS = ['number_of_series', 'number_of_instances']
 
 
@@ -53,11 +57,11 @@ class Tree:
         """
         series_ids = self.store_studies(items)
         rows = [
-            {**instance, 'series': series_ids[row['orthanc_UID']]}
+            instance_row(series_ids[row['orthanc_UID']], instance)
             for item in items for row, instances in item.series
             for instance in instances]
         done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
-            complete=True)
+            complete=True, names=_INSTANCE)
         self._note_instances(done, rows)
         empty = [
             series_ids[row['orthanc_UID']]
@@ -110,10 +114,11 @@ class Tree:
     def store_instances(self, rows):
         """Store some of the instances of series.
 
-        :param rows: list of rows, each with its series
+        :param rows: list of what instance_row returns
         """
         self._note_instances(upsert(
-                self.Instance, 'series', 'sop_instance_UID', rows), rows)
+                self.Instance, 'series', 'sop_instance_UID', rows,
+                names=_INSTANCE), rows)
 
     def drop_instances(self, series, present):
         """Delete the instances of series that are gone.
@@ -158,9 +163,8 @@ class Tree:
         self._count('instances', done)
         if self.told:
             self.resent.update(
-                row['orthanc_UID'] for row in rows
-                if row['orthanc_UID'] in self.told
-                and (row['series'], row['sop_instance_UID']) in done.ids)
+                id_ for series, id_, uid, *_ in rows
+                if id_ in self.told and (series, uid) in done.ids)
 
     def _note_series(self, done):
         """Count series, and let what one of their instances told be read
@@ -297,6 +301,15 @@ def mark_patients(patients=None, server=None):
     for where in some:
         rows = execute(table.select(table.id, where=lost & where))
         set_values(Patient, [id_ for id_, in rows], missing_since=now())
+
+
+def instance_row(series, instance):
+    """Return the row of an instance.
+
+    :param int series: id of the row of its series
+    :param instance: InstanceValues
+    """
+    return (series, *instance[:5])
 
 
 def _kind(series):
