@@ -13,6 +13,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
 from ..archive.pictures_kind import is_picture
+from ..links import facts
 from ..tables import ROWS, delete, execute, set_values, update_each, upsert
 from .transactions import now
 
@@ -29,7 +30,6 @@ class Tree:
     :ivar counts: how many rows of each level were new, changed and gone, and
         how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
-    :ivar new: StudyRows by the id of the study rows that are new
     :ivar resent: Orthanc ids of the told instances that were known
 
     :param told: Orthanc ids of instances that came, set
@@ -43,7 +43,7 @@ class Tree:
         self.counts = defaultdict(int)
         self.touched = set()
         # StudyRows by the id of the studies that were not there before
-        self.new = {}
+        self._new = {}
         self.Patient = pool.get('gnuhealth.orthanc.patient')
         self.Study = pool.get('gnuhealth.imaging_orthanc.study')
         self.Series = pool.get('gnuhealth.imaging_orthanc.study_series')
@@ -68,6 +68,13 @@ class Tree:
             for item in items for row, instances in item.series
             if not instances]
         self._delete_instances(done.others + self._ids_in_series(empty))
+
+    def new_studies(self):
+        """Return what is known of the new studies without reading it again,
+        list of facts.StudyRow."""
+        return [
+            facts.new_study(id_, {**item.study, **item.details}, self.now)
+            for id_, item in self._new.items()]
 
     def store_studies(self, items):
         """Store studies with their series, without their instances.
@@ -172,7 +179,7 @@ class Tree:
         self._count('series', done)
         studies = {study for study, _ in [*done.new, *done.changed]}
         table = self.Study.__table__()
-        for sub in grouped_slice(sorted(studies - self.new.keys()), ROWS):
+        for sub in grouped_slice(sorted(studies - self._new.keys()), ROWS):
             execute(table.update([table.details_at], [None],
                     where=reduce_ids(table.id, list(sub))
                     & (table.details_at != Null)))
@@ -234,7 +241,7 @@ class Tree:
             key = self.server, row['orthanc_UID']
             self._count_difference(row, done.before.get(
                     key, row if key in done.ids else None))
-        self.new.update({
+        self._new.update({
                 done.new[self.server, item.uid]: item for item in items
                 if (self.server, item.uid) in done.new})
         self.touched.update(done.new.values())

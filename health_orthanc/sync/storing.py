@@ -6,7 +6,7 @@ from collections import Counter
 
 from trytond import backend
 
-from ..links import deciding, events, facts
+from ..links import deciding, events
 from . import storage
 from .lease import LostLease
 from .transactions import now
@@ -72,10 +72,7 @@ class Keeper:
                     row for _, rows in item.series for row in rows])
         if link:
             tree.counts['studies_linked'] = deciding.link_studies(
-                tree.touched, new=[
-                    facts.new_study(
-                        id_, {**item.study, **item.details}, tree.now)
-                    for id_, item in tree.new.items()])
+                tree.touched, new=tree.new_studies())
         else:
             events.mark_undecided(tree.touched)
         return tree.counts
