@@ -225,7 +225,7 @@ def test_tree_costs_four_calls(archive):
     before = archive.client.calls
     _, _, instances = tree(archive.client)
     assert archive.client.calls == before + 4
-    assert {i['ID'] for i in instances} == set(archive.stored)
+    assert {i.id for i in instances} == set(archive.stored)
 
 
 def test_unknown_ids_are_left_out(archive):

@@ -12,7 +12,7 @@ from support.records import (
 from support.statements import counted
 
 from trytond.modules.health_orthanc import tables
-from trytond.modules.health_orthanc.archive import values
+from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.links import deciding, facts, ledger
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.rows import Converter
@@ -143,11 +143,13 @@ ODD = {
         ])
 def test_what_is_known_of_new_studies_is_what_is_stored(
         server, tags, patient):
-    item = Converter(None).study(values.study({
-                'ID': 'st', 'MainDicomTags': tags,
-                'PatientMainDicomTags': patient}), [values.series({
-                'ID': 'se', 'ParentStudy': 'st', 'MainDicomTags': {
-                    'SeriesInstanceUID': '1.3', 'Modality': 'CT'}})])
+    study = archive_values.study({
+            'ID': 'st', 'MainDicomTags': tags,
+            'PatientMainDicomTags': patient})
+    series = archive_values.series({
+            'ID': 'se', 'ParentStudy': 'st', 'MainDicomTags': {
+                'SeriesInstanceUID': '1.3', 'Modality': 'CT'}})
+    item = Converter(None).study(study, [series])
     item.add_totals()
     item.set_classes({})
     tree = storage.Tree(server, now())
