@@ -277,15 +277,6 @@ class OrthancClient(Session):
         return list(map(values.series, self.bulk(
                     'series', ids, source=source, strict=False)))
 
-    def instances(self, series, first=()):
-        """Yield lists of the values.InstanceValues in series, as studies.
-
-        :param series: list of values.SeriesValues
-        :param first: see instance_blocks
-        """
-        for block in self.instance_blocks(series, first=first, strict=False):
-            yield list(map(values.instance, block))
-
     def sop_class(self, instance):
         "Return the SOP Class UID of an instance, None when it is unknown."
         return values.sop_class(self.metadata('instances', instance))
@@ -390,34 +381,35 @@ class OrthancClient(Session):
                 raise
             return {}
 
-    def instance_blocks(
-            self, series, block=INSTANCES_BLOCK, metadata=False, first=(),
-            strict=True):
-        """Yield lists of the instances in series, so that memory is bounded.
+    def instances(self, series, first=(), block=INSTANCES_BLOCK):
+        """Yield lists of the values.InstanceValues in series, so that memory
+        is bounded; None in place of what cannot be understood.
 
         :param series: list of values.SeriesValues
+        :param first: ids of instances that come before the others, with
+            their sop_class; a server without bulk-content does not tell it
         :param block: the longest list; a server without bulk-content gives
             one list for each series
-        :param first: ids of instances that come before the others, with
-            their metadata
-        :param strict: as for bulk
         """
         if not self.has_bulk:
             for one in series:
-                yield self.bulk('instances', [one.id], metadata, 'series',
-                    strict, len(one.children))
+                yield self._instances(
+                    [one.id], source='series', count=len(one.children))
             return
         ids = _valid_ids(
             itertools.chain.from_iterable(s.children for s in series))
+        metadata, others = False, set(first)
         if len(ids) <= min(FEW_INSTANCES, block):
-            metadata, first = metadata or bool(first), ()
-        others = set(first)
+            metadata, first, others = bool(first), (), ()
         for some, told in [
                 (list(first), True),
                 ([id_ for id_ in ids if id_ not in others], metadata)]:
             for start in range(0, len(some), block):
-                yield self.bulk('instances', some[start:start + block], told,
-                    strict=strict)
+                yield self._instances(some[start:start + block], told)
+
+    def _instances(self, ids, metadata=False, source=None, count=None):
+        return list(map(values.instance, self.bulk(
+                    'instances', ids, metadata, source, False, count)))
 
     def check_file(self, instance):
         """Check the structure of a file before the server has to parse it:

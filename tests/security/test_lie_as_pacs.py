@@ -22,10 +22,13 @@ from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, synchronize, transaction)
 
 from trytond.ir import queue_
-from trytond.modules.health_orthanc import synchronization
+from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, NotOrthanc, OrthancClient, OrthancError,
     TooSlow)
+from trytond.modules.health_orthanc.sync import reading
+from trytond.modules.health_orthanc.sync import run as sync_run
+from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -204,8 +207,11 @@ def test_large_honest_answers_are_read(liar, client):
     assert client.ids('series', 19_100) == ids
     liar.on('^/series/.*/instances', answer(some))
     client.has_bulk = False
-    series = {'ID': ID, 'Instances': [item['ID'] for item in some]}
-    assert list(client.instance_blocks([series])) == [some]
+    series = archive_values.series({
+            'ID': ID, 'ParentStudy': ID,
+            'Instances': [item['ID'] for item in some]})
+    assert list(client.instances([series])) == [
+        list(map(archive_values.instance, some))]
     frame = {
         f'Sequence{n}': [{'ImagePositionPatient': '-100\\-100\\30'}]
         for n in range(8)}
@@ -294,7 +300,7 @@ def test_bomb_in_a_run(in_database, liar, path, bomb):
 
 
 def limited(monkeypatch, seconds):
-    monkeypatch.setattr(synchronization, 'HOUR', seconds)
+    monkeypatch.setattr(sync_run, 'HOUR', seconds)
 
 
 @pytest.mark.parametrize('changes', [
@@ -341,7 +347,7 @@ def test_slow_answer_ends_with_the_run(
 
 def test_runs_that_end_early_bring_everything_in_the_end(
         in_database, tmp_path, monkeypatch):
-    monkeypatch.setattr(synchronization, 'GROUP_STUDIES', 1)
+    monkeypatch.setattr(reading, 'GROUP_STUDIES', 1)
     limited(monkeypatch, 1)
     orthanc = Orthanc(tmp_path)
     orthanc.start()
@@ -402,7 +408,7 @@ def test_impatient_person(with_worker):
     Server = Pool().get(SERVER)
     with Transaction().set_context(_check_access=False):
         servers = [new_server(f'http://127.0.0.1:{p}') for p in (1, 2)]
-    clear_queue(dequeued_at=synchronization.now())
+    clear_queue(dequeued_at=now())
     one, other = Server.browse(servers)
     for _ in range(50):
         Server.do_sync([one])
@@ -418,7 +424,7 @@ def test_impatient_person(with_worker):
     assert waiting(one.id)[0] == ('check_servers', False)
     assert len(waiting(one.id)) == 3
     # What a worker has begun may have missed what came meanwhile.
-    clear_queue(dequeued_at=synchronization.now())
+    clear_queue(dequeued_at=now())
     Server.do_sync([one])
     assert waiting(one.id) == [('sync_server', False)]
     Transaction().rollback()

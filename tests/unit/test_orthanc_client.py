@@ -943,13 +943,14 @@ def test_instances_come_in_blocks(server, client):
     def content(exchange):
         asked = json.loads(exchange.read())['Resources']
         sizes.append(len(asked))
-        return answer([{'ID': id_} for id_ in asked])(exchange)
+        return answer([
+                {'ID': id_, 'ParentSeries': ID} for id_ in asked])(exchange)
     server.on('bulk-content', content)
     series = [
         values.series({'ID': ID, 'ParentStudy': OTHER, 'Instances': some})
         for some in [ids[:15], None, [], [*ids[10:], 3]]]
-    found = [i for b in client.instance_blocks(series, 10) for i in b]
-    assert [i['ID'] for i in found] == ids
+    found = [i for b in client.instances(series, block=10) for i in b]
+    assert [i.id for i in found] == ids
     assert sizes == [10, 10, 5]
 
 
@@ -959,9 +960,11 @@ def test_instances_of_a_series_come_at_once_without_bulk(server, client):
     server.on('/series$', answer([{
                     'ID': OTHER, 'ParentStudy': ID,
                     'Instances': [ID, OTHER]}]))
-    server.on(f'^/series/{OTHER}/instances$', answer([{'ID': ID}]))
+    server.on(f'^/series/{OTHER}/instances$', answer([
+                {'ID': ID, 'ParentSeries': OTHER}, {'ID': OTHER}]))
     series = client.series([ID], source='studies')
-    assert list(client.instance_blocks(series)) == [[{'ID': ID}]]
+    (found, odd), = client.instances(series)
+    assert (found.id, found.series, odd) == (ID, OTHER, None)
     assert client.calls == 3
 
 
