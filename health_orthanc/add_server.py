@@ -125,7 +125,7 @@ class AddServer(CheckedWizard, Wizard):
             read_timeout=Server.default_read_timeout())
         with new_client(server, secret) as client:
             found = probe(client)
-            studies = client.statistics()['CountStudies']
+            studies, *_ = client.counts()
         server, = Server.create([{**values, **found, 'password': secret}])
         Server.do_sync([server])
         self.done.label = server.label

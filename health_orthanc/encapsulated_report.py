@@ -330,10 +330,9 @@ class StoredReport(Kept, ModelSQL, ModelView):
         title, study = self.title, self.study.orthanc_UID
         roll_back()
         # It may be there since an attempt whose answer never came.
-        for series in client.bulk('series', [study], source='studies'):
-            tags = series.get('MainDicomTags') or {}
-            if tags.get('SeriesDescription') == title:
-                return next(iter(series.get('Instances') or []), None)
+        for series in client.series([study], source='studies'):
+            if series and series.columns['series_description'] == title:
+                return next(iter(series.children), None)
         return client.store_pdf(study, content, values)
 
     def _dicom_values(self):

@@ -24,7 +24,7 @@ from trytond.modules.health_imaging.migration import number_repeated
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from .archive import records
+from .archive import texts
 from .archive.orthanc import InvalidURL, normalize_url
 from .sync.transactions import now
 from .tables import execute
@@ -92,8 +92,8 @@ def clear_odd_dates(Model, names):
     :param names: name of the column of the text by that of the date
     """
     table = Model.__table__()
-    first = dt.date(records.FIRST_YEAR, 1, 1)
-    last = dt.date(records.last_year(), 12, 31)
+    first = dt.date(texts.FIRST_YEAR, 1, 1)
+    last = dt.date(texts.last_year(), 12, 31)
     for name, text in names.items():
         date = getattr(table, name)
         rows = execute(table.select(table.id, date, getattr(table, text),
@@ -446,7 +446,7 @@ def _set_dates(Study):
     table = Study.__table__()
     rows = execute(table.select(table.id, table.date,
             where=(table.date != Null) & (table.date != '')))
-    dates = {text: records.parse_date(text) for _, text in rows}
+    dates = {text: texts.parse_date(text) for _, text in rows}
     _set_grouped(table, {
             id_: ('study_date', dates[text]) for id_, text in rows
             if dates[text]})

@@ -12,7 +12,7 @@ from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 
 from . import matching, migration, tables
-from .archive import records
+from .archive import texts
 from .exceptions import NoViewerError
 from .kept import Kept
 from .links import deciding, events, facts, ledger
@@ -122,7 +122,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
             ]
 
     def get_readable_name(self, name):
-        return records.readable_name(self.name)
+        return texts.readable_name(self.name)
 
     @classmethod
     def get_link(cls, patients, name):
@@ -155,7 +155,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
 
     def get_rec_name(self, name):
         ident = f' [{plain(self.ident)}]' if self.ident else ''
-        name = isolated(records.readable_name(self.name))
+        name = isolated(texts.readable_name(self.name))
         return f'{name or self.uuid}{ident}'
 
     @classmethod

@@ -27,7 +27,7 @@ from trytond.rpc import RPC
 from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import in_the_clear, migration, password
-from .archive import orthanc, records
+from .archive import orthanc
 from .connection import connect, secret_errors, stored_passwords
 from .exceptions import (
     PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
@@ -621,11 +621,11 @@ def probe(client):
     :return: values of the server
     :raises OrthancError: it does not answer as an Orthanc does
     """
-    system = client.system()
-    client.statistics()
+    version = client.version()
+    client.counts()
     return {
         'validated': True,
-        'version': records.clean_text(system['Version']),
+        'version': version,
         'viewers': tuple(client.viewers()),
         'last_error': None,
         }

@@ -12,7 +12,7 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
 from . import migration, viewers
-from .archive import records
+from .archive import texts
 from .exceptions import NothingToUndoError
 from .kept import Kept, check_given, check_kept
 from .links import deciding, facts, ledger
@@ -213,7 +213,7 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
         return plain(' '.join(filter(None, [
                         self.study_date and self.study_date.isoformat(),
                         self.modalities, self.description,
-                        records.readable_name(self.patient_name)]))) \
+                        texts.readable_name(self.patient_name)]))) \
             or self.study_instance_UID
 
     @classmethod
@@ -239,10 +239,10 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
         return plain(self.patient.rec_name) if self.patient else ''
 
     def get_readable_name(self, name):
-        return records.readable_name(self.patient_name)
+        return texts.readable_name(self.patient_name)
 
     def get_readable_physician(self, name):
-        return records.readable_name(getattr(self, f'{name}_name'))
+        return texts.readable_name(getattr(self, f'{name}_name'))
 
     @classmethod
     def search_readable_name(cls, name, clause):

@@ -7,7 +7,7 @@ import functools
 from operator import itemgetter
 from typing import NamedTuple
 
-from sql import Cast, Column, Flavor, Table, Values, With
+from sql import Cast, Column, Flavor, Select, Table, Values, With
 from sql.functions import CurrentTimestamp
 
 from trytond.modules.health_imaging.tables import execute
@@ -22,39 +22,42 @@ class Upsert(NamedTuple):
     """What an upsert did.
 
     :ivar ids: id of each row that was stored before, by its key
-    :ivar new: keys of the inserted rows
+    :ivar new: id of each inserted row, by its key
     :ivar changed: keys of the updated rows
     :ivar before: their former values, dict by key
     :ivar others: ids of the rows that were not among the wanted ones, when
         the scopes were said to be complete
     """
     ids: dict
-    new: list
+    new: dict
     changed: list
     before: dict
     others: list
 
 
-def upsert(Model, scope, key, rows, complete=False, kept=()):
+def upsert(Model, scope, key, rows, complete=False, kept=(), names=None):
     """Insert the rows that are new and update those that differ.
 
     :param Model: class of the model
     :param str scope: name of the Many2One that the rows belong to
     :param str key: name of the text that is unique in the scope
-    :param rows: list of dicts with the same names, scope and key among them
+    :param rows: list of dicts with the same names, scope and key among them;
+        of tuples where names is given
     :param bool complete: whether the rows are all that their scopes have
     :param kept: names of values that stay where the row has none
+    :param names: names of the values in the tuples
     :rtype: Upsert
     """
-    done = Upsert({}, [], [], {}, [])
+    done = Upsert({}, {}, [], {}, [])
     if not rows:
         return done
-    names = tuple(rows[0])
-    identity, values = itemgetter(scope, key), itemgetter(*names)
-    wanted = {identity(row): values(row) for row in rows}
+    if names is None:
+        names = tuple(rows[0])
+        rows = map(itemgetter(*names), rows)
+    identity = itemgetter(names.index(scope), names.index(key))
+    wanted = {identity(row): row for row in rows}
     outdated, kept = [], [names.index(name) for name in kept]
     for id_, *stored in _stored(Model, scope, key, names, wanted, complete):
-        stored = dict(zip(names, stored))
         k = identity(stored)
         if k not in wanted:
             done.others.append(id_)
@@ -63,13 +66,15 @@ def upsert(Model, scope, key, rows, complete=False, kept=()):
         for i in kept:
             if wanted[k][i] is None:
                 wanted[k] = (
-                    *wanted[k][:i], stored[names[i]], *wanted[k][i + 1:])
-        if tuple(stored.values()) != wanted[k]:
+                    *wanted[k][:i], stored[i], *wanted[k][i + 1:])
+        if tuple(stored) != wanted[k]:
             done.changed.append(k)
-            done.before[k] = stored
+            done.before[k] = dict(zip(names, stored))
             outdated.append((id_, wanted[k]))
-    done.new.extend(k for k in wanted if k not in done.ids)
-    _insert(Model, names, [wanted[k] for k in done.new])
+    new = [values for k, values in wanted.items() if k not in done.ids]
+    done.new.update(
+        ((s, k), id_) for id_, s, k in _insert(
+            Model, names, new, ('id', scope, key)))
     update_each(Model, names, outdated)
     return done
 
@@ -104,13 +109,24 @@ def _stored(Model, scope, key, names, wanted, complete=False):
                     where=reduce_ids(scope_column, list(sub))))
 
 
-def _insert(Model, names, rows):
-    user = Transaction().user
+def _insert(Model, names, rows, returned=()):
+    """Insert rows, return the values of some columns of each.
+
+    :param names: of the columns
+    :param rows: values in the order of names
+    :param returned: names of the columns whose values are returned
+    """
+    user, found = Transaction().user, []
+    # SQLite would compute it for each row, which takes a third of the time.
+    moment = execute(Select([CurrentTimestamp()]))[0] if rows else ()
     for start in range(0, len(rows), ROWS):
         sub = rows[start:start + ROWS]
         text = _insert_text(
-            Model._table, names, len(sub), Flavor.get().paramstyle)
-        execute((text, [value for row in sub for value in (*row, user)]))
+            Model._table, names, len(sub), returned,
+            Flavor.get().paramstyle)
+        found += execute((text, [
+                    value for row in sub for value in (*row, user, *moment)]))
+    return found
 
 
 def insert(Model, rows):
@@ -126,23 +142,28 @@ def insert(Model, rows):
         name: Model._fields[name].sql_format for name in names
         if Model._fields[name]._type != 'many2one'}
     _insert(Model, names, [
-            [formats[name](row[name]) if name in formats else row[name]
+            [formats[name](row[name])
+                if name in formats and row[name] is not None else row[name]
                 for name in names]
             for row in rows])
     Transaction().counter += 1
 
 
 @functools.lru_cache(maxsize=32)
-def _insert_text(table, names, count, paramstyle):
+def _insert_text(table, names, count, returned, paramstyle):
     """Return the statement that inserts rows.
 
     To write it takes longer than to run it, so it is kept.
     """
     table = Table(table)
-    columns = [Column(table, name)
-        for name in (*names, 'create_uid', 'create_date')]
-    row = [''] * (len(names) + 1) + [CurrentTimestamp()]
-    return str(table.insert(columns, [row] * count))
+    names = (*names, 'create_uid', 'create_date')
+    text = str(table.insert(
+            [Column(table, name) for name in names],
+            [[''] * len(names)] * count))
+    if returned:
+        # python-sql gives the columns an alias that SQLite does not know.
+        text += ' RETURNING ' + ', '.join(f'"{name}"' for name in returned)
+    return text
 
 
 def update_each(Model, names, rows):

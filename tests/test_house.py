@@ -35,10 +35,12 @@ PURE = [
     'health_orthanc/archive/document.py',
     'health_orthanc/archive/errors.py',
     'health_orthanc/archive/orthanc.py',
+    'health_orthanc/archive/pacs.py',
     'health_orthanc/archive/pictures_kind.py',
-    'health_orthanc/archive/records.py',
     'health_orthanc/archive/session.py',
     'health_orthanc/archive/structure.py',
+    'health_orthanc/archive/texts.py',
+    'health_orthanc/archive/values.py',
     'health_orthanc/matching/__init__.py',
     ]
 HEADER = [

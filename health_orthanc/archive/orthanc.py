@@ -14,13 +14,14 @@ import re
 import shutil
 import tempfile
 import threading
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from cachetools import TTLCache
 
-from . import document, structure
+from . import document, structure, values
 from .errors import (
     AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, DangerousFile, Forbidden, HostNotFound,
@@ -30,6 +31,7 @@ from .errors import (
     UnsupportedMedia, UploadTooLarge)
 from .session import (
     BYTES_PER_VALUE, CHUNK, FEW_BYTES, MAX_BYTES, Session, normalize_url)
+from .texts import clean_text
 
 __all__ = [
     'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
@@ -85,6 +87,10 @@ LEVELS = {
     'series': 'Series',
     'instances': 'Instance',
     }
+# Changes that say nothing that a new instance has not said.
+_ECHOES = {
+    'NewPatient', 'NewStudy', 'NewSeries', 'StablePatient', 'StableStudy',
+    'StableSeries', 'CompletedSeries', 'Deleted'}
 _VIEWER_PLUGINS = {
     'explorer2': 'orthanc-explorer-2',
     'ohif': 'ohif',
@@ -106,6 +112,17 @@ class Changes(NamedTuple):
     changes: list
     last: int
     done: bool
+
+    def ids(self):
+        """Return the Orthanc ids of what may be new or changed, lists by
+        level."""
+        collections = {name: level for level, name in LEVELS.items()}
+        ids = defaultdict(list)
+        for change in self.changes:
+            level = collections.get(str(change.get('ResourceType')))
+            if level and str(change.get('ChangeType')) not in _ECHOES:
+                ids[level].append(str(change.get('ID')))
+        return ids
 
 
 class Stored(NamedTuple):
@@ -158,6 +175,17 @@ class OrthancClient(Session):
             if not _is_count(value.get(f'Count{name}')):
                 raise BadAnswer(call='GET /statistics')
         return value
+
+    def version(self):
+        "Return the version of the server, str."
+        return clean_text(self.system()['Version'])
+
+    def counts(self):
+        "Return how many studies, series and instances there are, tuple."
+        found = self.statistics()
+        return tuple(
+            found[f'Count{level}']
+            for level in ['Studies', 'Series', 'Instances'])
 
     def plugins(self):
         "Return the names of the plugins, list of str."
@@ -233,6 +261,25 @@ class OrthancClient(Session):
             since = changes.last
 
     # Resources
+
+    def studies(self, ids, source='studies'):
+        """Return the values.StudyValues of what belongs to some ids, list;
+        None in place of what cannot be understood.
+
+        :param ids: Orthanc ids
+        :param source: the level of the ids
+        """
+        return list(map(values.study, self.bulk(
+                    'studies', ids, source=source, strict=False)))
+
+    def series(self, ids, source='series'):
+        "Return values.SeriesValues, as studies."
+        return list(map(values.series, self.bulk(
+                    'series', ids, source=source, strict=False)))
+
+    def sop_class(self, instance):
+        "Return the SOP Class UID of an instance, None when it is unknown."
+        return values.sop_class(self.metadata('instances', instance))
 
     def ids(self, level, count=MAX_IDS):
         """Return the ids of all patients, studies, series or instances.
@@ -334,37 +381,35 @@ class OrthancClient(Session):
                 raise
             return {}
 
-    def instance_blocks(
-            self, series, block=INSTANCES_BLOCK, metadata=False, first=(),
-            strict=True):
-        """Yield lists of the instances in series, so that memory is bounded.
+    def instances(self, series, first=(), block=INSTANCES_BLOCK):
+        """Yield lists of the values.InstanceValues in series, so that memory
+        is bounded; None in place of what cannot be understood.
 
-        :param series: the dicts of the series, as bulk returns them
+        :param series: list of values.SeriesValues
+        :param first: ids of instances that come before the others, with
+            their sop_class; a server without bulk-content does not tell it
         :param block: the longest list; a server without bulk-content gives
             one list for each series
-        :param first: ids of instances that come before the others, with
-            their metadata
-        :param strict: as for bulk
         """
         if not self.has_bulk:
-            sizes = {s.get('ID'): s.get('Instances') for s in series}
-            for id_ in _valid_ids(sizes):
-                listed = sizes[id_] if isinstance(sizes[id_], list) else ()
-                yield self.bulk('instances', [id_], metadata, 'series',
-                    strict, len(listed))
+            for one in series:
+                yield self._instances(
+                    [one.id], source='series', count=len(one.children))
             return
-        ids = _valid_ids(itertools.chain.from_iterable(
-                s['Instances'] for s in series
-                if isinstance(s.get('Instances'), list)))
+        ids = _valid_ids(
+            itertools.chain.from_iterable(s.children for s in series))
+        metadata, others = False, set(first)
         if len(ids) <= min(FEW_INSTANCES, block):
-            metadata, first = metadata or bool(first), ()
-        others = set(first)
+            metadata, first, others = bool(first), (), ()
         for some, told in [
                 (list(first), True),
                 ([id_ for id_ in ids if id_ not in others], metadata)]:
             for start in range(0, len(some), block):
-                yield self.bulk('instances', some[start:start + block], told,
-                    strict=strict)
+                yield self._instances(some[start:start + block], told)
+
+    def _instances(self, ids, metadata=False, source=None, count=None):
+        return list(map(values.instance, self.bulk(
+                    'instances', ids, metadata, source, False, count)))
 
     def check_file(self, instance):
         """Check the structure of a file before the server has to parse it:

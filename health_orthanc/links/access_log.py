@@ -16,7 +16,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from .. import tables
-from ..archive import records
+from ..archive import texts
 from ..exceptions import NotAllowedError
 from ..kept import Ledger
 from ..sync.transactions import transact
@@ -274,7 +274,7 @@ class AccessLog(Ledger, ModelSQL, ModelView):
         :param patient: record, or None
         """
         dicom = study and ' '.join(filter(None, [
-                    isolated(records.readable_name(study.patient_name)),
+                    isolated(texts.readable_name(study.patient_name)),
                     f'[{study.patient_id}]' if study.patient_id else None]))
         return {
             'patient': patient.id if patient else None,

@@ -15,7 +15,7 @@ from trytond.tools import grouped_slice
 from trytond.wizard import StateTransition, Wizard
 
 from .. import tables
-from ..archive import records
+from ..archive import texts
 from ..exceptions import SeveralCandidatesError
 from ..kept import Kept
 
@@ -176,6 +176,6 @@ def _side_by_side(difference):
     if difference.verdict not in DOUBTFUL:
         return own
     if difference.attribute == 'name':
-        study = records.readable_name(study)
+        study = texts.readable_name(study)
     study = plain(study)
     return f'{own or "?"} \u2260 {study or "?"}'

@@ -16,7 +16,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
 from .. import matching, tables
-from ..archive import records
+from ..archive import texts
 from . import candidate, effects, facts, ledger, twins
 from .link import PERSON, Link
 
@@ -24,7 +24,7 @@ _BLOCK = 500
 
 
 @without_check_access
-def link_studies(ids, cause='sync'):
+def link_studies(ids, cause='sync', new=()):
     """Decide to which patients and requests studies belong, and keep it.
 
     What a person linked or unlinked is left alone. Where he chose a patient
@@ -32,11 +32,15 @@ def link_studies(ids, cause='sync'):
 
     :param ids: ids of study rows
     :param str cause: of link.CAUSES
+    :param new: list of facts.StudyRow of those among them that this
+        transaction inserted, which are not read again
     :return: how many studies are linked now that were not before
     """
-    linked, ids = 0, sorted(ids)
-    for sub in grouped_slice(ids, _BLOCK):
-        studies = facts.read_studies(sub)
+    linked, new = 0, {s.id: s for s in new}
+    for sub in grouped_slice(sorted(ids), _BLOCK):
+        sub = set(sub)
+        studies = [new[id_] for id_ in sorted(sub.intersection(new))]
+        studies += facts.read_studies(sub.difference(new))
         there = [s.id for s in studies if not s.missing_since]
         _offer_requests([s for s in studies if s.link.is_of_person])
         # The study that took the place of a missing one has its link.
@@ -44,9 +48,10 @@ def link_studies(ids, cause='sync'):
             [s.id for s in studies if s.missing_since])
         linked += _link([
                 s for s in studies
-                if not s.link.is_of_person and s.id not in replaced], cause)
+                if not s.link.is_of_person and s.id not in replaced],
+            cause, new)
         _end_replaced(twins.missing_twins(there))
-    effects.count_images_of(ids)
+    effects.count_images_of(set(ids).difference(new))
     return linked
 
 
@@ -108,7 +113,7 @@ def wanting_details(server, limit):
                 order_by=table.id.desc, limit=limit))]
 
 
-def _link(studies, cause):
+def _link(studies, cause, new):
     of_studies = {s: facts.study_facts(s) for s in studies}
     decisions = _decisions(of_studies)
     former = _former_links(of_studies)
@@ -121,7 +126,8 @@ def _link(studies, cause):
         links[study.id] = link
         candidates[study.id] = (
             () if link.is_of_person else decision.candidates)
-    changes = ledger.decide(links, cause, candidates)
+    changes = ledger.decide(
+        links, cause, candidates, new.keys() & links.keys())
     return sum(1 for change in changes
         if change.after.link_state == 'linked' != change.before.link_state)
 
@@ -272,5 +278,5 @@ def reason_text(code, parameters):
         (name, plain(value) if isinstance(value, str) else value)
         for name, value in json.loads(parameters or '{}').items())
     if code.startswith('name_'):
-        values['study'] = records.readable_name(values['study'])
+        values['study'] = texts.readable_name(values['study'])
     return gettext(f'health_orthanc.msg_review_{code}', **values)

@@ -63,9 +63,12 @@ def mark_final_results(changes, cause, action):
         (change.study, of(change, 'imaging_test')): what
         for change in changes
         for what, of in [('left', Change.left), ('came', Change.gained)]}
+    results = {id_ for _, id_ in pairs} - {None}
+    if not results:
+        return
     again = _with_twins(pairs.keys())
     final = {r.id for r in Result.search([
-                ('id', 'in', [id_ for _, id_ in pairs if id_]),
+                ('id', 'in', sorted(results)),
                 ('state', '=', 'final')])}
     moved = {
         pair: what for pair, what in pairs.items()
@@ -74,7 +77,7 @@ def mark_final_results(changes, cause, action):
         studies_changed_at=now())
     _leave_notes(moved)
     # Somebody may be signing them, or putting pictures into them.
-    tables.touch(Result, {id_ for _, id_ in pairs if id_} - final)
+    tables.touch(Result, results - final)
 
 
 def _leave_notes(moved):

@@ -16,7 +16,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
 from .. import matching, tables
-from .link import Link
+from .link import NEVER_DECIDED, Link
 
 # Texts of a study in which a modality may have put the UID of its request.
 _TEXTS = [
@@ -59,6 +59,18 @@ def read_studies(ids):
                 *columns, where=reduce_ids(table.id, list(sub)),
                 order_by=table.id))
     return [StudyRow(*row[:count], Link(*row[count:])) for row in rows]
+
+
+def new_study(id_, values, now):
+    """Return what is known of a study that this transaction inserted.
+
+    :param int id_: id of its row
+    :param dict values: of its columns, by name
+    :param datetime now: when it was inserted, UTC
+    :rtype: StudyRow
+    """
+    values = {**values, 'id': id_, 'create_date': now}
+    return StudyRow(*map(values.get, _COLUMNS), NEVER_DECIDED)
 
 
 def study_facts(study):
@@ -135,7 +147,10 @@ def index_of(facts, linked=(), chosen=()):
 def _issuers():
     "Return the names under which the institution itself issues PUIDs."
     place = institution()
-    return [place.code, place.party.name] if place else []
+    if not place:
+        return []
+    row, = type(place).read([place.id], ['code', 'party.name'])
+    return [row['code'], row['party.']['name']]
 
 
 def _nobody():

@@ -17,7 +17,7 @@ from trytond.transaction import Transaction, without_check_access
 from .. import tables
 from ..exceptions import StudyMismatchError
 from . import effects, facts
-from .link import PERSON, Change, Link, ids_of
+from .link import NEVER_DECIDED, PERSON, Change, Link, ids_of
 
 #: What a person may choose for a study.
 CHOICES = frozenset(['patient', 'request', 'imaging_test'])
@@ -72,24 +72,28 @@ def keep(links, cause, candidates=None, action=None, before=None):
         tables.touch(pool.get('gnuhealth.patient'),
             ids_of(changes, 'patient', Change.gained))
     effects.follow(changes, cause, {
-            **{change.study: [] for change in changes},
+            **{c.study: [] for c in changes if c.before != NEVER_DECIDED},
             **(candidates or {})}, action)
     return changes
 
 
-def decide(links, cause, candidates=None):
+def decide(links, cause, candidates, new=()):
     """Keep what rules decided, except where a person chose.
 
     Parameters and answer are those of keep.
+
+    :param new: ids of the studies that this transaction inserted: nobody
+        else can have changed their links, or see them
     """
     before = {
-        id_: link for id_, link in read(links).items()
+        id_: link for id_, link in read(links.keys() - new).items()
         if not link.is_of_person}
+    before.update(dict.fromkeys(new, NEVER_DECIDED))
     return keep(
         {id_: link for id_, link in links.items() if id_ in before},
         cause, {
-            id_: some for id_, some in (candidates or {}).items()
-            if id_ in before}, before=before)
+            id_: some for id_, some in candidates.items()
+            if id_ in before and (some or id_ not in new)}, before=before)
 
 
 def choose(studies, values, cause=PERSON, action=None):

@@ -51,6 +51,10 @@ class Link(NamedTuple):
         return self.link_rule == PERSON
 
 
+#: The link of a study on which was never decided.
+NEVER_DECIDED = Link(link_state=None)
+
+
 class Change(NamedTuple):
     """What a link was and what it is now.
 

@@ -4,7 +4,7 @@
 """
 import logging
 
-from ..archive import orthanc, records
+from ..archive import orthanc, values
 from ..connection import connect
 from ..links import deciding
 from . import known
@@ -56,7 +56,7 @@ class Details:
 
     def look_into(self, ids):
         """Read one image of each of some studies for what their server does
-        not list, and store it: see records.details.
+        not list, and store it: see values.details.
 
         It asks over a connection of its own, as the other one reads ahead.
         A study whose image cannot be read is not asked for again until it
@@ -76,7 +76,7 @@ class Details:
             for id_, tags in self._tags(client, instances):
                 seen.append(id_)
                 if tags is not None:
-                    found[id_] = records.details(tags)
+                    found[id_] = values.details(tags)
             self.calls += client.calls
         self.run.commit(lambda: known.store_details(found, seen, now()))
         return {id_ for id_, row in found.items() if any(row.values())}
@@ -115,7 +115,7 @@ class Details:
         for uid, tags in self._tags(
                 self.run.client, {u: image for u, (image, _) in some.items()}):
             listed = some[uid][1]
-            told = tags and records.instance_identity(tags)
+            told = tags and values.instance_identity(tags)
             correction = {'identity': listed, 'tags': told}
             if told in (None, listed):
                 correction = None

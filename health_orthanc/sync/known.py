@@ -136,7 +136,7 @@ def store_details(details, ids, now):
 
 def corrections(server):
     """Return the corrections of the studies of a server by their Orthanc id,
-    see records.corrected.
+    see StudyValues.corrected.
 
     :param int server: id of the server
     """

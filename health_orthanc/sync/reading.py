@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads studies from an Orthanc as rows, whatever it fails on or answers that
+"""Reads studies from a PACS as rows, whatever it fails on or answers that
 cannot be understood. It knows no database.
 """
 from collections import defaultdict
 from functools import partial
 
-from ..archive import orthanc, records
-from .rows import Converter, count_instances, count_series, cut
+from ..archive import orthanc
+from .rows import Converter, cut
 from .storing import LargeStudy
 
 # What is fetched at once and what is stored in one transaction: much enough
@@ -38,7 +38,7 @@ class Reader:
     their own. What they yield is called in the thread of the run, which alone
     has a transaction.
 
-    :param client: OrthancClient
+    :param client: Pacs
     :param keeper: Keeper, to which it gives what it read
     """
 
@@ -67,37 +67,37 @@ class Reader:
         found = self._in_parts(partial(self._answer, level), ids,
             lambda id_, error: self._refuse(study_of(id_), error))
         wanted = set(ids)
-        found = [item for item in found if item['ID'] in wanted]
+        found = [item for item in found if item.id in wanted]
         if self._odd:
-            missed = wanted.difference(map(id_of, found))
+            missed = wanted.difference(item.id for item in found)
             self._miss(map(study_of, missed), found)
         return found
 
     def studies_of(self, ids):
-        """Return the studies to which resources belong, as the server tells
-        them.
+        """Return the studies to which resources belong, StudyValues.
 
-        :param ids: lists of Orthanc ids by level
+        :param ids: lists of ids by level
         """
         studies, self._odd = {}, False
         for level, some in ids.items():
             found = self._in_parts(
                 partial(self._answer, 'studies', source=level), some,
                 self.keeper.doubt)
-            studies.update((id_of(study), study) for study in found)
+            studies.update((study.id, study) for study in found)
         if self._odd:
             self.keeper.doubt()
         return list(studies.values())
 
     def _answer(self, level, ids, source=None):
-        """Return what the server says, as OrthancClient.bulk does, as far as
-        it can be understood."""
-        return self._understood(level, self.client.bulk(
-                level, ids, source=source, strict=False))
+        """Return what the server lists, as far as it can be understood.
 
-    def _understood(self, level, answer):
-        name = orthanc.LEVELS[level]
-        found = [item for item in answer if records.is_record(item, name)]
+        :param level: studies or series
+        """
+        return self._understood(
+            getattr(self.client, level)(ids, source or level))
+
+    def _understood(self, answer):
+        found = [item for item in answer if item is not None]
         if len(found) < len(answer):
             self._odd = True
         return found
@@ -106,7 +106,7 @@ class Reader:
         """Return the list that a call gives for things; when the server fails
         on it, for each half of them.
 
-        :param things: list of Orthanc ids or of Orthanc's dicts
+        :param things: list of ids or of StudyValues
         :param refuse: function that is told on which thing it failed, and
             the error
         """
@@ -162,7 +162,7 @@ class Reader:
             reason = 'refused' if isinstance(
                 error, _REFUSED) else 'server_error'
         if thing:
-            self.keeper.skip(id_of(thing), reason)
+            self.keeper.skip(getattr(thing, 'id', thing), reason)
 
     def read_ids(self, ids, position=None, all_=False):
         """Read studies given by their Orthanc ids, yield how to store them.
@@ -186,39 +186,40 @@ class Reader:
     def read(self, studies):
         """Read what is in studies, yield how to store it, a block at a time.
 
-        :param studies: Orthanc's dicts
+        :param studies: list of StudyValues
         """
-        for group in cut(studies, count_series, GROUP_SERIES):
+        for group in cut(studies, lambda s: len(s.children), GROUP_SERIES):
             series = self._read_series(group)
             there = [
-                s for s in group
-                if series[id_of(s)] or not records.children(s)]
+                s for s in group if series[s.id] or not s.children]
             yield from self._lost(len(group) - len(there))
             sizes = {
-                id_of(s): count_instances(series[id_of(s)]) for s in there}
-            for block in cut(
-                    there, lambda s: sizes[id_of(s)], BLOCK_INSTANCES):
-                if sizes[id_of(block[0])] > BLOCK_INSTANCES:
+                s.id: sum(len(item.children) for item in series[s.id])
+                for s in there}
+            for block in cut(there, lambda s: sizes[s.id], BLOCK_INSTANCES):
+                if sizes[block[0].id] > BLOCK_INSTANCES:
                     yield from self._read_large(block[0], series)
                 else:
                     yield from self._read_block(block, series)
 
     def _read_series(self, studies):
-        """Return the series of studies, lists of Orthanc's dicts by the
-        Orthanc id of the study; none of a study of which one cannot be
-        understood."""
+        """Return the series of studies, lists of SeriesValues by the id of
+        the study; none of a study of which one cannot be understood."""
         self._odd = False
         series = defaultdict(list)
         found = self._in_parts(
             partial(self._answer, 'series', source='studies'),
-            list(map(id_of, studies)))
-        for item in _listed(_children(studies), found):
-            series[records.parent(item)].append(item)
+            [s.id for s in studies])
+        listed = {s.id: frozenset(s.children) for s in studies}
+        for item in found:
+            ids = listed.get(item.study)
+            # An old server may list none.
+            if ids is not None and (not ids or item.id in ids):
+                series[item.study].append(item)
         if self._odd:
-            told = {id_of(item) for some in series.values() for item in some}
+            told = {item.id for some in series.values() for item in some}
             missed = [
-                id_of(s) for s in studies
-                if not told.issuperset(records.children(s))]
+                s.id for s in studies if not told.issuperset(s.children)]
             self._miss(missed, len(missed) < len(studies))
             for uid in missed:
                 series.pop(uid, None)
@@ -227,7 +228,7 @@ class Reader:
     def _read_block(self, studies, series):
         """Read the instances of studies, yield how to store the studies.
 
-        :param series: lists of Orthanc's dicts by the Orthanc id of a study
+        :param series: lists of SeriesValues by the id of a study
         """
         items = self._in_parts(
             lambda part: self._read_items(part, series), studies)
@@ -237,7 +238,7 @@ class Reader:
 
     def _read_items(self, studies, series):
         """Read the instances of studies, return a list of StudyRows."""
-        all_series = [item for s in studies for item in series[id_of(s)]]
+        all_series = [item for s in studies for item in series[s.id]]
         instances, classes = defaultdict(list), {}
         self._odd = False
         for block in self._instance_blocks(all_series, classes):
@@ -245,14 +246,13 @@ class Reader:
                 instances[uid].extend(rows)
         if self._odd:
             studies = self._told(studies, series, {
-                    row['orthanc_UID'] for rows in instances.values()
-                    for row in rows})
-        items = [self._convert_study(s, series[id_of(s)]) for s in studies]
+                    row.id for rows in instances.values() for row in rows})
+        items = [self._convert_study(s, series[s.id]) for s in studies]
         items = list(filter(None, items))
         for item in items:
             for row, rows in item.series:
                 rows.extend(self.convert.unique(
-                        instances[row['orthanc_UID']], 'sop_instance_UID'))
+                        instances[row['orthanc_UID']]))
             item.add_totals()
             item.set_classes(classes)
         return items
@@ -261,90 +261,67 @@ class Reader:
         """Return the studies of which all instances were understood; those
         that went meanwhile are not missed.
 
-        :param told: the Orthanc ids of the instances that were
+        :param told: the ids of the instances that were
         """
         if not self._odd:
             return studies
         missed = {
-            id_of(s) for s in studies if not told.issuperset(
-                id_ for item in series[id_of(s)]
-                for id_ in records.children(item))}
+            s.id for s in studies if not told.issuperset(
+                id_ for item in series[s.id] for id_ in item.children)}
         self._miss(missed, len(missed) < len(studies))
-        return [s for s in studies if id_of(s) not in missed]
+        return [s for s in studies if s.id not in missed]
 
     def _instance_blocks(self, series, classes):
-        """Yield lists of Orthanc's dicts of the instances of series.
+        """Yield lists of the InstanceValues in series, of those that their
+        series lists.
 
+        :param series: list of SeriesValues
         :param classes: dict that gets the SOP Class UID of each series by
-            its Orthanc id, before the second list comes
+            its id, before the second list comes
         """
-        first, owners = {}, {}
-        for item in series:
-            ids = records.children(item)
-            owners.update(dict.fromkeys(ids, item['ID']))
-            if ids:
-                # The same one in whatever order they are listed
-                first[item['ID']] = min(ids)
+        owners = {id_: item.id for item in series for id_ in item.children}
+        # The same one in whatever order they are listed
+        first = {
+            item.id: min(item.children) for item in series if item.children}
         if not self.client.has_bulk:
             classes.update(
                 (uid, self._sop_class(id_)) for uid, id_ in first.items())
-        for block in self.client.instance_blocks(
-                series, first=first.values(), strict=False):
-            block = self._understood_instances(block, owners)
-            for item in block:
-                if 'Metadata' in item and (
-                        item['ID'] == first[item['ParentSeries']]):
-                    classes[item['ParentSeries']] = records.sop_class(item)
+        for block in self.client.instances(series, list(first.values())):
+            block = [
+                item for item in self._understood(block)
+                if owners.get(item.id) == item.series]
+            classes.update(
+                (item.series, item.sop_class) for item in block
+                if item.sop_class and item.id == first[item.series])
             yield block
-
-    def _understood_instances(self, block, owners):
-        """Return those of Orthanc's dicts that can be understood and that
-        their series lists.
-
-        :param owners: Orthanc ids of series by those of their instances
-        """
-        try:
-            # What nearly all blocks are is dealt with first.
-            found = [
-                item for item in block
-                if owners[item['ID']] == item['ParentSeries']
-                and item['Type'] == 'Instance']
-        except (KeyError, TypeError):
-            found = []
-        if len(found) < len(block):
-            found = [
-                item for item in self._understood('instances', block)
-                if owners.get(item['ID']) == item.get('ParentSeries')]
-        return found
 
     def _sop_class(self, instance):
         """Return the SOP Class UID of an instance, None when the server does
         not tell.
 
-        :param str instance: its Orthanc id
+        :param str instance: its id
         """
         try:
-            metadata = self.client.metadata('instances', instance)
+            return self.client.sop_class(instance)
         except orthanc.OrthancError as error:
             if not self.is_of_one(error):
                 raise
             return None
-        return records.sop_class({'Metadata': metadata})
 
     def _read_large(self, study, series):
         """Read a study that is too large for the memory, yield how to store
         it: its instances come in blocks, its totals at the end."""
-        item = self._convert_study(study, series[id_of(study)])
+        item = self._convert_study(study, series[study.id])
         large, told, classes = item and LargeStudy(self.keeper, item), None, {}
         self._odd = False
         try:
             for block in self._instance_blocks(
-                    series[id_of(study)], classes) if item else ():
+                    series[study.id], classes) if item else ():
                 if told is None:
                     told = set()
                     item.set_classes(classes)
                     yield large.store_head
-                told.update(map(id_of, block))
+                told.update(item.id for item in block)
                 yield partial(
                     large.store_instances, self._convert_instances(block))
         except orthanc.OrthancError as error:
@@ -360,14 +337,14 @@ class Reader:
 
     def _convert_study(self, study, series):
         return self.convert.study(
-            study, series, self.corrections.get(id_of(study)))
+            study, series, self.corrections.get(study.id))
 
     def _convert_instances(self, block):
-        """Return rows of instances by the Orthanc id of their series.
+        """Return lists of InstanceValues by the id of their series.
 
-        :param block: Orthanc's dicts
+        :param block: list of InstanceValues
         """
-        self.awaited.difference_update(map(id_of, block))
+        self.awaited.difference_update(item.id for item in block)
         return self.convert.instances(block)
 
     def _lost(self, count):
@@ -375,28 +352,3 @@ class Reader:
         asked for, or cannot be stored."""
         if count > 0:
             yield partial(self.keeper.lose, count)
-
-
-def _children(parents):
-    """Return the Orthanc ids that some of Orthanc's dicts list, sets by their
-    own."""
-    return {id_of(p): frozenset(records.children(p)) for p in parents}
-
-
-def _listed(listed, children):
-    """Yield those of Orthanc's dicts that belong to others, and that these
-    list if they list any.
-
-    :param listed: what _children returns
-    """
-    for child in children:
-        ids = listed.get(records.parent(child))
-        if ids is not None and (not ids or child['ID'] in ids):
-            yield child
-
-
-def id_of(thing):
-    """Return the Orthanc id of a dict of Orthanc's, of an id itself; None when
-    it is none."""
-    id_ = thing.get('ID') if isinstance(thing, dict) else thing
-    return id_ if isinstance(id_, str) else None

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orthanc's answers about whole studies as rows, without what cannot be
+"""What a PACS lists as the rows of whole studies, without what cannot be
 stored, and cut into blocks of bounded size."""
 from collections import defaultdict
+from operator import itemgetter
 from typing import NamedTuple
 
-from ..archive import records
+from ..archive import values
 
 
 class StudyRows(NamedTuple):
@@ -13,10 +14,10 @@ class StudyRows(NamedTuple):
 
     :ivar patient: row of its Orthanc patient, or None
     :ivar study: row of the study
-    :ivar series: list of pairs: the row of a series, its instances' rows
-    :ivar details: columns of the study that the server lists beyond the
-        usual ones, see records.listed_details
-    :ivar identity: what the server lists, see records.identity
+    :ivar series: list of pairs: the row of a series, its InstanceValues
+    :ivar details: columns of the study that the PACS lists beyond the usual
+        ones, see values.listed_details
+    :ivar identity: as in StudyValues
     """
     patient: dict
     study: dict
@@ -37,7 +38,7 @@ class StudyRows(NamedTuple):
     def set_classes(self, classes):
         """Set the SOP Class UID of each series.
 
-        :param classes: UIDs by the Orthanc id of the series
+        :param classes: UIDs by the id of the series
         """
         for row, _ in self.series:
             row['sop_class_UID'] = classes.get(row['orthanc_UID'])
@@ -55,10 +56,10 @@ class StudyRows(NamedTuple):
 
 
 class Converter:
-    """Converts Orthanc's dicts into rows.
+    """Converts values into rows.
 
-    :param skip: function that is told the Orthanc id and the reason's code
-        of what cannot be stored
+    :param skip: function that is told the id in the PACS and the reason's
+        code of what cannot be stored
     """
 
     def __init__(self, skip):
@@ -68,56 +69,49 @@ class Converter:
         """Return StudyRows without instances, None for a study that cannot
         be stored.
 
-        :param study: Orthanc's dict
-        :param series: Orthanc's dicts of its series
-        :param correction: see records.corrected
+        :param study: StudyValues
+        :param series: list of SeriesValues
+        :param correction: see StudyValues.corrected
         """
-        listed, study = study, records.corrected(study, correction)
-        row = self._converted(records.study_values, study)
-        if not row:
+        if not self._usable([study]):
             return None
-        rows = [self._converted(records.series_values, s) for s in series]
-        rows = self.unique(filter(None, rows), 'series_UID')
+        row = {**study.corrected(correction).columns}
+        rows = [{**item.columns} for item in self._usable(series)]
+        rows = self.unique(rows, itemgetter('orthanc_UID', 'series_UID'))
         _complete_study(row, rows)
         return StudyRows(
-            _take_patient(row), row, [(item, []) for item in rows],
-            records.listed_details(study, filter(_is_dict, series)),
-            records.identity(listed))
+            study.patient and _patient(study.patient, row), row,
+            [(item, []) for item in rows],
+            values.listed_details(study, series), study.identity)
 
     def instances(self, instances):
-        """Return lists of rows by the Orthanc id of their series.
+        """Return lists of the InstanceValues that can be stored, by the id of
+        their series."""
+        found = defaultdict(list)
+        for item in self._usable(instances):
+            found[item.series].append(item)
+        return found
 
-        :param instances: Orthanc's dicts
+    def _usable(self, items):
+        for item in items:
+            if item.problem:
+                self.skip(item.id, item.problem)
+        return [item for item in items if not item.problem]
+
+    def unique(self, rows, key=itemgetter(0, 1)):
+        """Return the rows without those whose UID another one has.
+
+        :param key: function that returns the id in the PACS and the UID
         """
-        rows = defaultdict(list)
-        for item in instances:
-            row = self._converted(records.instance_values, item)
-            if row:
-                rows[records.parent(item)].append(row)
-        return rows
-
-    def _converted(self, convert, item):
-        try:
-            return convert(item)
-        except records.UnusableRecord as error:
-            self.skip(error.orthanc_id, error.reason)
-
-    def unique(self, rows, key):
-        """Return the rows without those whose key another one has."""
         found = {}
         for row in rows:
-            other = found.setdefault(row[key], row)
-            if other['orthanc_UID'] != row['orthanc_UID']:
+            id_, uid = key(row)
+            other = found.setdefault(uid, row)
+            if key(other)[0] != id_:
                 # Always the same one, in whatever order they come.
-                kept, left = sorted(
-                    [other, row], key=lambda r: r['orthanc_UID'])
-                found[row[key]] = kept
-                self.skip(left['orthanc_UID'], 'duplicate_uid')
+                found[uid], left = sorted([other, row], key=key)
+                self.skip(key(left)[0], 'duplicate_uid')
         return list(found.values())
-
-
-def _is_dict(value):
-    return isinstance(value, dict)
 
 
 def _complete_study(study, series):
@@ -133,11 +127,13 @@ def _complete_study(study, series):
         study[name] = study[name] or next(filter(None, values), None)
 
 
-def _take_patient(study):
-    """Take what is no column out of the row of a study, return the row of its
-    Orthanc patient, or None."""
-    uuid = study.pop('orthanc_patient_UID')
-    return uuid and {
+def _patient(uuid, study):
+    """Return the row of an Orthanc patient.
+
+    :param str uuid: id of the patient in the PACS
+    :param dict study: row of one of the patient's studies
+    """
+    return {
         'uuid': uuid,
         'name': study['patient_name'],
         'bd': study['patient_birth_date'],
@@ -163,13 +159,3 @@ def cut(studies, weight, limit):
         size += more
     if block:
         yield block
-
-
-def count_series(study):
-    """Return how many series Orthanc's dict of a study lists."""
-    return len(records.children(study))
-
-
-def count_instances(series):
-    """Return how many instances Orthanc's dicts of some series list."""
-    return sum(len(records.children(item)) for item in series)

@@ -12,13 +12,13 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.pool import Pool
 
-from ..ahead import ahead
-from ..archive import orthanc, records
+from ..archive import orthanc
 from ..connection import connect
 from ..exceptions import error_text
 from ..links import deciding, effects, events, twins
 from ..tables import set_values
 from . import known, storage
+from .ahead import ahead
 from .balance import LEVELS, Balance
 from .details import Details, OutOfTime
 from .lease import PROLONG_SECONDS, Lease, LostLease
@@ -34,14 +34,6 @@ KEPT_REASONS = 200
 HOUR = 3600
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
-
-# Changes that say nothing that a new instance has not said.
-_ECHOES = {
-    'NewPatient', 'NewStudy', 'NewSeries', 'StablePatient', 'StableStudy',
-    'StableSeries', 'CompletedSeries', 'Deleted'}
-_COLLECTIONS = {
-    'Patient': 'patients', 'Study': 'studies', 'Series': 'series',
-    'Instance': 'instances'}
 
 
 class Run:
@@ -259,7 +251,7 @@ class Run:
         self.skipped.setdefault(orthanc_id or '-', reason)
 
     def _synchronize(self):
-        self.version = records.clean_text(self.client.system()['Version'])
+        self.version = self.client.version()
         if self.full:
             self._synchronize_all()
         else:
@@ -281,11 +273,11 @@ class Run:
                 break
             if changes.last == self.position:
                 break
-            ids = _changed_ids(changes.changes)
+            ids = changes.ids()
             studies = self.reader.studies_of(ids)
             if changes.last <= covered:
                 # They were read when these changes had happened already.
-                studies = [s for s in studies if s.get('ID') not in fetched]
+                studies = [s for s in studies if s.id not in fetched]
                 self.reader.awaited = set()
             else:
                 self.reader.awaited = set(ids['instances'])
@@ -296,7 +288,7 @@ class Run:
             self._do(self.reader.read(studies))
             self._correct()
             self.balance.doubtful |= bool(self.reader.awaited)
-            fetched.update(s.get('ID') for s in studies)
+            fetched.update(s.id for s in studies)
             self.commit(last_changed_index=changes.last)
             self.position = changes.last
         return self.position != start
@@ -319,7 +311,7 @@ class Run:
         self.full = True
         self.balance.forget()
         position, last = self._point_of_return(self.client.last_change())
-        ids = sorted(self.client.ids('studies', self._count_remote()[0]))
+        ids = sorted(self.client.ids('studies', self.client.counts()[0]))
         todo = [uid for uid in ids if uid > last]
         self.total += len(ids)
         self.done += len(ids) - len(todo)
@@ -370,7 +362,7 @@ class Run:
         self.balance.doubtful |= transact(
             lambda: known.has_deletions(self.server.id))
         for _ in range(ROUNDS):
-            remote = self._count_remote()
+            remote = self.client.counts()
             if self.balance.agrees(remote):
                 break
             self.balance.present = self._count_known()
@@ -383,10 +375,6 @@ class Run:
                 break
         # Else it is still receiving, and the next run compares.
         self.emptied = self.balance.is_emptied(remote)
-
-    def _count_remote(self):
-        statistics = self.client.statistics()
-        return tuple(statistics[f'Count{level.title()}'] for level in LEVELS)
 
     def _count_known(self):
         return transact(lambda: known.present_counts(self.server.id))
@@ -424,10 +412,10 @@ class Run:
             instances = transact(lambda: known.present_instances(
                     self.server.id, group))
             for series in self.reader.ask('series', group, present.get):
-                uid = series['ID']
+                uid = series.id
                 if (uid not in present
-                        or instances[uid] != set(records.children(series))):
-                    studies.add(records.parent(series))
+                        or instances[uid] != set(series.children)):
+                    studies.add(series.study)
             self.prolong()
         return studies - {None}
 
@@ -449,17 +437,6 @@ def _nothing():
 
 def _unexpected():
     return gettext('health_orthanc.msg_sync_unexpected')
-
-
-def _changed_ids(changes):
-    """Return the Orthanc ids in changes that may tell something new, lists by
-    level."""
-    ids = defaultdict(list)
-    for change in changes:
-        level, kind = change.get('ResourceType'), change.get('ChangeType')
-        if str(kind) not in _ECHOES and str(level) in _COLLECTIONS:
-            ids[_COLLECTIONS[level]].append(str(change.get('ID')))
-    return ids
 
 
 def _groups(ids, size):

@@ -13,10 +13,14 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
 from ..archive.pictures_kind import is_picture
-from ..tables import (
-    ROWS, delete, execute, ids_of, set_values, update_each, upsert)
+from ..links import facts
+from ..tables import ROWS, delete, execute, set_values, update_each, upsert
 from .transactions import now
 
+# The columns of what instance_row returns
+_INSTANCE = (
+    'series', 'orthanc_UID', 'sop_instance_UID', 'instance_number',
+    'image_position_patient', 'number_of_frames')
 _TOTALS = ['number_of_series', 'number_of_instances']
 
 
@@ -38,8 +42,8 @@ class Tree:
         self.now = now
         self.counts = defaultdict(int)
         self.touched = set()
-        # Ids of the studies that were not there before
-        self._new = set()
+        # StudyRows by the id of the studies that were not there before
+        self._new = {}
         self.Patient = pool.get('gnuhealth.orthanc.patient')
         self.Study = pool.get('gnuhealth.imaging_orthanc.study')
         self.Series = pool.get('gnuhealth.imaging_orthanc.study_series')
@@ -53,17 +57,24 @@ class Tree:
         """
         series_ids = self.store_studies(items)
         rows = [
-            {**instance, 'series': series_ids[row['orthanc_UID']]}
+            instance_row(series_ids[row['orthanc_UID']], instance)
             for item in items for row, instances in item.series
             for instance in instances]
         done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
-            complete=True)
+            complete=True, names=_INSTANCE)
         self._note_instances(done, rows)
         empty = [
             series_ids[row['orthanc_UID']]
             for item in items for row, instances in item.series
             if not instances]
         self._delete_instances(done.others + self._ids_in_series(empty))
+
+    def new_studies(self):
+        """Return what is known of the new studies without reading it again,
+        list of facts.StudyRow."""
+        return [
+            facts.new_study(id_, {**item.study, **item.details}, self.now)
+            for id_, item in self._new.items()]
 
     def store_studies(self, items):
         """Store studies with their series, without their instances.
@@ -85,8 +96,7 @@ class Tree:
                 if item.details})
         empty = [studies[item.uid] for item in items if not item.series]
         self._mark_series(done.others + self._ids_in_studies(empty))
-        ids = {**done.ids, **ids_of(
-                self.Series, 'study', 'series_UID', done.new)}
+        ids = {**done.ids, **done.new}
         return {
             row['orthanc_UID']: ids[studies[item.uid], row['series_UID']]
             for item in items for row, _ in item.series}
@@ -111,10 +121,11 @@ class Tree:
     def store_instances(self, rows):
         """Store some of the instances of series.
 
-        :param rows: list of rows, each with its series
+        :param rows: list of what instance_row returns
         """
         self._note_instances(upsert(
-                self.Instance, 'series', 'sop_instance_UID', rows), rows)
+                self.Instance, 'series', 'sop_instance_UID', rows,
+                names=_INSTANCE), rows)
 
     def drop_instances(self, series, present):
         """Delete the instances of series that are gone.
@@ -159,9 +170,8 @@ class Tree:
         self._count('instances', done)
         if self.told:
             self.resent.update(
-                row['orthanc_UID'] for row in rows
-                if row['orthanc_UID'] in self.told
-                and (row['series'], row['sop_instance_UID']) in done.ids)
+                id_ for series, id_, uid, *_ in rows
+                if id_ in self.told and (series, uid) in done.ids)
 
     def _note_series(self, done):
         """Count series, and let what one of their instances told be read
@@ -169,7 +179,7 @@ class Tree:
         self._count('series', done)
         studies = {study for study, _ in [*done.new, *done.changed]}
         table = self.Study.__table__()
-        for sub in grouped_slice(sorted(studies - self._new), ROWS):
+        for sub in grouped_slice(sorted(studies - self._new.keys()), ROWS):
             execute(table.update([table.details_at], [None],
                     where=reduce_ids(table.id, list(sub))
                     & (table.details_at != Null)))
@@ -214,8 +224,7 @@ class Tree:
                 **item.patient, 'server': self.server, 'missing_since': None}
             for item in items if item.patient}
         done = upsert(self.Patient, 'server', 'uuid', list(rows.values()))
-        ids = {**done.ids, **ids_of(
-                self.Patient, 'server', 'uuid', done.new)}
+        ids = {**done.ids, **done.new}
         return {uuid: id_ for (_, uuid), id_ in ids.items()}
 
     def _store_studies(self, items, patients):
@@ -232,11 +241,13 @@ class Tree:
             key = self.server, row['orthanc_UID']
             self._count_difference(row, done.before.get(
                     key, row if key in done.ids else None))
-        new = ids_of(self.Study, 'orthanc_server', 'orthanc_UID', done.new)
-        self._new.update(new.values())
-        self.touched.update(new.values())
+        self._new.update({
+                done.new[self.server, item.uid]: item for item in items
+                if (self.server, item.uid) in done.new})
+        self.touched.update(done.new.values())
         self.touched.update(done.ids[k] for k in done.changed)
-        return {uid: id_ for (_, uid), id_ in {**done.ids, **new}.items()}
+        ids = {**done.ids, **done.new}
+        return {uid: id_ for (_, uid), id_ in ids.items()}
 
     def _count_difference(self, row, before):
         """Count how a study changes what is present.
@@ -297,6 +308,15 @@ def mark_patients(patients=None, server=None):
     for where in some:
         rows = execute(table.select(table.id, where=lost & where))
         set_values(Patient, [id_ for id_, in rows], missing_since=now())
+
+
+def instance_row(series, instance):
+    """Return the row of an instance.
+
+    :param int series: id of the row of its series
+    :param instance: InstanceValues
+    """
+    return (series, *instance[:5])
 
 
 def _kind(series):

@@ -23,7 +23,7 @@ class Keeper:
         # Orthanc ids of instances of which the change log told
         self.told = frozenset()
         # One instance that came again and what the server lists, by the
-        # Orthanc id of the study; see records.corrected
+        # Orthanc id of the study; see StudyValues.corrected
         self.resent = {}
 
     def commit(self, work=None, done=0, **values):
@@ -71,7 +71,8 @@ class Keeper:
             self.note_resent(item, tree, [
                     row for _, rows in item.series for row in rows])
         if link:
-            tree.counts['studies_linked'] = deciding.link_studies(tree.touched)
+            tree.counts['studies_linked'] = deciding.link_studies(
+                tree.touched, new=tree.new_studies())
         else:
             events.mark_undecided(tree.touched)
         return tree.counts
@@ -80,11 +81,11 @@ class Keeper:
         """Note that an instance of a study came that was known.
 
         :param item: StudyRows
-        :param rows: of instances
+        :param rows: InstanceValues
         """
         for row in rows:
-            if row['orthanc_UID'] in tree.resent:
-                self.resent[item.uid] = row['orthanc_UID'], item.identity
+            if row.id in tree.resent:
+                self.resent[item.uid] = row.id, item.identity
                 break
 
     def _store_unlinked(self, item):
@@ -124,7 +125,7 @@ class LargeStudy:
     def store_instances(self, rows):
         """Store some of the instances.
 
-        :param rows: lists of rows by the Orthanc id of their series
+        :param rows: lists of InstanceValues by the id of their series
         """
         rows = self._new(rows)
         self.keeper.commit(lambda: self._store_instances(rows))
@@ -141,21 +142,23 @@ class LargeStudy:
         return tree.counts.copy()
 
     def _new(self, rows):
-        """Return rows that can be stored, without duplicates."""
+        """Return the InstanceValues that can be stored, without duplicates.
+        """
         found = []
         for uid, some in rows.items():
             for row in some if uid in self.series else ():
-                key = self.series[uid], row['sop_instance_UID']
-                other = self.present.setdefault(key, row['orthanc_UID'])
-                if other == row['orthanc_UID']:
-                    found.append({**row, 'series': self.series[uid]})
+                key = self.series[uid], row.uid
+                if self.present.setdefault(key, row.id) == row.id:
+                    found.append(row)
                 else:
-                    self.keeper.skip(row['orthanc_UID'], 'duplicate_uid')
+                    self.keeper.skip(row.id, 'duplicate_uid')
         return found
 
     def _store_instances(self, rows):
         tree = self.keeper.tree()
-        tree.store_instances(rows)
+        tree.store_instances([
+                storage.instance_row(self.series[row.series], row)
+                for row in rows])
         self.keeper.note_resent(self.item, tree, rows)
         return tree.counts
 

@@ -128,7 +128,7 @@ def store_and_link(server, items):
         with storing.more():
             tree.store(items[start:start + BLOCK])
         with linking.more():
-            deciding.link_studies(tree.touched)
+            deciding.link_studies(tree.touched, new=tree.new_studies())
         ids |= tree.touched
         Transaction().commit()
     return storing, linking, ids
@@ -156,7 +156,7 @@ def test_new_studies(hospital, full):
         took = best(times)
         show(what, count, took.seconds, f'{took.statements} SQL', floor)
     # A block takes as many statements however many studies it has.
-    assert best(linking).statements <= 60 * -(-count // BLOCK)
+    assert best(linking).statements <= 42 * -(-count // BLOCK)
     if full:
         assert best(linking).seconds <= 10 * floor
 

@@ -16,7 +16,7 @@ from services import Orthanc
 from support import fault_server as faults
 from support.fault_server import FaultServer
 
-from trytond.modules.health_orthanc.archive import records
+from trytond.modules.health_orthanc.archive import texts
 from trytond.modules.health_orthanc.archive.orthanc import (
     BadAnswer, ConnectionLost, ConnectionRefused, NoFrame, NoPicture, NotFound,
     NotOrthanc, OrthancClient, Unauthorized, UnsupportedMedia)
@@ -130,53 +130,43 @@ def test_each_file_is_stored_or_refused_with_a_reason(archive):
 
 
 def test_counts(archive):
-    statistics = archive.client.statistics()
     assert sorted(archive.stored) == sorted(archive.ids['instances'])
-    for level, ids in archive.ids.items():
-        assert statistics[f'Count{level.capitalize()}'] == len(ids) > 30
+    for number, level in zip(
+            archive.client.counts(), ['studies', 'series', 'instances']):
+        assert number == len(archive.ids[level]) > 30
 
 
-READERS = {
-    'studies': records.study_values,
-    'series': records.series_values,
-    'instances': records.instance_values,
-    }
-
-
-@pytest.mark.parametrize('level', READERS)
-def test_every_record_is_usable(archive, level):
-    ids = archive.ids[level]
-    found = archive.client.bulk(level, ids)
-    values = [READERS[level](record) for record in found]
-    assert {v['orthanc_UID'] for v in values} == set(ids)
+def test_every_record_is_usable(archive):
+    for level, found in zip(
+            ['studies', 'series', 'instances'], tree(archive.client)):
+        assert {item.id for item in found} == set(archive.ids[level])
+        assert not any(item.problem for item in found)
 
 
 def tree(client):
-    "Return all studies, series and instances of a server, lists of dicts."
-    studies = client.bulk('studies', client.ids('studies'))
-    series = client.bulk(
-        'series', [s['ID'] for s in studies], source='studies')
-    instances = [i for block in client.instance_blocks(series) for i in block]
+    "Return the values of all studies, series and instances of a server."
+    studies = client.studies(client.ids('studies'))
+    series = client.series([s.id for s in studies], source='studies')
+    instances = [i for block in client.instances(series) for i in block]
     return studies, series, instances
 
 
 def family(archive):
-    "Return the values of each instance with its series and study."
+    """Return the values of each instance, and the columns of its series and
+    study."""
     studies, series, instances = (
-        {item['ID']: item for item in items}
-        for items in tree(archive.client))
-    for record in instances.values():
-        above = series[records.parent(record)]
-        yield (records.instance_values(record), records.series_values(above),
-            records.study_values(studies[records.parent(above)]))
+        {item.id: item for item in items} for items in tree(archive.client))
+    for instance in instances.values():
+        above = series[instance.series]
+        yield instance, above.columns, studies[above.study].columns
 
 
 def test_identifiers_are_those_in_the_files(archive):
     count = 0
     for instance, series, study in family(archive):
         dataset = pydicom.dcmread(
-            archive.stored[instance['orthanc_UID']], force=True)
-        assert instance['sop_instance_UID'] == dataset.SOPInstanceUID
+            archive.stored[instance.id], force=True)
+        assert instance.uid == dataset.SOPInstanceUID
         assert series['series_UID'] == dataset.SeriesInstanceUID
         assert study['study_instance_UID'] == dataset.StudyInstanceUID
         assert (study['patient_id'] or '') == str(
@@ -188,7 +178,7 @@ def test_identifiers_are_those_in_the_files(archive):
 
 
 def test_names_and_dates_of_the_test_files(archive):
-    names = {study['patient_id']: records.readable_name(study['patient_name'])
+    names = {study['patient_id']: texts.readable_name(study['patient_name'])
         for _, _, study in family(archive)}
     assert names['X1EXAMPLE'] == 'Wang, XiaoDong (王 小東)'
     assert names['H31EXAMPLE'] == 'Yamada, Tarou (山田 太郎)'
@@ -201,12 +191,12 @@ def test_names_and_dates_of_the_test_files(archive):
 
 def test_numbers_are_those_in_the_files(archive):
     for instance, _, _ in family(archive):
-        path = archive.stored[instance['orthanc_UID']]
+        path = archive.stored[instance.id]
         try:
             number = pydicom.dcmread(path, force=True).get('InstanceNumber')
         except ValueError:
             continue
-        assert instance['instance_number'] == (
+        assert instance.number == (
             None if number in {None, ''} else int(number)), path
 
 
@@ -235,7 +225,7 @@ def test_tree_costs_four_calls(archive):
     before = archive.client.calls
     _, _, instances = tree(archive.client)
     assert archive.client.calls == before + 4
-    assert {i['ID'] for i in instances} == set(archive.stored)
+    assert {i.id for i in instances} == set(archive.stored)
 
 
 def test_unknown_ids_are_left_out(archive):

@@ -708,11 +708,11 @@ def test_large_study_comes_in_blocks(orthanc, monkeypatch):
     monkeypatch.setattr(reading, 'BLOCK_INSTANCES', 40)
     monkeypatch.setattr(
         'trytond.modules.health_orthanc.archive.orthanc.INSTANCES_BLOCK', 40)
-    blocks = OrthancClient.instance_blocks
+    blocks = OrthancClient.instances
     monkeypatch.setattr(
-        OrthancClient, 'instance_blocks',
-        lambda self, series, **options: blocks(
-            self, series, block=40, **options))
+        OrthancClient, 'instances',
+        lambda self, series, first=(): blocks(
+            self, series, first, block=40))
     archive.upload(orthanc, [
             archive.study(1, series=2, instances=60), small(2),
             archive.study(3, series=3, instances=30)])

@@ -5,17 +5,23 @@ import datetime as dt
 import itertools
 
 import pytest
+from support.archive_rows import make_rows
 from support.records import (
     make_exam, make_institution, make_patient, make_professional, make_request,
     settle)
 from support.statements import counted
 
 from trytond.modules.health_orthanc import tables
-from trytond.modules.health_orthanc.links import deciding, ledger
+from trytond.modules.health_orthanc.archive import values as archive_values
+from trytond.modules.health_orthanc.links import deciding, facts, ledger
+from trytond.modules.health_orthanc.sync import storage
+from trytond.modules.health_orthanc.sync.rows import Converter
+from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
+STUDY_TABLE = '"gnuhealth_imaging_orthanc_study"'
 REQUEST = 'gnuhealth.imaging.test.request'
 BORN, OTHER = dt.date(1985, 10, 4), dt.date(1960, 5, 5)
 # trytond asks for 200 records at once, so that four hundred take more.
@@ -118,6 +124,67 @@ def test_decisions(server):
     assert not [
         s for s in again if not s.startswith('SELECT')
         and '"write_date" = "a"."write_date" WHERE' not in s]
+
+
+ODD = {
+    'StudyInstanceUID': '1.2.840', 'StudyDate': '20230512',
+    'StudyTime': '240000', 'StudyDescription': ' a\x00\x1b "quoted" \u202e',
+    'AccessionNumber': 'A' * 600, 'ReferringPhysicianName': "O'Hara^\ud800",
+    'RequestAttributesSequence': [{'ScheduledProcedureStepID': 'STEP'}],
+    'IssuerOfPatientID': 'Other',
+    }
+
+
+@pytest.mark.parametrize('tags, patient', [
+        ({'StudyInstanceUID': '1.2'}, {}),
+        (ODD, {'PatientName': '王^小東', 'PatientID': " P'1 ",
+            'PatientBirthDate': '19800229', 'PatientSex': 'f'}),
+        (ODD, {'PatientBirthDate': '0000', 'PatientSex': 'X'}),
+        ])
+def test_what_is_known_of_new_studies_is_what_is_stored(
+        server, tags, patient):
+    study = archive_values.study({
+            'ID': 'st', 'MainDicomTags': tags,
+            'PatientMainDicomTags': patient})
+    series = archive_values.series({
+            'ID': 'se', 'ParentStudy': 'st', 'MainDicomTags': {
+                'SeriesInstanceUID': '1.3', 'Modality': 'CT'}})
+    item = Converter(None).study(study, [series])
+    item.add_totals()
+    item.set_classes({})
+    tree = storage.Tree(server, now())
+    tree.store([item])
+    known, = tree.new_studies()
+    stored, = facts.read_studies([known.id])
+    assert stored._replace(create_date=None) == known._replace(
+        create_date=None)
+    # Both as the matching sees them
+    assert facts.study_facts(stored).arrived - facts.study_facts(
+        known).arrived < dt.timedelta(minutes=1)
+
+
+def test_new_studies_are_not_read_again(server):
+    patients = people(3)
+    items = []
+    for patient in patients:
+        item = make_rows(next(_numbers), [1])
+        item.study.update(studies_of(patient, 1)[0], patient_sex='F')
+        items.append(item)
+    tree = storage.Tree(server, now())
+    tree.store(items)
+    found = statements(lambda: deciding.link_studies(
+            tree.touched, new=tree.new_studies()))
+    studies = Pool().get(STUDY).browse(sorted(tree.touched))
+    assert [s.patient for s in studies] == patients
+    assert {s.link_rule for s in studies} == {'patient_id'}
+    assert all(len(s.link_log) == 1 for s in studies)
+    assert not [
+        s for s in found
+        if 'FOR UPDATE' in s or '"patient_name"' in s and STUDY_TABLE in s]
+    # Decided again they are read, with a lock where there is one.
+    again = statements(lambda: deciding.link_studies(tree.touched))
+    assert [s for s in again if '"patient_name"' in s and STUDY_TABLE in s]
+    assert all(len(s.link_log) == 1 for s in studies)
 
 
 def test_events(server):

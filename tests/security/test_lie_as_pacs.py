@@ -22,12 +22,13 @@ from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, synchronize, transaction)
 
 from trytond.ir import queue_
-from trytond.modules.health_orthanc.sync import reading
-from trytond.modules.health_orthanc.sync import run as running
-from trytond.modules.health_orthanc.sync.transactions import now
+from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, NotOrthanc, OrthancClient, OrthancError,
     TooSlow)
+from trytond.modules.health_orthanc.sync import reading
+from trytond.modules.health_orthanc.sync import run as sync_run
+from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -217,8 +218,11 @@ def test_large_honest_answers_are_read(liar, client):
     assert client.ids('series', 19_100) == ids
     liar.on('^/series/.*/instances', answer(some))
     client.has_bulk = False
-    series = {'ID': ID, 'Instances': [item['ID'] for item in some]}
-    assert list(client.instance_blocks([series])) == [some]
+    series = archive_values.series({
+            'ID': ID, 'ParentStudy': ID,
+            'Instances': [item['ID'] for item in some]})
+    assert list(client.instances([series])) == [
+        list(map(archive_values.instance, some))]
     frame = {
         f'Sequence{n}': [{'ImagePositionPatient': '-100\\-100\\30'}]
         for n in range(8)}
@@ -307,7 +311,7 @@ def test_bomb_in_a_run(in_database, liar, path, bomb):
 
 
 def limited(monkeypatch, seconds):
-    monkeypatch.setattr(running, 'HOUR', seconds)
+    monkeypatch.setattr(sync_run, 'HOUR', seconds)
 
 
 @pytest.mark.parametrize('changes', [

@@ -4,6 +4,7 @@
 large archive and no server."""
 import datetime as dt
 
+from trytond.modules.health_orthanc.archive.values import InstanceValues
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.rows import StudyRows
 from trytond.modules.health_orthanc.sync.transactions import now
@@ -35,11 +36,10 @@ def make_rows(number, shape):
                 'series_UID': f'2.999.{number}.{s}',
                 'series_number': str(s), 'modality': 'CT',
                 'series_description': f'Series {s}',
-                }, [{
-                    'orthanc_UID': f'i{number}-{s}-{i}',
-                    'sop_instance_UID': f'2.999.{number}.{s}.{i}',
-                    'instance_number': i,
-                    } for i in range(size)])
+                }, [InstanceValues(
+                    f'i{number}-{s}-{i}', f'2.999.{number}.{s}.{i}', i,
+                    None, None, f'r{number}-{s}')
+                    for i in range(size)])
             for s, size in enumerate(shape)])
     item.add_totals()
     item.set_classes({})

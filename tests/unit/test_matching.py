@@ -16,7 +16,7 @@ from support.labelled_studies import (
     outcome)
 
 from trytond.modules.health_orthanc import matching
-from trytond.modules.health_orthanc.archive import records
+from trytond.modules.health_orthanc.archive.texts import clean_text
 from trytond.modules.health_orthanc.matching import (
     REASONS, RULES, Decision, Index, PatientFacts, RequestFacts, Rule,
     StudyFacts, compatible_sexes, contradiction, damage, decide, differences,
@@ -1047,7 +1047,7 @@ def test_read_in_another_character_set(family, given, written, read):
     name = f'{family}^{given}'.encode(written).decode(read)
     own = replace(ANA, names=((family, given),))
     # As it is stored, and as it is sent.
-    for text in [records.clean_text(name), records.clean_text(f'{family}^'
+    for text in [clean_text(name), clean_text(f'{family}^'
                 f'{given}'.upper().encode(written).decode(read, 'replace'))]:
         assert settle(of_ana(patient_name=text), [], [own]).patient == 1
     other = replace(own, id=3, puid='T', names=((family, 'Xanthippe'),))

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from trytond.modules.health_orthanc.ahead import ahead
+from trytond.modules.health_orthanc.sync.ahead import ahead
 
 
 class Aborted(Exception):

@@ -5,6 +5,7 @@ gives its own error, in bounded time and memory, and no secret gets out."""
 import base64
 import errno
 import gzip
+import inspect
 import io
 import json
 import logging
@@ -23,7 +24,7 @@ from support import fault_server as faults
 from support.fault_server import SYSTEM, FaultServer, answer, status
 
 from trytond.modules.health_orthanc.archive import orthanc as client_module
-from trytond.modules.health_orthanc.archive import session
+from trytond.modules.health_orthanc.archive import session, values
 from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, BadRequest, Changes, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
@@ -31,6 +32,7 @@ from trytond.modules.health_orthanc.archive.orthanc import (
     OrthancClient, OrthancError, ReadTimeout, Redirected, ServerError,
     StorageFull, Stored, TLSError, TooSlow, Unauthorized, Unreachable,
     UnsupportedMedia, UploadTooLarge, normalize_url)
+from trytond.modules.health_orthanc.archive.pacs import Pacs
 
 ID = '8a8cf898-ca27c490-d0c7058c-929d0581-2bbf104d'
 OTHER = 'fa558bce-587a86d3-ad0da9b3-9d043d9d-4f5c5718'
@@ -941,23 +943,28 @@ def test_instances_come_in_blocks(server, client):
     def content(exchange):
         asked = json.loads(exchange.read())['Resources']
         sizes.append(len(asked))
-        return answer([{'ID': id_} for id_ in asked])(exchange)
+        return answer([
+                {'ID': id_, 'ParentSeries': ID} for id_ in asked])(exchange)
     server.on('bulk-content', content)
     series = [
-        {'Instances': ids[:15]}, {'Instances': None}, {},
-        {'Instances': [*ids[10:], 3]}]
-    found = [i for b in client.instance_blocks(series, 10) for i in b]
-    assert [i['ID'] for i in found] == ids
+        values.series({'ID': ID, 'ParentStudy': OTHER, 'Instances': some})
+        for some in [ids[:15], None, [], [*ids[10:], 3]]]
+    found = [i for b in client.instances(series, block=10) for i in b]
+    assert [i.id for i in found] == ids
     assert sizes == [10, 10, 5]
 
 
 def test_instances_of_a_series_come_at_once_without_bulk(server, client):
     server.on('bulk-content', status(404))
     server.on(f'^/studies/{ID}$', answer({'ID': ID}))
-    server.on('/series$', answer([{'ID': OTHER, 'Instances': [ID, OTHER]}]))
-    server.on(f'^/series/{OTHER}/instances$', answer([{'ID': ID}]))
-    series = client.bulk('series', [ID], source='studies')
-    assert list(client.instance_blocks(series)) == [[{'ID': ID}]]
+    server.on('/series$', answer([{
+                    'ID': OTHER, 'ParentStudy': ID,
+                    'Instances': [ID, OTHER]}]))
+    server.on(f'^/series/{OTHER}/instances$', answer([
+                {'ID': ID, 'ParentSeries': OTHER}, {'ID': OTHER}]))
+    series = client.series([ID], source='studies')
+    (found, odd), = client.instances(series)
+    assert (found.id, found.series, odd) == (ID, OTHER, None)
     assert client.calls == 3
 
 
@@ -1355,3 +1362,35 @@ def test_store_pdf_in_a_study_without_images(server, client):
     server.on('^/studies', answer({'ID': OTHER, 'Series': []}))
     assert type(error_of(
             client.store_pdf, OTHER, b'%PDF-1.4', {})) is BadAnswer
+
+
+# The protocol
+
+@pytest.mark.parametrize('name', [
+        name for name in vars(Pacs) if name[0] != '_'])
+def test_the_client_can_what_a_pacs_must(name):
+    wanted = inspect.signature(getattr(Pacs, name)).parameters
+    own = inspect.signature(getattr(OrthancClient, name)).parameters
+    assert list(own)[:len(wanted)] == list(wanted)
+    assert all(
+        parameter.default is not inspect.Parameter.empty
+        for parameter in list(own.values())[len(wanted):])
+
+
+def test_what_cannot_be_understood_has_no_values(server, client):
+    good = {'ID': ID, 'ParentStudy': OTHER}
+    server.on('bulk-content', answer([good, {'ID': ID}, None, 3]))
+    found, *others = client.series([ID])
+    assert (found.id, found.study) == (ID, OTHER)
+    assert others == [None] * 3
+
+
+def test_changes_tell_what_may_be_new():
+    changes = [
+        {'ChangeType': kind, 'ResourceType': level, 'ID': id_}
+        for kind, level, id_ in [
+            ('NewInstance', 'Instance', 'a'), ('NewStudy', 'Study', 'b'),
+            ('AttachmentUpdated', 'Study', 'c'), ('Odd', 'Planet', 'd'),
+            (None, 'Series', 5), ('Odd', ['Study'], 'e')]]
+    assert Changes([*changes, {}], 9, True).ids() == {
+        'instances': ['a'], 'studies': ['c'], 'series': ['5']}

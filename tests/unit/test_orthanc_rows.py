@@ -1,10 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orthanc's answers as the rows of whole studies."""
+"""What a PACS lists as the rows of whole studies."""
+from operator import itemgetter
+
 import pytest
 
-from trytond.modules.health_orthanc.sync.rows import (
-    Converter, count_instances, count_series, cut)
+from trytond.modules.health_orthanc.archive import values
+from trytond.modules.health_orthanc.sync.rows import Converter, cut
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def converter(skipped):
 
 
 def study(**changes):
-    return {
+    return values.study({
         'ID': 'st', 'ParentPatient': 'pa', 'Type': 'Study',
         'Series': ['s1', 's2'],
         'MainDicomTags': {
@@ -26,13 +28,14 @@ def study(**changes):
         'PatientMainDicomTags': {
             'PatientID': 'P1', 'PatientName': 'Doe^Jane',
             'PatientBirthDate': '19800101', 'PatientSex': 'F'},
-        **changes}
+        **changes})
 
 
 def series(number, **tags):
-    return {
-        'ID': f's{number}', 'ParentStudy': 'st', 'Instances': ['a', 'b'],
-        'MainDicomTags': {'SeriesInstanceUID': f'1.2.{number}', **tags}}
+    return values.series({
+            'ID': f's{number}', 'ParentStudy': 'st', 'Instances': ['a', 'b'],
+            'MainDicomTags': {
+                'SeriesInstanceUID': f'1.2.{number}', **tags}})
 
 
 def test_study_and_its_patient(converter, skipped):
@@ -70,28 +73,27 @@ def test_study_without_patient(converter):
 
 def test_what_cannot_be_stored_is_told(converter, skipped):
     assert converter.study(study(MainDicomTags={}), []) is None
-    item = converter.study(study(), [series(1), {'ID': 's9'}, None])
+    item = converter.study(study(), [
+            series(1), series(9, SeriesInstanceUID='')])
     assert len(item.series) == 1
-    assert converter.instances([{'ID': 'i1', 'ParentSeries': 's1'}]) == {}
+    assert converter.instances([
+            values.instance({'ID': 'i1', 'ParentSeries': 's1'})]) == {}
     assert skipped == [
-        ('st', 'no_uid'), ('s9', 'no_uid'), (None, 'not_an_object'),
-        ('i1', 'no_uid')]
+        ('st', 'no_uid'), ('s9', 'no_uid'), ('i1', 'no_uid')]
 
 
 @pytest.mark.parametrize('order', [1, -1])
 def test_of_two_with_one_uid_always_the_same_stays(
         converter, skipped, order):
-    rows = [
-        {'orthanc_UID': uid, 'key': 'x'} for uid in ['b', 'a', 'c']][::order]
-    assert converter.unique([*rows, {'orthanc_UID': 'd', 'key': 'y'}],
-        'key') == [
-        {'orthanc_UID': 'a', 'key': 'x'}, {'orthanc_UID': 'd', 'key': 'y'}]
+    rows = [(id_, 'x') for id_ in ['b', 'a', 'c']][::order]
+    assert converter.unique([*rows, ('d', 'y')]) == [('a', 'x'), ('d', 'y')]
     assert {uid for uid, _ in skipped} == {'b', 'c'}
 
 
 def test_one_told_twice_is_one(converter, skipped):
-    row = {'orthanc_UID': 'a', 'key': 'x'}
-    assert converter.unique([row, dict(row)], 'key') == [row]
+    row = {'id': 'a', 'uid': 'x'}
+    assert converter.unique(
+        [row, dict(row)], itemgetter('id', 'uid')) == [row]
     assert not skipped
 
 
@@ -104,9 +106,3 @@ def test_one_told_twice_is_one(converter, skipped):
         ])
 def test_blocks(weights, blocks):
     assert list(cut(weights, int, 5)) == blocks
-
-
-def test_counts():
-    assert count_series(study()) == 2
-    assert count_series({'Series': 5}) == 0
-    assert count_instances([series(1), series(2), {}]) == 4

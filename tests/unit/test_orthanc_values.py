@@ -8,16 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.archive import records
+from trytond.modules.health_orthanc.archive import texts, values
 
 ID = '8a8cf898-ca27c490-d0c7058c-929d0581-2bbf104d'
 OTHER = 'fa558bce-587a86d3-ad0da9b3-9d043d9d-4f5c5718'
+PARENTS = {'ParentStudy': OTHER, 'ParentSeries': OTHER}
 UNITS = [
-    (records.study_values, 'StudyInstanceUID', 'study_instance_UID'),
-    (records.series_values, 'SeriesInstanceUID', 'series_UID'),
-    (records.instance_values, 'SOPInstanceUID', 'sop_instance_UID'),
+    (values.study, 'StudyInstanceUID',
+        lambda item: item.columns['study_instance_UID']),
+    (values.series, 'SeriesInstanceUID',
+        lambda item: item.columns['series_UID']),
+    (values.instance, 'SOPInstanceUID', lambda item: item.uid),
     ]
-each_unit = pytest.mark.parametrize('read, tag, field', UNITS)
+each_unit = pytest.mark.parametrize('read, tag, uid_of', UNITS)
 
 
 def study(tags=None, patient=None, **values):
@@ -33,16 +36,21 @@ def study(tags=None, patient=None, **values):
 def series(**tags):
     return {
         'ID': ID,
+        'ParentStudy': OTHER,
         'MainDicomTags': {'SeriesInstanceUID': '1.2.3', **tags},
         }
 
 
 def instance(**tags):
-    return {'ID': ID, 'MainDicomTags': {'SOPInstanceUID': '1.2.3', **tags}}
+    return {
+        'ID': ID,
+        'ParentSeries': OTHER,
+        'MainDicomTags': {'SOPInstanceUID': '1.2.3', **tags},
+        }
 
 
 def test_study_values():
-    assert records.study_values(study({
+    found = values.study(study({
                 'StudyDate': '20040119',
                 'StudyTime': '072730.5',
                 'StudyDescription': 'Thorax ',
@@ -58,9 +66,10 @@ def test_study_values():
                 'PatientBirthDate': '19800229',
                 'PatientSex': 'F ',
                 },
-            ParentPatient=OTHER)) == {
+            ParentPatient=OTHER))
+    assert (found.id, found.patient, found.problem) == (ID, OTHER, None)
+    assert found.columns == {
         'orthanc_UID': ID,
-        'orthanc_patient_UID': OTHER,
         'study_instance_UID': '1.2.3',
         'date': '20040119',
         'study_date': dt.date(2004, 1, 19),
@@ -82,20 +91,24 @@ def test_study_values():
 
 
 def test_study_with_nothing_but_its_identity():
-    values = records.study_values(
+    found = values.study(
         {'ID': ID, 'MainDicomTags': {'StudyInstanceUID': '1.2.3'}})
-    assert values.pop('orthanc_UID') == ID
-    assert values.pop('study_instance_UID') == '1.2.3'
-    assert values.pop('patient_name') == ''
-    assert set(values.values()) == {None}
+    assert found.patient is found.requested is found.problem is None
+    assert found.issuer == {} and found.children == []
+    assert found.columns.pop('orthanc_UID') == ID
+    assert found.columns.pop('study_instance_UID') == '1.2.3'
+    assert found.columns.pop('patient_name') == ''
+    assert set(found.columns.values()) == {None}
 
 
 def test_series_values():
-    assert records.series_values(series(
+    found = values.series(series(
             SeriesNumber='04', SeriesDescription='5/5mm Plain', Modality='ct',
             BodyPartExamined='NECK', ProtocolName='T1',
             PerformingPhysicianName='House^Gregory',
-            InstitutionName='Princeton')) == {
+            InstitutionName='Princeton'))
+    assert (found.id, found.study, found.problem) == (ID, OTHER, None)
+    assert found.columns == {
         'orthanc_UID': ID,
         'series_UID': '1.2.3',
         'series_number': '04',
@@ -110,70 +123,58 @@ def test_series_values():
 
 @pytest.mark.parametrize('modality', [None, '', '  ', {}, []])
 def test_series_without_modality_is_other(modality):
-    assert records.series_values(series(Modality=modality))[
+    assert values.series(series(Modality=modality)).columns[
         'modality'] == 'OT'
 
 
 def test_instance_values():
-    assert records.instance_values(instance(
+    assert values.instance(instance(
             InstanceNumber='12', NumberOfFrames='30',
-            ImagePositionPatient=['-1.5', '2', 3])) == {
-        'orthanc_UID': ID,
-        'sop_instance_UID': '1.2.3',
-        'instance_number': 12,
-        'image_position_patient': '-1.5\\2\\3',
-        'number_of_frames': 30,
-        }
+            ImagePositionPatient=['-1.5', '2', 3])) == (
+        ID, '1.2.3', 12, '-1.5\\2\\3', 30, OTHER, None, None)
 
 
 @pytest.mark.parametrize('frames', ['0', '-1', '1A', '', None, [], '2.5'])
 def test_number_of_frames_is_positive_or_unknown(frames):
-    assert records.instance_values(instance(NumberOfFrames=frames))[
-        'number_of_frames'] is None
+    assert values.instance(instance(NumberOfFrames=frames)).frames is None
 
 
 @each_unit
 @pytest.mark.parametrize('record', [None, [], 'text', 3, True])
-def test_what_is_no_object_is_refused(read, tag, field, record):
-    with pytest.raises(records.UnusableRecord) as error:
-        read(record)
-    assert error.value.reason == 'not_an_object'
-    assert error.value.orthanc_id is None
+def test_what_is_no_object_is_nothing(read, tag, uid_of, record):
+    assert read(record) is None
 
 
 @each_unit
 @pytest.mark.parametrize(
     'id_', [None, '', 3, [], '../system', 'a\0b', 'a' * 65, 'a\n'])
-def test_what_has_no_orthanc_id_is_refused(read, tag, field, id_):
-    with pytest.raises(records.UnusableRecord) as error:
-        read({'ID': id_, 'MainDicomTags': {tag: '1.2.3'}})
-    assert error.value.reason == 'no_orthanc_id'
+def test_what_has_no_orthanc_id_is_nothing(read, tag, uid_of, id_):
+    record = {**PARENTS, 'ID': ID, 'MainDicomTags': {tag: '1.2.3'}}
+    assert read(record).problem is None
+    assert read({**record, 'ID': id_}) is None
 
 
 @each_unit
 @pytest.mark.parametrize('uid', [None, '', ' \0 ', [], {}, True])
-def test_what_has_no_uid_is_refused_by_its_id(read, tag, field, uid):
-    with pytest.raises(records.UnusableRecord) as error:
-        read({'ID': ID, 'MainDicomTags': {tag: uid}})
-    assert (error.value.reason, error.value.orthanc_id) == ('no_uid', ID)
+def test_what_has_no_uid_has_a_problem(read, tag, uid_of, uid):
+    item = read({**PARENTS, 'ID': ID, 'MainDicomTags': {tag: uid}})
+    assert (item.problem, item.id) == ('no_uid', ID)
 
 
 @each_unit
 @pytest.mark.parametrize('tags', [None, [], 'text', 3])
-def test_what_has_no_tags_is_refused_by_its_id(read, tag, field, tags):
-    with pytest.raises(records.UnusableRecord) as error:
-        read({'ID': ID, 'MainDicomTags': tags})
-    assert error.value.orthanc_id == ID
+def test_what_has_no_tags_has_a_problem(read, tag, uid_of, tags):
+    item = read({**PARENTS, 'ID': ID, 'MainDicomTags': tags})
+    assert (item.problem, item.id) == ('no_uid', ID)
 
 
 @each_unit
-def test_uid_is_never_cut(read, tag, field):
-    uid = '1' * records.MAX_UID
-    values = read({'ID': ID, 'MainDicomTags': {tag: f' {uid}\0'}})
-    assert values[field] == uid
-    with pytest.raises(records.UnusableRecord) as error:
-        read({'ID': ID, 'MainDicomTags': {tag: uid + '1'}})
-    assert error.value.reason == 'uid_too_long'
+def test_uid_is_never_cut(read, tag, uid_of):
+    uid = '1' * values.MAX_UID
+    item = read({**PARENTS, 'ID': ID, 'MainDicomTags': {tag: f' {uid}\0'}})
+    assert uid_of(item) == uid and item.problem is None
+    item = read({**PARENTS, 'ID': ID, 'MainDicomTags': {tag: uid + '1'}})
+    assert uid_of(item) is None and item.problem == 'uid_too_long'
 
 
 @pytest.mark.parametrize('value, text', [
@@ -195,7 +196,7 @@ def test_uid_is_never_cut(read, tag, field):
         ('x' * 513, 'x' * 511 + '…'),
         ])
 def test_clean_text(value, text):
-    assert records.clean_text(value) == text
+    assert texts.clean_text(value) == text
 
 
 @pytest.mark.parametrize('value, date', [
@@ -226,33 +227,33 @@ def test_clean_text(value, text):
         ({}, None),
         ])
 def test_parse_date(value, date):
-    assert records.parse_date(value) == (dt.date(*date) if date else None)
+    assert texts.parse_date(value) == (dt.date(*date) if date else None)
 
 
 def test_no_date_is_after_next_year():
     year = dt.date.today().year
-    assert records.parse_date(f'{year + 1}1231') == dt.date(year + 1, 12, 31)
-    assert records.parse_date(f'{year + 2}0101') is None
+    assert texts.parse_date(f'{year + 1}1231') == dt.date(year + 1, 12, 31)
+    assert texts.parse_date(f'{year + 2}0101') is None
 
 
 @pytest.mark.parametrize('text', ['00010101', '19801399', 'about 1950'])
 def test_what_is_no_birth_date_stays_as_text(text):
-    values = records.study_values(study({}, {'PatientBirthDate': text}))
-    assert values['patient_birth_date'] is None
-    assert values['patient_birth_date_text'] == text
+    columns = values.study(study({}, {'PatientBirthDate': text})).columns
+    assert columns['patient_birth_date'] is None
+    assert columns['patient_birth_date_text'] == text
 
 
 @pytest.mark.parametrize('control', '\u202a\u202b\u202c\u202d\u202e'
     '\u2066\u2067\u2068\u2069')
 def test_no_text_turns_around_what_stands_beside_it(control):
     name = f'{control}Doe^{control}Jane{control}'
-    assert records.readable_name(name) == 'Doe, Jane'
-    values = records.study_values(study(
+    assert texts.readable_name(name) == 'Doe, Jane'
+    columns = values.study(study(
             {'StudyDescription': f'Tho{control}rax'},
-            {'PatientName': name, 'PatientID': f'1{control}7'}))
-    assert values['patient_name'] == 'Doe^Jane'
-    assert values['patient_id'] == '17'
-    assert values['description'] == 'Thorax'
+            {'PatientName': name, 'PatientID': f'1{control}7'})).columns
+    assert columns['patient_name'] == 'Doe^Jane'
+    assert columns['patient_id'] == '17'
+    assert columns['description'] == 'Thorax'
 
 
 @pytest.mark.parametrize('value, time', [
@@ -275,7 +276,7 @@ def test_no_text_turns_around_what_stands_beside_it(control):
         (None, None),
         ])
 def test_parse_time(value, time):
-    assert records.parse_time(value) == (dt.time(*time) if time else None)
+    assert texts.parse_time(value) == (dt.time(*time) if time else None)
 
 
 @pytest.mark.parametrize('value, number', [
@@ -304,27 +305,47 @@ def test_parse_time(value, time):
         (None, None),
         ])
 def test_parse_integer(value, number):
-    assert records.parse_integer(value) == number
-    assert records.instance_values(instance(InstanceNumber=value))[
-        'instance_number'] == number
+    assert texts.parse_integer(value) == number
+    assert values.instance(instance(InstanceNumber=value)).number == number
 
 
 @pytest.mark.parametrize('value, sex', [
         ('M', 'M'), ('f', 'F'), ('O ', 'O'), ('male', None), ('', None),
         (None, None), (['M'], 'M'), (1, None)])
 def test_parse_sex(value, sex):
-    assert records.parse_sex(value) == sex
+    assert texts.parse_sex(value) == sex
 
 
 def test_family():
-    record = study(ParentPatient=OTHER, Series=[ID, OTHER, ID, None, '../x'])
-    assert records.parent(record) == OTHER
-    assert records.children(record) == [ID, OTHER]
-    assert records.parent({'ParentStudy': ['x']}) is None
-    assert records.parent({'ParentSeries': OTHER}) == OTHER
-    assert records.children({'Instances': 'x'}) == []
-    assert records.children({'Instances': [ID]}) == [ID]
-    assert records.children({'Studies': [ID]}) == [ID]
+    found = values.study(study(
+            ParentPatient=OTHER, Series=[ID, OTHER, ID, None, '../x']))
+    assert (found.patient, found.children) == (OTHER, [ID, OTHER])
+    assert values.study(study(ParentPatient=['x'])).patient is None
+    found = values.series({**series(), 'Instances': [ID]})
+    assert (found.study, found.children) == (OTHER, [ID])
+    assert values.series({**series(), 'Instances': 'x'}).children == []
+    assert values.instance(instance()).series == OTHER
+
+
+def test_a_correction_counts_while_the_same_is_listed():
+    found = values.study(study(
+            {'StudyDate': '20040119', 'StudyID': '7'},
+            {'PatientName': 'Doe^Jane', 'PatientID': 'P1'}))
+    tags = values.instance_identity({
+            'StudyDate': '20040120', 'StudyTime': '0910',
+            'PatientName': 'Roe^Ann', 'PatientBirthDate': '1960',
+            'PatientSex': 'f'})
+    correction = {'identity': found.identity, 'tags': tags}
+    corrected = found.corrected(correction)
+    assert corrected.identity == found.identity
+    assert corrected.columns == {
+        **found.columns, 'date': '20040120',
+        'study_date': dt.date(2004, 1, 20), 'study_time': dt.time(9, 10),
+        'study_id': None, 'patient_name': 'Roe^Ann',
+        'patient_birth_date_text': '1960', 'patient_sex': 'F'}
+    assert found.corrected(None) is found
+    other = values.study(study({'StudyDate': '20040118', 'StudyID': '7'}))
+    assert other.corrected(correction) is other
 
 
 @pytest.mark.parametrize('name, readable', [
@@ -352,7 +373,7 @@ def test_family():
         (3, '3'),
         ])
 def test_readable_name(name, readable):
-    assert records.readable_name(name) == readable
+    assert texts.readable_name(name) == readable
 
 
 anything = st.recursive(
@@ -368,6 +389,9 @@ TAGS = [
 any_tags = anything | st.dictionaries(st.sampled_from(TAGS), anything)
 any_record = anything | st.fixed_dictionaries({}, optional={
         'ID': st.just(ID) | anything,
+        'ParentStudy': st.just(ID) | anything,
+        'ParentSeries': st.just(ID) | anything,
+        'Metadata': anything,
         'MainDicomTags': any_tags,
         'PatientMainDicomTags': any_tags,
         'ParentPatient': anything,
@@ -379,12 +403,14 @@ any_record = anything | st.fixed_dictionaries({}, optional={
 
 def storable(value):
     "Whether PostgreSQL stores and indexes a value."
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return all(map(storable, value))
+    if isinstance(value, dict):
+        return all(map(storable, value.values()))
     if not isinstance(value, str):
         return value is None or type(value) in {
             bool, int, dt.date, dt.time, dt.datetime}
-    return (len(value.encode('utf-8')) <= 4 * records.MAX_TEXT
+    return (len(value.encode('utf-8')) <= 4 * texts.MAX_TEXT
         and not any(c < ' ' for c in value))
 
 
@@ -392,20 +418,13 @@ def storable(value):
 def test_anything_is_stored_or_refused(record):
     # It must survive the way through JSON as an answer does.
     record = json.loads(json.dumps(record))
-    for read in [
-            records.study_values, records.series_values,
-            records.instance_values]:
-        try:
-            values = read(record)
-        except records.UnusableRecord as error:
-            assert storable(error.orthanc_id)
-        else:
-            assert all(map(storable, values.values()))
+    for read in [values.study, values.series, values.instance]:
+        assert storable(read(record))
 
 
 @given(value=anything)
 def test_what_is_shown_is_one_clean_line(value):
-    text = records.readable_name(value)
+    text = texts.readable_name(value)
     assert storable(text)
     assert text == text.strip()
 
@@ -446,50 +465,55 @@ def sequence(*items):
         (sequence({'ScheduledProcedureStepID': 'x' * 129}), ()),
         (sequence({'ScheduledProcedureStepID': 'x' * 128}), ('x' * 128,)),
         (sequence(*({'AccessionNumber': str(i)} for i in range(1000))),
-            tuple(map(str, range(records.MAX_REQUESTED)))),
+            tuple(map(str, range(values.MAX_REQUESTED)))),
         ])
 def test_requested_ids(tags, expected):
-    assert records.requested_ids(tags) == expected
+    assert values.requested_ids(tags) == expected
 
 
 @pytest.mark.parametrize('value, expected', [
         (None, None), ('', None), (' Other ', 'Other'), (5, '5'), ({}, None),
         (['A', 'B'], 'A\\B')])
 def test_issuer(value, expected):
-    assert records.issuer({'IssuerOfPatientID': value}) == expected
+    assert values.issuer({'IssuerOfPatientID': value}) == expected
 
 
 def test_details():
-    assert records.details({}) == {'requested_ids': None, 'issuer': None}
-    assert records.details({
+    assert values.details({}) == {'requested_ids': None, 'issuer': None}
+    assert values.details({
             **sequence({'ScheduledProcedureStepID': 'A'},
                 {'ScheduledProcedureStepID': 'B'}),
             'IssuerOfPatientID': 'X'}) == {
         'requested_ids': 'A\\B', 'issuer': 'X'}
 
 
+def listed_details(study, *series):
+    return values.listed_details(
+        values.study(study), list(map(values.series, series)))
+
+
 def test_listed_details():
     item = {'ScheduledProcedureStepID': 'A'}
     other = {'ScheduledProcedureStepID': 'B'}
-    assert records.listed_details(study(), [series()]) == {}
-    assert records.listed_details(
-        study({'IssuerOfPatientID': 'X'}), []) == {'issuer': 'X'}
-    assert records.listed_details(
-        study(patient={'IssuerOfPatientID': 'X'}), [
-            series(**sequence(item)), series(), series(**sequence(other)),
-            {'MainDicomTags': None}]) == {
+    assert listed_details(study(), series()) == {}
+    assert listed_details(study({'IssuerOfPatientID': 'X'})) == {
+        'issuer': 'X'}
+    assert listed_details(
+        study(patient={'IssuerOfPatientID': 'X'}), series(**sequence(item)),
+        series(), series(**sequence(other)),
+        {**series(), 'MainDicomTags': None}) == {
         'issuer': 'X', 'requested_ids': 'A\\B'}
-    assert records.listed_details(study(), [series(**sequence())]) == {
+    assert listed_details(study(), series(**sequence())) == {
         'requested_ids': None}
 
 
 @given(anything)
 def test_any_json_has_details(value):
     tags = {'RequestAttributesSequence': value, 'IssuerOfPatientID': value}
-    for text in records.requested_ids(tags):
+    for text in values.requested_ids(tags):
         assert text and '\\' not in text
-    records.details(tags)
-    records.listed_details(study(tags, tags), [series(**tags)])
+    values.details(tags)
+    listed_details(study(tags, tags), series(**tags))
 
 
 @pytest.mark.parametrize('metadata, expected', [
@@ -497,16 +521,22 @@ def test_any_json_has_details(value):
         ({'SopClassUid': None}, None), ({'SopClassUid': '1' * 129}, None),
         ({}, None), (None, None), ([5], None)])
 def test_sop_class(metadata, expected):
-    assert records.sop_class({**instance(), 'Metadata': metadata}) == expected
+    assert values.sop_class(metadata) == expected
+    record = {**instance(), 'Metadata': metadata}
+    assert values.instance(record).sop_class == expected
 
 
-@pytest.mark.parametrize('value, level, expected', [
-        (study(), 'Study', True), (study(), 'Series', False),
-        ({'ID': ID}, 'Study', True), ({'ID': ID}, 'Series', False),
-        ({'ID': ID, 'ParentStudy': OTHER}, 'Series', True),
-        ({'ID': ID, 'ParentStudy': '../x'}, 'Series', False),
-        ({'ID': '../x'}, 'Study', False), ({'ID': None}, 'Study', False),
-        ({}, 'Study', False), (None, 'Study', False), ([], 'Study', False),
-        ('x', 'Study', False), (5, 'Study', False)])
-def test_what_can_be_a_record(value, level, expected):
-    assert records.is_record(value, level) == expected
+@pytest.mark.parametrize('value, read, expected', [
+        (study(), values.study, True), (study(), values.series, False),
+        ({'ID': ID}, values.study, True), ({'ID': ID}, values.series, False),
+        ({'ID': ID, 'ParentStudy': OTHER}, values.series, True),
+        ({'ID': ID, 'ParentStudy': OTHER}, values.instance, False),
+        ({'ID': ID, 'ParentSeries': OTHER}, values.instance, True),
+        ({'ID': ID, 'ParentStudy': '../x'}, values.series, False),
+        ({'ID': '../x'}, values.study, False),
+        ({'ID': None}, values.study, False),
+        ({}, values.study, False), (None, values.study, False),
+        ([], values.study, False), ('x', values.study, False),
+        (5, values.study, False)])
+def test_what_can_be_a_record(value, read, expected):
+    assert (read(value) is not None) == expected

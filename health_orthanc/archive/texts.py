@@ -1,0 +1,157 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attributes of DICOM files as values that every database stores, and names
+for the screen."""
+import datetime as dt
+import re
+
+#: The longest text that is kept; a longer one could not be indexed.
+MAX_TEXT = 512
+MAX_INTEGER = 2 ** 31 - 1
+#: Nobody who was ever examined was born before.
+FIRST_YEAR = 1850
+
+# What turns around the text beside it (Unicode Standard Annex 9).
+_DIRECTIONS = re.compile('[\u202a-\u202e\u2066-\u2069]')
+_DATE = re.compile(r'([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})\Z')
+_TIME = re.compile(
+    r'([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:\.[0-9]*)?)?)?\Z')
+_INTEGER = re.compile(r'([+-]?[0-9]{1,12})(?:\.0*)?\Z')
+
+
+def clean_text(value):
+    """Return a value as text that every database stores, '' for none.
+
+    Padding goes, control characters become blanks, those of the direction of
+    texts go: a name with one of them reads as another name.  The values of a
+    list are joined with backslashes as in DICOM (PS3.5, 6.4), and the end of
+    a very long text is cut.
+
+    :param value: anything that JSON holds
+    """
+    if (type(value) is str and value.isprintable()
+            and len(value) <= MAX_TEXT):
+        # What nearly all values are is dealt with first: there are millions.
+        return value.strip()
+    if isinstance(value, list):
+        text = '\\'.join(filter(None, map(_plain, value)))
+    else:
+        text = _plain(value)
+    if len(text) > MAX_TEXT:
+        text = text[:MAX_TEXT - 1].rstrip() + '…'
+    return text
+
+
+def _plain(value):
+    if value is None or isinstance(value, (bool, dict, list)):
+        return ''
+    text = str(value).replace('\0', '')
+    if not text.isprintable():
+        text = text.encode('utf-16', 'surrogatepass').decode(
+            'utf-16', 'replace')
+        text = _DIRECTIONS.sub('', text)
+        text = ''.join(' ' if _is_control(c) else c for c in text)
+    return text.strip()
+
+
+def _is_control(character):
+    return character < ' ' or '\x7f' <= character < '\xa0' or (
+        character in '\u2028\u2029')
+
+
+def parse_date(value):
+    """Return a date (VR DA, also in the form of ACR-NEMA with points), or
+    None when it is none that an exam or a birth can have: before 1850, or
+    after next year.
+
+    :param value: such as 20060102, 2006.01.02 or 2006-01-02
+    """
+    match = _DATE.match(clean_text(value))
+    if not match:
+        return None
+    try:
+        date = dt.date(*map(int, match.group(1, 3, 4)))
+    except ValueError:
+        return None
+    return date if FIRST_YEAR <= date.year <= last_year() else None
+
+
+def last_year():
+    "Return the last year that a date can have."
+    return dt.date.today().year + 1
+
+
+def parse_time(value):
+    """Return a time without its fraction (VR TM, also with colons), or None
+    when it is none.
+
+    :param value: such as 162253.7700, 1622, 16 or 16:22:53
+    """
+    match = _TIME.match(clean_text(value))
+    if not match:
+        return None
+    hour, minute, second = [int(text or 0) for text in match.groups()]
+    if second == 60:
+        # DICOM's leap second
+        second = 59
+    try:
+        return dt.time(hour, minute, second)
+    except ValueError:
+        return None
+
+
+def parse_integer(value):
+    """Return an integer of 32 bits (VR IS), or None when it is none.
+
+    :param value: such as '3', '3.0', ' 3 ' or 3
+    """
+    if value is None:
+        return None
+    match = _INTEGER.match(clean_text(value))
+    number = int(match.group(1)) if match else None
+    if match and -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
+        return number
+
+
+def parse_sex(value):
+    "Return M, F or O (PatientSex, VR CS), or None for anything else."
+    text = clean_text(value).upper()
+    return text if text in {'M', 'F', 'O'} else None
+
+
+# For the screen
+
+def readable_name(name):
+    """Return a person's name for the screen, '' for none.
+
+    'Wang^XiaoDong=王^小東' becomes 'Wang, XiaoDong (王 小東)'.
+
+    :param name: as in DICOM (VR PN, PS3.5 6.2.1.2), str or None
+    """
+    names = [
+        _readable_groups(part) for part in clean_text(name).split('\\')]
+    return '; '.join(filter(None, names))
+
+
+def _readable_groups(name):
+    latin, *others = name.split('=')
+    latin = _readable_latin(latin)
+    others = list(filter(None, map(_readable_ideographic, others)))
+    if not latin:
+        return others[0] if others else ''
+    return f'{latin} ({others[0]})' if others else latin
+
+
+def _readable_latin(group):
+    parts = [' '.join(part.split()) for part in group.split('^')] + [''] * 4
+    family, given, middle, prefix, *suffix = parts
+    first = _joined(prefix, given, middle)
+    return ', '.join(filter(None, [family, first, _joined(*suffix)]))
+
+
+def _readable_ideographic(group):
+    return _joined(*[part.strip() for part in group.split('^')])
+
+
+def _joined(*parts):
+    return ' '.join(filter(None, parts))

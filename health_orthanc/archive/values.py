@@ -1,0 +1,358 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Neutral values of what a PACS lists, and their making from Orthanc's JSON.
+
+Whatever may be missing, odd or of another type in a DICOM file becomes a
+value that can be stored, or None.
+"""
+import itertools
+import re
+from typing import NamedTuple
+
+from .texts import clean_text, parse_date, parse_integer, parse_sex, parse_time
+
+#: The longest identifier; DICOM allows 64, some software writes more.
+MAX_UID = 128
+#: DICOM PS3.3 C.7.3.1.1.1: "Other", for a series without modality.
+UNKNOWN_MODALITY = 'OT'
+#: How many ids of what was ordered are read of a study: nobody orders more at
+#: once.
+MAX_REQUESTED = 50
+
+_ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
+# The ids of what was ordered, in the items of a RequestAttributesSequence
+# (0040,0275, PS3.3 C.7.3.1 and 10.6).
+_REQUESTED = ['ScheduledProcedureStepID', 'RequestedProcedureID',
+    'AccessionNumber']
+# What is corrected in the instances of a study, of which Orthanc goes on to
+# list what the first one said.
+_IDENTITY = ['AccessionNumber', 'StudyDate', 'StudyTime', 'StudyDescription',
+    'StudyID', 'ReferringPhysicianName', 'PatientName', 'PatientBirthDate',
+    'PatientSex']
+
+
+class StudyValues(NamedTuple):
+    """What a PACS lists of a study.
+
+    :ivar str id: of the study in the PACS
+    :ivar children: ids of its series, list
+    :ivar problem: code of why it cannot be stored: no_uid or uid_too_long;
+        None when it can be
+    :ivar patient: id of its patient in the PACS, or None
+    :ivar dict columns: of the study, by name. ``study_date``, ``study_time``
+        and ``patient_birth_date`` are date, time and date, or None;
+        ``patient_birth_date_text`` is a PatientBirthDate that is no date;
+        ``patient_name`` is the DICOM name, '' when it is missing; the others
+        are str or None
+    :ivar dict identity: of whom and of what the study is, texts by keyword
+    :ivar requested: see requested_ids; None when the PACS does not list it
+    :ivar dict issuer: the column ``issuer``; empty when the PACS does not
+        list IssuerOfPatientID
+    """
+    id: str
+    children: list
+    problem: str
+    patient: str
+    columns: dict
+    identity: dict
+    requested: tuple
+    issuer: dict
+
+    def corrected(self, correction):
+        """Return the study as its instances tell it.
+
+        :param correction: None, or a dict: identity has what the PACS listed
+            when an instance said what tags has; while it lists that, the
+            instance is right
+        """
+        if not correction or self.identity != correction['identity']:
+            return self
+        identity = {**self.identity, **correction['tags']}
+        return self._replace(
+            columns={**self.columns, **_identity_columns(identity)})
+
+
+class SeriesValues(NamedTuple):
+    """What a PACS lists of a series.
+
+    :ivar str id: of the series in the PACS
+    :ivar children: ids of its instances, list
+    :ivar problem: as in StudyValues
+    :ivar str study: id of its study in the PACS
+    :ivar dict columns: of the series, by name, str or None
+    :ivar requested: as in StudyValues
+    """
+    id: str
+    children: list
+    problem: str
+    study: str
+    columns: dict
+    requested: tuple
+
+
+class InstanceValues(NamedTuple):
+    """What a PACS lists of an instance. There are millions.
+
+    :ivar str id: of the instance in the PACS
+    :ivar str uid: SOP Instance UID (0008,0018)
+    :ivar int number: InstanceNumber (0020,0013), or None
+    :ivar str position: ImagePositionPatient (0020,0032), or None
+    :ivar int frames: NumberOfFrames (0028,0008), positive, or None
+    :ivar str series: id of its series in the PACS
+    :ivar str sop_class: SOP Class UID (0008,0016), None when it is unknown
+    :ivar problem: as in StudyValues
+    """
+    id: str
+    uid: str
+    number: int
+    position: str
+    frames: int
+    series: str
+    sop_class: str = None
+    problem: str = None
+
+
+# From Orthanc's JSON: None for what cannot be understood
+
+def study(record):
+    """Return the StudyValues of a study, None for what is none.
+
+    :param record: anything that JSON holds
+    """
+    if not _is_record(record, 'Study'):
+        return None
+    tags = _tags(record, 'MainDicomTags')
+    of_all = {**tags, **_tags(record, 'PatientMainDicomTags')}
+    uid, problem = _uid(tags, 'StudyInstanceUID')
+    text, identity = _reader(tags), instance_identity(of_all)
+    return StudyValues(
+        record['ID'], _children(record, 'Series'), problem,
+        _parent(record, 'ParentPatient'), {
+            'orthanc_UID': record['ID'],
+            'study_instance_UID': uid,
+            **_identity_columns(identity),
+            'patient_id': _reader(of_all)('PatientID'),
+            'requesting_physician_name': text('RequestingPhysician'),
+            'performing_physician_name': text('PerformingPhysicianName'),
+            'requested_procedure_description': text(
+                'RequestedProcedureDescription'),
+            'institution': text('InstitutionName'),
+            }, identity, _listed_requested(of_all),
+        {'issuer': issuer(of_all)} if 'IssuerOfPatientID' in of_all else {})
+
+
+def _identity_columns(identity):
+    "Return the columns of a study that tell of whom and of what it is."
+    birth_date = parse_date(identity['PatientBirthDate'])
+    return {
+        'date': identity['StudyDate'] or None,
+        'study_date': parse_date(identity['StudyDate']),
+        'study_time': parse_time(identity['StudyTime']),
+        'description': identity['StudyDescription'] or None,
+        'study_id': identity['StudyID'] or None,
+        'accession_number': identity['AccessionNumber'] or None,
+        'referring_physician_name': (
+            identity['ReferringPhysicianName'] or None),
+        'patient_name': identity['PatientName'],
+        'patient_birth_date': birth_date,
+        'patient_birth_date_text': (
+            None if birth_date else identity['PatientBirthDate'] or None),
+        'patient_sex': parse_sex(identity['PatientSex']),
+        }
+
+
+def series(record):
+    """Return the SeriesValues of a series, None for what is none.
+
+    A series without Modality gets OT, "Other".
+
+    :param record: anything that JSON holds
+    """
+    if not _is_record(record, 'Series', 'ParentStudy'):
+        return None
+    tags = _tags(record, 'MainDicomTags')
+    uid, problem = _uid(tags, 'SeriesInstanceUID')
+    text = _reader(tags)
+    return SeriesValues(
+        record['ID'], _children(record, 'Instances'), problem,
+        record['ParentStudy'], {
+            'orthanc_UID': record['ID'],
+            'series_UID': uid,
+            'series_number': text('SeriesNumber'),
+            'series_description': text('SeriesDescription'),
+            'modality': (text('Modality') or UNKNOWN_MODALITY).upper(),
+            'body_part': text('BodyPartExamined'),
+            'protocol_name': text('ProtocolName'),
+            'performing_physician_name': text('PerformingPhysicianName'),
+            'institution': text('InstitutionName'),
+            }, _listed_requested(tags))
+
+
+def instance(record):
+    """Return the InstanceValues of an instance, None for what is none.
+
+    :param record: anything that JSON holds
+    """
+    if not _is_record(record, 'Instance', 'ParentSeries'):
+        return None
+    tags = _tags(record, 'MainDicomTags')
+    uid, problem = _uid(tags, 'SOPInstanceUID')
+    frames = parse_integer(tags.get('NumberOfFrames'))
+    return InstanceValues(
+        record['ID'], uid,
+        parse_integer(tags.get('InstanceNumber')),
+        clean_text(tags.get('ImagePositionPatient')) or None,
+        frames if frames and frames > 0 else None,
+        record['ParentSeries'],
+        sop_class(record['Metadata']) if 'Metadata' in record else None,
+        problem)
+
+
+def sop_class(metadata):
+    """Return the SOP Class UID (0008,0016, VR UI) of an instance, None when
+    its metadata do not tell.
+
+    :param metadata: what Orthanc notes of an instance, dict
+    """
+    uid = clean_text(
+        isinstance(metadata, dict) and metadata.get('SopClassUid'))
+    return uid if 0 < len(uid) <= MAX_UID else None
+
+
+# From the attributes of an instance
+
+def requested_ids(tags):
+    """Return the ids of what was ordered, tuple of str without duplicates.
+
+    They are ScheduledProcedureStepID (0040,0009), RequestedProcedureID
+    (0040,1001) and AccessionNumber (0008,0050), VR SH, of each item of the
+    RequestAttributesSequence (0040,0275).  What is too long for an
+    identifier is left out, not cut.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    found = {}
+    for item in _items(tags.get('RequestAttributesSequence')):
+        for name in _REQUESTED:
+            for text in _all_texts(item.get(name)):
+                if '\\' not in text and 0 < len(text) <= MAX_UID:
+                    found[text] = True
+        if len(found) >= MAX_REQUESTED:
+            break
+    return tuple(found)[:MAX_REQUESTED]
+
+
+def _items(value, depth=2):
+    "Yield the items, dicts, of a sequence, in lists of lists too."
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list) and depth:
+        for item in value:
+            yield from _items(item, depth - 1)
+
+
+def _all_texts(value):
+    yield clean_text(value)
+    if isinstance(value, list):
+        yield from map(clean_text, value)
+    elif isinstance(value, str) and '\\' in value:
+        yield from map(clean_text, value.split('\\'))
+
+
+def issuer(tags):
+    """Return the IssuerOfPatientID (0010,0021, VR LO), None when it is empty.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    return clean_text(tags.get('IssuerOfPatientID')) or None
+
+
+def details(tags):
+    """Return what an instance tells beyond the main tags, as columns of its
+    study, dict.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    return {
+        'requested_ids': '\\'.join(requested_ids(tags)) or None,
+        'issuer': issuer(tags),
+        }
+
+
+def listed_details(study, series):
+    """Return those of the details that a PACS lists, as columns of the study,
+    dict: Orthanc does where its ExtraMainDicomTags say so.
+
+    :param study: StudyValues
+    :param series: SeriesValues, list
+    """
+    listed = [
+        item.requested for item in [study, *series]
+        if item.requested is not None]
+    ids = dict.fromkeys(itertools.chain(*listed))
+    return {
+        **({'requested_ids': '\\'.join([*ids][:MAX_REQUESTED]) or None}
+            if listed else {}),
+        **study.issuer}
+
+
+def instance_identity(tags):
+    """Return of whom and of what the study of an instance is, texts by
+    keyword.
+
+    :param tags: values by DICOM keyword, dict
+    """
+    return {name: clean_text(tags.get(name)) for name in _IDENTITY}
+
+
+def _listed_requested(tags):
+    if 'RequestAttributesSequence' in tags:
+        return requested_ids(tags)
+
+
+# Parts of Orthanc's JSON
+
+def _is_record(value, level, parent=None):
+    """Return whether JSON describes a resource.
+
+    :param level: Study, Series or Instance
+    :param parent: name of the id that it must have beside its own
+    """
+    return (isinstance(value, dict) and _is_id(value.get('ID'))
+        and value.get('Type', level) == level
+        and (parent is None or _is_id(value.get(parent))))
+
+
+def _is_id(value):
+    return isinstance(value, str) and bool(_ORTHANC_ID.match(value))
+
+
+def _parent(record, name):
+    return record[name] if _is_id(record.get(name)) else None
+
+
+def _children(record, name):
+    "Return the ids of a record's children, list without duplicates."
+    ids = record.get(name)
+    return list(dict.fromkeys(filter(_is_id, ids))) if isinstance(
+        ids, list) else []
+
+
+def _tags(record, name):
+    tags = record.get(name)
+    return tags if isinstance(tags, dict) else {}
+
+
+def _reader(tags):
+    "Return a function that gives the text of a tag, None when it is empty."
+    def text(name):
+        return clean_text(tags.get(name)) or None
+    return text
+
+
+def _uid(tags, name):
+    "Return a UID, and the code of why what has it cannot be stored, or None."
+    uid = clean_text(tags.get(name))
+    if 0 < len(uid) <= MAX_UID:
+        return uid, None
+    return None, 'uid_too_long' if uid else 'no_uid'
