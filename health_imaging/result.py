@@ -66,7 +66,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
             'readonly': (Eval('state') == 'final') | (Eval('request', -1) > 0),
             })
     doctor = fields.Many2One(
-        'gnuhealth.healthprofessional', "Evaluated by", required=True,
+        'gnuhealth.healthprofessional', "Reported by", required=True,
         states=_final_readonly)
     report_style = fields.Selection([
             ('default', "Images with captions"),

@@ -76,29 +76,29 @@ def new_uid():
 class Request(AgedMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
-    merge_id = fields.Char("Merge ID", readonly=True,
-        help="The Study Instance UID that the machine is given. Images come "
+    merge_id = fields.Char("Study Instance UID", readonly=True,
+        help="The Study Instance UID that the modality is given. Images come "
         "back with it.")
-    former_merge_id = fields.Char("Former Merge ID", readonly=True,
+    former_merge_id = fields.Char("Former Study Instance UID", readonly=True,
         states={'invisible': ~Bool(Eval('former_merge_id'))},
         help="The Study Instance UID that the request shared with others "
         "before an upgrade. Images may still come back with it.")
     accession_number = fields.Char("Accession Number", readonly=True,
         states={'invisible': Eval('accession_number', '')
             == Eval('request', '')},
-        help="What machines are told in place of the number of the order, "
+        help="What is sent to modalities in place of the number of the order, "
         "which is too long for them or holds characters that they cannot "
         "read.")
-    step_id = fields.Char("Step ID", readonly=True,
+    step_id = fields.Char("Requested Procedure ID", readonly=True,
         states={'invisible': Eval('step_id', '')
             == Eval('request_line', '')},
-        help="What machines are told in place of the number of the request, "
-        "which is too long for them or holds characters that they cannot "
+        help="What is sent to modalities in place of the number of the "
+        "request, which is too long for them or holds characters that they cannot "
         "read.")
     worklist_note = fields.Function(
-        fields.Text("Name on the Machine",
+        fields.Text("Name on the Modality",
             states={'invisible': ~Bool(Eval('worklist_note'))},
-            help="How the machine shows the patient when it cannot show the "
+            help="How the modality shows the patient when it cannot show the "
             "letters of the name."),
         'get_worklist_note')
     worklist_status = fields.Selection([
@@ -106,7 +106,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
             ('done', "Done"),
             ('canceled', "Canceled"),
             ], "Worklist", readonly=True, sort=False,
-        help="Whether machines are told of the request.")
+        help="Whether the request is sent to modalities.")
     show_worklist_text = fields.Function(
         fields.Boolean("Show Worklist Entry"),
         'get_show_worklist_text', setter='set_show_worklist_text')

@@ -52,7 +52,7 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
             ], "Type", required=True, sort=False,
         help="The format that the template writes.")
     charset = fields.Char("Character Set",
-        help="The DICOM term for the characters that the machine reads. "
+        help="The DICOM term for the characters that the modality reads. "
         "ISO_IR 192 (UTF-8) has all scripts.")
     template = fields.Text("Template", required=True)
     comment = fields.Text("Comments")

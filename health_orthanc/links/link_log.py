@@ -31,7 +31,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
             ], "Action", readonly=True, sort=False)
     rule = fields.Selection([
             (None, ""),
-            ('merge_id', "Study UID of the request"),
+            ('merge_id', "Study Instance UID of the request"),
             ('accession', "Accession number"),
             ('patient_id', "Patient ID"),
             ('person', "A person"),
