@@ -29,9 +29,10 @@ _NAMING = {
 
 
 def close(module):
-    """Let the models of a module answer only those who may read.
+    """Let the models of a module answer only users who may read them.
 
-    What other modules bring to models that this one extends stays as it is.
+    Models that this module only extends keep answering for the fields of other
+    modules.
 
     :param str module: name of a module whose models are registered
     """
@@ -40,7 +41,7 @@ def close(module):
 
 
 class Answering:
-    """Mixin of models whose methods for forms answer those who may read."""
+    """Mixin of models whose form methods answer only users who may read."""
     __slots__ = ()
 
     def __init_subclass__(cls):
@@ -59,8 +60,12 @@ class _Everything:
 
 
 def _brought(cls):
-    """Return the names of what closed modules bring to a model: all where
-    they define it."""
+    """Return the names that closed modules add to a model.
+
+    :param cls: the model
+    :return: all names where a closed module defines the model, else a set of
+        str
+    """
     modules = [
         module for module, mixins in Pool.classes_mixin.items()
         if any(mixin is Answering for _, mixin in mixins)]
@@ -74,6 +79,7 @@ def _brought(cls):
 
 
 def _is_asked(cls, name, brought):
+    """Return whether a method of a model needs a check of the reader."""
     # Buttons check access themselves.
     if name in _OPEN or name in getattr(cls, '_buttons', {}):
         return False
@@ -90,6 +96,7 @@ def _closed(cls, name, rpc, brought):
 
 
 def _checked(cls, name, rpc, brought, method):
+    """Return a method that checks the user's rights before it answers."""
     @wraps(method)
     def checked(*args, **kwargs):
         asked = [name]
@@ -113,7 +120,11 @@ def _checked(cls, name, rpc, brought, method):
 def check_user(cls, mode):
     """Raise AccessError unless the user has a right on a model.
 
-    The views of wizards are for those who may use one of these.
+    Views of wizards are open to users of at least one wizard that shows them.
+
+    :param cls: the model
+    :param str mode: read, write, create or delete
+    :raises AccessError: the user has no such right
     """
     ModelAccess = Pool().get('ir.model.access')
     if issubclass(cls, ModelStorage):
@@ -131,8 +142,7 @@ def check_user(cls, mode):
 
 
 def _wizards(cls):
-    """Return the checked wizards that have views of a model, or of what has
-    its records."""
+    """Yield the checked wizards that have a view of a model."""
     for _, wizard in Pool().iterobject(type='wizard'):
         states = getattr(wizard, 'states', {}).values()
         names = {s.model_name for s in states if isinstance(s, StateView)}
@@ -141,13 +151,15 @@ def _wizards(cls):
 
 
 def is_stored(Model):
+    """Return whether a model has a table or a query of its own."""
     return issubclass(Model, ModelStorage)
 
 
 def check_records(records):
-    """Raise AccessError unless the user may read all of some records.
+    """Raise AccessError unless the user may read all records.
 
-    :param records: pairs of model and id
+    :param records: iterable of pairs of model and id
+    :raises AccessError: one of the records may not be read
     """
     ids = defaultdict(set)
     for Model_, id_ in records:
@@ -178,8 +190,11 @@ def _named(records):
 
 
 def _may_read_parents(cls, asked):
-    """Return whether the user may read the fields of other records that a
-    method for a field looks at."""
+    """Return whether the user may read the parent fields that a method needs.
+
+    :param cls: the model
+    :param str asked: name of the method, such as on_change_patient
+    """
     FieldAccess = Pool().get('ir.model.field.access')
     kind = 'on_change_with' if asked.startswith('on_change_with_') \
         else 'on_change'
@@ -192,8 +207,12 @@ def _may_read_parents(cls, asked):
 
 
 def _parents(cls, depend):
-    """Return what a dependency names of other records: pairs of model and
-    name of the field."""
+    """Return the model and field behind a dependency on another record.
+
+    :param cls: the model
+    :param str depend: such as _parent_patient.dob
+    :return: list of at most one pair of model and name of the field
+    """
     *path, name = depend.split('.')
     for part in path:
         cls = cls._fields[part.removeprefix('_parent_')].get_target()
@@ -201,10 +220,10 @@ def _parents(cls, depend):
 
 
 def hide_names(cls, values):
-    """Remove from values for a client the names of records that the user may
-    not read.
+    """Remove the names of records that the user may not read.
 
     :param cls: the model of the values
+    :param dict values: what a method returns to the client, changed in place
     :return: the values
     """
     if not isinstance(values, dict):
@@ -223,6 +242,7 @@ def hide_names(cls, values):
 
 
 def _may_read(field, value):
+    """Return whether the user may read the record that a field names."""
     if field._type == 'reference':
         name, _, id_ = (value or '').partition(',')
         Target = Pool().get(name)

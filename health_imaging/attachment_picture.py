@@ -39,8 +39,7 @@ def _kept(label, name):
 
 
 class KeptPictures:
-    """Mixin of attachments: pictures of results in the sizes that are shown.
-    """
+    """Mixin of attachments: pictures of results in the sizes shown."""
     __slots__ = ()
 
     imaging_picture = fields.Selection([
@@ -72,9 +71,9 @@ class KeptPictures:
 
     @classmethod
     def get_imaging_thumbnail(cls, attachments, name):
-        """Return small PNG pictures, None for what is no picture.
+        """Return small PNG pictures, None for files that are no pictures.
 
-        Of what nobody opened yet it makes those that take no effort.
+        Files that were never opened are opened now if this is cheap.
         """
         size = Transaction().context.get(f'{cls.__name__}.{name}') == 'size'
         end = time.monotonic() + LIST_SECONDS
@@ -88,8 +87,10 @@ class KeptPictures:
 
     @classmethod
     def _whole(cls):
-        """Return a context in which files are read, also for a client that
-        asked for their sizes."""
+        """Return a context in which files are read in full.
+
+        A client may have asked for their sizes only.
+        """
         return Transaction().set_context(
             {f'{cls.__name__}.{name}': None for name in ['data', *_SIZES]})
 
@@ -105,10 +106,9 @@ class KeptPictures:
         return fields.Binary.cast(file)
 
     def picture_to_print(self):
-        """Return the picture as PNG of the size of the page, None when the
-        file is none that is shown.
+        """Return the picture as PNG in the size of the page.
 
-        :rtype: bytes
+        :return: bytes, None when the file is not shown in reports
         :raises PictureError: it cannot be opened now
         """
         if self.imaging_picture not in {None, 'kept'}:
@@ -122,9 +122,10 @@ class KeptPictures:
         return str(self.resource or '').startswith(_RESULT)
 
     def _look(self, wait=pictures.WAIT):
-        """Return what is to be kept of the file, dict by field.
+        """Return the columns to store for the file.
 
-        :param wait: how many seconds to wait while others are opened
+        :param float wait: seconds to wait while other pictures are opened
+        :return: dict by name of the field
         :raises PictureError: it cannot be opened now
         """
         found = dict.fromkeys(['imaging_picture', *_SIZES])
@@ -153,8 +154,7 @@ class KeptPictures:
     @classmethod
     @without_check_access
     def _keep_pictures(cls, attachments):
-        """Open the files of results once, and keep what is shown of them.
-        """
+        """Open the files of results once and store their pictures."""
         with cls._whole():
             for attachment in cls.browse(attachments):
                 found = dict.fromkeys(['imaging_picture', *_SIZES])
@@ -169,8 +169,12 @@ class KeptPictures:
                 attachment._store(found)
 
     def _store(self, values):
-        """Write what only the system writes: it is no change of the file, so
-        who changed it last, and when, stay."""
+        """Write the columns of the picture without changing the write stamp.
+
+        The file itself does not change, so write_uid and write_date stay.
+
+        :param dict values: by name of the field
+        """
         cls = type(self)
         table = cls.__table__()
         execute(table.update(
@@ -184,8 +188,11 @@ class KeptPictures:
 
     @classmethod
     def keep_imaging_pictures(cls):
-        """Open what was attached before pictures were kept, and what could
-        not be opened at its time, the latest first. It ends transactions."""
+        """Open attachments that have no stored picture yet, newest first.
+
+        These are older than the columns, or could not be opened before.
+        Commits after each one. Called by the scheduled task.
+        """
         end = time.monotonic() + TASK_SECONDS
         table = cls.__table__()
         for id_, in execute(table.select(table.id,

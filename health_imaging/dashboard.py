@@ -16,29 +16,37 @@ _DUE = {'overdue', 'today', 'later', None}
 
 
 def utc(day, zone):
-    """Return when a day begins in a time zone, as it is stored (naive, UTC).
+    """Return when a day begins in a time zone.
 
     :param datetime.date day: the local day
     :param datetime.tzinfo zone: the time zone
+    :return: datetime, naive, UTC
     """
     midnight = dt.datetime.combine(day, dt.time.min, zone)
     return midnight.astimezone(timezone.UTC).replace(tzinfo=None)
 
 
 def today(zone=None):
-    "Return the day (datetime.date) it is at the institution."
+    """Return the local date at the institution.
+
+    :param datetime.tzinfo zone: time zone, that of the institution by default
+    :rtype: datetime.date
+    """
     return local_datetime(dt.datetime.now(), zone).date()
 
 
 def bounds_of_today():
-    "Return when the institution's day begins and ends (naive, UTC)."
+    """Return when the institution's day begins and ends.
+
+    :return: pair of datetime, naive, UTC
+    """
     zone = institution_timezone()
     day = today(zone)
     return utc(day, zone), utc(day + dt.timedelta(days=1), zone)
 
 
 class DueMixin:
-    """Mixin of requests: when they are due, and their order by modality."""
+    """Mixin of requests: when they are due, and sorting by modality."""
     __slots__ = ()
 
     due = fields.Function(fields.Selection([

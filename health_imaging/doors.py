@@ -44,20 +44,20 @@ _KINDS = {
 
 
 class _Strange(Exception):
-    "It is nothing that a client sends."
+    """No client sends such a value."""
 
 
 def _must(condition):
+    """Raise _Strange unless a condition holds."""
     if not condition:
         raise _Strange
 
 
 class CheckedWizard:
-    """Wizard whose user needs rights on models, whoever starts it how, and
-    that takes only what its views ask for.
+    """Wizard that checks the user's rights and the values of its views.
 
-    trytond checks the groups of the action that a client names, and the
-    model that it is started on, which may be any or none.
+    trytond checks only the groups of the action and the model that the client
+    itself names.
     """
 
     # Modes by name of the model.
@@ -67,13 +67,21 @@ class CheckedWizard:
 
     @classmethod
     def check_access(cls):
+        """Raise AccessError unless the user may start the wizard.
+
+        :raises AccessError: the user lacks a right
+        :raises StrangeInputError: it is not started on such records
+        """
         cls.check_user()
         cls._check_context()
         super().check_access()
 
     @classmethod
     def check_user(cls):
-        """Raise AccessError unless the user may use the wizard at all."""
+        """Raise AccessError unless the user may use the wizard at all.
+
+        :raises AccessError: the user lacks a right on one of its models
+        """
         for model, modes in cls._rights.items():
             check_rights(model, *modes)
         cls._check_groups()
@@ -94,8 +102,10 @@ class CheckedWizard:
 
     @classmethod
     def _check_context(cls):
-        """Raise an error unless the wizard may be started on the records
-        that a client names."""
+        """Check the records that a client starts the wizard on.
+
+        :raises _Strange: the wizard is not for such records
+        """
         context = Transaction().context
         model, ids = context.get('active_model'), context.get('active_ids')
         with _clear_errors(cls, 'ir.action.wizard'):
@@ -113,6 +123,13 @@ class CheckedWizard:
 
     @classmethod
     def execute(cls, session_id, data, state_name):
+        """Run a state with values that its views ask for.
+
+        :param session_id: id of the session
+        :param dict data: values of the views, by name of the state
+        :param str state_name: name of the state to run
+        :raises StrangeInputError: the client sent something else
+        """
         cls.check_access()
         with _clear_errors(cls, 'ir.action.wizard'):
             cls._check_session(session_id)
@@ -137,7 +154,10 @@ class CheckedWizard:
     @classmethod
     @without_check_access
     def _check_session(cls, session_id):
-        """Raise _Strange unless the user began a session of this wizard."""
+        """Raise _Strange unless the user began a session of this wizard.
+
+        :param session_id: id of the session
+        """
         Session = Pool().get('ir.session.wizard')
         _must(_are_ids([session_id]))
         sessions = Session.search([('id', '=', session_id)])
@@ -149,11 +169,11 @@ class CheckedWizard:
 
     @classmethod
     def _records_in(cls, data):
-        """Return the records that the data of views name, in fields that a
-        person fills in.
+        """Return the records in the fields of views that a person fills in.
 
-        :return: pairs of model and id
-        :raises _Strange: they are no data of the views
+        :param dict data: values of the views, by name of the state
+        :return: list of pairs of model and id
+        :raises _Strange: these are not the values of the views
         """
         _must(isinstance(data, dict))
         found = []
@@ -166,8 +186,13 @@ class CheckedWizard:
 
 
 def _records_in(Model, values):
-    """Return the records that values of a model name; see
-    CheckedWizard._records_in."""
+    """Return the records in the values of a model.
+
+    :param Model: the model
+    :param dict values: by name of the field
+    :return: list of pairs of model and id
+    :raises _Strange: these are not values of the model
+    """
     _must(isinstance(values, dict))
     found = []
     for name, value in values.items():
@@ -202,10 +227,16 @@ def _records_of(field, value):
 
 
 class CheckedReport:
-    """Report that takes only ids, and only actions of its own."""
+    """Report that takes only ids, and only its own actions."""
 
     @classmethod
     def execute(cls, ids, data):
+        """Print records.
+
+        :param ids: ids of records
+        :param dict data: what the client adds
+        :raises StrangeInputError: the client sent something else
+        """
         cls.check_access()
         with _clear_errors(cls, 'ir.action.report'):
             _must(_are_ids(ids))
@@ -245,11 +276,11 @@ def _exists(model):
 
 
 class _clear_errors:
-    """Context manager that tells in a translated sentence that a client sent
-    what none sends.
+    """Context manager that turns _Strange into a translated error.
 
     :param cls: the wizard or report
     :param str kind: model of its actions
+    :raises StrangeInputError: the client sent an unexpected value
     """
 
     def __init__(self, cls, kind):
@@ -268,7 +299,7 @@ class _clear_errors:
 
 @without_check_access
 def _title(cls, kind):
-    """Return how people know a wizard or a report."""
+    """Return the name of a wizard or report in the user's language."""
     Action = Pool().get(kind)
     actions = Action.search(
         [(Action._action_name, '=', cls.__name__)], limit=1)
@@ -276,9 +307,12 @@ def _title(cls, kind):
 
 
 def selected_records(wizard, Model):
-    """Return the records of a model that a wizard was started on.
+    """Return the records that a wizard was started on, each once.
 
-    :raises NothingSelectedError: when there are none
+    :param wizard: a wizard
+    :param Model: the expected model
+    :rtype: list of records
+    :raises NothingSelectedError: there are none
     """
     records = wizard.records if wizard.model is Model else []
     if not records:
@@ -288,9 +322,11 @@ def selected_records(wizard, Model):
 
 
 def given_reason(start):
-    """Return the reason that was typed in the first view of a wizard.
+    """Return the reason typed in the first view of a wizard.
 
-    :raises ReasonMissingError: when there is none
+    :param start: record of the view
+    :return: str without blanks at its ends
+    :raises ReasonMissingError: it is empty
     """
     reason = (getattr(start, 'reason', None) or '').strip()
     if not reason:

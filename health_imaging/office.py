@@ -57,6 +57,7 @@ def convert(data, source, target, seconds, slots):
 
 
 def _convert(data, source, target, seconds, slots):
+    """Convert in a temporary folder, once a slot is free."""
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix='trytond_') as folder, \
             slots.hold(seconds) as slot:

@@ -19,11 +19,12 @@ PAUSE = 0.05
 
 
 def main(seconds, *command):
-    """Run a program, in a process group of its own.
+    """Run a program in its own process group, and end all of it in time.
 
     :param str seconds: how long it may take
     :param str command: the program and its parameters
-    :return: its status, 1 when it was killed, TOO_SLOW when it took too long
+    :return: exit status of the program, 1 when it was killed, TOO_SLOW when it
+        took too long
     """
     for number in [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]:
         signal.signal(number, lambda *_: sys.exit(1))

@@ -102,7 +102,10 @@ class Order(CheckedWizard, Wizard):
         return 'open_'
 
     def _order(self):
-        """Make the requests of the order and return them."""
+        """Create the requests of the order.
+
+        :rtype: list of gnuhealth.imaging.test.request records
+        """
         Request = Pool().get('gnuhealth.imaging.test.request')
         self._check_complete()
         check_read([self.start.patient])

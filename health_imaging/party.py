@@ -15,11 +15,11 @@ class Patient(metaclass=PoolMeta):
 
     @classmethod
     def merge_imaging(cls, source, destination):
-        """Move the requests and results of a patient to another one.
+        """Move the requests and results of a patient to another patient.
 
-        Other modules extend this with what they keep of patients.
+        Modules that store more about patients extend this.
 
-        :param source: record of the patient that goes
+        :param source: record of the patient that is merged
         :param destination: record of the patient that stays
         """
         pool = Pool()
@@ -54,7 +54,7 @@ class Replace(CheckedWizard, metaclass=PoolMeta):
 
     @staticmethod
     def _who_stays(party):
-        "Return who a person is, when he was merged into others before."
+        """Return the party that others were merged into, at last."""
         seen = []
         while party.replaced_by and not party.active and party not in seen:
             seen.append(party)

@@ -62,16 +62,16 @@ _slots = Slots('pictures', AT_ONCE)
 
 
 class Unable(Exception):
-    """Pictures cannot be unpacked on this computer now."""
+    """No picture can be unpacked on this computer now."""
 
 
 def render_plain(data, boxes, **options):
-    """Unpack a picture, or refuse it when this could take an effort.
+    """Return a small plain picture without starting a program.
 
-    See render.
-
+    :param bytes data: the file, or None
+    :param boxes: pairs of width and height in pixels
     :rtype: Rendered
-    :raises NoPicture: `effort` when render may be able to
+    :raises NoPicture: with the code `effort` when render may succeed
     """
     data = bytes(data or b'')
     if (len(data) > PLAIN_BYTES or not data.startswith(_PLAIN)
@@ -88,17 +88,17 @@ def render_plain(data, boxes, **options):
 
 
 def render(data, boxes, formats=FORMATS, as_is=False, wait=WAIT):
-    """Unpack a picture and return it in sizes that fit boxes.
+    """Return a picture in sizes that fit boxes, unpacked apart.
 
     :param bytes data: the file, or None
-    :param boxes: width and height in pixels, each
+    :param boxes: pairs of width and height in pixels
     :param formats: among FORMATS
-    :param bool as_is: whether None is enough where it fits the box already
-    :param wait: how many seconds to wait while others are unpacked
+    :param bool as_is: return None where the picture fits the box already
+    :param float wait: seconds to wait while other pictures are unpacked
     :rtype: Rendered
-    :raises NoPicture: it is none that can be shown
-    :raises Busy: the computer has too much to do, try again
-    :raises Unable: something is wrong with this computer
+    :raises NoPicture: it cannot be shown
+    :raises Busy: too many pictures are being unpacked, try again
+    :raises Unable: the program that unpacks pictures fails here
     """
     data = bytes(data or b'')
     if not _SHOWN.match(data):
@@ -133,7 +133,7 @@ def _render_apart(data, options, wait):
 
 
 def _check_end(done):
-    """Raise what the end of the program means, unless it is a good one."""
+    """Raise an error unless the program ended well."""
     if -done.returncode in {signal.SIGXCPU, signal.SIGKILL}:
         raise NoPicture('effort')
     if -done.returncode in {
@@ -162,17 +162,18 @@ def png_size(content):
     """Return width and height in pixels of a PNG that was made here.
 
     :param bytes content: the file
+    :rtype: pair of int
     """
     return struct.unpack('>II', content[16:24])
 
 
 def fit(size, width, height):
-    """Return the size that a picture has when it fills a box.
+    """Return the size of a picture scaled to fill a box.
 
     :param size: width and height of the picture
     :param float width: width of the box, in any unit
     :param float height: height of the box, in the same unit
-    :return: width and height in that unit
+    :return: pair of float, in that unit
     """
     scale = min(width / size[0], height / size[1])
     return size[0] * scale, size[1] * scale

@@ -214,7 +214,11 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def check_exams(cls, exams):
-        """Raise InactiveExamError unless all exams are on offer."""
+        """Raise InactiveExamError unless all exams are active.
+
+        :param exams: gnuhealth.imaging.test records
+        :raises InactiveExamError: one is not
+        """
         for exam in exams:
             if not exam.active:
                 raise InactiveExamError(gettext(
@@ -223,9 +227,11 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def _set_numbers(cls, vlist):
-        """Give a number to the requests that come without.
+        """Number the requests that have no number.
 
-        A request without an order is an order of its own.
+        A request without an order becomes an order of one.
+
+        :param vlist: values of new requests, changed in place
         """
         for values in vlist:
             for name in ['request', 'request_line']:
@@ -248,7 +254,13 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @staticmethod
     def line_number(order, size, rank):
-        """Return the number of the rank-th of size requests of an order."""
+        """Return the number of a request.
+
+        :param str order: number of the order
+        :param int size: how many requests the order has
+        :param int rank: which of them this is, from 1
+        :return: str such as 017-03-02
+        """
         return f'{order}-{size:02}-{rank:02}'
 
     @classmethod
@@ -261,8 +273,7 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def _check_move(cls, requests, state):
-        """Return the requests that a write moves to a state; a request with a
-        result stays done."""
+        """Return the requests whose state changes; keep reported ones done."""
         moved = super()._check_move(requests, state)
         for request in moved:
             if request.state == 'done' and request.results:
@@ -297,9 +308,12 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def check_order_patients(cls, requests):
-        """Raise OrderPatientError when an order is for several patients.
+        """Check that each order is for one patient.
 
-        The order number is the accession number, images are found by it.
+        The order number is the accession number (0008,0050) of the images.
+
+        :param requests: records
+        :raises OrderPatientError: an order has requests of two patients
         """
         orders = {r.request: r.patient for r in requests if r.request}
         for some in grouped_slice(orders):
@@ -347,11 +361,16 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @ModelView.button
     @Workflow.transition('requested')
     def requested(cls, requests):
+        """Send requests; see the state of the workflow.
+
+        :raises InactiveExamError: an exam is not active
+        """
         cls.check_exams(r.requested_test for r in requests)
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')
     def generate_results(cls, requests):
+        """Make the results of requests and open them."""
         check_rights('gnuhealth.imaging.test.result', 'create')
         results = cls.make_results(requests)
         return {
@@ -363,14 +382,18 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     def make_results(cls, requests):
         """Make the result of each request, which is then done.
 
-        :raises RequestNotReadyError: unless all requests are in the state
-            requested, a result is made once only
+        :param requests: records
+        :rtype: list of gnuhealth.imaging.test.result records
+        :raises RequestNotReadyError: a request is not in the state requested
         """
         Result = Pool().get('gnuhealth.imaging.test.result')
         return Result.create([{'request': r.id} for r in requests])
 
     def check_ready(self):
-        """Raise RequestNotReadyError unless a result can be made."""
+        """Raise RequestNotReadyError unless a result can be made.
+
+        :raises RequestNotReadyError: it is not requested, or has a result
+        """
         if self.state == 'done':
             message = 'health_imaging.msg_request_has_result'
         elif self.state != 'requested':
@@ -393,12 +416,19 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @Workflow.transition('done')
     def do(cls, requests):
-        """Mark requests as done, for the code that makes their results."""
+        """Mark requests as done; called when their results are created.
+
+        :param requests: records
+        """
 
     @classmethod
     def reopen(cls, requests):
-        """Let requests be reported again, for the code that deletes their
-        results. Who sent them, and when, stays."""
+        """Mark requests as requested; called when their results are deleted.
+
+        Who sent them, and when, stays.
+
+        :param requests: records
+        """
         requests = [
             r for r in cls.browse([r.id for r in requests])
             if r.state == 'done']
@@ -418,19 +448,23 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_imaging.wizard_cancel_request')
     def cancel(cls, requests):
-        pass
+        """Open the wizard that cancels requests."""
 
     @classmethod
     @Workflow.transition('canceled')
     def cancel_for(cls, requests, reason):
-        """Cancel requests and keep the reason."""
+        """Cancel requests and store the reason.
+
+        :param requests: records
+        :param str reason: why
+        """
         cls.write(requests, {'cancel_reason': reason})
 
     @classmethod
     @ModelView.button
     @Workflow.transition('draft')
     def draft(cls, requests):
-        pass
+        """Set canceled requests back to draft."""
 
 
 class CancelRequestStart(ModelView):

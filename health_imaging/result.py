@@ -186,7 +186,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def get_former_request_note(cls, results, name):
-        """Return what became of the link, in words, None for most results."""
+        """Return why a result has no request any more, None for most."""
         return {
             result.id: gettext('health_imaging.msg_former_request',
                 request=result.former_request.rec_name)
@@ -237,7 +237,11 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def _take_requests(cls, vlist):
-        """Give new results what their requests have; return the requests."""
+        """Fill in patient and exam from the requests of new results.
+
+        :param vlist: values of new results, changed in place
+        :return: the requests
+        """
         Request = Pool().get('gnuhealth.imaging.test.request')
         vlist = [v for v in vlist if v.get('request')]
         requests = Request.browse([v['request'] for v in vlist])
@@ -274,7 +278,11 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def check_draft(cls, results):
-        """Raise FinalResultError when one of the results is final."""
+        """Raise FinalResultError when a result is signed.
+
+        :param results: records
+        :raises FinalResultError: one is signed
+        """
         for result in results:
             if result.state == 'final':
                 raise FinalResultError(gettext(
@@ -283,8 +291,9 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def delete(cls, results):
-        """Delete results that were never signed; their requests are to be
-        reported again. People delete empty ones only.
+        """Delete results that were never signed, and reopen their requests.
+
+        Users delete empty results only.
 
         :raises FinalResultError: one is signed
         :raises ResultNotEmptyError: one has a text, pictures or a former
@@ -331,8 +340,10 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
             result.check_request()
 
     def check_request(self):
-        """Raise ResultMismatchError unless patient and exam are those of the
-        request."""
+        """Check that patient and exam are those of the request.
+
+        :raises ResultMismatchError: they are not
+        """
         request = self.request
         if request and (request.patient != self.patient
                 or request.requested_test != self.requested_test):
@@ -343,10 +354,10 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def finalize(cls, results):
-        """Sign results: they are read-only from then on.
+        """Sign results, which become read-only.
 
-        :raises InterpretationMissingError: when there is nothing to sign
-        :raises NoHealthProfessionalError: when the user may not sign
+        :raises InterpretationMissingError: one has no interpretation
+        :raises NoHealthProfessionalError: the user is none
         """
         professional = own_health_professional()
         if not professional:
@@ -370,11 +381,15 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_imaging.wizard_amend_result')
     def amend(cls, results):
-        pass
+        """Open the wizard that amends signed results."""
 
     @classmethod
     def reopen(cls, results, reason):
-        """Open final results again, the printed former revision is kept."""
+        """Set signed results back to draft and attach the signed report.
+
+        :param results: records
+        :param str reason: why they are amended
+        """
         Attachment = Pool().get('ir.attachment')
         reports = [r._print_revision() for r in results]
         cls._unsign(results, reason)

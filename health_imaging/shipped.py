@@ -14,7 +14,7 @@ SHIPPED = [
 
 
 def free_shipped_records(module, names):
-    """Let hospitals change records that a module shipped before.
+    """Let hospitals change records that former releases kept in sync.
 
     :param str module: name of the module that ships them
     :param names: their ids in its files, or the names of their models

@@ -15,10 +15,9 @@ from .tables import execute
 
 
 class GuardedWorkflow(CheckedCalls, Workflow):
-    """Workflow whose state moves along its transitions only.
+    """Workflow whose state changes along its transitions only.
 
-    A button or a wizard may move the state. A plain create or write by a user
-    may not, and nobody may leave the transitions.
+    Buttons and wizards change the state; a create or write by a user does not.
     """
     __slots__ = ()
 
@@ -42,8 +41,10 @@ class GuardedWorkflow(CheckedCalls, Workflow):
 
     @classmethod
     def _completed(cls, vlist):
-        """Return the values of new records with those that only the server
-        gives. Other modules extend this."""
+        """Return the values of new records with those set by the server.
+
+        Other modules extend this.
+        """
         return vlist
 
     @classmethod
@@ -84,7 +85,10 @@ class GuardedWorkflow(CheckedCalls, Workflow):
 
     @classmethod
     def _check_move(cls, records, state):
-        """Return the records that a write moves to a state."""
+        """Return the records whose state changes.
+
+        :raises StateError: the workflow has no such transition
+        """
         moved = [r for r in records if r.state != state]
         for record in moved:
             if (Transaction().check_access
@@ -97,14 +101,15 @@ class GuardedWorkflow(CheckedCalls, Workflow):
 
 @without_check_access
 def check_unique(records, name, message, domain=()):
-    """Raise SQLConstraintError when a value is in two records.
+    """Raise SQLConstraintError when two records have the same value.
 
-    The database refuses it as well, but SQLite knows no constraints.
+    PostgreSQL checks it as well, SQLite does not.
 
     :param records: records of one model
-    :param str name: the field
+    :param str name: name of the field
     :param str message: id of the message, without parameters
     :param domain: which records count
+    :raises SQLConstraintError: a value is there twice
     """
     values = {getattr(r, name) for r in records} - {None, ''}
     for some in grouped_slice(values):
@@ -115,8 +120,10 @@ def check_unique(records, name, message, domain=()):
 
 
 def differs(record, name, value):
-    """Return whether a value to write differs from what a record has.
+    """Return whether a value to write differs from the stored one.
 
+    :param record: a record
+    :param str name: name of the field
     :param value: as in write, the id for a Many2One
     """
     current = getattr(record, name)
@@ -125,11 +132,10 @@ def differs(record, name, value):
 
 
 def hold(records):
-    """Keep others from changing records until the transaction ends.
+    """Lock rows until the transaction ends.
 
-    Unlike Model.lock it waits for its turn. When the records changed in the
-    meantime the database ends the transaction, and trytond tries it again
-    with what is there by then.
+    Unlike Model.lock it waits. When the rows were changed meanwhile,
+    PostgreSQL ends the transaction and trytond repeats it.
 
     :param records: records of one model
     """
