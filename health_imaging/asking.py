@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who gets an answer from what forms ask the server while they are filled in:
-changes, defaults, suggestions.
+"""Access checks of the RPC methods that forms call, such as on_change.
 
-trytond answers everybody, and reads for the answer without access checks.
+trytond itself answers every user, and reads without access checks for it.
 """
 import copy
 from collections import defaultdict
@@ -15,14 +14,14 @@ from trytond.pool import Pool
 from trytond.transaction import check_access
 from trytond.wizard import StateView
 
-# They tell how forms look, nothing of records.
+# These describe forms and contain nothing of records.
 _OPEN = {'fields_get', 'fields_view_get', 'view_toolbar_get'}
-# The right on the model, where it is not to read. What is wrong with records
-# is told to nobody who could not do it anyway.
+# The right on the model, read by default. Errors of records are shown only to
+# users who may write them.
 _RIGHTS = {
     'copy': 'create', 'create': 'create', 'delete': 'delete',
     'import_data': 'create', 'write': 'write'}
-# They ask the methods of the fields that they name.
+# These call a method for each field that they name.
 _NAMING = {
     'default_get': 'default_', 'on_change': 'on_change_',
     'on_change_with': 'on_change_with_'}
@@ -46,7 +45,7 @@ class Answering:
 
     def __init_subclass__(cls):
         super().__init_subclass__()
-        # trytond adds mixins to models that are set up.
+        # trytond adds this mixin after __setup__, when __rpc__ is complete.
         brought = _brought(cls)
         cls.__rpc__ = {
             name: _closed(cls, name, rpc, brought)
@@ -74,7 +73,7 @@ def _brought(cls):
         if issubclass(cls, c)]
     if any(issubclass(c, Model) for c in classes):
         return _Everything()
-    # trytond reads for an export without looking at rules and resources.
+    # trytond exports without checking rules and resources.
     return {'export_data'}.union(*map(dir, classes))
 
 

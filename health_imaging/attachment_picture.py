@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pictures among the attachments of results: each is unpacked once, when
-it is attached, and kept in the sizes of the list and of the page."""
+"""Pictures attached to results: unpacked once, when attached, and stored in
+the sizes of the list and of the printed page."""
 import time
 
 from sql import Null
@@ -16,19 +16,19 @@ from . import pictures
 from .exceptions import KeptValueError, PictureError
 from .tables import execute
 
-# Larger files are films and archives, they are not opened.
+# In bytes. Larger files are films or archives and are not opened.
 PICTURE_BYTES = 64 * 1000 ** 2
 THUMBNAIL_PIXELS = 128, 96
 # Of pictures side by side on the page, 8 by 9 cm: 400 pixels per inch.
 PRINT_PIXELS = 1280, 1440
-# For all pictures of a list that are not kept yet, in seconds.
+# Time limit for all pictures of a list that are not stored yet, in seconds.
 LIST_SECONDS = 0.2
-# For one run of the scheduled task.
+# Time limit of one run of the scheduled task, in seconds.
 TASK_SECONDS = 30
 
 _SIZES = {'imaging_small': THUMBNAIL_PIXELS, 'imaging_print': PRINT_PIXELS}
 _KEPT = ['imaging_picture', *_SIZES, *(f'{name}_id' for name in _SIZES)]
-# What decides what the picture is.
+# Fields whose change makes the stored pictures invalid.
 _SOURCES = {'data', 'file_id', 'resource', 'type'}
 _RESULT = 'gnuhealth.imaging.test.result,'
 
@@ -135,7 +135,7 @@ class KeptPictures:
         elif size > PICTURE_BYTES:
             found['imaging_picture'] = 'large'
         elif size:
-            # Else the file is missing, which may be over tomorrow.
+            # Otherwise the file is missing from the store; try again later.
             found.update(self._open(wait))
         return found
 
@@ -233,6 +233,6 @@ class KeptPictures:
 
     @classmethod
     def copy(cls, attachments, default=None):
-        # Those of the copy are made anew.
+        # The copy gets its own pictures.
         default = {**dict.fromkeys(_KEPT), **(default or {})}
         return super().copy(attachments, default=default)

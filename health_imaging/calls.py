@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients send: ids that are repeated or none, and arguments of another
-kind than a method takes."""
+"""Checks of the ids and arguments that RPC calls pass."""
 import functools
 import inspect
 import re
@@ -15,10 +14,10 @@ from .exceptions import ArgumentsError, SearchTooLongError
 
 #: The largest id of a record, as databases store it.
 MAX_ID = 2 ** 31 - 1
-#: How many words and characters are searched at once: the database joins
-#: each word.
+#: Limits of words and characters in a search: each word adds conditions to
+#: the query.
 MAX_WORDS, MAX_TEXT = 30, 1000
-# How many values a list may have.
+# Largest length of a list.
 _MOST = 1000
 _ODD = (
     AttributeError, IndexError, KeyError, OverflowError, RecursionError,
@@ -65,7 +64,7 @@ class _CheckedRPC(RPC):
             args = list(args)
             where = self.instantiate
             if isinstance(where, slice):
-                # The context is the last one.
+                # The last argument is the context.
                 places = range(len(args) - 1)[where]
             else:
                 places = [where]

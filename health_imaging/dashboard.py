@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the dashboard asks of requests: which are late, which are for today in
-the institution's time zone, sorted by modality."""
+"""Due dates of requests for the dashboard, in the institution's time zone."""
 import datetime as dt
 
 from trytond.model import fields
@@ -10,7 +9,7 @@ from trytond.tools import timezone
 
 from .institution import institution_timezone, local_datetime
 
-#: States of requests that wait for something.
+#: States of requests that are not finished.
 OPEN = ['draft', 'requested']
 _DUE = {'overdue', 'today', 'later', None}
 

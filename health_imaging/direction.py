@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which way texts run, and how they keep it beside texts that run the other
-way (Unicode Standard Annex 9)."""
+"""Direction of texts, from left or from right (Unicode Standard Annex 9)."""
 import re
 import unicodedata
 

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients may send to wizards and reports.
+"""Checks of the values that clients send to wizards and reports.
 
-trytond sets the attributes that a client names on what it names, also on the
-classes of all users: here only fields of the views of a wizard are set.
+trytond sets any attribute that a client names, also on classes shared by all
+users. Here only the fields in the views of a wizard are set.
 """
 import datetime as dt
 import json
@@ -23,7 +23,7 @@ from .rights import check_rights
 
 # PostgreSQL has no larger ids.
 _LAST_ID = 2 ** 31 - 1
-# What clients send of a field by its type, besides None.
+# Python types of the values that clients send, by type of the field.
 _KINDS = {
     'binary': (bytes, bytearray),
     'boolean': bool,
@@ -62,7 +62,7 @@ class CheckedWizard:
 
     # Modes by name of the model.
     _rights = {}
-    # Names of the models that it may be started on; None: of any.
+    # Names of the models that it may be started on; None: any model.
     _models = None
 
     @classmethod
@@ -217,7 +217,7 @@ def _records_of(field, value):
     _must(isinstance(value, (list, tuple)))
     Target, found = field.get_target(), []
     for one in value:
-        # A record that is there is itself, whatever a client says of it.
+        # Only the id of an existing record counts, not its values.
         if isinstance(one, dict) and not asking.is_stored(Target):
             found.extend(_records_in(Target, one))
         else:

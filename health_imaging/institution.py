@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The institution of the user, its local time, and the age of a patient on the
-day of an exam."""
+"""Institution and time zone of the user, and age of a patient at an exam."""
 import datetime as dt
 
 from dateutil.relativedelta import relativedelta
@@ -70,7 +69,7 @@ def local_datetime(value, zone=None):
     try:
         return moment.astimezone(zone or institution_timezone())
     except OverflowError:
-        # Beyond the first or the last day of the calendar.
+        # At the ends of the calendar.
         return moment
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to requests and results when two people turn out to be one."""
+"""Moves requests and results when duplicate parties are merged."""
 from sql.functions import CurrentTimestamp
 
 from trytond.pool import Pool, PoolMeta
@@ -29,7 +29,7 @@ class Patient(metaclass=PoolMeta):
                 'gnuhealth.imaging.test.result']:
             table = pool.get(name).__table__()
             # Signed results and sent requests are read-only for users, but
-            # they belong to the person who stays.
+            # move with the patient.
             execute(table.update(
                     [table.patient, table.write_uid, table.write_date],
                     [destination.id, transaction.user, CurrentTimestamp()],

@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unpacks a picture and makes PNG of it that fit boxes.
+"""Decodes a picture and scales it into PNG files.
 
-It runs as a program of its own, with little memory and time, for all that
-could need more of them than the server has.
+It runs as a separate program with limits of memory and time.
 """
 import importlib
 import io
@@ -14,18 +13,18 @@ from typing import NamedTuple
 
 from PIL import Image
 
-#: What a picture may have.  The largest detectors, those for breasts, have 28
+#: Largest number of pixels. The largest detectors (mammography) have 28
 #: megapixels.
 MAX_PIXELS = 32 * 1000 ** 2
-#: Some of the others start programs, or need gigabytes for a few bytes.
+#: Decoders of other formats start programs, or take gigabytes for a few bytes.
 FORMATS = ['BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP']
-# Of a JPEG. A progressive one has about ten, each of which is read for the
-# whole picture.
+# Largest number of scans of a JPEG. A progressive one has about ten, and each
+# is decoded for the whole picture.
 MAX_SCANS = 100
-# What the program may take.
+# Limits of the program.
 SECONDS = 8
 MEMORY = 700 * 2 ** 20
-# How EXIF 2.3, 4.6.4, says that a camera was held, and what makes up for it.
+# Orientation (EXIF 2.3, 4.6.4) and the operations that correct it.
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
@@ -95,7 +94,7 @@ def _render(data, boxes, formats, as_is, limit):
         kind, size = image.format, image.size
         if image.width * image.height > limit:
             raise NoPicture('pixels')
-        # JPEG only: it is not unpacked larger than needed.
+        # JPEG only: decode at a reduced size.
         image.draft(None, (side, side))
         image.load()
         wanted = [

@@ -1,11 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes small pictures of large ones, whatever they may be, and whatever
-somebody hid in them.
+"""Scales pictures from untrusted files.
 
-What is small and plain is unpacked here.  All the rest is unpacked by a
-program of its own, whose time and memory are limited, and of which few run at
-once.
+Small plain pictures are decoded here, all others by a separate program with
+limits of time, memory and number.
 """
 import json
 import logging
@@ -28,17 +26,17 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: How many are unpacked at once.
+#: How many pictures are decoded at once.
 AT_ONCE = 2
-# How long to wait for the others, and for the program, in seconds.
+# Time to wait for other pictures, and for the program, in seconds.
 WAIT = 10
 PATIENCE = 20
-# What is unpacked without a program of its own.
+# Limits of pictures that are decoded in this process.
 PLAIN_BYTES = 2 ** 20
 PLAIN_PIXELS = 4 * 1000 ** 2
 PLAIN_SCANS = 12
 
-# How files of pictures begin.
+# First bytes of the formats.
 _SHOWN = re.compile(
     rb'\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP'
     rb'|II[*+]\0|MM\0[*+]', re.DOTALL)
@@ -48,13 +46,13 @@ _NOT_SHOWN = re.compile(
     rb'|P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s'
     rb'|.{4}ftyp(?:avif|avis|heic|heix|mif1|msf1)', re.DOTALL)
 _PLAIN = (b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff')
-# Texts inside a PNG, which are packed and may be very long.
+# Text chunks of a PNG: compressed, and without a limit of length.
 _TEXTS = (b'tEXt', b'zTXt', b'iTXt')
-# Python, as it is here, with one file as its program.
+# Runs one file with the paths of this Python.
 _START = (
     'import json, runpy, sys; sys.path[:] = json.loads(sys.argv.pop()); '
     'program = sys.argv.pop(1); runpy.run_path(program, None, "__main__")')
-# What the program needs to find its libraries.
+# Environment variables needed to find libraries.
 _ENVIRONMENT = ['LD_LIBRARY_PATH', 'PATH', 'SYSTEMROOT']
 
 _plain_slots = threading.BoundedSemaphore(AT_ONCE)
@@ -123,7 +121,7 @@ def _render_apart(data, options, wait):
                 env={name: os.environ[name] for name in _ENVIRONMENT
                     if name in os.environ})
     except subprocess.TimeoutExpired:
-        # It had less of the processor than its own limit.
+        # Wall time is over, CPU time is not: the computer is busy.
         raise Busy from None
     except OSError as error:
         logger.error("pictures cannot be unpacked: %s", error)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who the user is as a health professional."""
+"""The health professional of the user."""
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 

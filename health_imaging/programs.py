@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs that run beside the server: which Python starts them, and how many
-of them run at once on this computer, whichever process starts them."""
+"""Helper programs: the Python interpreter, and how many run at once."""
 import fcntl
 import os
 import stat
@@ -64,7 +63,7 @@ class Slots:
         try:
             yield file
         finally:
-            # Not unlocked: who inherited it still holds it.
+            # Close only: a program that inherited the file keeps the lock.
             os.close(file)
 
     def _take(self):

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imaging results: the interpretation and its images, the signature, and the
-prepared texts to write it with."""
+"""Imaging results: interpretation, images, signature and prepared texts."""
 import datetime as dt
 
 from trytond.i18n import gettext

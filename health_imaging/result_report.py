@@ -19,12 +19,12 @@ from .exceptions import NothingSelectedError, OfficeError, PictureError
 from .institution import institution, institution_timezone, local_datetime
 from .programs import Busy, Slots
 
-# What a call may take to print, in seconds: while somebody waits, and in the
+# Time limits of printing, in seconds: while a user waits, and in the
 # background.
 _SECONDS = config.getint('health_imaging', 'report_seconds', default=60)
 _TASK_SECONDS = config.getint(
     'health_imaging', 'task_seconds', default=300)
-# When the present call must be over.
+# When the time of the present call ends (time.monotonic).
 _end = ContextVar('end', default=None)
 _office_slots = Slots('office', config.getint(
         'health_imaging', 'report_at_once', default=2))
@@ -37,6 +37,7 @@ _PIXELS_PER_CM = 160
 
 
 class ImagingReport(CheckedReport, Report):
+    """The printed report of imaging results."""
     __name__ = 'patient.imaging_report_results'
 
     @classmethod
@@ -238,7 +239,7 @@ class ImagingReport(CheckedReport, Report):
 def _seconds():
     """Return how many seconds a call may take to print."""
     context = Transaction().context or {}
-    # A task knows the request that asked for it.
+    # A queued task inherits _request and adds _skip_warnings.
     is_task = context.get('_skip_warnings') or '_request' not in context
     return _TASK_SECONDS if is_task else _SECONDS
 

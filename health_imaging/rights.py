@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the user may read or change records."""
+"""Checks of the user's rights."""
 from trytond.pool import Pool
 from trytond.transaction import check_access
 

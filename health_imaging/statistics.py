@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Statistics that the database computes: requests per month and modality, and
-how long exams take from the request to the images and to the final result."""
+"""Statistics in SQL: requests per month and modality, and turnaround times."""
 import datetime as dt
 import xml.etree.ElementTree as ET
 
@@ -21,9 +20,9 @@ from .dashboard import today, utc
 from .institution import institution_timezone
 from .tables import execute
 
-#: How many months a statistic reaches back at most.
+#: Longest period of a statistic, in months.
 MONTHS = 600
-#: The shares of the exams that took no longer than the time shown.
+#: Percentiles of the turnaround times.
 _SHARES = {'median': 0.5, 'percentile': 0.9}
 _STAGES = {
     'images': ('requested', 'images'),
@@ -164,7 +163,7 @@ class StatisticsRequests(_Statistic):
     month = fields.Char("Month")
     modality = fields.Char("Modality")
     number = fields.Integer("Requests",
-        # The graph has a line for each modality, so it needs that.
+        # Needed by the graph, which has a line for each modality.
         depends=['modality'],
         help="Requests that were sent, without those that were canceled.")
     done = fields.Integer("Done")
@@ -212,7 +211,7 @@ class StatisticsRequests(_Statistic):
 
     @classmethod
     def _requests(cls):
-        "Return the query of the requests that count, with their modality."
+        """Return the query of the requests that count, with their modality."""
         tables = cls._tables()
         request = tables['request']
         return cls._from_item(tables).select(
@@ -222,7 +221,7 @@ class StatisticsRequests(_Statistic):
 
     @classmethod
     def _modalities_of_period(cls):
-        "Return the codes of the modalities that have requests, sorted."
+        """Return the codes of the modalities that have requests, sorted."""
         request = cls._requests()
         start, end = instants()
         rows = execute(request.select(request.modality,
@@ -257,7 +256,7 @@ class StatisticsRequests(_Statistic):
     @classmethod
     @without_check_access
     def _modalities(cls):
-        "Return the codes of the modalities that have exams, sorted."
+        """Return the codes of the modalities that have exams, sorted."""
         Exam = Pool().get('gnuhealth.imaging.test')
         with Transaction().set_context(active_test=False):
             exams = Exam.search([])
@@ -341,7 +340,7 @@ class StatisticsTurnaround(_Statistic):
 
     @classmethod
     def _requests(cls):
-        "Return the query of the requests with the seconds of each stage."
+        """Return the query of the requests with the seconds of each stage."""
         tables = cls._tables()
         request = tables['request']
         at = cls._instants(tables)

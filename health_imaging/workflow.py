@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""States that move along their transitions only, and values that are kept."""
+"""Workflow with guarded states and read-only fields."""
 from sql import For, Literal
 
 from trytond.i18n import gettext
@@ -21,9 +21,9 @@ class GuardedWorkflow(CheckedCalls, Workflow):
     """
     __slots__ = ()
 
-    # What buttons and wizards fill in, a user's create or write does not.
+    # Fields written by buttons and wizards, never by a user's create or write.
     _stamped = frozenset()
-    # What a user may give to a new record, and not change later.
+    # Fields that a user may set on create, but not write.
     _fixed = frozenset()
 
     @classmethod
