@@ -13,8 +13,9 @@ from trytond.model import Index, fields
 from trytond.transaction import Transaction, without_check_access
 
 from . import pictures
-from .exceptions import KeptValueError, PictureError
+from .exceptions import PictureError
 from .tables import execute
+from .workflow import refuse_kept
 
 # In bytes. Larger files are films or archives and are not opened.
 PICTURE_BYTES = 64 * 1000 ** 2
@@ -31,6 +32,15 @@ _KEPT = ['imaging_picture', *_SIZES, *(f'{name}_id' for name in _SIZES)]
 # Fields whose change makes the stored pictures invalid.
 _SOURCES = {'data', 'file_id', 'resource', 'type'}
 _RESULT = 'gnuhealth.imaging.test.result,'
+
+
+def picture_later(name):
+    """Return the PictureError for a picture that cannot be opened now.
+
+    :param str name: name of the picture
+    """
+    return PictureError(gettext(
+            'health_imaging.msg_picture_later', name=name))
 
 
 def _kept(label, name):
@@ -146,9 +156,7 @@ class KeptPictures:
         except pictures.NoPicture as error:
             return {'imaging_picture': error.code}
         except (pictures.Busy, pictures.Unable):
-            raise PictureError(gettext(
-                    'health_imaging.msg_picture_later',
-                    name=self.name)) from None
+            raise picture_later(self.name) from None
         return {'imaging_picture': 'kept', **dict(zip(_SIZES, rendered.files))}
 
     @classmethod
@@ -209,7 +217,7 @@ class KeptPictures:
         vlist = [dict(values) for values in vlist]
         if Transaction().check_access:
             for values in vlist:
-                cls._refuse_pictures(n for n in _KEPT if values.get(n))
+                refuse_kept(cls, (n for n in _KEPT if values.get(n)))
         attachments = super().create(vlist)
         cls._keep_pictures(attachments)
         return attachments
@@ -219,17 +227,11 @@ class KeptPictures:
         changed = []
         for records, values in zip(args[::2], args[1::2]):
             if Transaction().check_access:
-                cls._refuse_pictures(n for n in _KEPT if n in values)
+                refuse_kept(cls, (n for n in _KEPT if n in values))
             if _SOURCES & values.keys():
                 changed.extend(records)
         super().write(*args)
         cls._keep_pictures(list(dict.fromkeys(changed)))
-
-    @classmethod
-    def _refuse_pictures(cls, names):
-        for name in names:
-            raise KeptValueError(gettext(
-                    'health_imaging.msg_kept_value', **cls.__names__(name)))
 
     @classmethod
     def copy(cls, attachments, default=None):

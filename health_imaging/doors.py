@@ -13,7 +13,7 @@ from trytond.i18n import gettext
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import StateView
 
 from . import asking
@@ -315,10 +315,35 @@ def selected_records(wizard, Model):
     :raises NothingSelectedError: there are none
     """
     records = wizard.records if wizard.model is Model else []
+    check_selected(records)
+    return list(dict.fromkeys(records))
+
+
+def check_selected(records):
+    """Raise NothingSelectedError unless there are records.
+
+    :param records: records or ids
+    :raises NothingSelectedError: there are none
+    """
     if not records:
         raise NothingSelectedError(gettext(
                 'health_imaging.msg_nothing_selected'))
-    return list(dict.fromkeys(records))
+
+
+def reasoned_records(wizard, Model, button):
+    """Return the records and the reason of a wizard that a button opens.
+
+    :param wizard: a wizard with the reason in its first view
+    :param Model: the expected model
+    :param str button: name of the button, whose access checks are run
+    :return: list of records, and the reason
+    :raises NothingSelectedError: there are no records
+    :raises ReasonMissingError: there is no reason
+    """
+    records = selected_records(wizard, Model)
+    with check_access():
+        getattr(Model, button)(records)
+    return records, given_reason(wizard.start)
 
 
 def given_reason(start):

@@ -20,10 +20,9 @@ from .calls import search_words
 from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
-from .doors import CheckedWizard, given_reason, selected_records
+from .doors import CheckedWizard, reasoned_records, selected_records
 from .exceptions import (
-    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError,
-    StateError)
+    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
 from .professional import own_health_professional
 from .rights import check_rights
@@ -277,9 +276,7 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
         moved = super()._check_move(requests, state)
         for request in moved:
             if request.state == 'done' and request.results:
-                raise StateError(gettext(
-                        'health_imaging.msg_state_move',
-                        record=request.rec_name))
+                request._refuse_move()
         return moved
 
     @classmethod
@@ -491,10 +488,7 @@ class CancelRequest(CheckedWizard, Wizard):
 
     def transition_cancel(self):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        requests = selected_records(self, Request)
-        with check_access():
-            Request.cancel(requests)
-        reason = given_reason(self.start)
+        requests, reason = reasoned_records(self, Request, 'cancel')
         for request in requests:
             if (request.state, 'canceled') not in Request._transitions:
                 raise RequestNotReadyError(gettext(

@@ -9,13 +9,13 @@ from trytond.model import (
     sequence_ordered)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
-from trytond.transaction import Transaction, check_access, without_check_access
+from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .calls import CheckedCalls, search_words
 from .configuration import next_numbers
 from .direction import plain
-from .doors import CheckedWizard, given_reason, selected_records
+from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
@@ -443,10 +443,7 @@ class AmendResult(CheckedWizard, Wizard):
 
     def transition_amend(self):
         Result = Pool().get('gnuhealth.imaging.test.result')
-        results = selected_records(self, Result)
-        with check_access():
-            Result.amend(results)
-        reason = given_reason(self.start)
+        results, reason = reasoned_records(self, Result, 'amend')
         for result in results:
             if result.state != 'final':
                 raise ResultNotFinalError(gettext(

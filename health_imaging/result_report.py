@@ -14,8 +14,9 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from . import direction, office, pictures
-from .doors import CheckedReport
-from .exceptions import NothingSelectedError, OfficeError, PictureError
+from .attachment_picture import picture_later
+from .doors import CheckedReport, check_selected
+from .exceptions import OfficeError
 from .institution import institution, institution_timezone, local_datetime
 from .programs import Busy, Slots
 
@@ -48,10 +49,7 @@ class ImagingReport(CheckedReport, Report):
         :param dict data: what the client adds
         :raises OfficeError: LibreOffice failed or took too long
         """
-        if not ids:
-            raise NothingSelectedError(gettext(
-                    'health_imaging.msg_nothing_selected'))
-        ids = list(dict.fromkeys(map(int, ids)))
+        check_selected(ids)
         token = _end.set(time.monotonic() + _seconds())
         try:
             return super().execute(ids, data)
@@ -99,9 +97,7 @@ class ImagingReport(CheckedReport, Report):
         except pictures.NoPicture:
             return None
         except (pictures.Busy, pictures.Unable):
-            raise PictureError(gettext(
-                    'health_imaging.msg_picture_later',
-                    name=institution.rec_name)) from None
+            raise picture_later(institution.rec_name) from None
         return cls._sized(file, _LOGO_WIDTH, _LOGO_HEIGHT)
 
     @classmethod

@@ -263,6 +263,10 @@ class StatisticsRequests(_Statistic):
         return sorted({e.test_type.code for e in exams}) or ['']
 
 
+def _hours(label, help):
+    return fields.Float(label, digits=(16, 1), help=help)
+
+
 class StatisticsTurnaround(_Statistic):
     "Imaging Turnaround"
     __name__ = 'gnuhealth.imaging.statistics.turnaround'
@@ -273,29 +277,23 @@ class StatisticsTurnaround(_Statistic):
     number = fields.Integer("Requests",
         help="Requests that were sent in the period and not canceled.")
     final = fields.Integer("Final", help="Those whose result is final.")
-    images_median = fields.Float(
-        "Until Images, Median (h)", digits=(16, 1),
-        help="Hours from the request to its images: half of the exams took "
+    images_median = _hours("Until Images, Median (h)",
+        "Hours from the request to its images: half of the exams took "
         "no longer.")
-    images_percentile = fields.Float(
-        "Until Images, 90 % (h)", digits=(16, 1),
-        help="Hours from the request to its images: nine of ten exams took "
+    images_percentile = _hours("Until Images, 90 % (h)",
+        "Hours from the request to its images: nine of ten exams took "
         "no longer.")
-    reading_median = fields.Float(
-        "Images to Final, Median (h)", digits=(16, 1),
-        help="Hours from the images to the signature of the result: half of "
+    reading_median = _hours("Images to Final, Median (h)",
+        "Hours from the images to the signature of the result: half of "
         "the exams took no longer.")
-    reading_percentile = fields.Float(
-        "Images to Final, 90 % (h)", digits=(16, 1),
-        help="Hours from the images to the signature of the result: nine of "
+    reading_percentile = _hours("Images to Final, 90 % (h)",
+        "Hours from the images to the signature of the result: nine of "
         "ten exams took no longer.")
-    total_median = fields.Float(
-        "Until Final, Median (h)", digits=(16, 1),
-        help="Hours from the request to the signature of the result: half "
+    total_median = _hours("Until Final, Median (h)",
+        "Hours from the request to the signature of the result: half "
         "of the exams took no longer.")
-    total_percentile = fields.Float(
-        "Until Final, 90 % (h)", digits=(16, 1),
-        help="Hours from the request to the signature of the result: nine "
+    total_percentile = _hours("Until Final, 90 % (h)",
+        "Hours from the request to the signature of the result: nine "
         "of ten exams took no longer.")
 
     @classmethod

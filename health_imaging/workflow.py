@@ -54,7 +54,7 @@ class GuardedWorkflow(CheckedCalls, Workflow):
                 raise StateError(gettext(
                         'health_imaging.msg_state_create',
                         **cls.__names__()))
-            cls._check_kept(n for n in cls._stamped if values.get(n))
+            refuse_kept(cls, (n for n in cls._stamped if values.get(n)))
 
     @classmethod
     def write(cls, *args):
@@ -74,14 +74,8 @@ class GuardedWorkflow(CheckedCalls, Workflow):
     @classmethod
     def _check_user_write(cls, records, values):
         names = (cls._stamped | cls._fixed) & values.keys()
-        cls._check_kept(n for n in names
-            if any(differs(r, n, values[n]) for r in records))
-
-    @classmethod
-    def _check_kept(cls, names):
-        for name in names:
-            raise KeptValueError(gettext(
-                    'health_imaging.msg_kept_value', **cls.__names__(name)))
+        refuse_kept(cls, (n for n in names
+                if any(differs(r, n, values[n]) for r in records)))
 
     @classmethod
     def _check_move(cls, records, state):
@@ -93,10 +87,25 @@ class GuardedWorkflow(CheckedCalls, Workflow):
         for record in moved:
             if (Transaction().check_access
                     or (record.state, state) not in cls._transitions):
-                raise StateError(gettext(
-                        'health_imaging.msg_state_move',
-                        record=record.rec_name))
+                record._refuse_move()
         return moved
+
+    def _refuse_move(self):
+        """Raise StateError because the state cannot change like this."""
+        raise StateError(gettext(
+                'health_imaging.msg_state_move', record=self.rec_name))
+
+
+def refuse_kept(Model, names):
+    """Raise KeptValueError when there are fields that the user cannot write.
+
+    :param Model: the model
+    :param names: iterable of the names of these fields
+    :raises KeptValueError: there are such fields
+    """
+    for name in names:
+        raise KeptValueError(gettext(
+                'health_imaging.msg_kept_value', **Model.__names__(name)))
 
 
 @without_check_access

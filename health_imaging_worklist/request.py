@@ -93,8 +93,8 @@ class Request(AgedMixin, metaclass=PoolMeta):
         states={'invisible': Eval('step_id', '')
             == Eval('request_line', '')},
         help="What is sent to modalities in place of the number of the "
-        "request, which is too long for them or holds characters that they cannot "
-        "read.")
+        "request, which is too long for them or holds characters that they "
+        "cannot read.")
     worklist_note = fields.Function(
         fields.Text("Name on the Modality",
             states={'invisible': ~Bool(Eval('worklist_note'))},
