@@ -272,6 +272,15 @@ def test_foreign_packages_are_new_enough():
         if not re.fullmatch(r'[\w-]+ >= [\d.]*\d(, < [\d.]*\d)?', line)]
 
 
+def test_commits_are_checked_with_the_same_versions():
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / 'tox.ini')
+    hooks = (ROOT / '.pre-commit-config.yaml').read_text(encoding='utf-8')
+    versions = re.findall(r'[\w-]+==[\d.]+', tox['testenv:lint']['deps'])
+    assert len(versions) == 2
+    assert sorted(re.findall(r'[\w-]+==[\d.]+', hooks)) == sorted(versions)
+
+
 @pytest.mark.parametrize('module', MAY_KNOW)
 def test_versions_are_the_distribution_s(module):
     distribution = configparser.ConfigParser()
