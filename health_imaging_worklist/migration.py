@@ -9,6 +9,7 @@ import logging
 import re
 from collections import defaultdict
 
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from sql import Null, Table
 from sql.aggregate import Count
 from sql.conditionals import Case
@@ -27,6 +28,10 @@ from . import attributes, identifiers
 _TEMPLATES = 'gnuhealth_orthanc_worklist_template'
 _CARRIED_OVER = f'{_TEMPLATES}_44'
 _CHARSET = re.compile(r'\(0008,0005\)\s*\w\w\s*\[([^$\]]+)\]')
+# A tag and its VR at the begin of a line, or behind a directive.
+_ATTRIBUTE = re.compile(
+    r'((?:^|%\})[ \t]*\([ \t]*([0-9a-fA-F]{1,4})[ \t]*,'
+    r'[ \t]*([0-9a-fA-F]{1,4})[ \t]*\)[ \t]*)([A-Z]{2})', re.MULTILINE)
 # The lines of genshi's older syntax, "#if x" for "{% if x %}".
 _DIRECTIVE = re.compile(
     r'^[ \t]*#(?:(#.*)|((?:if|for|def|with|choose|when|otherwise|end)\b.*))$',
@@ -227,6 +232,38 @@ def repair_charsets(Template):
             Template.__name__, id_, charset, repaired)
 
 
+def repair_vrs(Template):
+    """Write the kinds of values (VR) of dumps as DICOM has them.
+
+    Those of 5.0 had some that are others, and dump2dcm believes them.
+    """
+    table = Template.__table__()
+    for id_, text in execute(table.select(table.id, table.template,
+                where=(table.template_type == 'dump2dcm')
+                & (table.template != Null))):
+        repaired = with_vrs(text)
+        if repaired != text:
+            execute(table.update(
+                    [table.template], [repaired], where=table.id == id_))
+            logger.warning(
+                "%s %s: kinds of values (VR) are now those of DICOM",
+                Template.__name__, id_)
+
+
+def with_vrs(text):
+    """Return a dump, or its template, with the VRs that DICOM has."""
+    return _ATTRIBUTE.sub(_with_vr, text)
+
+
+def _with_vr(match):
+    begin, group, element, written = match.groups()
+    tag = int(group, 16) << 16 | int(element, 16)
+    if tag >> 16 == 0xfffe or not dictionary_has_tag(tag):
+        return match[0]
+    known = dictionary_VR(tag).split(' or ')
+    return begin + (written if written in known else known[0])
+
+
 def carry_over_templates(Exam, module):
     """Make templates of those that 4.4 had, with their encoding, and keep
     each exam's choice."""
@@ -255,7 +292,7 @@ def _carry_over(Template, name, text, encoding, comment):
     """Make a template, unless a person made the same already, and return its
     id."""
     table = Template.__table__()
-    text = new_syntax(text or '')
+    text = with_vrs(new_syntax(text or ''))
     same = (table.name == name) & (table.template == text)
     if not execute(table.select(table.id, where=same)):
         values = {

@@ -69,6 +69,7 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
         migration.set_template_types(cls, module)
         super().__register__(module)
         migration.repair_charsets(cls)
+        migration.repair_vrs(cls)
 
     @staticmethod
     def default_template_type():
@@ -142,13 +143,12 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
         """
         return _compile(self.template)
 
-    def to_file(self, text):
-        """Return the DICOM file of a rendered text.
+    def to_entry(self, text):
+        """Return the `dataset.Entry` of a rendered text, complete and right.
 
-        :rtype: bytes, DICOM PS3.10
         :raises dataset.DatasetError: the text is no correct worklist entry
         """
-        return dataset.convert(text, self.template_type, self.charset)
+        return dataset.complete(text, self.template_type, self.charset)
 
     @classmethod
     def open_fields(cls):
@@ -164,13 +164,12 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
         """Return the variables of a patient who does not exist, with whom
         the template is tried.
 
-        What extends `get_worklist_template_data` of the request extends
-        this by the same names.
-
         :rtype: dict
         """
+        Request = Pool().get('gnuhealth.imaging.test.request')
         return rendering.sample_variables(
-            self.template_type, self.charset or '', self.open_fields())
+            self.template_type, self.charset or '', self.open_fields(),
+            Request.worklist_variables())
 
     def check_template(self):
         """Raise WorklistTemplateError unless the template makes a correct
@@ -178,8 +177,8 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
         try:
             variables = self.get_sample_data()
             compiled = rendering.compile(self.template, variables.keys())
-            self.to_file(rendering.render(
-                    compiled, variables, self.template_type))
+            text = rendering.render(compiled, variables)
+            dataset.to_bytes(self.to_entry(text), self.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistTemplateError(error_text(error, self)) from None
 

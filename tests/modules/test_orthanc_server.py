@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The records of Orthanc servers: their addresses, passwords and checks, the
 schedules, and the wizards."""
+import configparser
 import datetime as dt
 import json
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
@@ -838,3 +842,23 @@ def test_user_errors_reach_the_user():
     with pytest.raises(UserError):
         with transaction():
             get(SERVER).create([values('http://x y')])
+
+
+def test_key_of_the_command_seals(fernet_key, tmp_path):
+    file = tmp_path / 'trytond.conf'
+    script = (Path(__file__).parents[2] / 'his-utils' / 'scripts' / 'imaging'
+        / 'make_key.py')
+    keys = set()
+    for _ in range(2):
+        file.write_text('[web]\nlisten = 127.0.0.1:8000')
+        with open(file, 'a') as output:
+            subprocess.run([sys.executable, script], stdout=output, check=True)
+        parser = configparser.ConfigParser()
+        parser.read(file)
+        assert parser['web']['listen'] == '127.0.0.1:8000'
+        keys.add(parser['health_orthanc']['fernet_key'])
+    assert len(keys) == 2
+    fernet_key(keys.pop())
+    sealed = password.seal("secret")
+    assert sealed.startswith(password.SEALED) and "secret" not in sealed
+    assert password.unseal(sealed) == "secret"

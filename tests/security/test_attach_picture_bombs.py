@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import seed
-from support import bombs
+from support import picture_bombs as bombs
 from support.records import (
     PASSWORD, Rpc, RpcError, commit, make_attachment, make_institution,
     make_picture, make_professional, make_requested, make_result, make_user)
