@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Worklist templates: what each kind of machine is told of a request."""
+"""Worklist templates: the text of the worklist entries of a modality."""
 from functools import lru_cache
 
 from trytond.i18n import gettext

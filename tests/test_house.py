@@ -331,12 +331,6 @@ PARAMETER = re.compile(r'^:param (?:[^:\n]* )?\*{0,2}(\w+):', re.MULTILINE)
 SEVERAL = re.compile(r'^:param ([\w, ]+, [\w ]+):', re.MULTILINE)
 # Files whose public functions are not all described yet.
 NOT_YET = {
-    'health_imaging_worklist/__init__.py',
-    'health_imaging_worklist/batch.py',
-    'health_imaging_worklist/dataset.py',
-    'health_imaging_worklist/exceptions.py',
-    'health_imaging_worklist/expressions.py',
-    'health_imaging_worklist/request.py',
     'health_orthanc/archive/errors.py',
     'health_orthanc/deletion.py',
     'health_orthanc/encapsulated_report.py',
@@ -345,6 +339,7 @@ NOT_YET = {
     'health_orthanc/server.py',
     'health_orthanc/upload.py',
     'health_orthanc/viewers.py',
+    'his-utils/scripts/imaging/worklist_charsets.py',
     'his-utils/scripts/upgrade_utils/doctor.py',
     }
 
