@@ -11,6 +11,7 @@ __all__ = ['register']
 
 
 def register():
+    """Register the models, wizards and reports of the module."""
     Pool.register(
         ir.View,
         ir.Cron,

@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who gets an answer from what forms ask the server while they are filled in:
-changes, defaults, suggestions.
+"""Access checks of the RPC methods that forms call, such as on_change.
 
-trytond answers everybody, and reads for the answer without access checks.
+trytond itself answers every user, and reads without access checks for it.
 """
 import copy
 from collections import defaultdict
@@ -15,23 +14,24 @@ from trytond.pool import Pool
 from trytond.transaction import check_access
 from trytond.wizard import StateView
 
-# They tell how forms look, nothing of records.
+# These describe forms and contain nothing of records.
 _OPEN = {'fields_get', 'fields_view_get', 'view_toolbar_get'}
-# The right on the model, where it is not to read. What is wrong with records
-# is told to nobody who could not do it anyway.
+# The right on the model, read by default. Errors of records are shown only to
+# users who may write them.
 _RIGHTS = {
     'copy': 'create', 'create': 'create', 'delete': 'delete',
     'import_data': 'create', 'write': 'write'}
-# They ask the methods of the fields that they name.
+# These call a method for each field that they name.
 _NAMING = {
     'default_get': 'default_', 'on_change': 'on_change_',
     'on_change_with': 'on_change_with_'}
 
 
 def close(module):
-    """Let the models of a module answer only those who may read.
+    """Let the models of a module answer only users who may read them.
 
-    What other modules bring to models that this one extends stays as it is.
+    Models that this module only extends keep answering for the fields of other
+    modules.
 
     :param str module: name of a module whose models are registered
     """
@@ -40,12 +40,12 @@ def close(module):
 
 
 class Answering:
-    """Mixin of models whose methods for forms answer those who may read."""
+    """Mixin of models whose form methods answer only users who may read."""
     __slots__ = ()
 
     def __init_subclass__(cls):
         super().__init_subclass__()
-        # trytond adds mixins to models that are set up.
+        # trytond adds this mixin after __setup__, when __rpc__ is complete.
         brought = _brought(cls)
         cls.__rpc__ = {
             name: _closed(cls, name, rpc, brought)
@@ -59,8 +59,12 @@ class _Everything:
 
 
 def _brought(cls):
-    """Return the names of what closed modules bring to a model: all where
-    they define it."""
+    """Return the names that closed modules add to a model.
+
+    :param cls: the model
+    :return: all names where a closed module defines the model, else a set of
+        str
+    """
     modules = [
         module for module, mixins in Pool.classes_mixin.items()
         if any(mixin is Answering for _, mixin in mixins)]
@@ -69,11 +73,12 @@ def _brought(cls):
         if issubclass(cls, c)]
     if any(issubclass(c, Model) for c in classes):
         return _Everything()
-    # trytond reads for an export without looking at rules and resources.
+    # trytond exports without checking rules and resources.
     return {'export_data'}.union(*map(dir, classes))
 
 
 def _is_asked(cls, name, brought):
+    """Return whether a method of a model needs a check of the reader."""
     # Buttons check access themselves.
     if name in _OPEN or name in getattr(cls, '_buttons', {}):
         return False
@@ -90,6 +95,7 @@ def _closed(cls, name, rpc, brought):
 
 
 def _checked(cls, name, rpc, brought, method):
+    """Return a method that checks the user's rights before it answers."""
     @wraps(method)
     def checked(*args, **kwargs):
         asked = [name]
@@ -113,7 +119,11 @@ def _checked(cls, name, rpc, brought, method):
 def check_user(cls, mode):
     """Raise AccessError unless the user has a right on a model.
 
-    The views of wizards are for those who may use one of these.
+    Views of wizards are open to users of at least one wizard that shows them.
+
+    :param cls: the model
+    :param str mode: read, write, create or delete
+    :raises AccessError: the user has no such right
     """
     ModelAccess = Pool().get('ir.model.access')
     if issubclass(cls, ModelStorage):
@@ -131,8 +141,7 @@ def check_user(cls, mode):
 
 
 def _wizards(cls):
-    """Return the checked wizards that have views of a model, or of what has
-    its records."""
+    """Yield the checked wizards that have a view of a model."""
     for _, wizard in Pool().iterobject(type='wizard'):
         states = getattr(wizard, 'states', {}).values()
         names = {s.model_name for s in states if isinstance(s, StateView)}
@@ -141,13 +150,15 @@ def _wizards(cls):
 
 
 def is_stored(Model):
+    """Return whether a model has a table or a query of its own."""
     return issubclass(Model, ModelStorage)
 
 
 def check_records(records):
-    """Raise AccessError unless the user may read all of some records.
+    """Raise AccessError unless the user may read all records.
 
-    :param records: pairs of model and id
+    :param records: iterable of pairs of model and id
+    :raises AccessError: one of the records may not be read
     """
     ids = defaultdict(set)
     for Model_, id_ in records:
@@ -178,8 +189,11 @@ def _named(records):
 
 
 def _may_read_parents(cls, asked):
-    """Return whether the user may read the fields of other records that a
-    method for a field looks at."""
+    """Return whether the user may read the parent fields that a method needs.
+
+    :param cls: the model
+    :param str asked: name of the method, such as on_change_patient
+    """
     FieldAccess = Pool().get('ir.model.field.access')
     kind = 'on_change_with' if asked.startswith('on_change_with_') \
         else 'on_change'
@@ -192,8 +206,12 @@ def _may_read_parents(cls, asked):
 
 
 def _parents(cls, depend):
-    """Return what a dependency names of other records: pairs of model and
-    name of the field."""
+    """Return the model and field behind a dependency on another record.
+
+    :param cls: the model
+    :param str depend: such as _parent_patient.dob
+    :return: list of at most one pair of model and name of the field
+    """
     *path, name = depend.split('.')
     for part in path:
         cls = cls._fields[part.removeprefix('_parent_')].get_target()
@@ -201,10 +219,10 @@ def _parents(cls, depend):
 
 
 def hide_names(cls, values):
-    """Remove from values for a client the names of records that the user may
-    not read.
+    """Remove the names of records that the user may not read.
 
     :param cls: the model of the values
+    :param dict values: what a method returns to the client, changed in place
     :return: the values
     """
     if not isinstance(values, dict):
@@ -223,6 +241,7 @@ def hide_names(cls, values):
 
 
 def _may_read(field, value):
+    """Return whether the user may read the record that a field names."""
     if field._type == 'reference':
         name, _, id_ = (value or '').partition(',')
         Target = Pool().get(name)

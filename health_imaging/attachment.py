@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What attachments of results gain: that signed results and their former
-reports stay as they are."""
+"""Attachments of imaging results: read-only once the result is signed."""
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
@@ -60,7 +59,7 @@ class Attachment(KeptPictures, metaclass=PoolMeta):
         results = Result.browse({
                 a.resource.id for a in cls.browse(attachments)
                 if isinstance(a.resource, Result)})
-        # Somebody may be signing one of them.
+        # Wait for a signature in another transaction.
         hold(results)
         Result.check_draft(results)
 

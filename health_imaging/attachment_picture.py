@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pictures among the attachments of results: each is unpacked once, when
-it is attached, and kept in the sizes of the list and of the page."""
+"""Pictures attached to results: unpacked once, when attached, and stored in
+the sizes of the list and of the printed page."""
 import time
 
 from sql import Null
@@ -13,24 +13,34 @@ from trytond.model import Index, fields
 from trytond.transaction import Transaction, without_check_access
 
 from . import pictures
-from .exceptions import KeptValueError, PictureError
+from .exceptions import PictureError
 from .tables import execute
+from .workflow import refuse_kept
 
-# Larger files are films and archives, they are not opened.
+# In bytes. Larger files are films or archives and are not opened.
 PICTURE_BYTES = 64 * 1000 ** 2
 THUMBNAIL_PIXELS = 128, 96
 # Of pictures side by side on the page, 8 by 9 cm: 400 pixels per inch.
 PRINT_PIXELS = 1280, 1440
-# For all pictures of a list that are not kept yet, in seconds.
+# Time limit for all pictures of a list that are not stored yet, in seconds.
 LIST_SECONDS = 0.2
-# For one run of the scheduled task.
+# Time limit of one run of the scheduled task, in seconds.
 TASK_SECONDS = 30
 
 _SIZES = {'imaging_small': THUMBNAIL_PIXELS, 'imaging_print': PRINT_PIXELS}
 _KEPT = ['imaging_picture', *_SIZES, *(f'{name}_id' for name in _SIZES)]
-# What decides what the picture is.
+# Fields whose change makes the stored pictures invalid.
 _SOURCES = {'data', 'file_id', 'resource', 'type'}
 _RESULT = 'gnuhealth.imaging.test.result,'
+
+
+def picture_later(name):
+    """Return the PictureError for a picture that cannot be opened now.
+
+    :param str name: name of the picture
+    """
+    return PictureError(gettext(
+            'health_imaging.msg_picture_later', name=name))
 
 
 def _kept(label, name):
@@ -39,8 +49,7 @@ def _kept(label, name):
 
 
 class KeptPictures:
-    """Mixin of attachments: pictures of results in the sizes that are shown.
-    """
+    """Mixin of attachments: pictures of results in the sizes shown."""
     __slots__ = ()
 
     imaging_picture = fields.Selection([
@@ -72,9 +81,9 @@ class KeptPictures:
 
     @classmethod
     def get_imaging_thumbnail(cls, attachments, name):
-        """Return small PNG pictures, None for what is no picture.
+        """Return small PNG pictures, None for files that are no pictures.
 
-        Of what nobody opened yet it makes those that take no effort.
+        Files that were never opened are opened now if this is cheap.
         """
         size = Transaction().context.get(f'{cls.__name__}.{name}') == 'size'
         end = time.monotonic() + LIST_SECONDS
@@ -88,8 +97,10 @@ class KeptPictures:
 
     @classmethod
     def _whole(cls):
-        """Return a context in which files are read, also for a client that
-        asked for their sizes."""
+        """Return a context in which files are read in full.
+
+        A client may have asked for their sizes only.
+        """
         return Transaction().set_context(
             {f'{cls.__name__}.{name}': None for name in ['data', *_SIZES]})
 
@@ -105,10 +116,9 @@ class KeptPictures:
         return fields.Binary.cast(file)
 
     def picture_to_print(self):
-        """Return the picture as PNG of the size of the page, None when the
-        file is none that is shown.
+        """Return the picture as PNG in the size of the page.
 
-        :rtype: bytes
+        :return: bytes, None when the file is not shown in reports
         :raises PictureError: it cannot be opened now
         """
         if self.imaging_picture not in {None, 'kept'}:
@@ -122,9 +132,10 @@ class KeptPictures:
         return str(self.resource or '').startswith(_RESULT)
 
     def _look(self, wait=pictures.WAIT):
-        """Return what is to be kept of the file, dict by field.
+        """Return the columns to store for the file.
 
-        :param wait: how many seconds to wait while others are opened
+        :param float wait: seconds to wait while other pictures are opened
+        :return: dict by name of the field
         :raises PictureError: it cannot be opened now
         """
         found = dict.fromkeys(['imaging_picture', *_SIZES])
@@ -134,7 +145,7 @@ class KeptPictures:
         elif size > PICTURE_BYTES:
             found['imaging_picture'] = 'large'
         elif size:
-            # Else the file is missing, which may be over tomorrow.
+            # Otherwise the file is missing from the store; try again later.
             found.update(self._open(wait))
         return found
 
@@ -145,16 +156,13 @@ class KeptPictures:
         except pictures.NoPicture as error:
             return {'imaging_picture': error.code}
         except (pictures.Busy, pictures.Unable):
-            raise PictureError(gettext(
-                    'health_imaging.msg_picture_later',
-                    name=self.name)) from None
+            raise picture_later(self.name) from None
         return {'imaging_picture': 'kept', **dict(zip(_SIZES, rendered.files))}
 
     @classmethod
     @without_check_access
     def _keep_pictures(cls, attachments):
-        """Open the files of results once, and keep what is shown of them.
-        """
+        """Open the files of results once and store their pictures."""
         with cls._whole():
             for attachment in cls.browse(attachments):
                 found = dict.fromkeys(['imaging_picture', *_SIZES])
@@ -169,8 +177,12 @@ class KeptPictures:
                 attachment._store(found)
 
     def _store(self, values):
-        """Write what only the system writes: it is no change of the file, so
-        who changed it last, and when, stay."""
+        """Write the columns of the picture without changing the write stamp.
+
+        The file itself does not change, so write_uid and write_date stay.
+
+        :param dict values: by name of the field
+        """
         cls = type(self)
         table = cls.__table__()
         execute(table.update(
@@ -184,8 +196,11 @@ class KeptPictures:
 
     @classmethod
     def keep_imaging_pictures(cls):
-        """Open what was attached before pictures were kept, and what could
-        not be opened at its time, the latest first. It ends transactions."""
+        """Open attachments that have no stored picture yet, newest first.
+
+        These are older than the columns, or could not be opened before.
+        Commits after each one. Called by the scheduled task.
+        """
         end = time.monotonic() + TASK_SECONDS
         table = cls.__table__()
         for id_, in execute(table.select(table.id,
@@ -202,7 +217,7 @@ class KeptPictures:
         vlist = [dict(values) for values in vlist]
         if Transaction().check_access:
             for values in vlist:
-                cls._refuse_pictures(n for n in _KEPT if values.get(n))
+                refuse_kept(cls, (n for n in _KEPT if values.get(n)))
         attachments = super().create(vlist)
         cls._keep_pictures(attachments)
         return attachments
@@ -212,20 +227,14 @@ class KeptPictures:
         changed = []
         for records, values in zip(args[::2], args[1::2]):
             if Transaction().check_access:
-                cls._refuse_pictures(n for n in _KEPT if n in values)
+                refuse_kept(cls, (n for n in _KEPT if n in values))
             if _SOURCES & values.keys():
                 changed.extend(records)
         super().write(*args)
         cls._keep_pictures(list(dict.fromkeys(changed)))
 
     @classmethod
-    def _refuse_pictures(cls, names):
-        for name in names:
-            raise KeptValueError(gettext(
-                    'health_imaging.msg_kept_value', **cls.__names__(name)))
-
-    @classmethod
     def copy(cls, attachments, default=None):
-        # Those of the copy are made anew.
+        # The copy gets its own pictures.
         default = {**dict.fromkeys(_KEPT), **(default or {})}
         return super().copy(attachments, default=default)

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients send: ids that are repeated or none, and arguments of another
-kind than a method takes."""
+"""Checks of the ids and arguments that RPC calls pass."""
 import functools
 import inspect
 import re
@@ -15,10 +14,10 @@ from .exceptions import ArgumentsError, SearchTooLongError
 
 #: The largest id of a record, as databases store it.
 MAX_ID = 2 ** 31 - 1
-#: How many words and characters are searched at once: the database joins
-#: each word.
+#: Limits of words and characters in a search: each word adds conditions to
+#: the query.
 MAX_WORDS, MAX_TEXT = 30, 1000
-# How many values a list may have.
+# Largest length of a list.
 _MOST = 1000
 _ODD = (
     AttributeError, IndexError, KeyError, OverflowError, RecursionError,
@@ -26,8 +25,11 @@ _ODD = (
 
 
 class CheckedCalls:
-    """Mixin of models whose records are called once when a client repeats
-    them, and whose callers are told in a sentence what is no record."""
+    """Mixin of models that check ids and arguments of RPC calls.
+
+    Repeated ids are passed once; values that are no ids are refused with a
+    translated error.
+    """
     __slots__ = ()
 
     @classmethod
@@ -45,7 +47,7 @@ class CheckedCalls:
 
 
 class _CheckedRPC(RPC):
-    "The RPC of a method of records."
+    """RPC of a method that takes records."""
     __slots__ = ('name',)
 
     def __init__(self, name, rpc):
@@ -54,11 +56,15 @@ class _CheckedRPC(RPC):
         self.name = name
 
     def convert(self, obj, *args, **kwargs):
+        """Return the call with checked records.
+
+        :raises ArgumentsError: an argument is no record
+        """
         try:
             args = list(args)
             where = self.instantiate
             if isinstance(where, slice):
-                # The context is the last one.
+                # The last argument is the context.
                 places = range(len(args) - 1)[where]
             else:
                 places = [where]
@@ -69,7 +75,7 @@ class _CheckedRPC(RPC):
             refuse(self.name)
 
     def _records(self, obj, value):
-        "Return ids, each once, or what one record is made of."
+        """Return ids without duplicates, or the values of one record."""
         if isinstance(value, (list, tuple)):
             if not all(is_id(id_) for id_ in value):
                 raise ValueError("no ids")
@@ -81,13 +87,21 @@ class _CheckedRPC(RPC):
 
 
 def is_id(value):
-    "Whether a value may be the id of a record, a new one has a negative one."
+    """Return whether a value may be the id of a record.
+
+    New records have negative ids.
+    """
     return isinstance(value, int) and abs(value) <= MAX_ID
 
 
 def check_texts(domain):
-    """Raise SearchTooLongError when a domain has longer texts than anybody
-    types: databases compare them in a time that grows with them."""
+    """Check that a domain has no longer text than a person types.
+
+    The database compares texts in a time that grows with their length.
+
+    :param domain: a search domain
+    :raises SearchTooLongError: a text has more than MAX_TEXT characters
+    """
     parts = [domain]
     while parts:
         part = parts.pop()
@@ -98,31 +112,38 @@ def check_texts(domain):
 
 
 def check_words(words):
-    """Raise SearchTooLongError when there are too many words to search."""
+    """Check that a search has at most MAX_WORDS words.
+
+    :param words: collection of str
+    :raises SearchTooLongError: there are more
+    """
     if len(words) > MAX_WORDS:
         refuse_search()
 
 
 def refuse_search():
-    "Raise SearchTooLongError."
+    """Raise SearchTooLongError.
+
+    :raises SearchTooLongError: always
+    """
     raise SearchTooLongError(gettext(
             'health_imaging.msg_search_long',
             words=MAX_WORDS, characters=MAX_TEXT))
 
 
 def is_texts(value):
-    "Whether a value is none, or a list of a bounded number of texts."
+    """Return whether a value is None or a list of at most 1000 texts."""
     return value is None or (
         isinstance(value, (list, tuple)) and len(value) <= _MOST
         and all(isinstance(v, str) and '\0' not in v for v in value))
 
 
 def checked(**checks):
-    """Return a decorator for the RPC of a class method: what does not fit is
-    refused before the method is called.
+    """Return a decorator that checks the arguments of an RPC class method.
 
-    :param checks: function of the value that returns whether it fits, by the
-        name of the parameter
+    :param checks: function of the value that returns whether it is valid, by
+        the name of the parameter
+    :raises ArgumentsError: when called with an invalid argument
     """
     def decorate(method):
         @functools.wraps(method)
@@ -143,15 +164,16 @@ def refuse(method):
     """Raise ArgumentsError.
 
     :param str method: name of the method that was called
+    :raises ArgumentsError: always
     """
     raise ArgumentsError(gettext(
             'health_imaging.msg_arguments', method=method)) from None
 
 
 def search_words(names, clause):
-    """Return a domain that searches what a person typed in several fields.
+    """Return a domain that searches typed words in several fields.
 
-    Each word may be in another field, so that what rec_name shows, or a part
+    Each word may be in another field, so that the text of rec_name, or a part
     of it, finds the record.
 
     :param names: names of the fields

@@ -21,9 +21,11 @@ _MODALITIES = codes.cid29
 
 
 def modality_codes():
-    """Return the valid values of Modality (0008,0060), sorted.
+    """Return the valid values of Modality (0008,0060, VR CS), sorted.
 
-    DICOM PS3.16, context group 29 "Acquisition Modality".
+    Source: DICOM PS3.16, context group 29 "Acquisition Modality".
+
+    :rtype: list of str
     """
     return sorted(getattr(_MODALITIES, name).value
         for name in _MODALITIES.dir())
@@ -61,9 +63,11 @@ class TestType(CheckedCalls, ModelSQL, ModelView):
 
     @classmethod
     def check_modality(cls, types, field_names=None):
-        """Warn of codes that are no modality.
+        """Warn of exam types whose code is not a DICOM modality.
 
-        :raises InvalidModalityWarning: the user may go on
+        :param types: records
+        :param field_names: names of the written fields, None for all
+        :raises InvalidModalityWarning: a code is unknown; the user may go on
         """
         Warning = Pool().get('res.user.warning')
         if field_names and 'code' not in field_names:
@@ -125,7 +129,7 @@ class Test(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
 
     @classmethod
     def _free_code(cls, code):
-        """Return a code like the given one that no active exam has."""
+        """Return a code derived from another that no active exam has."""
         taken = {e.code for e in cls.search([('code', 'like', f'{code}-%')])}
         return next(free
             for free in (f'{code}-{n}' for n in itertools.count(2))

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the dashboard asks of requests: which are late, which are for today in
-the institution's time zone, sorted by modality."""
+"""Due dates of requests for the dashboard, in the institution's time zone."""
 import datetime as dt
 
 from trytond.model import fields
@@ -10,35 +9,43 @@ from trytond.tools import timezone
 
 from .institution import institution_timezone, local_datetime
 
-#: States of requests that wait for something.
+#: States of requests that are not finished.
 OPEN = ['draft', 'requested']
 _DUE = {'overdue', 'today', 'later', None}
 
 
 def utc(day, zone):
-    """Return when a day begins in a time zone, as it is stored (naive, UTC).
+    """Return when a day begins in a time zone.
 
     :param datetime.date day: the local day
     :param datetime.tzinfo zone: the time zone
+    :return: datetime, naive, UTC
     """
     midnight = dt.datetime.combine(day, dt.time.min, zone)
     return midnight.astimezone(timezone.UTC).replace(tzinfo=None)
 
 
 def today(zone=None):
-    "Return the day (datetime.date) it is at the institution."
+    """Return the local date at the institution.
+
+    :param datetime.tzinfo zone: time zone, that of the institution by default
+    :rtype: datetime.date
+    """
     return local_datetime(dt.datetime.now(), zone).date()
 
 
 def bounds_of_today():
-    "Return when the institution's day begins and ends (naive, UTC)."
+    """Return when the institution's day begins and ends.
+
+    :return: pair of datetime, naive, UTC
+    """
     zone = institution_timezone()
     day = today(zone)
     return utc(day, zone), utc(day + dt.timedelta(days=1), zone)
 
 
 class DueMixin:
-    """Mixin of requests: when they are due, and their order by modality."""
+    """Mixin of requests: when they are due, and sorting by modality."""
     __slots__ = ()
 
     due = fields.Function(fields.Selection([

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients may send to wizards and reports.
+"""Checks of the values that clients send to wizards and reports.
 
-trytond sets the attributes that a client names on what it names, also on the
-classes of all users: here only fields of the views of a wizard are set.
+trytond sets any attribute that a client names, also on classes shared by all
+users. Here only the fields in the views of a wizard are set.
 """
 import datetime as dt
 import json
@@ -13,7 +13,7 @@ from trytond.i18n import gettext
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import StateView
 
 from . import asking
@@ -23,7 +23,7 @@ from .rights import check_rights
 
 # PostgreSQL has no larger ids.
 _LAST_ID = 2 ** 31 - 1
-# What clients send of a field by its type, besides None.
+# Python types of the values that clients send, by type of the field.
 _KINDS = {
     'binary': (bytes, bytearray),
     'boolean': bool,
@@ -44,36 +44,44 @@ _KINDS = {
 
 
 class _Strange(Exception):
-    "It is nothing that a client sends."
+    """No client sends such a value."""
 
 
 def _must(condition):
+    """Raise _Strange unless a condition holds."""
     if not condition:
         raise _Strange
 
 
 class CheckedWizard:
-    """Wizard whose user needs rights on models, whoever starts it how, and
-    that takes only what its views ask for.
+    """Wizard that checks the user's rights and the values of its views.
 
-    trytond checks the groups of the action that a client names, and the
-    model that it is started on, which may be any or none.
+    trytond checks only the groups of the action and the model that the client
+    itself names.
     """
 
     # Modes by name of the model.
     _rights = {}
-    # Names of the models that it may be started on; None: of any.
+    # Names of the models that it may be started on; None: any model.
     _models = None
 
     @classmethod
     def check_access(cls):
+        """Raise AccessError unless the user may start the wizard.
+
+        :raises AccessError: the user lacks a right
+        :raises StrangeInputError: it is not started on such records
+        """
         cls.check_user()
         cls._check_context()
         super().check_access()
 
     @classmethod
     def check_user(cls):
-        """Raise AccessError unless the user may use the wizard at all."""
+        """Raise AccessError unless the user may use the wizard at all.
+
+        :raises AccessError: the user lacks a right on one of its models
+        """
         for model, modes in cls._rights.items():
             check_rights(model, *modes)
         cls._check_groups()
@@ -94,8 +102,10 @@ class CheckedWizard:
 
     @classmethod
     def _check_context(cls):
-        """Raise an error unless the wizard may be started on the records
-        that a client names."""
+        """Check the records that a client starts the wizard on.
+
+        :raises _Strange: the wizard is not for such records
+        """
         context = Transaction().context
         model, ids = context.get('active_model'), context.get('active_ids')
         with _clear_errors(cls, 'ir.action.wizard'):
@@ -113,6 +123,13 @@ class CheckedWizard:
 
     @classmethod
     def execute(cls, session_id, data, state_name):
+        """Run a state with values that its views ask for.
+
+        :param session_id: id of the session
+        :param dict data: values of the views, by name of the state
+        :param str state_name: name of the state to run
+        :raises StrangeInputError: the client sent something else
+        """
         cls.check_access()
         with _clear_errors(cls, 'ir.action.wizard'):
             cls._check_session(session_id)
@@ -137,7 +154,10 @@ class CheckedWizard:
     @classmethod
     @without_check_access
     def _check_session(cls, session_id):
-        """Raise _Strange unless the user began a session of this wizard."""
+        """Raise _Strange unless the user began a session of this wizard.
+
+        :param session_id: id of the session
+        """
         Session = Pool().get('ir.session.wizard')
         _must(_are_ids([session_id]))
         sessions = Session.search([('id', '=', session_id)])
@@ -149,11 +169,11 @@ class CheckedWizard:
 
     @classmethod
     def _records_in(cls, data):
-        """Return the records that the data of views name, in fields that a
-        person fills in.
+        """Return the records in the fields of views that a person fills in.
 
-        :return: pairs of model and id
-        :raises _Strange: they are no data of the views
+        :param dict data: values of the views, by name of the state
+        :return: list of pairs of model and id
+        :raises _Strange: these are not the values of the views
         """
         _must(isinstance(data, dict))
         found = []
@@ -166,8 +186,13 @@ class CheckedWizard:
 
 
 def _records_in(Model, values):
-    """Return the records that values of a model name; see
-    CheckedWizard._records_in."""
+    """Return the records in the values of a model.
+
+    :param Model: the model
+    :param dict values: by name of the field
+    :return: list of pairs of model and id
+    :raises _Strange: these are not values of the model
+    """
     _must(isinstance(values, dict))
     found = []
     for name, value in values.items():
@@ -192,7 +217,7 @@ def _records_of(field, value):
     _must(isinstance(value, (list, tuple)))
     Target, found = field.get_target(), []
     for one in value:
-        # A record that is there is itself, whatever a client says of it.
+        # Only the id of an existing record counts, not its values.
         if isinstance(one, dict) and not asking.is_stored(Target):
             found.extend(_records_in(Target, one))
         else:
@@ -202,10 +227,16 @@ def _records_of(field, value):
 
 
 class CheckedReport:
-    """Report that takes only ids, and only actions of its own."""
+    """Report that takes only ids, and only its own actions."""
 
     @classmethod
     def execute(cls, ids, data):
+        """Print records.
+
+        :param ids: ids of records
+        :param dict data: what the client adds
+        :raises StrangeInputError: the client sent something else
+        """
         cls.check_access()
         with _clear_errors(cls, 'ir.action.report'):
             _must(_are_ids(ids))
@@ -245,11 +276,11 @@ def _exists(model):
 
 
 class _clear_errors:
-    """Context manager that tells in a translated sentence that a client sent
-    what none sends.
+    """Context manager that turns _Strange into a translated error.
 
     :param cls: the wizard or report
     :param str kind: model of its actions
+    :raises StrangeInputError: the client sent an unexpected value
     """
 
     def __init__(self, cls, kind):
@@ -268,7 +299,7 @@ class _clear_errors:
 
 @without_check_access
 def _title(cls, kind):
-    """Return how people know a wizard or a report."""
+    """Return the name of a wizard or report in the user's language."""
     Action = Pool().get(kind)
     actions = Action.search(
         [(Action._action_name, '=', cls.__name__)], limit=1)
@@ -276,21 +307,51 @@ def _title(cls, kind):
 
 
 def selected_records(wizard, Model):
-    """Return the records of a model that a wizard was started on.
+    """Return the records that a wizard was started on, each once.
 
-    :raises NothingSelectedError: when there are none
+    :param wizard: a wizard
+    :param Model: the expected model
+    :rtype: list of records
+    :raises NothingSelectedError: there are none
     """
     records = wizard.records if wizard.model is Model else []
-    if not records:
-        raise NothingSelectedError(gettext(
-                'health_imaging.msg_nothing_selected'))
+    check_selected(records)
     return list(dict.fromkeys(records))
 
 
-def given_reason(start):
-    """Return the reason that was typed in the first view of a wizard.
+def check_selected(records):
+    """Raise NothingSelectedError unless there are records.
 
-    :raises ReasonMissingError: when there is none
+    :param records: records or ids
+    :raises NothingSelectedError: there are none
+    """
+    if not records:
+        raise NothingSelectedError(gettext(
+                'health_imaging.msg_nothing_selected'))
+
+
+def reasoned_records(wizard, Model, button):
+    """Return the records and the reason of a wizard that a button opens.
+
+    :param wizard: a wizard with the reason in its first view
+    :param Model: the expected model
+    :param str button: name of the button, whose access checks are run
+    :return: list of records, and the reason
+    :raises NothingSelectedError: there are no records
+    :raises ReasonMissingError: there is no reason
+    """
+    records = selected_records(wizard, Model)
+    with check_access():
+        getattr(Model, button)(records)
+    return records, given_reason(wizard.start)
+
+
+def given_reason(start):
+    """Return the reason typed in the first view of a wizard.
+
+    :param start: record of the view
+    :return: str without blanks at its ends
+    :raises ReasonMissingError: it is empty
     """
     reason = (getattr(start, 'reason', None) or '').strip()
     if not reason:

@@ -6,96 +6,96 @@ from trytond.model.exceptions import AccessError, ValidationError
 
 
 class ArgumentsError(UserError):
-    pass
+    """An RPC call has wrong arguments."""
 
 
 class SearchTooLongError(UserError):
-    pass
+    """A search has too many words or characters."""
 
 
 class InvalidModalityWarning(UserWarning):
-    pass
+    """The code of an exam type is not a DICOM modality."""
 
 
 class MissingSequenceError(UserError):
-    pass
+    """No sequence of orders or results is configured."""
 
 
 class InactiveExamError(ValidationError):
-    pass
+    """The exam is not active."""
 
 
 class OrderIncompleteError(UserError):
-    pass
+    """A required value of the order is missing."""
 
 
 class NothingSelectedError(UserError):
-    pass
+    """A wizard was started without records."""
 
 
 class StrangeInputError(UserError):
-    pass
+    """A client sent values that the wizard or report does not ask for."""
 
 
 class ReasonMissingError(UserError):
-    pass
+    """No reason is given."""
 
 
 class NotDraftError(AccessError):
-    pass
+    """The request is no draft."""
 
 
 class StateError(AccessError):
-    pass
+    """The workflow does not allow this change of state."""
 
 
 class KeptValueError(AccessError):
-    pass
+    """The value is written by the system only."""
 
 
 class OrderPatientError(ValidationError):
-    pass
+    """The requests of an order are for more than one patient."""
 
 
 class ResultExistsError(UserError):
-    pass
+    """The request already has a result."""
 
 
 class RequestNotReadyError(UserError):
-    pass
+    """No result can be made for the request in its present state."""
 
 
 class ResultMismatchError(ValidationError):
-    pass
+    """Patient or exam of the result are not those of its request."""
 
 
 class FinalResultError(AccessError):
-    pass
+    """The result is signed."""
 
 
 class ResultNotFinalError(UserError):
-    pass
+    """The result is not signed."""
 
 
 class KeptReportError(AccessError):
-    pass
+    """The file is a report of a former revision."""
 
 
 class InterpretationMissingError(UserError):
-    pass
+    """The result has no interpretation."""
 
 
 class NoHealthProfessionalError(UserError):
-    pass
+    """The user is not linked to a health professional."""
 
 
 class OfficeError(UserError):
-    pass
+    """LibreOffice cannot make the report."""
 
 
 class PictureError(UserError):
-    pass
+    """A picture cannot be opened now."""
 
 
 class ResultNotEmptyError(AccessError):
-    pass
+    """The result has a text, pictures or a former revision."""

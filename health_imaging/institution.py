@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The institution of the user, its local time, and the age of a patient on the
-day of an exam."""
+"""Institution and time zone of the user, and age of a patient at an exam."""
 import datetime as dt
 
 from dateutil.relativedelta import relativedelta
@@ -14,9 +13,9 @@ from trytond.transaction import Transaction
 
 
 def institution():
-    """Return the institution of the user's company, or None.
+    """Return the institution of the user's company.
 
-    :rtype: gnuhealth.institution record
+    :rtype: gnuhealth.institution record or None
     """
     company = current_company()
     if not company:
@@ -28,10 +27,9 @@ def institution():
 
 
 def current_company():
-    """Return the company of the context, else the user's, else the only one.
+    """Return the company of the context, of the user, or the only one.
 
-    Scripts and scheduled tasks have no company in their context, but a
-    hospital has one.
+    Scripts and scheduled tasks have no company in their context.
 
     :rtype: company.company record or None
     """
@@ -61,17 +59,22 @@ def institution_timezone():
 
 
 def local_datetime(value, zone=None):
-    """Return a stored (naive, UTC) datetime in the institution's time zone."""
+    """Return a datetime in the institution's time zone.
+
+    :param datetime.datetime value: naive, UTC
+    :param datetime.tzinfo zone: time zone, that of the institution by default
+    :return: datetime with time zone, in UTC when it leaves the calendar
+    """
     moment = value.replace(tzinfo=timezone.UTC)
     try:
         return moment.astimezone(zone or institution_timezone())
     except OverflowError:
-        # Beyond the first or the last day of the calendar.
+        # At the ends of the calendar.
         return moment
 
 
 class AgedMixin:
-    """Mixin of what has a patient and the date of an exam: the age then."""
+    """Mixin of records with patient and date: the age on that day."""
     __slots__ = ()
 
     computed_age = fields.Function(
@@ -94,11 +97,11 @@ class AgedMixin:
 
 
 def age(birth, at):
-    """Return the age at a date in the user's language, such as "34y 2m 3d".
+    """Return the age on a day in the user's language, such as "34y 2m 3d".
 
     :param datetime.date birth: date of birth or None
-    :param datetime.date at: the day, a datetime counts as its date
-    :return: empty text when the birth is unknown or after the day
+    :param datetime.date at: the day; of a datetime its date counts
+    :return: str, empty when the birth is unknown or later than the day
     """
     if isinstance(at, dt.datetime):
         at = at.date()

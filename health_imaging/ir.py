@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the system itself learns: other modules may put parts into a dashboard,
-and pictures that are not kept yet are made by a scheduled task."""
+"""Extensions of ir: inherited dashboards, a scheduled task for pictures."""
 from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval
 
@@ -12,8 +11,8 @@ class View(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        # A dashboard has no model, so what extends it has none either, but
-        # its type is empty.
+        # A view that extends a dashboard has no model, as the dashboard, and
+        # no type.
         required = cls.model.states.get('required', True)
         cls.model.states['required'] = required & ~Bool(Eval('inherit'))
         cls.model.depends.add('inherit')

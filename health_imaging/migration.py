@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prepares the rows of former releases for the constraints of this one: where
-several rows share what only one may have, each keeps all the rest."""
+"""Migrates rows of former releases to the constraints of this one.
+
+Only the value that several rows shared is changed."""
 import itertools
 import logging
 
@@ -20,10 +21,13 @@ logger = logging.getLogger(__name__)
 
 
 def _repeated(Model, name, where=lambda table: Literal(True), first=None):
-    """Return the id and value of each row whose value a row before it has.
+    """Return the rows whose value an earlier row already has.
 
-    :param where: function of the table, which rows count
-    :param first: function of the table, which rows come first, else the older
+    :param Model: the model
+    :param str name: name of the column
+    :param where: function of the table: which rows count
+    :param first: function of the table: sort order, by default the id
+    :return: rows of id and value
     """
     table, other = Model.__table__(), Model.__table__()
     column = getattr(other, name)
@@ -45,10 +49,11 @@ def _set(Model, id_, name, value):
 
 
 def number_repeated(Model, name, where=lambda table: Literal(True)):
-    """Add a number to the values that a row before has.
+    """Append a number to values that an earlier row already has.
 
-    :param str name: of a column of texts
-    :param where: function of the table, which rows count
+    :param Model: the model
+    :param str name: name of a column of texts
+    :param where: function of the table: which rows count
     """
     repeated = _repeated(Model, name, where)
     if not repeated:
@@ -67,14 +72,19 @@ def number_repeated(Model, name, where=lambda table: Literal(True)):
 
 
 def number_exam_codes(Exam):
-    """Give active exams codes of their own."""
+    """Make the codes of active exams unique.
+
+    :param Exam: the model
+    """
     number_repeated(Exam, 'code', lambda table: table.active)
 
 
 def number_request_lines(Request):
-    """Give requests line numbers of their own.
+    """Make the numbers of requests unique.
 
-    Something is always written: before that SQLite changes tables for good.
+    A row is always written: SQLite changes tables only after a write.
+
+    :param Request: the model
     """
     table = Request.__table__()
     execute(table.update(
@@ -83,7 +93,10 @@ def number_request_lines(Request):
 
 
 def set_request_states(Request):
-    """Give requests that have no state the one that their result tells."""
+    """Set the state of requests that have none, from their results.
+
+    :param Request: the model
+    """
     Result = Pool().get('gnuhealth.imaging.test.result')
     table, result = Request.__table__(), Result.__table__()
     reported = result.select(result.request, where=result.request != Null)
@@ -98,10 +111,13 @@ def _is_read(table):
 
 
 def keep_one_result(Result, module):
-    """Let each request keep one result, one that was read if there is one.
+    """Leave each request one result, a written one if there is any.
 
-    The others keep the order number and the former request, and become
-    results without a request.
+    The other results keep order number and former request, and lose their
+    request.
+
+    :param Result: the model
+    :param str module: name of the module
     """
     table_h = Result.__table_handler__(module)
     if not table_h.column_exist('former_request'):
@@ -120,9 +136,13 @@ def keep_one_result(Result, module):
 
 
 def _find_former_requests(Result):
-    """Give results that an earlier release of this module took from their
-    request the former one: of their order, patient and exam, and with another
-    result."""
+    """Set the former request of results that lost their request before.
+
+    It is the request of the same order, patient and exam that has another
+    result.
+
+    :param Result: the model
+    """
     Request = Pool().get('gnuhealth.imaging.test.request')
     table, request, other = (
         Result.__table__(), Request.__table__(), Result.__table__())
@@ -139,9 +159,12 @@ def _find_former_requests(Result):
 
 
 def set_result_states(Result, Request):
-    """Give results their state: final when they are read, else draft.
+    """Set the state of results: final when they are read, else draft.
 
-    Who signed them is not known, so no stamp is made up.
+    Who signed them is unknown, so the signature stays empty.
+
+    :param Result: the model
+    :param Request: the model
     """
     table, request = Result.__table__(), Request.__table__()
     done = request.select(request.id, where=request.state == 'done')

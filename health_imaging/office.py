@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Converts a document with LibreOffice: few at once, none longer than it may
-take, and nothing of it is left afterwards."""
+"""Converts documents with LibreOffice, with limits of time and number."""
 import logging
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from .programs import python
 
 logger = logging.getLogger(__name__)
 
-# What the guard needs to end all, in seconds.
+# Time for the guard to end all processes, in seconds.
 GRACE = 5
 
 
@@ -57,6 +56,7 @@ def convert(data, source, target, seconds, slots):
 
 
 def _convert(data, source, target, seconds, slots):
+    """Convert in a temporary folder, once a slot is free."""
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix='trytond_') as folder, \
             slots.hold(seconds) as slot:

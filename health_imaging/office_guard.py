@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a program and all that it starts, and ends them together: when the
-program ends, when its time is over, and when whoever asked for it is gone.
+"""Runs a program and ends it with all processes that it started.
 
-It runs as a program of its own: LibreOffice is started by a launcher, and to
-end the launcher does not end LibreOffice.
+They end when the program ends, on timeout, and when the caller is gone. This
+runs as a separate program: LibreOffice is started by a launcher, and killing
+the launcher does not end LibreOffice.
 """
 import os
 import select
@@ -13,17 +13,18 @@ import subprocess
 import sys
 import time
 
-#: The status when the time was over, as that of timeout(1).
+#: Exit status after a timeout, as that of timeout(1).
 TOO_SLOW = 124
 PAUSE = 0.05
 
 
 def main(seconds, *command):
-    """Run a program, in a process group of its own.
+    """Run a program in its own process group, and end all of it in time.
 
     :param str seconds: how long it may take
     :param str command: the program and its parameters
-    :return: its status, 1 when it was killed, TOO_SLOW when it took too long
+    :return: exit status of the program, 1 when it was killed, TOO_SLOW when it
+        took too long
     """
     for number in [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]:
         signal.signal(number, lambda *_: sys.exit(1))
@@ -32,7 +33,7 @@ def main(seconds, *command):
         command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         while time.monotonic() < end:
-            # It is not waited for: its number must stay that of the group.
+            # No waitpid here: the pid must stay reserved as that of the group.
             if os.waitid(os.P_PID, process.pid,
                     os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 break

@@ -83,7 +83,7 @@ class Order(CheckedWizard, Wizard):
     _rights = {'gnuhealth.imaging.test.request': ['create']}
     _models = {'gnuhealth.patient'}
 
-    # The requests that were made, for the state that opens them.
+    # The new requests, opened by the last state.
     _made = ()
 
     def transition_request(self):
@@ -93,7 +93,7 @@ class Order(CheckedWizard, Wizard):
     def transition_order_and_request(self):
         Request = Pool().get('gnuhealth.imaging.test.request')
         ids = []
-        # Modules that replace the state "request" make requests their way.
+        # Other modules replace the state "request".
         with Transaction().set_context(_imaging_request_ids=ids):
             self.transition_request()
         self._made = Request.browse(ids)
@@ -102,7 +102,10 @@ class Order(CheckedWizard, Wizard):
         return 'open_'
 
     def _order(self):
-        """Make the requests of the order and return them."""
+        """Create the requests of the order.
+
+        :rtype: list of gnuhealth.imaging.test.request records
+        """
         Request = Pool().get('gnuhealth.imaging.test.request')
         self._check_complete()
         check_read([self.start.patient])

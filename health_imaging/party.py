@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to requests and results when two people turn out to be one."""
+"""Moves requests and results when duplicate parties are merged."""
 from sql.functions import CurrentTimestamp
 
 from trytond.pool import Pool, PoolMeta
@@ -15,11 +15,11 @@ class Patient(metaclass=PoolMeta):
 
     @classmethod
     def merge_imaging(cls, source, destination):
-        """Move the requests and results of a patient to another one.
+        """Move the requests and results of a patient to another patient.
 
-        Other modules extend this with what they keep of patients.
+        Modules that store more about patients extend this.
 
-        :param source: record of the patient that goes
+        :param source: record of the patient that is merged
         :param destination: record of the patient that stays
         """
         pool = Pool()
@@ -29,7 +29,7 @@ class Patient(metaclass=PoolMeta):
                 'gnuhealth.imaging.test.result']:
             table = pool.get(name).__table__()
             # Signed results and sent requests are read-only for users, but
-            # they belong to the person who stays.
+            # move with the patient.
             execute(table.update(
                     [table.patient, table.write_uid, table.write_date],
                     [destination.id, transaction.user, CurrentTimestamp()],
@@ -54,7 +54,7 @@ class Replace(CheckedWizard, metaclass=PoolMeta):
 
     @staticmethod
     def _who_stays(party):
-        "Return who a person is, when he was merged into others before."
+        """Return the party that others were merged into, at last."""
         seen = []
         while party.replaced_by and not party.active and party not in seen:
             seen.append(party)

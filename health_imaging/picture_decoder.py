@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unpacks a picture and makes PNG of it that fit boxes.
+"""Decodes a picture and scales it into PNG files.
 
-It runs as a program of its own, with little memory and time, for all that
-could need more of them than the server has.
+It runs as a separate program with limits of memory and time.
 """
 import importlib
 import io
@@ -14,18 +13,18 @@ from typing import NamedTuple
 
 from PIL import Image
 
-#: What a picture may have.  The largest detectors, those for breasts, have 28
+#: Largest number of pixels. The largest detectors (mammography) have 28
 #: megapixels.
 MAX_PIXELS = 32 * 1000 ** 2
-#: Some of the others start programs, or need gigabytes for a few bytes.
+#: Decoders of other formats start programs, or take gigabytes for a few bytes.
 FORMATS = ['BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP']
-# Of a JPEG. A progressive one has about ten, each of which is read for the
-# whole picture.
+# Largest number of scans of a JPEG. A progressive one has about ten, and each
+# is decoded for the whole picture.
 MAX_SCANS = 100
-# What the program may take.
+# Limits of the program.
 SECONDS = 8
 MEMORY = 700 * 2 ** 20
-# How EXIF 2.3, 4.6.4, says that a camera was held, and what makes up for it.
+# Orientation (EXIF 2.3, 4.6.4) and the operations that correct it.
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
@@ -38,11 +37,10 @@ for _name in ['Bmp', 'Gif', 'Jpeg', 'Png', 'Tiff', 'WebP']:
 
 
 class NoPicture(Exception):
-    """There is nothing to show.
+    """The file cannot be shown.
 
-    :ivar code: `none` for what is no picture, `kind` for pictures of a kind
-        that is not shown, `pixels` for too many of them, `effort` for what
-        takes too much to unpack, or `damaged`
+    :ivar str code: `none` not a picture, `kind` unsupported format, `pixels`
+        too many pixels, `effort` too expensive to unpack, `damaged`
     """
 
     def __init__(self, code):
@@ -51,9 +49,9 @@ class NoPicture(Exception):
 
 
 class Rendered(NamedTuple):
-    """A picture as it was, and what was made of it.
+    """A picture before and after scaling.
 
-    :ivar kind: JPEG, PNG and so on
+    :ivar str kind: JPEG, PNG and so on
     :ivar size: width and height in pixels, before it was turned upright
     :ivar files: a PNG (bytes) for each box, or None
     """
@@ -63,16 +61,17 @@ class Rendered(NamedTuple):
 
 
 def render(data, boxes, formats=FORMATS, as_is=False, limit=MAX_PIXELS):
-    """Unpack a picture and return it in sizes that fit boxes, Rendered.
+    """Return a picture in sizes that fit boxes.
 
-    It is upright, on white, in greys or in RGB, and never enlarged.
+    The result is upright, on white, in greys or RGB, and never enlarged.
 
     :param bytes data: the file
-    :param boxes: width and height in pixels, each
+    :param boxes: pairs of width and height in pixels
     :param formats: among FORMATS
-    :param bool as_is: whether None is enough where it fits the box already
-    :param int limit: how many pixels it may have
-    :raises NoPicture: it is none that can be shown
+    :param bool as_is: return None where the picture fits the box already
+    :param int limit: largest number of pixels
+    :rtype: Rendered
+    :raises NoPicture: it cannot be shown
     """
     try:
         return _render(data, boxes, formats, as_is, limit)
@@ -95,7 +94,7 @@ def _render(data, boxes, formats, as_is, limit):
         kind, size = image.format, image.size
         if image.width * image.height > limit:
             raise NoPicture('pixels')
-        # JPEG only: it is not unpacked larger than needed.
+        # JPEG only: decode at a reduced size.
         image.draft(None, (side, side))
         image.load()
         wanted = [
@@ -109,8 +108,12 @@ def _render(data, boxes, formats, as_is, limit):
 
 
 def scans(data):
-    """Return how many scans a JPEG has (the marker SOS of ITU-T T.81,
-    B.1.1.3), 0 for what is none."""
+    """Return how many scans a JPEG has, 0 for other files.
+
+    Counts the marker SOS (ITU-T T.81, B.1.1.3).
+
+    :param bytes data: the file
+    """
     return data.count(b'\xff\xda') if data.startswith(b'\xff\xd8') else 0
 
 
@@ -132,8 +135,7 @@ def _shrink(image, side):
 
 
 def _flatten(image):
-    """Return an image in L or RGB: deep greys scaled, transparency on white.
-    """
+    """Return an image in L or RGB, deep greys scaled, on white."""
     if image.mode == 'F':
         return _scale_greys(image)
     if image.mode == 'RGBA':
@@ -143,7 +145,7 @@ def _flatten(image):
 
 
 def _scale_greys(image):
-    """Return greys of more than 8 bits in 8 bits, darkest to brightest."""
+    """Return an image of more than 8 bits in 8, from black to white."""
     low, high = image.getextrema()
     scale = 255 / (high - low) if high > low else 0
     return image.point(lambda value: value * scale - low * scale).convert('L')
@@ -158,9 +160,9 @@ def _to_png(image, box):
 
 
 def main(options):
-    """Read a picture from the standard input, and write what was made of it.
+    """Read a picture from standard input, and write scaled ones.
 
-    The first line is JSON, the files follow.
+    The first line of the output is JSON, the PNG files follow.
 
     :param str options: the other parameters of render, as JSON
     """

@@ -1,11 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes small pictures of large ones, whatever they may be, and whatever
-somebody hid in them.
+"""Scales pictures from untrusted files.
 
-What is small and plain is unpacked here.  All the rest is unpacked by a
-program of its own, whose time and memory are limited, and of which few run at
-once.
+Small plain pictures are decoded here, all others by a separate program with
+limits of time, memory and number.
 """
 import json
 import logging
@@ -28,17 +26,17 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: How many are unpacked at once.
+#: How many pictures are decoded at once.
 AT_ONCE = 2
-# How long to wait for the others, and for the program, in seconds.
+# Time to wait for other pictures, and for the program, in seconds.
 WAIT = 10
 PATIENCE = 20
-# What is unpacked without a program of its own.
+# Limits of pictures that are decoded in this process.
 PLAIN_BYTES = 2 ** 20
 PLAIN_PIXELS = 4 * 1000 ** 2
 PLAIN_SCANS = 12
 
-# How files of pictures begin.
+# First bytes of the formats.
 _SHOWN = re.compile(
     rb'\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP'
     rb'|II[*+]\0|MM\0[*+]', re.DOTALL)
@@ -48,13 +46,13 @@ _NOT_SHOWN = re.compile(
     rb'|P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s'
     rb'|.{4}ftyp(?:avif|avis|heic|heix|mif1|msf1)', re.DOTALL)
 _PLAIN = (b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff')
-# Texts inside a PNG, which are packed and may be very long.
+# Text chunks of a PNG: compressed, and without a limit of length.
 _TEXTS = (b'tEXt', b'zTXt', b'iTXt')
-# Python, as it is here, with one file as its program.
+# Runs one file with the paths of this Python.
 _START = (
     'import json, runpy, sys; sys.path[:] = json.loads(sys.argv.pop()); '
     'program = sys.argv.pop(1); runpy.run_path(program, None, "__main__")')
-# What the program needs to find its libraries.
+# Environment variables needed to find libraries.
 _ENVIRONMENT = ['LD_LIBRARY_PATH', 'PATH', 'SYSTEMROOT']
 
 _plain_slots = threading.BoundedSemaphore(AT_ONCE)
@@ -62,16 +60,16 @@ _slots = Slots('pictures', AT_ONCE)
 
 
 class Unable(Exception):
-    """Pictures cannot be unpacked on this computer now."""
+    """No picture can be unpacked on this computer now."""
 
 
 def render_plain(data, boxes, **options):
-    """Unpack a picture, or refuse it when this could take an effort.
+    """Return a small plain picture without starting a program.
 
-    See render.
-
+    :param bytes data: the file, or None
+    :param boxes: pairs of width and height in pixels
     :rtype: Rendered
-    :raises NoPicture: `effort` when render may be able to
+    :raises NoPicture: with the code `effort` when render may succeed
     """
     data = bytes(data or b'')
     if (len(data) > PLAIN_BYTES or not data.startswith(_PLAIN)
@@ -88,17 +86,17 @@ def render_plain(data, boxes, **options):
 
 
 def render(data, boxes, formats=FORMATS, as_is=False, wait=WAIT):
-    """Unpack a picture and return it in sizes that fit boxes.
+    """Return a picture in sizes that fit boxes, unpacked apart.
 
     :param bytes data: the file, or None
-    :param boxes: width and height in pixels, each
+    :param boxes: pairs of width and height in pixels
     :param formats: among FORMATS
-    :param bool as_is: whether None is enough where it fits the box already
-    :param wait: how many seconds to wait while others are unpacked
+    :param bool as_is: return None where the picture fits the box already
+    :param float wait: seconds to wait while other pictures are unpacked
     :rtype: Rendered
-    :raises NoPicture: it is none that can be shown
-    :raises Busy: the computer has too much to do, try again
-    :raises Unable: something is wrong with this computer
+    :raises NoPicture: it cannot be shown
+    :raises Busy: too many pictures are being unpacked, try again
+    :raises Unable: the program that unpacks pictures fails here
     """
     data = bytes(data or b'')
     if not _SHOWN.match(data):
@@ -123,7 +121,7 @@ def _render_apart(data, options, wait):
                 env={name: os.environ[name] for name in _ENVIRONMENT
                     if name in os.environ})
     except subprocess.TimeoutExpired:
-        # It had less of the processor than its own limit.
+        # Wall time is over, CPU time is not: the computer is busy.
         raise Busy from None
     except OSError as error:
         logger.error("pictures cannot be unpacked: %s", error)
@@ -133,7 +131,7 @@ def _render_apart(data, options, wait):
 
 
 def _check_end(done):
-    """Raise what the end of the program means, unless it is a good one."""
+    """Raise an error unless the program ended well."""
     if -done.returncode in {signal.SIGXCPU, signal.SIGKILL}:
         raise NoPicture('effort')
     if -done.returncode in {
@@ -162,17 +160,18 @@ def png_size(content):
     """Return width and height in pixels of a PNG that was made here.
 
     :param bytes content: the file
+    :rtype: pair of int
     """
     return struct.unpack('>II', content[16:24])
 
 
 def fit(size, width, height):
-    """Return the size that a picture has when it fills a box.
+    """Return the size of a picture scaled to fill a box.
 
     :param size: width and height of the picture
     :param float width: width of the box, in any unit
     :param float height: height of the box, in the same unit
-    :return: width and height in that unit
+    :return: pair of float, in that unit
     """
     scale = min(width / size[0], height / size[1])
     return size[0] * scale, size[1] * scale

@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who the user is as a health professional."""
+"""The health professional of the user."""
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
 
 @without_check_access
 def own_health_professional():
-    """Return the id of the user's own health professional, or None.
+    """Return the id of the user's health professional, or None.
 
-    Front desk, nurses and technicians have none: they order on behalf of one.
+    Front desk, nurses and technicians have none: they order on behalf of a
+    doctor.
     """
     HealthProfessional = Pool().get('gnuhealth.healthprofessional')
     user = Transaction().user

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs that run beside the server: which Python starts them, and how many
-of them run at once on this computer, whichever process starts them."""
+"""Helper programs: the Python interpreter, and how many run at once."""
 import fcntl
 import os
 import stat
@@ -16,12 +15,14 @@ PAUSE = 0.05
 
 
 class Busy(Exception):
-    """All slots were taken for as long as one was waited for."""
+    """All slots stayed taken for the time of waiting."""
 
 
 def python():
-    """Return the path of this Python, also inside a web server that has it
-    built in."""
+    """Return the path of the Python interpreter.
+
+    Inside a web server that embeds Python, sys.executable is not it.
+    """
     version = f'python{sys.version_info.major}.{sys.version_info.minor}'
     for name in [version, 'python3']:
         path = Path(sys.prefix, 'bin', name)
@@ -31,9 +32,9 @@ def python():
 
 
 class Slots:
-    """A number of places, each of which one program holds at a time.
+    """A number of places that programs of all processes share.
 
-    A place is a locked file, so it is free again however its holder ends.
+    A place is a locked file: it becomes free however its holder ends.
 
     :param str name: what the places are for
     :param int count: how many there are
@@ -45,11 +46,12 @@ class Slots:
 
     @contextmanager
     def hold(self, seconds):
-        """Hold a place in a with statement, which gives its file: a program
-        that inherits it holds the place for itself.
+        """Context manager that holds a place and yields its file.
 
-        :param seconds: how long to wait for one
-        :raises Busy: there was none
+        A program that inherits the file keeps the place.
+
+        :param float seconds: how long to wait for a place
+        :raises Busy: none became free
         """
         end = time.monotonic() + seconds
         file = self._take()
@@ -61,7 +63,7 @@ class Slots:
         try:
             yield file
         finally:
-            # Not unlocked: who inherited it still holds it.
+            # Close only: a program that inherited the file keeps the lock.
             os.close(file)
 
     def _take(self):
@@ -80,8 +82,11 @@ class Slots:
 
 
 def _folder():
-    """Return the folder of the locked files, one for each user of the
-    computer; one of this process alone when somebody is in the way."""
+    """Return the folder of the locked files.
+
+    Each user of the computer has one; this process gets its own when the name
+    is taken by another user.
+    """
     folder = Path(tempfile.gettempdir(), f'gnuhealth-imaging-{os.getuid()}')
     try:
         folder.mkdir(0o700)

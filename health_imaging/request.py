@@ -20,10 +20,9 @@ from .calls import search_words
 from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
-from .doors import CheckedWizard, given_reason, selected_records
+from .doors import CheckedWizard, reasoned_records, selected_records
 from .exceptions import (
-    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError,
-    StateError)
+    InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
 from .professional import own_health_professional
 from .rights import check_rights
@@ -214,7 +213,11 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def check_exams(cls, exams):
-        """Raise InactiveExamError unless all exams are on offer."""
+        """Raise InactiveExamError unless all exams are active.
+
+        :param exams: gnuhealth.imaging.test records
+        :raises InactiveExamError: one is not
+        """
         for exam in exams:
             if not exam.active:
                 raise InactiveExamError(gettext(
@@ -223,9 +226,11 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def _set_numbers(cls, vlist):
-        """Give a number to the requests that come without.
+        """Number the requests that have no number.
 
-        A request without an order is an order of its own.
+        A request without an order becomes an order of one.
+
+        :param vlist: values of new requests, changed in place
         """
         for values in vlist:
             for name in ['request', 'request_line']:
@@ -248,7 +253,13 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @staticmethod
     def line_number(order, size, rank):
-        """Return the number of the rank-th of size requests of an order."""
+        """Return the number of a request.
+
+        :param str order: number of the order
+        :param int size: how many requests the order has
+        :param int rank: which of them this is, from 1
+        :return: str such as 017-03-02
+        """
         return f'{order}-{size:02}-{rank:02}'
 
     @classmethod
@@ -261,14 +272,11 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def _check_move(cls, requests, state):
-        """Return the requests that a write moves to a state; a request with a
-        result stays done."""
+        """Return the requests whose state changes; keep reported ones done."""
         moved = super()._check_move(requests, state)
         for request in moved:
             if request.state == 'done' and request.results:
-                raise StateError(gettext(
-                        'health_imaging.msg_state_move',
-                        record=request.rec_name))
+                request._refuse_move()
         return moved
 
     @classmethod
@@ -297,9 +305,12 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def check_order_patients(cls, requests):
-        """Raise OrderPatientError when an order is for several patients.
+        """Check that each order is for one patient.
 
-        The order number is the accession number, images are found by it.
+        The order number is the accession number (0008,0050) of the images.
+
+        :param requests: records
+        :raises OrderPatientError: an order has requests of two patients
         """
         orders = {r.request: r.patient for r in requests if r.request}
         for some in grouped_slice(orders):
@@ -347,11 +358,16 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @ModelView.button
     @Workflow.transition('requested')
     def requested(cls, requests):
+        """Send requests; see the state of the workflow.
+
+        :raises InactiveExamError: an exam is not active
+        """
         cls.check_exams(r.requested_test for r in requests)
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')
     def generate_results(cls, requests):
+        """Make the results of requests and open them."""
         check_rights('gnuhealth.imaging.test.result', 'create')
         results = cls.make_results(requests)
         return {
@@ -363,14 +379,18 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     def make_results(cls, requests):
         """Make the result of each request, which is then done.
 
-        :raises RequestNotReadyError: unless all requests are in the state
-            requested, a result is made once only
+        :param requests: records
+        :rtype: list of gnuhealth.imaging.test.result records
+        :raises RequestNotReadyError: a request is not in the state requested
         """
         Result = Pool().get('gnuhealth.imaging.test.result')
         return Result.create([{'request': r.id} for r in requests])
 
     def check_ready(self):
-        """Raise RequestNotReadyError unless a result can be made."""
+        """Raise RequestNotReadyError unless a result can be made.
+
+        :raises RequestNotReadyError: it is not requested, or has a result
+        """
         if self.state == 'done':
             message = 'health_imaging.msg_request_has_result'
         elif self.state != 'requested':
@@ -393,12 +413,19 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @Workflow.transition('done')
     def do(cls, requests):
-        """Mark requests as done, for the code that makes their results."""
+        """Mark requests as done; called when their results are created.
+
+        :param requests: records
+        """
 
     @classmethod
     def reopen(cls, requests):
-        """Let requests be reported again, for the code that deletes their
-        results. Who sent them, and when, stays."""
+        """Mark requests as requested; called when their results are deleted.
+
+        Who sent them, and when, stays.
+
+        :param requests: records
+        """
         requests = [
             r for r in cls.browse([r.id for r in requests])
             if r.state == 'done']
@@ -418,19 +445,23 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_imaging.wizard_cancel_request')
     def cancel(cls, requests):
-        pass
+        """Open the wizard that cancels requests."""
 
     @classmethod
     @Workflow.transition('canceled')
     def cancel_for(cls, requests, reason):
-        """Cancel requests and keep the reason."""
+        """Cancel requests and store the reason.
+
+        :param requests: records
+        :param str reason: why
+        """
         cls.write(requests, {'cancel_reason': reason})
 
     @classmethod
     @ModelView.button
     @Workflow.transition('draft')
     def draft(cls, requests):
-        pass
+        """Set canceled requests back to draft."""
 
 
 class CancelRequestStart(ModelView):
@@ -457,10 +488,7 @@ class CancelRequest(CheckedWizard, Wizard):
 
     def transition_cancel(self):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        requests = selected_records(self, Request)
-        with check_access():
-            Request.cancel(requests)
-        reason = given_reason(self.start)
+        requests, reason = reasoned_records(self, Request, 'cancel')
         for request in requests:
             if (request.state, 'canceled') not in Request._transitions:
                 raise RequestNotReadyError(gettext(

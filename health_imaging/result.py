@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imaging results: the interpretation and its images, the signature, and the
-prepared texts to write it with."""
+"""Imaging results: interpretation, images, signature and prepared texts."""
 import datetime as dt
 
 from trytond.i18n import gettext
@@ -10,13 +9,13 @@ from trytond.model import (
     sequence_ordered)
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
-from trytond.transaction import Transaction, check_access, without_check_access
+from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .calls import CheckedCalls, search_words
 from .configuration import next_numbers
 from .direction import plain
-from .doors import CheckedWizard, given_reason, selected_records
+from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
@@ -66,7 +65,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
             'readonly': (Eval('state') == 'final') | (Eval('request', -1) > 0),
             })
     doctor = fields.Many2One(
-        'gnuhealth.healthprofessional', "Evaluated by", required=True,
+        'gnuhealth.healthprofessional', "Reported by", required=True,
         states=_final_readonly)
     report_style = fields.Selection([
             ('default', "Images with captions"),
@@ -186,7 +185,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def get_former_request_note(cls, results, name):
-        """Return what became of the link, in words, None for most results."""
+        """Return why a result has no request any more, None for most."""
         return {
             result.id: gettext('health_imaging.msg_former_request',
                 request=result.former_request.rec_name)
@@ -237,7 +236,11 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def _take_requests(cls, vlist):
-        """Give new results what their requests have; return the requests."""
+        """Fill in patient and exam from the requests of new results.
+
+        :param vlist: values of new results, changed in place
+        :return: the requests
+        """
         Request = Pool().get('gnuhealth.imaging.test.request')
         vlist = [v for v in vlist if v.get('request')]
         requests = Request.browse([v['request'] for v in vlist])
@@ -274,7 +277,11 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def check_draft(cls, results):
-        """Raise FinalResultError when one of the results is final."""
+        """Raise FinalResultError when a result is signed.
+
+        :param results: records
+        :raises FinalResultError: one is signed
+        """
         for result in results:
             if result.state == 'final':
                 raise FinalResultError(gettext(
@@ -283,8 +290,9 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     def delete(cls, results):
-        """Delete results that were never signed; their requests are to be
-        reported again. People delete empty ones only.
+        """Delete results that were never signed, and reopen their requests.
+
+        Users delete empty results only.
 
         :raises FinalResultError: one is signed
         :raises ResultNotEmptyError: one has a text, pictures or a former
@@ -331,8 +339,10 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
             result.check_request()
 
     def check_request(self):
-        """Raise ResultMismatchError unless patient and exam are those of the
-        request."""
+        """Check that patient and exam are those of the request.
+
+        :raises ResultMismatchError: they are not
+        """
         request = self.request
         if request and (request.patient != self.patient
                 or request.requested_test != self.requested_test):
@@ -343,10 +353,10 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def finalize(cls, results):
-        """Sign results: they are read-only from then on.
+        """Sign results, which become read-only.
 
-        :raises InterpretationMissingError: when there is nothing to sign
-        :raises NoHealthProfessionalError: when the user may not sign
+        :raises InterpretationMissingError: one has no interpretation
+        :raises NoHealthProfessionalError: the user is none
         """
         professional = own_health_professional()
         if not professional:
@@ -370,11 +380,15 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_imaging.wizard_amend_result')
     def amend(cls, results):
-        pass
+        """Open the wizard that amends signed results."""
 
     @classmethod
     def reopen(cls, results, reason):
-        """Open final results again, the printed former revision is kept."""
+        """Set signed results back to draft and attach the signed report.
+
+        :param results: records
+        :param str reason: why they are amended
+        """
         Attachment = Pool().get('ir.attachment')
         reports = [r._print_revision() for r in results]
         cls._unsign(results, reason)
@@ -429,10 +443,7 @@ class AmendResult(CheckedWizard, Wizard):
 
     def transition_amend(self):
         Result = Pool().get('gnuhealth.imaging.test.result')
-        results = selected_records(self, Result)
-        with check_access():
-            Result.amend(results)
-        reason = given_reason(self.start)
+        results, reason = reasoned_records(self, Result, 'amend')
         for result in results:
             if result.state != 'final':
                 raise ResultNotFinalError(gettext(

@@ -14,17 +14,18 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from . import direction, office, pictures
-from .doors import CheckedReport
-from .exceptions import NothingSelectedError, OfficeError, PictureError
+from .attachment_picture import picture_later
+from .doors import CheckedReport, check_selected
+from .exceptions import OfficeError
 from .institution import institution, institution_timezone, local_datetime
 from .programs import Busy, Slots
 
-# What a call may take to print, in seconds: while somebody waits, and in the
+# Time limits of printing, in seconds: while a user waits, and in the
 # background.
 _SECONDS = config.getint('health_imaging', 'report_seconds', default=60)
 _TASK_SECONDS = config.getint(
     'health_imaging', 'task_seconds', default=300)
-# When the present call must be over.
+# When the time of the present call ends (time.monotonic).
 _end = ContextVar('end', default=None)
 _office_slots = Slots('office', config.getint(
         'health_imaging', 'report_at_once', default=2))
@@ -37,13 +38,18 @@ _PIXELS_PER_CM = 160
 
 
 class ImagingReport(CheckedReport, Report):
+    """The printed report of imaging results."""
     __name__ = 'patient.imaging_report_results'
 
     @classmethod
     def execute(cls, ids, data):
-        if not ids:
-            raise NothingSelectedError(gettext(
-                    'health_imaging.msg_nothing_selected'))
+        """Print results, within the time that is left for the call.
+
+        :param ids: ids of results
+        :param dict data: what the client adds
+        :raises OfficeError: LibreOffice failed or took too long
+        """
+        check_selected(ids)
         token = _end.set(time.monotonic() + _seconds())
         try:
             return super().execute(ids, data)
@@ -52,6 +58,7 @@ class ImagingReport(CheckedReport, Report):
 
     @classmethod
     def get_context(cls, records, header, data):
+        """Return the variables of the report template."""
         context = super().get_context(records, header, data)
         context['institution'] = institution()
         context['header_lines'] = cls._header_lines(context['institution'])
@@ -66,7 +73,7 @@ class ImagingReport(CheckedReport, Report):
 
     @classmethod
     def _header_lines(cls, institution):
-        """Return the lines that say where the report was written."""
+        """Return the lines of the letterhead."""
         if not institution:
             return []
         party = institution.party
@@ -90,9 +97,7 @@ class ImagingReport(CheckedReport, Report):
         except pictures.NoPicture:
             return None
         except (pictures.Busy, pictures.Unable):
-            raise PictureError(gettext(
-                    'health_imaging.msg_picture_later',
-                    name=institution.rec_name)) from None
+            raise picture_later(institution.rec_name) from None
         return cls._sized(file, _LOGO_WIDTH, _LOGO_HEIGHT)
 
     @classmethod
@@ -119,18 +124,22 @@ class ImagingReport(CheckedReport, Report):
 
     @classmethod
     def _own_direction(cls, value):
-        """Return a value that no word around it turns around, such as a
-        number with dashes in a sentence from the right."""
+        """Return a value between direction isolates where it needs them.
+
+        An example is a number with dashes in an Arabic sentence.
+        """
         if cls._is_right_to_left():
             return direction.keep_direction(value)
         return direction.isolated(value)
 
     @classmethod
     def _paragraphs(cls, text):
-        """Return the lines of a text, and whether they run from the right.
-        A line without letters runs as the language of the report does.
+        """Return the lines of a text with their direction.
 
-        :return: list of (bool, str)
+        A line without letters has the direction of the language.
+
+        :param str text: a text or None
+        :return: list of pairs: whether the line is written from the right, str
         """
         lines = (text or '').strip('\r\n').splitlines()
         default = cls._is_right_to_left()
@@ -142,9 +151,11 @@ class ImagingReport(CheckedReport, Report):
     def _image_rows(cls, result):
         """Return the pictures of a result in rows of two.
 
-        Each picture is a dictionary with `image`, what relatorio wants of a
-        picture (bytes, type, width, height), and `caption`. What is no
-        picture (a PDF, a film) is left out.
+        Files that are no pictures (a PDF, a film) are left out.
+
+        :param result: record
+        :return: lists of dict with `image`, as relatorio takes it (bytes,
+            type, width, height), and `caption`
         """
         if result.report_style == 'no_images':
             return []
@@ -165,11 +176,11 @@ class ImagingReport(CheckedReport, Report):
 
     @staticmethod
     def _sized(picture, width, height):
-        """Return a picture that fits a box, as relatorio wants it.
+        """Return a picture scaled into a box, as relatorio takes it.
 
         :param bytes picture: a PNG
-        :param float width: width of the box in centimetres
-        :param float height: height of the box in centimetres
+        :param float width: width of the box in cm
+        :param float height: height of the box in cm
         :return: bytes, type, width, height
         """
         width, height = pictures.fit(
@@ -180,8 +191,12 @@ class ImagingReport(CheckedReport, Report):
     def convert(cls, report, data, timeout=None, retry=0):
         """Convert the report with LibreOffice.
 
-        :param timeout: how many seconds it may take, None: what is left
-        :raises OfficeError: there is none, or it fails
+        :param report: ir.action.report record
+        :param bytes data: the document
+        :param float timeout: seconds, by default what is left for the call
+        :param int retry: not used, LibreOffice is started once
+        :return: pair of extension and bytes
+        :raises OfficeError: LibreOffice is missing, busy, too slow, or fails
         """
         source = report.template_extension
         target = report.extension or source
@@ -204,7 +219,7 @@ class ImagingReport(CheckedReport, Report):
 
     @classmethod
     def _seconds_left(cls):
-        """Return how many seconds the call may still take.
+        """Return how many seconds are left for the call.
 
         :raises OfficeError: none
         """
@@ -220,7 +235,7 @@ class ImagingReport(CheckedReport, Report):
 def _seconds():
     """Return how many seconds a call may take to print."""
     context = Transaction().context or {}
-    # A task knows the request that asked for it.
+    # A queued task inherits _request and adds _skip_warnings.
     is_task = context.get('_skip_warnings') or '_request' not in context
     return _TASK_SECONDS if is_task else _SECONDS
 
@@ -231,6 +246,6 @@ def _too_slow(seconds=None):
 
 
 def _keep_blanks(line):
-    """Return a line whose tabulators and rows of blanks are kept."""
+    """Return a line in which tabs and repeated blanks stay visible."""
     line = line.rstrip().expandtabs(4)
     return re.sub(' (?= )|^ ', '\u00a0', line)

@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules ship for a start and hospitals change: former releases
-kept these records for themselves."""
+"""Records shipped as a start for hospitals to change.
+
+Former releases reset them with each update."""
 from sql import Table
 
 from .tables import execute
 
-# Names of models, and ids in the files of the module.
+# Names of models or XML ids.
 SHIPPED = [
     'gnuhealth.imaging.test.type', 'ir.sequence', 'product.category',
     'product.product', 'product.template', 'product.template-product.category',
@@ -14,7 +15,7 @@ SHIPPED = [
 
 
 def free_shipped_records(module, names):
-    """Let hospitals change records that a module shipped before.
+    """Let hospitals change records that former releases kept in sync.
 
     :param str module: name of the module that ships them
     :param names: their ids in its files, or the names of their models

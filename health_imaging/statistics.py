@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Statistics that the database computes: requests per month and modality, and
-how long exams take from the request to the images and to the final result."""
+"""Statistics in SQL: requests per month and modality, and turnaround times."""
 import datetime as dt
 import xml.etree.ElementTree as ET
 
@@ -21,9 +20,9 @@ from .dashboard import today, utc
 from .institution import institution_timezone
 from .tables import execute
 
-#: How many months a statistic reaches back at most.
+#: Longest period of a statistic, in months.
 MONTHS = 600
-#: The shares of the exams that took no longer than the time shown.
+#: Percentiles of the turnaround times.
 _SHARES = {'median': 0.5, 'percentile': 0.9}
 _STAGES = {
     'images': ('requested', 'images'),
@@ -33,10 +32,11 @@ _STAGES = {
 
 
 def period():
-    """Return the first and the last day of the context, else the last twelve
-    months.
+    """Return the first and the last day of the context.
 
-    No more than MONTHS are between them.
+    The default is the last twelve months, the limit MONTHS.
+
+    :rtype: pair of datetime.date
     """
     context = Transaction().context
     last = context.get('to_date') or today()
@@ -49,14 +49,17 @@ def _default_from(last):
 
 
 def _months_before(day, count):
-    "Return the first day of the month so many months before, or year 1."
+    """Return the first day of the month so many months before."""
     day = day.replace(day=1)
     left = (day.year - 1) * 12 + day.month - 1
     return day - relativedelta(months=min(count, left))
 
 
 def instants():
-    "Return when the period of the context begins and ends (naive, UTC)."
+    """Return when the period of the context begins and ends.
+
+    :return: pair of datetime, naive, UTC
+    """
     first, last = period()
     zone = institution_timezone()
     return _instant(first, zone), _instant(
@@ -64,7 +67,7 @@ def instants():
 
 
 def _instant(day, zone):
-    "As utc, at the ends of the calendar without the time zone."
+    """Return when a day begins, also at the ends of the calendar."""
     try:
         return utc(day, zone)
     except OverflowError:
@@ -72,9 +75,9 @@ def _instant(day, zone):
 
 
 def months():
-    """Return the months of the period of the context, cut at its ends.
+    """Return the months of the period, cut at its ends.
 
-    :return: list of the first day and of both instants (naive, UTC)
+    :return: list of the first day, and of begin and end (datetime, naive, UTC)
     """
     first, last = period()
     zone = institution_timezone()
@@ -122,11 +125,11 @@ class StatisticsContext(ModelView):
 
 
 class _Statistic(ModelSQL, ModelView):
-    "What both statistics have in common."
+    """Base of the statistics of requests."""
 
     @classmethod
     def _tables(cls):
-        "Return the tables of the query by name."
+        """Return the tables of the query, by name."""
         pool = Pool()
         return {
             'request': pool.get('gnuhealth.imaging.test.request').__table__(),
@@ -136,7 +139,7 @@ class _Statistic(ModelSQL, ModelView):
 
     @classmethod
     def _from_item(cls, tables):
-        "Return the tables joined."
+        """Return the joined tables."""
         request, exam, type_ = [
             tables[name] for name in ['request', 'exam', 'type']]
         return (request
@@ -145,7 +148,7 @@ class _Statistic(ModelSQL, ModelView):
 
     @classmethod
     def _where(cls, tables):
-        "Return which requests count, but for the period."
+        """Return the condition of the requests that count, without period."""
         type_ = Transaction().context.get('type')
         where = tables['request'].state != 'draft'
         if type_:
@@ -160,7 +163,7 @@ class StatisticsRequests(_Statistic):
     month = fields.Char("Month")
     modality = fields.Char("Modality")
     number = fields.Integer("Requests",
-        # The graph has a line for each modality, so it needs that.
+        # Needed by the graph, which has a line for each modality.
         depends=['modality'],
         help="Requests that were sent, without those that were canceled.")
     done = fields.Integer("Done")
@@ -194,10 +197,11 @@ class StatisticsRequests(_Statistic):
 
     @classmethod
     def _cells(cls):
-        """Return the rows of the statistic: id, month, its beginning and end,
-        modality.
+        """Return the rows of the statistic.
 
-        A graph of the desktop client needs each modality in each month.
+        The graph of the desktop client needs each modality in each month.
+
+        :return: list of id, month, its begin and end, modality
         """
         codes = cls._modalities_of_period() or cls._modalities()
         return [
@@ -207,7 +211,7 @@ class StatisticsRequests(_Statistic):
 
     @classmethod
     def _requests(cls):
-        "Return the query of the requests that count, with their modality."
+        """Return the query of the requests that count, with their modality."""
         tables = cls._tables()
         request = tables['request']
         return cls._from_item(tables).select(
@@ -217,7 +221,7 @@ class StatisticsRequests(_Statistic):
 
     @classmethod
     def _modalities_of_period(cls):
-        "Return the codes of the modalities that have requests, sorted."
+        """Return the codes of the modalities that have requests, sorted."""
         request = cls._requests()
         start, end = instants()
         rows = execute(request.select(request.modality,
@@ -252,11 +256,15 @@ class StatisticsRequests(_Statistic):
     @classmethod
     @without_check_access
     def _modalities(cls):
-        "Return the codes of the modalities that have exams, sorted."
+        """Return the codes of the modalities that have exams, sorted."""
         Exam = Pool().get('gnuhealth.imaging.test')
         with Transaction().set_context(active_test=False):
             exams = Exam.search([])
         return sorted({e.test_type.code for e in exams}) or ['']
+
+
+def _hours(label, help):
+    return fields.Float(label, digits=(16, 1), help=help)
 
 
 class StatisticsTurnaround(_Statistic):
@@ -269,29 +277,23 @@ class StatisticsTurnaround(_Statistic):
     number = fields.Integer("Requests",
         help="Requests that were sent in the period and not canceled.")
     final = fields.Integer("Final", help="Those whose result is final.")
-    images_median = fields.Float(
-        "Until Images, Median (h)", digits=(16, 1),
-        help="Hours from the request to its images: half of the exams took "
+    images_median = _hours("Until Images, Median (h)",
+        "Hours from the request to its images: half of the exams took "
         "no longer.")
-    images_percentile = fields.Float(
-        "Until Images, 90 % (h)", digits=(16, 1),
-        help="Hours from the request to its images: nine of ten exams took "
+    images_percentile = _hours("Until Images, 90 % (h)",
+        "Hours from the request to its images: nine of ten exams took "
         "no longer.")
-    reading_median = fields.Float(
-        "Images to Final, Median (h)", digits=(16, 1),
-        help="Hours from the images to the signature of the result: half of "
+    reading_median = _hours("Images to Final, Median (h)",
+        "Hours from the images to the signature of the result: half of "
         "the exams took no longer.")
-    reading_percentile = fields.Float(
-        "Images to Final, 90 % (h)", digits=(16, 1),
-        help="Hours from the images to the signature of the result: nine of "
+    reading_percentile = _hours("Images to Final, 90 % (h)",
+        "Hours from the images to the signature of the result: nine of "
         "ten exams took no longer.")
-    total_median = fields.Float(
-        "Until Final, Median (h)", digits=(16, 1),
-        help="Hours from the request to the signature of the result: half "
+    total_median = _hours("Until Final, Median (h)",
+        "Hours from the request to the signature of the result: half "
         "of the exams took no longer.")
-    total_percentile = fields.Float(
-        "Until Final, 90 % (h)", digits=(16, 1),
-        help="Hours from the request to the signature of the result: nine "
+    total_percentile = _hours("Until Final, 90 % (h)",
+        "Hours from the request to the signature of the result: nine "
         "of ten exams took no longer.")
 
     @classmethod
@@ -324,9 +326,9 @@ class StatisticsTurnaround(_Statistic):
 
     @classmethod
     def _instants(cls, tables):
-        """Return when things happened (SQL expressions of timestamps).
+        """Return the SQL expressions (timestamps) of the stages.
 
-        Images count from when the exam was done, as its result tells.
+        Without images from a PACS, the date of the exam in its result counts.
         """
         return {
             'requested': tables['request'].requested_at,
@@ -336,7 +338,7 @@ class StatisticsTurnaround(_Statistic):
 
     @classmethod
     def _requests(cls):
-        "Return the query of the requests with the seconds of each stage."
+        """Return the query of the requests with the seconds of each stage."""
         tables = cls._tables()
         request = tables['request']
         at = cls._instants(tables)
@@ -355,9 +357,11 @@ class StatisticsTurnaround(_Statistic):
 
     @classmethod
     def _ranked(cls):
-        """Return the query of the requests with the rank of each among those
-        of the same exam and urgency that have this stage, and how many these
-        are."""
+        """Return the query of the requests with their ranks.
+
+        The rank of a stage is among the requests of the same exam and urgency
+        that have it; the query has also their number.
+        """
         request = cls._requests()
         columns = [request.id, request.exam, request.modality, request.urgent]
         for stage in _STAGES:
@@ -390,10 +394,9 @@ class StatisticsTurnaround(_Statistic):
     def _share(cls, ranked, stage, name):
         """Return the column of a percentile, in hours.
 
-        It is the value at the place that the share has among the sorted ones,
-        between two of them in proportion, as percentile_cont of PostgreSQL.
-        SQLite has no such function, so each value counts by how near its rank
-        is to that place.
+        Interpolated as percentile_cont of PostgreSQL; SQLite has no such
+        function, so each value is weighted by the distance of its rank from
+        the wanted place.
         """
         name_ = f'{stage}_{name}'
         seconds, rank, count = [
@@ -406,7 +409,7 @@ class StatisticsTurnaround(_Statistic):
 
 
 def _nobody():
-    "Return the columns of who made and changed a record."
+    """Return empty columns for create_uid, create_date and so on."""
     return [
         Literal(0).as_('create_uid'),
         CurrentTimestamp().as_('create_date'),
@@ -420,7 +423,7 @@ def _count(condition):
 
 
 def _seconds(begin, end):
-    "Return the seconds between timestamps, 0 when they are in disorder."
+    """Return the seconds between timestamps, 0 when in wrong order."""
     both = (begin != Null) & (end != Null)
     seconds = Extract('EPOCH', end) - Extract('EPOCH', begin)
     return Case((both, Greatest(seconds, 0)))

@@ -5,9 +5,10 @@ from trytond.transaction import Transaction
 
 
 def execute(query):
-    """Run a query of python-sql in the current transaction.
+    """Run a python-sql query in the current transaction.
 
-    :return: list of rows, empty for what is no select
+    :param query: of python-sql
+    :return: list of rows, empty when the query returns none
     """
     cursor = Transaction().connection.cursor()
     cursor.execute(*query)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""States that move along their transitions only, and values that are kept."""
+"""Workflow with guarded states and read-only fields."""
 from sql import For, Literal
 
 from trytond.i18n import gettext
@@ -15,16 +15,15 @@ from .tables import execute
 
 
 class GuardedWorkflow(CheckedCalls, Workflow):
-    """Workflow whose state moves along its transitions only.
+    """Workflow whose state changes along its transitions only.
 
-    A button or a wizard may move the state. A plain create or write by a user
-    may not, and nobody may leave the transitions.
+    Buttons and wizards change the state; a create or write by a user does not.
     """
     __slots__ = ()
 
-    # What buttons and wizards fill in, a user's create or write does not.
+    # Fields written by buttons and wizards, never by a user's create or write.
     _stamped = frozenset()
-    # What a user may give to a new record, and not change later.
+    # Fields that a user may set on create, but not write.
     _fixed = frozenset()
 
     @classmethod
@@ -42,8 +41,10 @@ class GuardedWorkflow(CheckedCalls, Workflow):
 
     @classmethod
     def _completed(cls, vlist):
-        """Return the values of new records with those that only the server
-        gives. Other modules extend this."""
+        """Return the values of new records with those set by the server.
+
+        Other modules extend this.
+        """
         return vlist
 
     @classmethod
@@ -53,7 +54,7 @@ class GuardedWorkflow(CheckedCalls, Workflow):
                 raise StateError(gettext(
                         'health_imaging.msg_state_create',
                         **cls.__names__()))
-            cls._check_kept(n for n in cls._stamped if values.get(n))
+            refuse_kept(cls, (n for n in cls._stamped if values.get(n)))
 
     @classmethod
     def write(cls, *args):
@@ -73,38 +74,51 @@ class GuardedWorkflow(CheckedCalls, Workflow):
     @classmethod
     def _check_user_write(cls, records, values):
         names = (cls._stamped | cls._fixed) & values.keys()
-        cls._check_kept(n for n in names
-            if any(differs(r, n, values[n]) for r in records))
-
-    @classmethod
-    def _check_kept(cls, names):
-        for name in names:
-            raise KeptValueError(gettext(
-                    'health_imaging.msg_kept_value', **cls.__names__(name)))
+        refuse_kept(cls, (n for n in names
+                if any(differs(r, n, values[n]) for r in records)))
 
     @classmethod
     def _check_move(cls, records, state):
-        """Return the records that a write moves to a state."""
+        """Return the records whose state changes.
+
+        :raises StateError: the workflow has no such transition
+        """
         moved = [r for r in records if r.state != state]
         for record in moved:
             if (Transaction().check_access
                     or (record.state, state) not in cls._transitions):
-                raise StateError(gettext(
-                        'health_imaging.msg_state_move',
-                        record=record.rec_name))
+                record._refuse_move()
         return moved
+
+    def _refuse_move(self):
+        """Raise StateError because the state cannot change like this."""
+        raise StateError(gettext(
+                'health_imaging.msg_state_move', record=self.rec_name))
+
+
+def refuse_kept(Model, names):
+    """Raise KeptValueError when there are fields that the user cannot write.
+
+    :param Model: the model
+    :param names: iterable of the names of these fields
+    :raises KeptValueError: there are such fields
+    """
+    for name in names:
+        raise KeptValueError(gettext(
+                'health_imaging.msg_kept_value', **Model.__names__(name)))
 
 
 @without_check_access
 def check_unique(records, name, message, domain=()):
-    """Raise SQLConstraintError when a value is in two records.
+    """Raise SQLConstraintError when two records have the same value.
 
-    The database refuses it as well, but SQLite knows no constraints.
+    PostgreSQL checks it as well, SQLite does not.
 
     :param records: records of one model
-    :param str name: the field
+    :param str name: name of the field
     :param str message: id of the message, without parameters
     :param domain: which records count
+    :raises SQLConstraintError: a value is there twice
     """
     values = {getattr(r, name) for r in records} - {None, ''}
     for some in grouped_slice(values):
@@ -115,8 +129,10 @@ def check_unique(records, name, message, domain=()):
 
 
 def differs(record, name, value):
-    """Return whether a value to write differs from what a record has.
+    """Return whether a value to write differs from the stored one.
 
+    :param record: a record
+    :param str name: name of the field
     :param value: as in write, the id for a Many2One
     """
     current = getattr(record, name)
@@ -125,11 +141,10 @@ def differs(record, name, value):
 
 
 def hold(records):
-    """Keep others from changing records until the transaction ends.
+    """Lock rows until the transaction ends.
 
-    Unlike Model.lock it waits for its turn. When the records changed in the
-    meantime the database ends the transaction, and trytond tries it again
-    with what is there by then.
+    Unlike Model.lock it waits. When the rows were changed meanwhile,
+    PostgreSQL ends the transaction and trytond repeats it.
 
     :param records: records of one model
     """

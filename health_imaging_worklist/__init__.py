@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What modalities are told: DICOM worklist entries made from templates."""
+"""Modality worklist: DICOM entries made from templates."""
 from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
@@ -10,6 +10,7 @@ __all__ = ['register']
 
 
 def register():
+    """Register the models, wizards and reports of the module."""
     Pool.register(
         template.WorklistTemplate,
         catalog.Test,

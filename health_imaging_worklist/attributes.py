@@ -188,7 +188,7 @@ def application_entity(value):
     blanks around it.
 
     A title that comes back changed is not valid: compare before it is
-    stored, because a title that was mended may name another machine.
+    stored, because a title that was mended may name another modality.
     """
     title = clean(value or '').replace('\\', '')
     return cut(''.join(filter(str.isascii, title)).strip(), LENGTHS['AE'])

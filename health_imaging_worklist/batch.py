@@ -62,11 +62,13 @@ class Batch:
 
     @cached_property
     def variables(self):
+        """The variables of templates: dict of variables.Variable by name."""
         Request = Pool().get('gnuhealth.imaging.test.request')
         return Request.worklist_variables()
 
     @cached_property
     def open_fields(self):
+        """The fields that ``my`` shows, by model."""
         Template = Pool().get(
             'gnuhealth.imaging_worklist.worklist_template')
         return Template.open_fields()
@@ -110,10 +112,12 @@ class Batch:
 
     @cached_property
     def zone(self):
+        """The time zone of the institution (datetime.tzinfo)."""
         return institution_timezone()
 
     @cached_property
     def institution_name(self):
+        """InstitutionName (0008,0080, VR LO), str."""
         place = institution()
         return attributes.long_string(place.party.name if place else '')
 
@@ -234,7 +238,7 @@ class Batch:
 
 
 def _application_entity(exam):
-    """Return the title (AE) of the machine of an exam, as it is.
+    """Return the AE title (VR AE) of the modality of an exam, as it is.
 
     :raises ApplicationEntityError: it is none
     """

@@ -13,13 +13,13 @@ class Test(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test'
 
     aetitle = fields.Char("AE Title",
-        help="The application entity title of the machine that does the "
-        "exam, as set on the machine.")
+        help="The application entity title of the modality that does the "
+        "exam, as set on the modality.")
     imaging_worklist_template = fields.Many2One(
         'gnuhealth.imaging_worklist.worklist_template', "Worklist Template",
         ondelete='RESTRICT',
-        help="What the machine is told. Without a template, requests of this "
-        "exam are not sent to a machine.")
+        help="What is sent to the modality. Without a template, requests of "
+        "this exam are not sent to a modality.")
 
     @classmethod
     def __register__(cls, module):

@@ -68,7 +68,7 @@ _REQUIRED_STEP = [
     'ScheduledProcedureStepStartDate', 'ScheduledProcedureStepStartTime',
     'Modality']
 # Type 1 and 1C as well, but templates of GNU Health 5.0 left them out, and
-# its exams have no AE title when machines ask for all of a modality.
+# its exams have no AE title when devices query all of a modality code.
 _EXPECTED = ['RequestedProcedureID', 'RequestedProcedureDescription']
 _EXPECTED_STEP = ['ScheduledProcedureStepID', 'ScheduledStationAETitle']
 
@@ -116,14 +116,17 @@ class Finding(namedtuple('Finding', 'code attribute line values')):
 
     @property
     def reason(self):
+        """What is wrong, a sentence in English."""
         return REASONS[self.code].format(**self.values)
 
     @property
     def is_error(self):
+        """Whether no entry can be made."""
         return self.code not in WARNINGS
 
     @property
     def sentence(self):
+        """The reason with the name of the attribute."""
         if self.attribute:
             return f'{self.attribute}: {self.reason}'
         return self.reason
@@ -137,8 +140,7 @@ class Finding(namedtuple('Finding', 'code attribute line values')):
 class DatasetError(ValueError):
     """A text is no worklist entry, or an entry cannot be written.
 
-    ``findings`` say why, ``reason`` is what they say in English, ``line``
-    that of the first.
+    :ivar findings: list of Finding
     """
 
     def __init__(self, findings):
@@ -147,10 +149,12 @@ class DatasetError(ValueError):
 
     @property
     def line(self):
+        """The line of the first finding."""
         return self.findings[0].line
 
     @property
     def reason(self):
+        """The findings in English, one sentence each."""
         return ' '.join(finding.sentence for finding in self.findings)
 
 

@@ -6,28 +6,28 @@ from trytond.model.exceptions import AccessError, ValidationError
 
 
 class WorklistTemplateError(ValidationError):
-    pass
+    """A worklist template makes no correct entry."""
 
 
 class CharsetError(ValidationError):
-    pass
+    """The character set is not a DICOM term."""
 
 
 class ApplicationEntityError(ValidationError):
-    pass
+    """The AE title is not valid."""
 
 
 class MergeIDError(AccessError):
-    pass
+    """The Study Instance UID is used, fixed, or cannot be made."""
 
 
 class WorklistEntryError(UserError):
-    pass
+    """The worklist entry of a request cannot be made."""
 
 
 class OrderNumberError(ValidationError):
-    pass
+    """The order sequence makes numbers that modalities cannot read."""
 
 
 class RomanizedNameWarning(UserWarning):
-    pass
+    """The modality shows the patient's name in other letters."""

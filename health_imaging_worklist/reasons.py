@@ -89,6 +89,7 @@ class TemplateError(Exception):
 
     @property
     def reason(self):
+        """What is wrong, a sentence in English."""
         return REASONS[self.code].format(**self.put(KINDS.get))
 
     def put(self, words):

@@ -135,10 +135,11 @@ class _Directive:
 
 
 class If(_Directive, directives.IfDirective):
-    pass
+    """The directive ``if``."""
 
 
 class For(_Directive, directives.ForDirective):
+    """The directive ``for``: a name, or names, in values."""
 
     def read(self, value, template):
         parts = re.split(r'\s+in\s+', value, maxsplit=1)
@@ -168,6 +169,7 @@ class _Loop(Expression):
 
 
 class With(_Directive, directives.WithDirective):
+    """The directive ``with``, which sets names."""
     needs_value = False
 
     def read(self, value, template):
@@ -195,10 +197,12 @@ class _Value(Expression):
 
 
 class Choose(_Directive, directives.ChooseDirective):
+    """The directive ``choose``."""
     needs_value = False
 
 
 class When(_Directive, directives.WhenDirective):
+    """The directive ``when`` inside a ``choose``."""
     needs_value = False
 
     def read(self, value, template):
@@ -212,6 +216,7 @@ class When(_Directive, directives.WhenDirective):
 
 
 class Otherwise(_Directive, directives.OtherwiseDirective):
+    """The directive ``otherwise`` inside a ``choose``."""
     needs_value = False
 
     def read(self, value, template):

@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a request adds for the worklist: the UID of the study to come, the
-entry that the machine is told, and the door through which the script that
-writes the entries reads them."""
+"""The worklist part of requests: Study Instance UID, entry, and the RPC that
+the worklist script calls."""
 import datetime as dt
 import hashlib
 import re
@@ -37,14 +36,14 @@ from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .template import error_text
 from .variables import VARIABLES
 
-# Entries that changed so long before the last poll are told again, because a
-# transaction may take this long to be seen.
+# Entries changed this long before the last poll are sent again: a transaction
+# may take this long to be committed.
 OVERLAP = dt.timedelta(minutes=2)
 
-# How long requests that are done can still be told to machines, on demand.
+# How long requests that are done can still be sent, on demand.
 KEPT_DONE = dt.timedelta(days=30)
 
-# DICOM has no codes for these in the worklist, machines show the words.
+# DICOM has no codes for these in the worklist, modalities show the words.
 _ALERTS = [
     ('crit_dbt', "Diabetes"),
     ('crit_hbp', "High blood pressure"),
@@ -60,9 +59,10 @@ _FATAL = (
 
 
 def new_uid():
-    """Return a new UID (UI) with the configured root.
+    """Return a new UID (VR UI) with the configured root.
 
-    :raises MergeIDError: the root is none
+    :rtype: str
+    :raises MergeIDError: the root is not valid
     """
     root = config.get(
         'health_imaging_worklist', 'uid_root', default=attributes.UID_ROOT)
@@ -76,29 +76,29 @@ def new_uid():
 class Request(AgedMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
-    merge_id = fields.Char("Merge ID", readonly=True,
-        help="The Study Instance UID that the machine is given. Images come "
+    merge_id = fields.Char("Study Instance UID", readonly=True,
+        help="The Study Instance UID that the modality is given. Images come "
         "back with it.")
-    former_merge_id = fields.Char("Former Merge ID", readonly=True,
+    former_merge_id = fields.Char("Former Study Instance UID", readonly=True,
         states={'invisible': ~Bool(Eval('former_merge_id'))},
         help="The Study Instance UID that the request shared with others "
         "before an upgrade. Images may still come back with it.")
     accession_number = fields.Char("Accession Number", readonly=True,
         states={'invisible': Eval('accession_number', '')
             == Eval('request', '')},
-        help="What machines are told in place of the number of the order, "
+        help="What is sent to modalities in place of the number of the order, "
         "which is too long for them or holds characters that they cannot "
         "read.")
-    step_id = fields.Char("Step ID", readonly=True,
+    step_id = fields.Char("Requested Procedure ID", readonly=True,
         states={'invisible': Eval('step_id', '')
             == Eval('request_line', '')},
-        help="What machines are told in place of the number of the request, "
-        "which is too long for them or holds characters that they cannot "
-        "read.")
+        help="What is sent to modalities in place of the number of the "
+        "request, which is too long for them or holds characters that they "
+        "cannot read.")
     worklist_note = fields.Function(
-        fields.Text("Name on the Machine",
+        fields.Text("Name on the Modality",
             states={'invisible': ~Bool(Eval('worklist_note'))},
-            help="How the machine shows the patient when it cannot show the "
+            help="How the modality shows the patient when it cannot show the "
             "letters of the name."),
         'get_worklist_note')
     worklist_status = fields.Selection([
@@ -106,7 +106,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
             ('done', "Done"),
             ('canceled', "Canceled"),
             ], "Worklist", readonly=True, sort=False,
-        help="Whether machines are told of the request.")
+        help="Whether the request is sent to modalities.")
     show_worklist_text = fields.Function(
         fields.Boolean("Show Worklist Entry"),
         'get_show_worklist_text', setter='set_show_worklist_text')
@@ -293,13 +293,19 @@ class Request(AgedMixin, metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def requested(cls, requests):
+        """Send requests; warns of names that the modality shows differently.
+
+        :raises RomanizedNameWarning: a name is shown in other letters
+        """
         cls._warn_of_names([r for r in requests if r.state == 'draft'])
         super().requested(requests)
 
     @classmethod
     def _warn_of_names(cls, requests):
-        """Raise RomanizedNameWarning when machines show patients by names
-        that are spelled in other letters."""
+        """Warn when modalities show names of patients in other letters.
+
+        :raises RomanizedNameWarning: they do, the user may go on
+        """
         Warning = Pool().get('res.user.warning')
         notes = cls.get_worklist_note(requests, 'worklist_note')
         shown = dict.fromkeys(
@@ -331,12 +337,13 @@ class Request(AgedMixin, metaclass=PoolMeta):
 
     @property
     def worklist_template(self):
+        """The worklist template of the exam, or None."""
         return self.requested_test.imaging_worklist_template
 
     @classmethod
     @without_check_access
     def get_worklist_text(cls, requests, name):
-        """Return the texts that machines are told, or what is wrong."""
+        """Return the texts sent to modalities, or why there are none."""
         with Transaction().set_context(_worklist_batch=Batch(requests)):
             return {r.id: r._worklist_text() for r in requests}
 
@@ -424,9 +431,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
             for name, variable in batch.variables.items()}
 
     def _patient_id(self, charset):
-        """Return the PatientID (LO), which is the PUID as it is.
+        """Return PatientID (0010,0020, VR LO), which is the PUID unchanged.
 
-        :raises WorklistEntryError: it cannot be told as it is
+        :param str charset: SpecificCharacterSet (0008,0005, VR CS)
+        :raises WorklistEntryError: the PUID is no valid LO, or not in the set
         """
         puid = (self.patient.party.ref or '').strip()
         if puid and not attributes.is_identifier(puid, 'LO'):
@@ -445,19 +453,20 @@ class Request(AgedMixin, metaclass=PoolMeta):
         return [text for name, text in _ALERTS
             if getattr(self.patient, name)]
 
-    # The door of the script
+    # RPC of the worklist script
 
     @classmethod
     def get_worklist_entries(cls, since=None, filters=None):
         """Return the worklist entries, all or those that changed.
 
-        :param str since: the cursor of the former call, None for all
-        :param dict filters: `aetitles` and `modalities`, lists of str;
-            `done`, whether requests that are done are told as well while
-            they have no images
+        This is the RPC that the worklist script calls.
+
+        :param str since: cursor of the former call, None for all
+        :param dict filters: `aetitles` and `modalities`, lists of str; `done`,
+            whether to add requests that are done and have no images
         :return: dict with `cursor` (str), `full` (whether all are listed),
-            `entries` and `removed`, lists of dicts; an entry has `dicom`,
-            the bytes of its file, or `error`, a sentence
+            `entries` and `removed`, lists of dicts; an entry has `dicom`, the
+            bytes of its file, or `error`, a sentence
         """
         check_rights(cls.__name__, 'read')
         filters = filters or {}
@@ -485,10 +494,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
 
     @classmethod
     def get_worklist_exams(cls):
-        """Return for each active exam what its machine is told by.
+        """Return the worklist settings of each active exam.
 
-        :return: list of dicts of str: `exam`, `aetitle` (AE), `modality`
-            (CS), `template` and `charset` (SpecificCharacterSet, CS)
+        :return: list of dicts of str: `exam`, `aetitle` (VR AE), `modality`
+            (VR CS), `template` and `charset` (SpecificCharacterSet, VR CS)
         """
         check_rights(cls.__name__, 'read')
         Exam = Pool().get('gnuhealth.imaging.test')
@@ -497,7 +506,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
 
     @classmethod
     def _worklist_domain(cls, filters):
-        """Return the domain of the requests that machines are told of."""
+        """Return the domain of the requests in the worklist."""
         domain = [[
                 ('state', '=', 'requested'),
                 ('worklist_status', '=', 'todo'),
@@ -526,10 +535,11 @@ class Request(AgedMixin, metaclass=PoolMeta):
 
     @classmethod
     def _changed_since(cls, moment, done=False):
-        """Return the numbers by id of the requests that changed, and of the
-        open ones of which something changed that machines are told.
+        """Return the requests that changed, or whose entry may have changed.
 
-        :param bool done: whether those that are done count as open
+        :param datetime.datetime moment: naive, UTC
+        :param bool done: whether requests that are done count as open
+        :return: dict of numbers by id
         """
         table = cls.__table__()
         changed = dict(execute(table.select(
@@ -628,7 +638,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
 
 
 def _is_filters(filters):
-    "Whether a value is what get_worklist_entries takes as filters."
+    """Return whether get_worklist_entries accepts a value as filters."""
     return filters is None or (
         isinstance(filters, dict)
         and all(is_texts(filters.get(n)) for n in ['aetitles', 'modalities'])
@@ -636,8 +646,13 @@ def _is_filters(filters):
 
 
 def _parse_cursor(since, now):
-    """Return since when a cursor asks for changes, None when all must be
-    told: there is none, or the clock went back."""
+    """Return the moment of a cursor, None to send all entries.
+
+    All are sent without a cursor, and when the clock went back.
+
+    :param str since: cursor of the former call
+    :param datetime.datetime now: time of the database
+    """
     try:
         moment = dt.datetime.fromisoformat(since) if since else None
         return moment - OVERLAP if moment and moment <= now else None

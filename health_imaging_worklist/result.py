@@ -8,8 +8,8 @@ from trytond.pool import Pool, PoolMeta
 class Result(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
 
-    merge_id = fields.Char("Merge ID", readonly=True,
-        help="The Study Instance UID that the request gave to the machine.")
+    merge_id = fields.Char("Study Instance UID", readonly=True,
+        help="The Study Instance UID that the request gave to the modality.")
 
     @classmethod
     def __setup__(cls):

@@ -51,6 +51,10 @@ def _sample_exam():
 
 
 def sample_request():
+    """Return the request of a patient who does not exist.
+
+    Templates are tried with it when they are saved.
+    """
     return _Sample(
         __name__='gnuhealth.imaging.test.request', request='ORDER-1',
         request_line='ORDER-1-01-01', accession_number='ORDER-1',

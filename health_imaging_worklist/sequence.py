@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sequences of orders, whose numbers machines and servers must be able to
+"""Sequences of orders, whose numbers modalities and servers must be able to
 hold whole."""
 import datetime as dt
 import time

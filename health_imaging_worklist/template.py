@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Worklist templates: what each kind of machine is told of a request."""
+"""Worklist templates: the text of the worklist entries of a modality."""
 from functools import lru_cache
 
 from trytond.i18n import gettext
@@ -52,7 +52,7 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
             ], "Type", required=True, sort=False,
         help="The format that the template writes.")
     charset = fields.Char("Character Set",
-        help="The DICOM term for the characters that the machine reads. "
+        help="The DICOM term for the characters that the modality reads. "
         "ISO_IR 192 (UTF-8) has all scripts.")
     template = fields.Text("Template", required=True)
     comment = fields.Text("Comments")

@@ -14,6 +14,7 @@ __all__ = ['register']
 
 
 def register():
+    """Register the models, wizards and reports of the module."""
     Pool.register(
         server.Server,
         server.SyncRun,

@@ -8,67 +8,67 @@ from trytond.model.exceptions import AccessError, ValidationError
 
 
 class ServerURLError(ValidationError):
-    pass
+    """The address of a server is not valid."""
 
 
 class ServerError(UserError):
-    pass
+    """A server cannot be used; the message says why."""
 
 
 class InTheClearWarning(UserWarning):
-    pass
+    """The connection to the server is not encrypted."""
 
 
 class PasswordAgainError(AccessError):
-    pass
+    """The password must be typed again for another address."""
 
 
 class ServerInUseError(AccessError):
-    pass
+    """The server has studies, or is being synchronized."""
 
 
 class StudyMismatchError(ValidationError):
-    pass
+    """Patient, request and result of a study do not fit together."""
 
 
 class NoResultError(UserError):
-    pass
+    """The study has no result."""
 
 
 class NoPictureError(UserError):
-    pass
+    """There is no picture to show."""
 
 
 class SecretKeyError(UserError):
-    pass
+    """A password cannot be decrypted with the configured keys."""
 
 
 class NoViewerError(UserError):
-    pass
+    """No viewer shows the study."""
 
 
 class LedgerError(AccessError):
-    pass
+    """The record is written by the system only."""
 
 
 class NotAllowedError(AccessError):
-    pass
+    """The user is in none of the groups that may do this."""
 
 
 class NothingToUndoError(UserError):
-    pass
+    """The link has no former state."""
 
 
 class SeveralCandidatesError(UserError):
-    pass
+    """More than one candidate of a study is selected."""
 
 
 class ForeignPictureError(UserError):
-    pass
+    """The picture is of another patient."""
 
 
 class UploadError(UserError):
-    pass
+    """A file cannot be uploaded."""
 
 
 def error_text(error, server):

@@ -4,9 +4,8 @@
 fields only, whatever their client sends."""
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.calls import CheckedCalls
-from trytond.modules.health_imaging.exceptions import KeptValueError
 from trytond.modules.health_imaging.rights import check_rights
-from trytond.modules.health_imaging.workflow import differs
+from trytond.modules.health_imaging.workflow import differs, refuse_kept
 from trytond.transaction import Transaction
 
 from .exceptions import LedgerError
@@ -79,9 +78,9 @@ def check_given(Model, vlist):
         return
     check_rights(Model.__name__, 'create')
     for values in vlist:
-        for name in sorted(values.keys() - Model._for_people):
-            if values[name]:
-                _refuse(Model, name)
+        refuse_kept(Model, (
+                name for name in sorted(values.keys() - Model._for_people)
+                if values[name]))
 
 
 def check_kept(Model, args):
@@ -97,11 +96,6 @@ def check_kept(Model, args):
     check_rights(Model.__name__, 'write')
     actions = iter(args)
     for records, values in zip(actions, actions):
-        for name in sorted(values.keys() - Model._for_people):
-            if any(differs(r, name, values[name]) for r in records):
-                _refuse(Model, name)
-
-
-def _refuse(Model, name):
-    raise KeptValueError(gettext(
-            'health_imaging.msg_kept_value', **Model.__names__(name)))
+        refuse_kept(Model, (
+                name for name in sorted(values.keys() - Model._for_people)
+                if any(differs(r, name, values[name]) for r in records)))

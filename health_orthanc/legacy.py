@@ -28,7 +28,7 @@ class FormerStudy(Kept, ModelSQL, ModelView):
     req_phys = fields.Char("Requesting Physician", readonly=True)
     requested_procedure_id = fields.Char(
         "Requested Procedure ID", readonly=True)
-    merge_id = fields.Char("Merge ID", readonly=True)
+    merge_id = fields.Char("Study Instance UID of the Request", readonly=True)
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", readonly=True)
     imaging_test = fields.Many2One(

@@ -9,10 +9,9 @@ from sql import Null
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.direction import plain
-from trytond.modules.health_imaging.exceptions import (
-    FinalResultError, KeptValueError)
+from trytond.modules.health_imaging.exceptions import FinalResultError
 from trytond.modules.health_imaging.rights import check_rights
-from trytond.modules.health_imaging.workflow import differs
+from trytond.modules.health_imaging.workflow import differs, refuse_kept
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction, without_check_access
 
@@ -199,9 +198,7 @@ class Attachment(metaclass=PoolMeta):
         """Raise KeptValueError for what a person does: pictures are kept out
         of the reports of others by their study."""
         if Transaction().check_access:
-            raise KeptValueError(gettext(
-                    'health_imaging.msg_kept_value',
-                    **cls.__names__('imaging_study')))
+            refuse_kept(cls, ['imaging_study'])
 
     @classmethod
     def copy(cls, attachments, default=None):

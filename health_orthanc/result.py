@@ -199,4 +199,5 @@ class LinkStudies(CheckedWizard, Wizard):
         return 'end'
 
     def end(self):
+        """Return the action that shows the linked studies."""
         return 'reload'

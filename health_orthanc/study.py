@@ -37,12 +37,13 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
         domain=[
             If(Eval('patient'), ('patient', '=', Eval('patient')), ()),
             ])
-    merge_id = fields.Char("Merge ID", readonly=True,
-        help="What the machine was given to find the request again.")
-    merge_comment = fields.Char("Merge Comment")
+    merge_id = fields.Char("Study Instance UID of the Request",
+        readonly=True,
+        help="What the modality was given to find the request again.")
+    merge_comment = fields.Char("Note on the Link")
     link_rule = fields.Selection([
             (None, ""),
-            ('merge_id', "Study UID of the request"),
+            ('merge_id', "Study Instance UID of the request"),
             ('accession', "Accession number"),
             ('patient_id', "Patient ID"),
             ('person', "A person"),
@@ -120,7 +121,7 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
     number_of_instances = fields.Integer("Images", readonly=True)
     issuer = fields.Char("Issuer of Patient ID", readonly=True,
         states={'invisible': ~Eval('issuer')},
-        help="Who gave the patient ID, when the images tell it.")
+        help="Who gave the patient ID, when the images state it.")
     requested_ids = fields.Text("Requested IDs", readonly=True,
         states={'invisible': True},
         help="The identifiers of what was ordered that the images carry, "
@@ -131,7 +132,7 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
         "list.")
     correction = fields.Text("Correction", readonly=True,
         states={'invisible': True},
-        help="What its images tell otherwise than the server lists, because "
+        help="What its images state otherwise than the server lists, because "
         "they were corrected there.")
     missing_since = fields.DateTime("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
@@ -394,7 +395,7 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
     protocol_name = fields.Char("Protocol", readonly=True)
     number_of_instances = fields.Integer("Images", readonly=True)
     sop_class_UID = fields.Char("SOP Class UID", readonly=True,
-        help="The kind of its images, as one of them tells it.")
+        help="The kind of its images, as one of them states it.")
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     series_UID = fields.Char(
         "Series Instance UID", required=True, readonly=True)

@@ -11,7 +11,7 @@
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
 #   sh his-utils/test.sh -e pictures            the documents' pictures anew
-#   sh his-utils/test.sh --quick                what needs no Debian package
+#   sh his-utils/test.sh --quick                what needs no server: 3 minutes
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -20,6 +20,10 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 if [ "${1:-}" = --quick ]; then
     shift
     quick=yes
+    for program in cc pg_config; do
+        command -v "$program" >/dev/null || fail "GNU Health asks for psycopg2, \
+which pip builds. Install gcc, libc6-dev, libpq-dev and python3-dev first."
+    done
     set -- -e quick "$@"
 fi
 

@@ -118,7 +118,8 @@ def test_pages_are_made_without_a_warning(built, pages):
         assert (built / 'pages' / page).with_suffix('.html').is_file()
 
 
-@pytest.mark.parametrize('name', ['README.rst', 'CHANGELOG.rst'])
+@pytest.mark.parametrize(
+    'name', ['README.rst', 'CHANGELOG.rst', 'CONTRIBUTING.rst'])
 def test_single_pages_are_well_formed(name, tmp_path):
     result = subprocess.run(
         [sys.executable, '-m', 'docutils', '--report=2', ROOT / name,

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who viewed, uploaded, deleted, linked or reported which images, and when;
-and the check that a person may do so."""
+"""Access log: who viewed, uploaded, deleted or reported which images."""
 import datetime as dt
 from contextlib import nullcontext
 
@@ -22,7 +21,7 @@ from ..kept import Ledger
 from ..sync.transactions import transact
 from .link import PERSON, Change, ids_of
 
-#: Who works with images, and who may delete them.
+#: Groups that work with images, and that may delete them.
 USERS = (
     'health.group_health_doctor',
     'health_imaging.group_health_imaging',
@@ -30,9 +29,9 @@ USERS = (
     'health_orthanc.group_imaging_orthanc',
     'health_orthanc.group_imaging_orthanc_admin',
     )
-#: How long a line tells of the pictures of a study that somebody looks at.
+#: For how long one line stands for all views of a study by a user.
 SEEN = dt.timedelta(minutes=15)
-# How many lines are forgotten at once.
+# Lines deleted per transaction.
 _BLOCK = 1000
 KEEPERS = ('health_orthanc.group_imaging_orthanc_admin',)
 
@@ -40,12 +39,11 @@ KEEPERS = ('health_orthanc.group_imaging_orthanc_admin',)
 def note(action, studies, details=None, once=False):
     """Add a line to the access log for each study.
 
-    :param str action: of AccessLog.action
-    :param studies: records of studies; none makes a line without study, such
-        as for an upload whose studies are not known here yet
-    :param str details: what else shall be kept
-    :param bool once: whether one line of the user is enough for a study as
-        long as SEEN lasts
+    :param str action: value of AccessLog.action
+    :param studies: records; None adds a line without study, for an upload
+        whose studies are not stored here yet
+    :param str details: free text to keep
+    :param bool once: add no second line of the user for a study within SEEN
     """
     Log = Pool().get('gnuhealth.orthanc.access_log')
     with without_check_access():
@@ -55,11 +53,12 @@ def note(action, studies, details=None, once=False):
 
 
 def note_results(action, results, once=False):
-    """Add lines to the access log for what holds the images of results: one
-    for each study of theirs, or one without study.
+    """Add a line to the access log for each study of results.
 
-    :param str action: of AccessLog.action
-    :param results: records of results
+    A result without studies gets one line without study.
+
+    :param str action: value of AccessLog.action
+    :param results: records
     :param bool once: see note
     """
     Log = Pool().get('gnuhealth.orthanc.access_log')
@@ -75,11 +74,12 @@ def note_results(action, results, once=False):
 
 
 def _add(lines, once=False):
-    """Add lines to the access log. Where nothing may be written, as when a
-    client reads, they are written and committed in a transaction of their
+    """Add lines to the access log.
+
+    In a read-only transaction they are committed in a transaction of their
     own.
 
-    :param lines: values, all of one action
+    :param lines: list of dict, all of one action
     :param bool once: see note
     """
     Log = Pool().get('gnuhealth.orthanc.access_log')
@@ -87,21 +87,21 @@ def _add(lines, once=False):
     own = transaction.new_transaction() if transaction.readonly \
         else nullcontext()
     with own:
-        # What another one has added since is seen in the new one only.
+        # Only the new transaction sees lines added meanwhile.
         lines = Log.not_noted(lines) if once else lines
         if lines:
             Log.create(lines)
 
 
 def note_links(changes, cause, action=None):
-    """Add lines to the access log for links that people changed, by choosing
-    or by what they did elsewhere; and for what rules took from a patient.
+    """Add lines to the access log for changed links.
 
-    Who loses a study and who gets it have a line each.
+    Logged are the choices of people, and studies that rules took from a
+    patient. The former and the new patient get a line each.
 
     :param changes: list of link.Change
-    :param str cause: of link.CAUSES
-    :param str action: undo, where a person took a change back
+    :param str cause: one of link.CAUSES
+    :param str action: undo when a person took a change back
     """
     pool = Pool()
     Log = pool.get('gnuhealth.orthanc.access_log')
@@ -131,12 +131,13 @@ def note_links(changes, cause, action=None):
 
 
 def check_group(*groups):
-    """Raise NotAllowedError unless the user is a member of one of the groups.
+    """Raise NotAllowedError unless the user is in one of the groups.
 
-    Wizard states run without access checks, so those for which a right on a
-    model says too little call this.
+    States of wizards run without access checks; a right on a model is not
+    always enough.
 
     :param str groups: XML ids with their module
+    :raises NotAllowedError: the user is in none of them
     """
     pool = Pool()
     Group = pool.get('res.group')
@@ -197,10 +198,10 @@ class AccessLog(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def not_noted(cls, lines):
-        """Return those of some lines whose study has no line like them from a
-        moment ago.
+        """Return the lines that no recent line repeats.
 
-        :param lines: values, all of one action
+        :param lines: list of dict, all of one action
+        :rtype: list of dict
         """
         since = dt.datetime.now() - SEEN
         noted = {
@@ -216,10 +217,9 @@ class AccessLog(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def forget(cls):
-        """Delete the lines that are older than the configuration says, in
-        blocks. It ends transactions.
+        """Delete lines older than the configured age, in blocks.
 
-        Called by the scheduled task.
+        Commits after each block. Called by the scheduled task.
         """
         years = config.getint(
             'health_orthanc', 'access_log_years', default=0)
@@ -231,7 +231,11 @@ class AccessLog(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def _forget_before(cls, moment):
-        """Delete some lines, return whether there may be more."""
+        """Delete one block of lines.
+
+        :param datetime.datetime moment: UTC
+        :return: whether there may be more
+        """
         table = cls.__table__()
         ids = [id_ for id_, in tables.execute(table.select(
                     table.id, where=table.at < moment, limit=_BLOCK))]
@@ -243,9 +247,12 @@ class AccessLog(Ledger, ModelSQL, ModelView):
     def line(cls, action, study, details=None):
         """Return the values of a line.
 
-        What they tell of study and patient outlives both.
+        Names and identifiers are copied: the line outlives study and patient.
 
+        :param str action: value of AccessLog.action
         :param study: record, or None
+        :param str details: free text to keep
+        :rtype: dict
         """
         values = {
             'at': dt.datetime.now().replace(microsecond=0),
@@ -267,11 +274,11 @@ class AccessLog(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def patient_values(cls, study, patient):
-        """Return what a line tells of a patient.
+        """Return the columns of a line that identify a patient.
 
-        :param study: record or None, whose DICOM name stands in for no
-            patient
-        :param patient: record, or None
+        :param study: record or None; its DICOM name is used without a patient
+        :param patient: record or None
+        :rtype: dict
         """
         dicom = study and ' '.join(filter(None, [
                     isolated(texts.readable_name(study.patient_name)),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The patients and requests among which a person chooses for a study."""
+"""Patients and requests that a person may choose for a study."""
 from collections import defaultdict
 
 from trytond.i18n import gettext
@@ -19,7 +19,7 @@ from ..archive import texts
 from ..exceptions import SeveralCandidatesError
 from ..kept import Kept
 
-# The columns side by side, named as in matching.Difference.
+# Attributes shown side by side, named as in matching.Difference.
 ATTRIBUTES = [
     ('name', "Name"),
     ('birth_date', "Date of Birth"),
@@ -29,7 +29,7 @@ ATTRIBUTES = [
     ('modality', "Modality"),
     ('accession_number', "Accession Number"),
     ]
-# Verdicts of matching that a person has to look at.
+# Verdicts to highlight.
 DOUBTFUL = {'unsure', 'unreadable', 'differs', 'similar', 'short'}
 
 
@@ -73,15 +73,18 @@ class LinkCandidate(Kept, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_choose_candidate')
     def choose(cls, candidates):
-        # The candidates end with the review.  Clients read the records of a
-        # button again, but after a wizard they read the study.
-        pass
+        """Open the wizard that links the study to a candidate.
+
+        The candidates are deleted with the review. Clients read the records of
+        a button again, but after a wizard they read the study.
+        """
 
     @classmethod
     def link(cls, candidates):
-        """Link the studies to what a person chose.
+        """Link studies to the chosen candidates.
 
-        :raises SeveralCandidatesError: two of them are of one study
+        :param candidates: records
+        :raises SeveralCandidatesError: two are of one study
         """
         studies = [c.study for c in candidates]
         if len(set(studies)) < len(studies):
@@ -112,10 +115,11 @@ class ChooseCandidate(CheckedWizard, Wizard):
 
 
 def replace(candidates):
-    """Keep the candidates of studies instead of those before; those that are
-    the same stay, as somebody may be looking at them.
+    """Store the candidates of studies in place of the former ones.
 
-    :param candidates: lists of matching.Candidate by id of the study
+    Unchanged candidates keep their rows: a user may have them open.
+
+    :param dict candidates: lists of matching.Candidate by id of the study
     """
     Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
     rows = {
@@ -137,12 +141,12 @@ _COMPARED = ['patient', 'request', *(name for name, _ in ATTRIBUTES)]
 
 
 def _key(values):
-    "Return what tells the values of a candidate from those of another."
+    """Return the values by which a candidate is compared with stored ones."""
     return tuple(values.get(name) or None for name in _COMPARED)
 
 
 def _values(record):
-    "Return what tells a stored candidate from another."
+    """Return the same values of a stored candidate."""
     return tuple(
         getattr(value, 'id', value) or None
         for value in (getattr(record, name) for name in _COMPARED))
@@ -153,6 +157,7 @@ def row(study, candidate):
 
     :param int study: id of the study
     :param candidate: matching.Candidate
+    :rtype: dict
     """
     values = {
         'study': study,
@@ -169,8 +174,10 @@ def row(study, candidate):
 
 
 def _side_by_side(difference):
-    """Return the value here, with that of the study beside it where a person
-    has to look."""
+    """Return the value here, and that of the study where they differ.
+
+    :param difference: matching.Difference
+    """
     own, study = difference.own, difference.study
     own = plain(own)
     if difference.verdict not in DOUBTFUL:

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lets matching decide to which patients and requests studies belong, and
-gives what it decided to the ledger."""
+"""Matches studies with patients and requests, and stores the links."""
 import json
 from collections import defaultdict
 from dataclasses import replace
@@ -25,16 +24,16 @@ _BLOCK = 500
 
 @without_check_access
 def link_studies(ids, cause='sync', new=()):
-    """Decide to which patients and requests studies belong, and keep it.
+    """Match studies and store their links.
 
-    What a person linked or unlinked is left alone. Where he chose a patient
-    only, the requests that may be meant are offered.
+    Links made by a person stay. Where a person chose only the patient, the
+    requests that fit are stored as candidates.
 
-    :param ids: ids of study rows
-    :param str cause: of link.CAUSES
+    :param ids: ids of studies
+    :param str cause: one of link.CAUSES
     :param new: list of facts.StudyRow of those among them that this
         transaction inserted, which are not read again
-    :return: how many studies are linked now that were not before
+    :return: number of studies that are newly linked
     """
     linked, new = 0, {s.id: s for s in new}
     for sub in grouped_slice(sorted(ids), _BLOCK):
@@ -43,7 +42,7 @@ def link_studies(ids, cause='sync', new=()):
         studies += facts.read_studies(sub.difference(new))
         there = [s.id for s in studies if not s.missing_since]
         _offer_requests([s for s in studies if s.link.is_of_person])
-        # The study that took the place of a missing one has its link.
+        # The study that replaced a missing one takes its link.
         replaced = twins.ambiguous_studies(
             [s.id for s in studies if s.missing_since])
         linked += _link([
@@ -56,12 +55,14 @@ def link_studies(ids, cause='sync', new=()):
 
 
 def choose(studies, values, cause=PERSON):
-    """Keep what a person chose for studies, and offer the requests that may
-    be meant where he chose a patient only. See ledger.choose.
+    """Store what a person chose for studies.
+
+    Where only a patient was chosen, the requests that fit become candidates.
+    See ledger.choose.
 
     :param studies: records
     :param dict values: ids by the names in ledger.CHOICES
-    :param str cause: of link.CAUSES
+    :param str cause: one of link.CAUSES
     """
     ledger.choose(studies, values, cause)
     _offer_requests(facts.read_studies([s.id for s in studies]))
@@ -69,7 +70,7 @@ def choose(studies, values, cause=PERSON):
 
 @without_check_access
 def _offer_requests(studies):
-    """Offer requests for studies of which a person chose the patient only.
+    """Store requests as candidates of studies linked to a patient only.
 
     :param studies: list of facts.StudyRow
     """
@@ -88,12 +89,14 @@ def _offer_requests(studies):
 
 
 def wanting_details(server, limit):
-    """Return studies whose decision may be another one with what only their
-    images tell: the issuer of the PatientID, and what was requested.
+    """Return studies whose match may change once an image is read.
+
+    Only the instances have IssuerOfPatientID (0010,0021, VR LO) and
+    RequestAttributesSequence (0040,0275, VR SQ).
 
     :param int server: id of the server
-    :param int limit: how many at most
-    :return: ids of studies of which no image was read yet
+    :param int limit: largest number of studies
+    :return: list of ids of studies of which no instance was read yet
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -133,11 +136,11 @@ def _link(studies, cause, new):
 
 
 def _decisions(of_studies):
-    """Return a Decision and the Index it was made with, by StudyRow.
+    """Return Decision and Index by StudyRow.
 
-    Inactive people get no new studies, and keep those that they have.
+    Inactive patients get no new studies and keep their present ones.
 
-    :param of_studies: StudyFacts by StudyRow
+    :param dict of_studies: StudyFacts by StudyRow
     """
     patients = {s.link.patient for s in of_studies} - {None}
     inactive = patients - facts.active_patients(patients)
@@ -145,7 +148,7 @@ def _decisions(of_studies):
         s: fact for s, fact in of_studies.items()
         if s.link.patient in inactive}
     present = facts.present_patients({s.link.patient for s in with_inactive})
-    # Who was merged into another keeps nothing.
+    # Merged patients have no studies.
     with_inactive = {
         s: fact for s, fact in with_inactive.items()
         if present[s.link.patient] == s.link.patient}
@@ -164,7 +167,7 @@ def _decisions(of_studies):
 
 
 def _link_of(decision, index):
-    "Return the Link that a Decision makes."
+    """Return the Link of a Decision."""
     request = index.requests.get(decision.request)
     reason = decision.review_reason
     return Link(
@@ -185,11 +188,11 @@ def _link_of(decision, index):
 class FormerLink(NamedTuple):
     """What a study was linked to before it was sent again.
 
-    :ivar bool own: whether it is the study itself that came back, and not
-        one that is missing under another PatientID
-    :ivar link: Link that it had
+    :ivar bool own: whether the study itself came back, rather than under
+        another PatientID (0010,0020)
+    :ivar link: the former Link
     :ivar candidate: matching.Candidate
-    :ivar parameters: those of the reason for a review
+    :ivar parameters: dict, those of the reason for review
     """
     own: bool
     link: Link
@@ -198,9 +201,9 @@ class FormerLink(NamedTuple):
 
 
 def _former_links(of_studies):
-    """Return lists of FormerLink by the id of the study that is there.
+    """Return lists of FormerLink by id of the study that is present.
 
-    :param of_studies: StudyFacts by StudyRow
+    :param dict of_studies: StudyFacts by StudyRow
     """
     rows = twins.former_links([s.id for s in of_studies])
     present = facts.present_patients({link.patient for *_, link in rows})
@@ -223,8 +226,14 @@ def _former_links(of_studies):
 
 
 def _with_former_link(decision, former):
-    """Return a decision in which a former link is offered, unless it is the
-    same one or a rule knows better than the rule before."""
+    """Return a decision that offers a former link for review.
+
+    It stays as it is when both links are the same, or when its rule is more
+    exact than the former one.
+
+    :param decision: matching.Decision
+    :param former: list of FormerLink
+    """
     candidate = former.candidate
     if decision.link_state == matching.REVIEW:
         known = {c.patient for c in decision.candidates}
@@ -243,9 +252,11 @@ def _with_former_link(decision, former):
 
 
 def _taken_over(link, before):
-    """Return the link with the request and result that a person had given
-    to the same patient's study, when no rule found others; and what a person
-    had chosen for the study itself."""
+    """Return the link completed with what a person had chosen before.
+
+    :param link: new Link
+    :param before: Link of the same patient's former study
+    """
     for former in before:
         if former.link.is_of_person and (former.own or (
                     link.patient == former.link.patient
@@ -255,8 +266,7 @@ def _taken_over(link, before):
 
 
 def _end_replaced(studies):
-    """Unlink what is missing and there under another PatientID: what follows
-    is that of the study that is there.
+    """Unlink missing studies that are present under another PatientID.
 
     :param studies: ids of missing studies
     """
@@ -268,8 +278,8 @@ def _end_replaced(studies):
 def reason_text(code, parameters):
     """Return the translated sentence of a reason for review.
 
-    :param code: among matching.REASONS, or None
-    :param parameters: JSON of the reason's parameters
+    :param str code: one of matching.REASONS, or None
+    :param str parameters: JSON of the reason's parameters
     """
     if not code:
         return ''

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What follows from a changed link, whatever changed it: one list, in bulk,
-without the rights of the user."""
+"""Effects of changed links, in bulk and without access checks."""
 from sql import Null
 
 from trytond.i18n import gettext
@@ -17,14 +16,13 @@ from .link import Change, ids_of
 
 @without_check_access
 def follow(changes, cause, candidates, action=None):
-    """Let follow what follows from changed links.
+    """Run every effect of changed links.
 
     :param changes: list of link.Change
-    :param str cause: of link.CAUSES
-    :param candidates: lists of matching.Candidate by id of the study, which
-        take the place of those before
-    :param str action: what the history calls it, told from the link by
-        default
+    :param str cause: one of link.CAUSES
+    :param dict candidates: lists of matching.Candidate by id of the study,
+        replacing the stored ones
+    :param str action: action of the history, derived from the link by default
     """
     candidate.replace(candidates)
     if not changes:
@@ -34,7 +32,10 @@ def follow(changes, cause, candidates, action=None):
 
 
 def write_history(changes, cause, action):
-    "Add lines to the histories of the studies."
+    """Add lines to the histories of the studies.
+
+    The parameters are those of follow.
+    """
     LinkLog = Pool().get('gnuhealth.orthanc.link_log')
     LinkLog.note([
             c for c in changes if c.before.shown != c.after.shown],
@@ -42,13 +43,18 @@ def write_history(changes, cause, action):
 
 
 def write_access_log(changes, cause, action):
-    "Add lines to the access log for what people caused."
+    """Add lines to the access log for changes by people.
+
+    The parameters are those of follow.
+    """
     access_log.note_links(changes, cause, action)
 
 
 def take_pictures_out(changes, cause, action):
-    """Take the pictures of studies out of the drafts to which they do not
-    belong any more."""
+    """Remove pictures of studies from drafts that lost the study.
+
+    The parameters are those of follow.
+    """
     Attachment = Pool().get('ir.attachment')
     Attachment.take_out({
             (c.study, c.left('imaging_test')) for c in changes
@@ -56,8 +62,11 @@ def take_pictures_out(changes, cause, action):
 
 
 def mark_final_results(changes, cause, action):
-    """Mark signed results whose studies are others now; a study that was sent
-    again is no other one."""
+    """Mark signed results that gained or lost a study.
+
+    A study that was sent again counts as the same. The parameters are those of
+    follow.
+    """
     Result = Pool().get('gnuhealth.imaging.test.result')
     pairs = {
         (change.study, of(change, 'imaging_test')): what
@@ -76,14 +85,14 @@ def mark_final_results(changes, cause, action):
     tables.set_values(Result, {result for _, result in moved},
         studies_changed_at=now())
     _leave_notes(moved)
-    # Somebody may be signing them, or putting pictures into them.
+    # Wait for signatures and new pictures in other transactions.
     tables.touch(Result, results - final)
 
 
 def _leave_notes(moved):
-    """Leave notes with signed results on which study came or left.
+    """Attach notes to signed results on which study came or left.
 
-    :param moved: came or left, by pair of the ids of study and result
+    :param dict moved: came or left, by pair of ids of study and result
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -98,8 +107,10 @@ def _leave_notes(moved):
 
 
 def _with_twins(pairs):
-    """Return those of some pairs of study and result whose result has the
-    study under another Orthanc id too."""
+    """Return the pairs whose result has the study under another id too.
+
+    :param pairs: set of pairs of ids of study and result
+    """
     found = set()
     results = {result for _, result in pairs} - {None}
     for sub in grouped_slice(sorted({s for s, _ in pairs}) if results else []):
@@ -108,20 +119,26 @@ def _with_twins(pairs):
 
 
 def mark_stored_reports(changes, cause, action):
-    "Mark reports that are stored in studies that are of others now."
+    """Mark reports stored in studies that moved to another patient.
+
+    The parameters are those of follow.
+    """
     StoredReport = Pool().get('gnuhealth.orthanc.report')
     StoredReport.follow_links(changes)
 
 
 def update_worklist(changes, cause, action):
-    "Take requests whose images came off the worklist, put others on it."
+    """Update the worklist entries of requests that gained or lost images.
+
+    The parameters are those of follow.
+    """
     count_images({
             *ids_of(changes, 'request', Change.left),
             *ids_of(changes, 'request', Change.gained)})
 
 
-# Who signs or makes a result has its request first, too: in another order two
-# transactions would wait for each other.
+# Signing or making a result locks the request first, too: another order of
+# locks would be a deadlock.
 EFFECTS = [
     write_history, write_access_log, update_worklist, take_pictures_out,
     mark_final_results, mark_stored_reports]
@@ -131,8 +148,9 @@ EFFECTS = [
 
 @without_check_access
 def count_images_of(studies):
-    """Correct the worklist for the requests of studies that came, changed or
-    went on their server.
+    """Update the worklist entries of the requests of studies.
+
+    Called when studies were stored, changed or went missing.
 
     :param studies: ids of studies
     """
@@ -153,10 +171,9 @@ def _request_fields():
 
 
 def count_images(requests):
-    """Take requests off the worklist whose images have arrived, and put those
-    on it again that are still to be done and have none.
+    """Set whether requests have images, which ends their worklist entry.
 
-    Only pictures that a modality acquires count.
+    Only series acquired by a modality count.
 
     :param requests: ids of requests
     """
@@ -176,13 +193,12 @@ def count_images(requests):
                 todo.append(id_)
     tables.set_values(Request, done, worklist_status='done')
     tables.set_values(Request, todo, worklist_status='todo')
-    # Another study may be coming to them, or leaving them.
+    # Wait for other studies being linked to them.
     tables.touch(Request, set(requests).difference(done, todo))
 
 
 def with_images(requests):
-    """Return those of some requests that have a study with pictures which is
-    on its server.
+    """Return the requests that have a present study with images.
 
     :param requests: ids of requests
     :rtype: set of int

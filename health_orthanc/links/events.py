@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What in the world makes studies be decided again: people, requests and
-studies that change.
+"""Changes of people, requests and studies that start a new match.
 
-A change is noted in its own transaction, and decided afterwards in another
-one: a decision that fails cannot make the change fail. What failed stays
-noted with its reason, and the next synchronization tries it again.
+A change is stored in its own transaction, and matched in a later one: a match
+that fails does not make the change fail. It stays stored with its error, and
+the next synchronization tries it again.
 """
 import datetime as dt
 import json
@@ -29,13 +28,13 @@ from . import deciding, facts, twins
 
 logger = logging.getLogger(__name__)
 
-# A run may have read people and requests before a change was committed, and
-# store its studies after it was decided. So each run decides again what was
-# decided since it began.
+# A synchronization may read people and requests before a change is committed,
+# and store its studies after the change was matched. So each run repeats what
+# was matched since it began.
 KEPT = dt.timedelta(days=7)
-# What the clocks of two computers may differ.
+# Allowed difference of the clocks of two computers.
 CLOCKS = dt.timedelta(seconds=2)
-# Where thousands share a date of birth it tells nothing.
+# A date of birth shared by more studies identifies nobody.
 _MOST_STUDIES_OF_ONE_DAY = 500
 
 
@@ -76,8 +75,10 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def _note_sent_again(cls):
-        """Note the studies that were sent again before there were events, so
-        that the next run ends the links of those that are missing."""
+        """Note the studies sent again before there were events.
+
+        The next run ends the links of the missing ones.
+        """
         ids = twins.studies_sent_again()
         if ids:
             table = cls.__table__()
@@ -96,12 +97,12 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def note(cls, kind, ids, cause, identifiers=()):
-        """Note that records changed, and decide on their studies later.
+        """Store that records changed, and queue the matching of their studies.
 
         :param str kind: people (ids of parties), request or study
         :param ids: ids of the records
-        :param str cause: of link.CAUSES
-        :param identifiers: what identified people before
+        :param str cause: one of link.CAUSES
+        :param identifiers: former identifiers of people
         """
         ids = sorted(set(ids))
         if not ids:
@@ -118,8 +119,9 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def settle(cls, events):
-        """Decide on the studies that events are about. It ends the present
-        transaction.
+        """Match the studies of events.
+
+        Commits transactions.
 
         :param events: records
         """
@@ -132,15 +134,14 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
                         decide_in_parts(studies, cause)
                 failed = False
             except Exception as error:
-                # Whatever goes wrong must not stop the other events.
+                # One failing event must not stop the others.
                 log_unexpected(error)
                 failed = True
             transactions.transact(lambda: cls._note_outcome(id_, failed))
 
     @classmethod
     def _read(cls, id_):
-        """Return the user, the cause and the studies of an event, None when
-        it is gone."""
+        """Return user, cause and studies of an event, None when it is gone."""
         for event in cls.search([('id', '=', id_)]):
             ids, identifiers = json.loads(event.changed)
             user = event.user.id if event.user else Transaction().user
@@ -155,7 +156,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
                     **({'error': gettext('health_orthanc.msg_event_failed')}
                         if failed else {
                             'error': None,
-                            # A run that decides again decides for itself.
+                            # A repeated match keeps the time of the first one.
                             'decided_at': (
                                 event.decided_at or transactions.now())}),
                     })
@@ -164,10 +165,11 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def catch_up(cls, since):
-        """Decide on what waits or failed, and again on what happened since a
-        run began. It ends transactions.
+        """Match what waits, what failed, and what changed since a moment.
 
-        :param datetime since: UTC
+        Commits transactions. Called at the end of a synchronization.
+
+        :param datetime.datetime since: begin of the run, UTC
         """
         events = cls.search(['OR',
                 ('decided_at', '=', None),
@@ -186,12 +188,13 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
 
 
 def decide_in_parts(studies, cause):
-    """Decide on studies, those apart on which it fails. It ends transactions.
+    """Match studies; one that fails does not stop the others.
 
-    What could not be decided is marked, and tried again by the next run.
+    Studies that fail are marked, and the next run tries them again. Commits
+    transactions.
 
     :param studies: list of ids
-    :param str cause: of link.CAUSES
+    :param str cause: one of link.CAUSES
     """
     for sub in grouped_slice(studies, 500):
         _decide_part(list(sub), cause)
@@ -215,10 +218,10 @@ def _decide_part(ids, cause):
 
 @without_check_access
 def decide(ids, cause):
-    """Decide on studies, and take back that they could not be decided.
+    """Match studies and remove their mark of a failed match.
 
     :param ids: ids of studies
-    :param str cause: of link.CAUSES
+    :param str cause: one of link.CAUSES
     """
     deciding.link_studies(ids, cause)
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
@@ -229,7 +232,7 @@ def decide(ids, cause):
 
 
 def mark_undecided(ids):
-    """Mark studies whose link could not be decided.
+    """Mark studies whose match failed.
 
     :param ids: ids of studies
     """
@@ -238,28 +241,33 @@ def mark_undecided(ids):
 
 
 def log_unexpected(error):
-    """Log where something happened, but not its text, in which a database may
-    repeat what it was given of a patient.
+    """Log the place of an error without its message.
 
-    :param Exception error: what was raised
+    The message of a database may contain data of a patient.
+
+    :param Exception error: the error
     """
     logger.error("unexpected %s\n%s", type(error).__name__, ''.join(
             traceback.format_tb(error.__traceback__)))
     logger.debug("its text is: %s", error)
 
 
-# Which studies a change concerns: one statement for each way
+# Studies affected by a change, one statement for each relation
 
 def _studies(where):
-    "Return the ids of studies, given by a function of their table."
+    """Return the ids of studies.
+
+    :param where: function of the table of studies
+    """
     table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     return {id_ for id_, in tables.execute(
             table.select(table.id, where=where(table)))}
 
 
 def _in_blocks(values, column):
-    """Return the ids of studies with one of some values.
+    """Return the ids of studies that have one of some values.
 
+    :param values: the values
     :param column: function of the table of studies
     """
     return {
@@ -268,7 +276,11 @@ def _in_blocks(values, column):
 
 
 def among_candidates(name, ids):
-    "Return the ids of studies to which a person may link some records."
+    """Return the ids of studies that have some records as candidates.
+
+    :param str name: name of the column
+    :param ids: ids of the records
+    """
     table = Pool().get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
     return {
@@ -278,12 +290,13 @@ def among_candidates(name, ids):
 
 
 def studies_of_people(parties, identifiers=()):
-    """Return the studies that people may be concerned with: their own, those
-    that a person may give them, and those with their PatientID or date of
-    birth that are nobody's.
+    """Return the studies whose match may depend on people.
+
+    These are their own studies, those that have them as candidates, and
+    unlinked ones with their PatientID or date of birth.
 
     :param parties: ids of parties
-    :param identifiers: what identified them before
+    :param identifiers: former identifiers
     :rtype: set of int
     """
     present = facts.patients_of(parties)
@@ -306,7 +319,7 @@ def studies_of_people(parties, identifiers=()):
 
 
 def _born_on(births):
-    "Return nobody's studies of people who are born on some days."
+    """Return unlinked studies of people born on some days."""
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
     found = set()
@@ -321,12 +334,13 @@ def _born_on(births):
 
 
 def studies_of_requests(requests, identifiers=()):
-    """Return the studies that requests may be concerned with: their own,
-    those with their numbers, and those of their patients.
+    """Return the studies whose match may depend on requests.
 
-    Images may have come before their order was written.
+    These are their own studies, those with their numbers, and those of their
+    patients: images may come before the order is written.
 
     :param requests: ids of requests
+    :param identifiers: former numbers
     :rtype: set of int
     """
     Request = Pool().get('gnuhealth.imaging.test.request')
@@ -354,7 +368,7 @@ def studies_of_requests(requests, identifiers=()):
 
 
 def _without_request(patients):
-    "Return the ids of the studies of patients that are of no request."
+    """Return the ids of the studies of patients that have no request."""
     return {
         id_ for sub in grouped_slice(sorted(patients), 1000)
         for id_ in _studies(lambda table: reduce_ids(table.patient, list(sub))
@@ -368,14 +382,14 @@ STUDIES = {
     }
 
 
-# What calls these are the models that change
+# Called by the models that change
 
 def people_changed(parties, cause='people', identifiers=()):
-    """Note that something changed by which people are recognized.
+    """Note that the identity of people changed.
 
     :param parties: ids of parties
-    :param str cause: of link.CAUSES
-    :param identifiers: what identified them before
+    :param str cause: one of link.CAUSES
+    :param identifiers: former identifiers
     """
     Pool().get('gnuhealth.orthanc.link_event').note(
         'people', parties, cause, [i for i in identifiers if i])
@@ -384,18 +398,18 @@ def people_changed(parties, cause='people', identifiers=()):
 def requests_changed(requests):
     """Note that requests changed.
 
-    :param requests: ids
+    :param requests: ids of requests
     """
     Pool().get('gnuhealth.orthanc.link_event').note(
         'request', requests, 'request')
 
 
 def studies_let_go(changes, cause, offered=()):
-    """Note that studies lost what they belonged to, or what was offered.
+    """Note that studies lost their link or their candidates.
 
     :param changes: list of link.Change
-    :param str cause: of link.CAUSES
-    :param offered: ids of the studies that had it among their candidates
+    :param str cause: one of link.CAUSES
+    :param offered: ids of the studies that had the record as candidate
     """
     Pool().get('gnuhealth.orthanc.link_event').note(
         'study', [*(c.study for c in changes), *offered], cause)

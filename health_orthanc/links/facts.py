@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known here of studies, requests and people, as the facts that
-matching compares. Each kind is read with a few statements for a whole block.
+"""Reads studies, requests and patients as the facts that matching compares.
+
+Each kind is read with a few statements for a whole block of studies.
 """
 import datetime as dt
 from collections import defaultdict, namedtuple
@@ -18,24 +19,24 @@ from trytond.tools import grouped_slice, reduce_ids
 from .. import matching, tables
 from .link import NEVER_DECIDED, Link
 
-# Texts of a study in which a modality may have put the UID of its request.
+# Columns in which a modality may have written the UID of the request.
 _TEXTS = [
     'patient_id', 'description', 'study_id', 'accession_number',
     'institution', 'referring_physician_name', 'requesting_physician_name',
     'performing_physician_name', 'requested_procedure_description']
-#: What belongs to patients, by the name in a Link.
+#: Models with a patient, by name of the field of a Link.
 OF_PATIENTS = {
     'request': 'gnuhealth.imaging.test.request',
     'imaging_test': 'gnuhealth.imaging.test.result',
     }
-# Where the first of January stands for unknown birthdays, one date is that
-# of thousands: reading them all costs more than it protects.
+# Limit of patients read per date of birth: thousands may have the first of
+# January, which stands for unknown birthdays.
 _MOST_BORN_ON_ONE_DAY = 2000
-# People are merged into people who were merged before, but not for ever.
+# Limit of the length of a chain of merges.
 _MERGES = 20
 
 
-#: The columns of a study with which is decided, and its Link.
+#: The columns of a study used for matching, and its Link.
 _COLUMNS = [
     'id', 'missing_since', 'create_date', 'study_instance_UID', 'issuer',
     'patient_birth_date', 'patient_sex', 'modalities', 'study_date',
@@ -44,7 +45,7 @@ StudyRow = namedtuple('StudyRow', [*_COLUMNS, 'link'])
 
 
 def read_studies(ids):
-    """Return what is known of studies, in the order of their ids.
+    """Return the rows of studies, in the order of their ids.
 
     :param ids: ids of studies
     :rtype: list of StudyRow
@@ -74,7 +75,7 @@ def new_study(id_, values, now):
 
 
 def study_facts(study):
-    """Return what a study says of its patient and its request.
+    """Return what a study says about its patient and request.
 
     :param study: StudyRow
     :rtype: matching.StudyFacts
@@ -102,18 +103,21 @@ def study_facts(study):
 
 
 def uid_roots():
-    """Return the beginnings of the UIDs that requests have or had."""
+    """Return the roots of the UIDs that requests have or had.
+
+    :rtype: tuple of str
+    """
     root = config.get('health_imaging_worklist', 'uid_root', default='2.25')
     return tuple(dict.fromkeys([
                 *matching.UID_ROOTS, root.rstrip('.') + '.']))
 
 
 def index_of(facts, linked=(), chosen=()):
-    """Read the requests and patients that may belong to studies.
+    """Read the requests and patients that studies may belong to.
 
-    :param facts: StudyFacts
-    :param linked: ids of patients who count although they are inactive
-    :param chosen: ids of patients whose requests count anyway
+    :param facts: list of StudyFacts
+    :param linked: ids of inactive patients that count nevertheless
+    :param chosen: ids of patients whose requests count in any case
     :rtype: matching.Index
     """
     uids, numbers, identifiers, births, days = (set() for _ in range(5))
@@ -145,7 +149,7 @@ def index_of(facts, linked=(), chosen=()):
 
 
 def _issuers():
-    "Return the names under which the institution itself issues PUIDs."
+    """Return the names under which the institution issues PUIDs."""
     place = institution()
     if not place:
         return []
@@ -154,7 +158,7 @@ def _issuers():
 
 
 def _nobody():
-    "Return what the hospital writes as PatientID of nobody."
+    """Return the configured values of PatientID that mean nobody."""
     return frozenset(filter(None, map(str.strip, config.get(
                     'health_orthanc', 'nobody', default='').split(','))))
 
@@ -198,7 +202,7 @@ def _requests_of(patients, days):
     :rtype: set
     """
     Request = Pool().get('gnuhealth.imaging.test.request')
-    # A day begins at another time in UTC.
+    # Days are local, stored times are UTC.
     near = {
         day + dt.timedelta(days=n) for day in days for n in [-1, 0, 1]
         if dt.date(1850, 1, 1) < day < dt.date(9990, 1, 1)}
@@ -224,7 +228,7 @@ def _moment(value):
 
 
 def request_facts(requests):
-    """Return what is known of requests.
+    """Return the facts of requests.
 
     :param requests: records
     :rtype: list of matching.RequestFacts
@@ -241,12 +245,12 @@ def request_facts(requests):
         for row in rows]
 
 
-# What requests have where machines are told of them
+# Fields of requests where health_imaging_worklist is activated
 _OF_WORKLIST = ['merge_id', 'former_merge_id', 'step_id', 'accession_number']
 
 
 def _results(requests):
-    "Return id and state of the results, by the id of the request."
+    """Return id and state of results by id of the request."""
     table = Pool().get('gnuhealth.imaging.test.result').__table__()
     return {
         request: (id_, state)
@@ -281,13 +285,13 @@ def _one_request_facts(row, result, zone):
 # People
 
 def patients_identified(identifiers):
-    """Return the ids of the patients who have or had some identifiers: PUIDs
-    and alternative identifications.
+    """Return the patients that have or had some identifiers.
 
-    Those of people who were merged into others lead to the others.
+    Identifiers are PUIDs and alternative identifications. Those of merged
+    people lead to the people who stay.
 
     :param identifiers: texts, in any case
-    :rtype: set
+    :rtype: set of int
     """
     pool = Pool()
     party = pool.get('party.party').__table__()
@@ -304,10 +308,10 @@ def patients_identified(identifiers):
 
 
 def patients_of(parties):
-    """Return the patients that people are, by the id of the party.
+    """Return the patients that people are today, by id of the party.
 
-    Who was merged into another is the patient that the other is; where the
-    other is none, the one that he was.
+    A merged person is the patient of the person who stays; if that person is
+    no patient, the former one.
 
     :param parties: ids of parties
     :rtype: dict of int
@@ -334,11 +338,10 @@ def patients_of(parties):
 
 
 def present_patients(patients):
-    """Return the patients that people are today who were some patients once,
-    by the id of the patient of then.
+    """Return the patients that merged patients are today.
 
     :param patients: ids
-    :rtype: dict of int
+    :return: dict of ids by the former id
     """
     table = Pool().get('gnuhealth.patient').__table__()
     parties = dict(
@@ -352,11 +355,12 @@ def present_patients(patients):
 
 
 def present_links(links):
-    """Return links to the patients that former ones are today, without the
-    requests and results that are of others by now.
+    """Return links with merged patients replaced by the present ones.
 
-    :param links: Link by id of the study
-    :return: the same
+    Requests and results that are of other patients by now are removed.
+
+    :param dict links: Link by id of the study
+    :rtype: dict of Link
     """
     present = present_patients({
             link.patient for link in links.values() if link.patient})
@@ -372,8 +376,11 @@ def present_links(links):
 
 
 def owners(links):
-    """Return the ids of the patients of the requests and results of links, by
-    name and id."""
+    """Return the patients of the requests and results of links.
+
+    :param links: iterable of Link
+    :return: dict of ids by name and id
+    """
     found = {}
     for name, model in OF_PATIENTS.items():
         table = Pool().get(model).__table__()
@@ -387,9 +394,9 @@ def owners(links):
 
 
 def _replaced_by(parties):
-    """Return who took the place of people, by the id of the party.
+    """Return by whom parties were replaced, by id of the party.
 
-    Nobody did of who was activated again: so a merge is taken back.
+    A party that was activated again counts as not replaced.
     """
     table = Pool().get('party.party').__table__()
     return dict(
@@ -402,7 +409,11 @@ def _replaced_by(parties):
 
 
 def patients_by_party(parties):
-    "Return the patients by the id of their party."
+    """Return the patients by id of their party.
+
+    :param parties: ids of parties
+    :rtype: dict
+    """
     table = Pool().get('gnuhealth.patient').__table__()
     return dict(
         row for sub in grouped_slice(sorted(parties), 1000)
@@ -412,10 +423,10 @@ def patients_by_party(parties):
 
 
 def active_patients(patients):
-    """Return those of some patients who are active, as people and as
-    patients.
+    """Return the patients that are active, as party and as patient.
 
     :param patients: ids
+    :rtype: set of int
     """
     pool = Pool()
     party = pool.get('party.party').__table__()
@@ -432,8 +443,8 @@ def active_patients(patients):
 def _born(births):
     """Return the ids of the patients with some dates of birth.
 
-    :param births: datetime.date
-    :rtype: set
+    :param births: list of datetime.date
+    :rtype: set of int
     """
     pool = Pool()
     party = pool.get('party.party').__table__()
@@ -452,8 +463,7 @@ def _born(births):
 
 
 def patient_facts(patients):
-    """Return what is known of patients. What is known of people who were
-    merged into them is theirs.
+    """Return the facts of patients, with those of people merged into them.
 
     :param patients: records
     :rtype: list of matching.PatientFacts
@@ -478,7 +488,7 @@ _OF_PARTY = ['ref', 'lastname', 'name', 'dob', 'est_dob', 'gender']
 
 
 def _merged_into(parties):
-    "Return who stays, by the ids of the parties that were merged into him."
+    """Return the party that stays, by the ids of merged parties."""
     table = Pool().get('party.party').__table__()
     found, todo = {}, {id_: id_ for id_ in parties}
     for _ in range(_MERGES):
@@ -498,9 +508,12 @@ def _merged_into(parties):
 
 
 def _read_people(ids, own, names, codes):
-    """Add the names and identifiers of parties to those of who stays.
+    """Add the names and identifiers of merged parties to the present ones.
 
-    :param own: who stays, by the id of the party
+    :param ids: ids of parties
+    :param dict own: id of the party that stays, by id of the party
+    :param dict names: lists of names, changed in place
+    :param dict codes: lists of identifiers, changed in place
     """
     pool = Pool()
     party = pool.get('party.party').__table__()

@@ -1,11 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only code that writes to which patient, request and result a study
-belongs, and why.
+"""The only writer of the link of a study: patient, request, result and reason.
 
-It writes in bulk, in the name of the user and without his rights: who may
-cause a change is checked where it is caused. What follows from a change is in
-effects.
+It writes in bulk, as the user but without access checks: callers check who may
+change a link. The effects of a change are in effects.
 """
 from sql import For, Null
 
@@ -19,16 +17,15 @@ from ..exceptions import StudyMismatchError
 from . import effects, facts
 from .link import NEVER_DECIDED, PERSON, Change, Link, ids_of
 
-#: What a person may choose for a study.
+#: Fields of the link that a person may choose.
 CHOICES = frozenset(['patient', 'request', 'imaging_test'])
 
 
 def read(ids):
-    """Return the links of studies, and keep others from changing them until
-    the transaction ends.
+    """Return the links of studies and lock their rows.
 
     :param ids: ids of studies
-    :return: Link by id of the study
+    :return: dict of Link by id of the study
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
@@ -45,16 +42,15 @@ def read(ids):
 
 @without_check_access
 def keep(links, cause, candidates=None, action=None, before=None):
-    """Write the links of studies, and let follow what follows.
+    """Write the links of studies and run the effects.
 
-    :param links: Link by id of the study
-    :param str cause: of link.CAUSES
-    :param candidates: lists of matching.Candidate by id of the study; those
-        of other studies are dropped when their link changes
-    :param str action: what the history calls it, told from the link by
-        default
-    :param before: what ``read`` returned for them in this transaction
-    :return: list of Change
+    :param dict links: Link by id of the study
+    :param str cause: one of link.CAUSES
+    :param dict candidates: lists of matching.Candidate by id of the study;
+        other studies lose theirs when their link changes
+    :param str action: action of the history, derived from the link by default
+    :param dict before: what ``read`` returned in this transaction
+    :rtype: list of Change
     """
     before = read(links) if before is None else before
     changes = [
@@ -65,10 +61,10 @@ def keep(links, cause, candidates=None, action=None, before=None):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     tables.write_each(Study, Link._fields, changed)
-    # Somebody may be deciding on them by what was before.
+    # Wait for other transactions that match with the former link.
     tables.touch(Study, before.keys() - changed.keys())
     if cause == PERSON:
-        # No event corrects who is chosen while he is merged.
+        # A patient may be merged at this moment; no event corrects that later.
         tables.touch(pool.get('gnuhealth.patient'),
             ids_of(changes, 'patient', Change.gained))
     effects.follow(changes, cause, {
@@ -78,9 +74,9 @@ def keep(links, cause, candidates=None, action=None, before=None):
 
 
 def decide(links, cause, candidates, new=()):
-    """Keep what rules decided, except where a person chose.
+    """Write the links found by rules, except where a person chose.
 
-    Parameters and answer are those of keep.
+    Parameters and return value are those of keep.
 
     :param new: ids of the studies that this transaction inserted: nobody
         else can have changed their links, or see them
@@ -97,15 +93,17 @@ def decide(links, cause, candidates, new=()):
 
 
 def choose(studies, values, cause=PERSON, action=None):
-    """Keep what a person chose for studies.
+    """Write what a person chose for studies.
 
-    The patient is completed from the result. A study lets go of the request
-    and the result of a patient that it had before.
+    The patient is completed from the result. Request and result of the former
+    patient are removed.
 
     :param studies: records
     :param dict values: ids by the names in CHOICES
-    :raises StudyMismatchError: the result or the request is of another
-        patient than the study
+    :param str cause: one of link.CAUSES
+    :param str action: action of the history
+    :rtype: list of Change
+    :raises StudyMismatchError: the result or request is of another patient
     """
     patient = values.get('patient')
     if patient:
@@ -123,7 +121,9 @@ def choose(studies, values, cause=PERSON, action=None):
 def _chosen(link, values, owners):
     """Return the Link that a person made by choosing values.
 
-    :param owners: see facts.owners
+    :param link: former Link
+    :param dict values: ids by the names in CHOICES
+    :param dict owners: see facts.owners
     """
     Result = Pool().get('gnuhealth.imaging.test.result')
     values = dict(values)
@@ -146,10 +146,10 @@ def _chosen(link, values, owners):
 
 @without_check_access
 def check(links):
-    """Raise StudyMismatchError when a link leads to the request or the result
-    of another patient.
+    """Check that request and result are of the patient of the link.
 
-    :param links: Link by id of the study
+    :param dict links: Link by id of the study
+    :raises StudyMismatchError: one is of another patient
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -166,13 +166,14 @@ def check(links):
 
 
 def let_go(names, where, cause):
-    """Take studies away from what they must not belong to any more; rules
-    decide on them again, also where a person had chosen.
+    """Remove patient, request or result from studies.
 
-    :param names: what the studies lose, of CHOICES
-    :param where: function of the table of studies, returns which
-    :param str cause: of link.CAUSES
-    :return: list of Change
+    Rules match the studies again, also those linked by a person.
+
+    :param names: which of CHOICES the studies lose
+    :param where: function of the table of studies: which ones
+    :param str cause: one of link.CAUSES
+    :rtype: list of Change
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
@@ -183,10 +184,10 @@ def let_go(names, where, cause):
 
 
 def give_waiting(results):
-    """Give new results the studies that arrived for their requests before.
+    """Link new results to the studies that wait at their requests.
 
-    :param results: ids of results by id of the request
-    :return: list of Change
+    :param dict results: ids of results by id of the request
+    :rtype: list of Change
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
@@ -201,16 +202,16 @@ def give_waiting(results):
 
 
 def move(source, destination):
-    """Give the studies of a patient to the one that he turned out to be.
+    """Move the studies of a merged patient.
 
-    :param int source: id of the patient that goes
+    :param int source: id of the patient that is merged
     :param int destination: id of the patient that stays
-    :return: list of Change
+    :rtype: list of Change
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     table = Study.__table__()
-    # Somebody may be giving him one.
+    # Wait for a study being linked to the patient.
     tables.touch(pool.get('gnuhealth.patient'), [source])
     rows = tables.execute(table.select(
             table.id, where=table.patient == source))
@@ -220,7 +221,7 @@ def move(source, destination):
 
 
 def _without(link, names):
-    "Return a link without some of its ids."
+    """Return a link without some of its ids."""
     link = link._replace(**dict.fromkeys(names))
     if not link.patient and not link.imaging_test:
         return Link()

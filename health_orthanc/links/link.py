@@ -3,10 +3,10 @@
 """The values of a study's link, and a change of them."""
 from typing import NamedTuple, Optional
 
-#: Rules of which a person is the author: no other rule replaces them.
+#: Rules of links made by a person: no other rule replaces them.
 PERSON = 'person'
 
-#: What may change a link, as the history of a study shows it.
+#: Causes of changes, as the history of a study shows them.
 CAUSES = [
     ('sync', "Synchronization"),
     ('person', "Chosen by a Person"),
@@ -24,8 +24,8 @@ CAUSES = [
 class Link(NamedTuple):
     """The columns of a study that only the ledger writes.
 
-    The fields are those of gnuhealth.imaging_orthanc.study; patient, request
-    and imaging_test are ids, ``review_parameters`` is JSON.
+    :ivar patient, request, imaging_test: ids or None
+    :ivar str review_parameters: JSON
     """
     link_rule: Optional[str] = None
     link_state: str = 'unlinked'
@@ -38,16 +38,16 @@ class Link(NamedTuple):
 
     @property
     def shown(self):
-        """What of the link people see: state, rule, and to what it leads.
+        """Return what users see of the link: state, rule and target.
 
-        A study that was never decided counts as unlinked.
+        A study that was never matched counts as unlinked.
         """
         return (self.link_state or 'unlinked', self.link_rule, self.patient,
             self.request, self.imaging_test)
 
     @property
     def is_of_person(self):
-        "Whether a person chose it."
+        """Whether a person made the link."""
         return self.link_rule == PERSON
 
 
@@ -56,7 +56,7 @@ NEVER_DECIDED = Link(link_state=None)
 
 
 class Change(NamedTuple):
-    """What a link was and what it is now.
+    """A link before and after a change.
 
     :ivar int study: id of the study
     :ivar before: Link
@@ -67,7 +67,7 @@ class Change(NamedTuple):
     after: Link
 
     def left(self, name):
-        """Return the id to which the study does not belong any more, or None.
+        """Return the id that the study lost, or None.
 
         :param str name: patient, request or imaging_test
         """
@@ -75,8 +75,7 @@ class Change(NamedTuple):
         return before if before != getattr(self.after, name) else None
 
     def gained(self, name):
-        """Return the id to which the study belongs now, and did not before,
-        or None.
+        """Return the id that the study gained, or None.
 
         :param str name: patient, request or imaging_test
         """
@@ -87,6 +86,8 @@ class Change(NamedTuple):
 def ids_of(changes, name, of):
     """Return the ids of patients, requests or results in changes.
 
+    :param changes: list of Change
+    :param str name: patient, request or imaging_test
     :param of: Change.left or Change.gained
     :rtype: set of int
     """

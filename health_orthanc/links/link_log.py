@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who linked which study to what, and when: lines that nobody edits."""
+"""History of the links of studies, read-only for users."""
 import datetime as dt
 
 from trytond.model import Index, ModelSQL, ModelView, fields
@@ -31,7 +31,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
             ], "Action", readonly=True, sort=False)
     rule = fields.Selection([
             (None, ""),
-            ('merge_id', "Study UID of the request"),
+            ('merge_id', "Study Instance UID of the request"),
             ('accession', "Accession number"),
             ('patient_id', "Patient ID"),
             ('person', "A person"),
@@ -68,11 +68,11 @@ class LinkLog(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def note(cls, changes, cause, action=None):
-        """Keep lines for changed links.
+        """Add lines for changed links.
 
         :param changes: list of link.Change
-        :param str cause: of link.CAUSES
-        :param str action: what was done, told from the link by default
+        :param str cause: one of link.CAUSES
+        :param str action: what was done, derived from the link by default
         """
         if not changes:
             return
@@ -86,10 +86,12 @@ class LinkLog(Ledger, ModelSQL, ModelView):
                     } for change in changes])
 
     def former(self):
-        """Return the Link that the study had before this line.
+        """Return the Link before this line, to undo the change.
 
-        What a rule did it would do again, so there the person who takes it
-        back has the last word.
+        A link made by a rule becomes one of the person who undoes: the rule
+        would repeat its change.
+
+        :rtype: Link
         """
         link = Link(
             link_rule=self.rule_before,
@@ -101,7 +103,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
             review_parameters=self.review_parameters_before)
         if (link.link_state == 'linked'
                 and not link.patient and not link.imaging_test):
-            # To whom it led was deleted since.
+            # The linked record was deleted since.
             return Link()
         if self.rule != PERSON and (self.rule or link.patient):
             link = link._replace(
@@ -111,7 +113,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
 
 
 def _line(change, action):
-    "Return the values of a line that tell what changed."
+    """Return the values of a line for a change."""
     before, after = change.before, change.after
     return {
         'study': change.study,
@@ -133,7 +135,7 @@ def _line(change, action):
 
 
 def _study_uids(ids):
-    "Return the Study Instance UIDs of studies by id."
+    """Return the Study Instance UIDs of studies by id."""
     table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     uids = {}
     for sub in grouped_slice(ids):
@@ -144,9 +146,9 @@ def _study_uids(ids):
 
 
 def last_not_undone(lines):
-    """Return the newest line that was not taken back, None without one.
+    """Return the newest line that was not undone, or None.
 
-    :param lines: of one study, newest first
+    :param lines: records of one study, newest first
     """
     undone = 0
     for line in lines:

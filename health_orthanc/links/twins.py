@@ -13,23 +13,31 @@ from .link import Link
 
 
 def same_studies(ids):
-    """Return the ids of the studies that are not missing and have the server
-    and the Study Instance UID of others.
+    """Return the present studies with server and UID of others.
 
-    :param ids: ids of these others
+    The UID is StudyInstanceUID (0020,000D, VR UI).
+
+    :param ids: ids of the others
+    :rtype: set of int
     """
     return {other for _, other in _present_twins(ids)}
 
 
 def ambiguous_studies(ids):
-    """Return those of some ids of studies whose Study Instance UID leads to
-    another one of their server too."""
+    """Return the studies whose UID is that of another of their server.
+
+    :param ids: ids of studies
+    :rtype: set of int
+    """
     return {study for study, _ in _present_twins(ids)}
 
 
 def studies_of_results_again(ids):
-    """Return pairs of some ids of studies and the results that have another
-    study with the server and Study Instance UID."""
+    """Return the studies whose result has the same UID in another study.
+
+    :param ids: ids of studies
+    :return: list of pairs of ids of study and result
+    """
     study, other, twins = _twins()
     return execute(twins.select(
             study.id, other.imaging_test,
@@ -38,7 +46,7 @@ def studies_of_results_again(ids):
 
 
 def studies_sent_again():
-    "Return the ids of the studies that took the place of missing ones."
+    """Return the ids of the studies that replaced missing ones."""
     study, other, twins = _twins()
     return {id_ for id_, in execute(twins.select(study.id,
                 where=(study.missing_since == Null)
@@ -46,9 +54,10 @@ def studies_sent_again():
 
 
 def missing_twins(ids):
-    """Return the ids of the missing studies that are there as others.
+    """Return the missing studies that are present under another id.
 
-    :param ids: ids of these others
+    :param ids: ids of the present studies
+    :rtype: set of int
     """
     study, other, twins = _twins()
     return {
@@ -59,12 +68,11 @@ def missing_twins(ids):
 
 
 def former_links(ids):
-    """Return to whom studies were linked that are missing, but there under
-    another PatientID, and studies themselves that came back.
+    """Return the former links of studies that were sent again.
 
-    :param ids: ids of the studies that are there
+    :param ids: ids of the present studies
     :return: list of: id of the study, id of the missing one or of itself, its
-        PatientID, and the Link to a patient that it has or had
+        PatientID (0010,0020, VR LO), and its Link to a patient
     """
     study, other, twins = _twins()
     log, later = [
@@ -111,8 +119,7 @@ def _present_twins(ids):
 
 
 def _twins():
-    """Return the tables of studies and of others that have their server and
-    Study Instance UID, and the join of both."""
+    """Return two tables of studies and their join on server and UID."""
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     study, other = Study.__table__(), Study.__table__()
     return study, other, study.join(other, condition=(

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides to which patient and which request a study belongs, and says why.
+"""Matches studies with patients and requests, and gives reasons.
 
 The caller asks ``keys`` what to look up, reads the requests and patients of a
 whole block of studies at once, puts them into an ``Index`` and calls
-``decide`` for each study.  Nothing here knows a database.
+``decide`` for each study.  No database is used here.
 """
 from .decision import (
     ACCESSION, LINKED, MERGE_ID, PATIENT_ID, REASONS, REVIEW, UNLINKED,

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A study among the requests and patients to which it may belong: how it
-compares with each of them, and what speaks against a link.
+"""Compares a study with requests and patients.
 """
 from dataclasses import replace
 from functools import cached_property
@@ -27,7 +26,11 @@ NEWBORN_DAYS = 366
 
 
 class Case:
-    "A study, the index, and the rules; names are only read when needed."
+    """A study, the index and the rules; names are parsed when needed.
+
+    :ivar study: StudyFacts
+    :ivar index: Index
+    """
 
     def __init__(self, study, index):
         self.study, self.index = study, index
@@ -36,14 +39,16 @@ class Case:
 
     @cached_property
     def names(self):
-        "The Names of the study, PatientName (0010,0010)."
+        """The Names in PatientName (0010,0010, VR PN) of the study."""
         return study_names(clean(self.study.patient_name))
 
     def named(self):
-        """Return the requests that the accession number names.
+        """Return the requests with the accession number of the study.
 
-        What was requested for the series tells the lines of an order apart,
-        and may stand alone.
+        The requested IDs of the series select the lines of an order; they also
+        count without an accession number.
+
+        :rtype: list of RequestFacts
         """
         index, study = self.index, self.study
         found = index.with_number(study.accession_number)
@@ -56,7 +61,10 @@ class Case:
             or unique([found, asked]))
 
     def is_beside(self, request):
-        "Whether a request is for such images and of about the same day."
+        """Return whether a request fits the modality and the date.
+
+        :param request: RequestFacts
+        """
         study, own = (
             full_date(self.study.study_date), full_date(request.date))
         return (request.state != 'canceled' and study and own
@@ -65,7 +73,11 @@ class Case:
                 self.study.modalities, request.modality) in {SAME, CLOSE})
 
     def to_request(self, request, rule):
-        "Link to a request unless something speaks against it."
+        """Return the Decision to link to a request, or to review.
+
+        :param request: RequestFacts
+        :param str rule: code of the rule that found it
+        """
         patient = self.patient(request)
         reason = (self.request_problem(request, rule)
             or self.contradiction(patient, rule)
@@ -78,23 +90,37 @@ class Case:
         return Decision(LINKED, rule, patient.id, request.id, request.result)
 
     def other_candidates(self, patient, rule):
-        "Whoever else has the PatientID, or the name and date of birth."
+        """Return the other patients that the study may belong to.
+
+        These have the PatientID, or the name and date of birth.
+
+        :param patient: PatientFacts
+        :param str rule: code of the rule
+        :rtype: iterator of Candidate
+        """
         others = {**self.exact, **self.similar}
         others.update((p.id, p) for p in self.rivals(patient, rule))
         others.pop(patient.id, None)
         return map(self.candidate, others.values())
 
     def identified(self):
-        "The patients of the PatientID; inexact ones count when confirmed."
+        """Return the patients with the PatientID (0010,0020, VR LO).
+
+        Inexact ones count when name and date of birth confirm them.
+        """
         return {**self.exact, **{
                 i: p for i, p in self.similar.items() if self.confirmed(p)}}
 
     def patient(self, request):
-        "Return the PatientFacts of a RequestFacts."
+        """Return the PatientFacts of a RequestFacts."""
         return self.index.patients[request.patient]
 
     def request_problem(self, request, rule):
-        "Return the Reason that speaks against a request itself, or None."
+        """Return the Reason against a request itself, or None.
+
+        :param request: RequestFacts
+        :param str rule: code of the rule that found it
+        """
         number = request.accession_number
         if request.state == 'canceled':
             return Reason('request_canceled', {
@@ -113,9 +139,10 @@ class Case:
         return None
 
     def contradiction(self, patient, rule):
-        """Return the Reason why the study cannot be of a patient, or None.
+        """Return the Reason why the study is not of a patient, or None.
 
-        :param rule: code of the rule that found him, or None
+        :param patient: PatientFacts
+        :param str rule: code of the rule that found the patient, or None
         """
         study = self.study
         if compare_births(study.birth_date, patient) == DIFFERS:
@@ -129,8 +156,14 @@ class Case:
         return None
 
     def not_confirmed(self, patient, rule):
-        """A name that cannot be compared needs date of birth and sex; without
-        a request, one that may be that of a sister needs the first."""
+        """Return the Reason when too little confirms the patient, or None.
+
+        A name that cannot be compared needs date of birth and sex. Without a
+        request, a name that a sister may have needs the date of birth.
+
+        :param patient: PatientFacts
+        :param str rule: code of the rule
+        """
         verdict = self.name_verdict(patient)
         doubtful = {UNREADABLE}
         if rule == PATIENT_ID:
@@ -142,12 +175,18 @@ class Case:
         return None
 
     def same_sex(self, patient):
-        "Whether the sex agrees, as far as ours is known."
+        """Return whether the sex agrees, as far as it is known here.
+
+        :param patient: PatientFacts
+        """
         return ({'M', 'F'}.isdisjoint(patient.sexes)
             or compare_sex(self.study.sex, patient.sexes) == SAME)
 
     def alone(self, patient):
-        "A PatientID may be typed wrong: something has to confirm it."
+        """Return the Reason when nothing but the PatientID fits, or None.
+
+        :param patient: PatientFacts
+        """
         if (self.name_verdict(patient) in AGREE
                 or compare_births(self.study.birth_date, patient) == SAME):
             return None
@@ -155,6 +194,11 @@ class Case:
                 'patient_id': clean(self.study.patient_id)})
 
     def before_birth(self, patient):
+        """Return the Reason when the images are older than the patient.
+
+        :param patient: PatientFacts
+        :rtype: Reason or None
+        """
         study, birth = (
             full_date(self.study.study_date), full_date(patient.birth_date))
         if (study and birth and study < birth
@@ -165,20 +209,32 @@ class Case:
         return None
 
     def rival_problem(self, patient, rule):
-        "Return the Reason when somebody else fits as well, or None."
+        """Return the Reason when another patient fits as well, or None.
+
+        :param patient: PatientFacts
+        :param str rule: code of the rule
+        """
         if self.rivals(patient, rule):
             return self.name_reason('name_of_other', patient, rule)
         return None
 
     def born(self, names=()):
-        "Return who is born on the day of the study and called alike."
+        """Return the patients with the date of birth and name of the study.
+
+        :param names: list of Name
+        """
         return self.index.born(
             self.study.birth_date, [*self.names, *names])
 
     def rivals(self, patient, rule):
-        """Return who is born on the same day and has the name of the study
-        as much as the patient; more, when a UID speaks for the patient and
-        the name does not contradict that."""
+        """Return patients with the same date of birth whose name fits as well.
+
+        Where a UID confirms the patient and the name does not contradict, a
+        rival must fit better.
+
+        :param patient: PatientFacts
+        :param str rule: code of the rule
+        """
         verdict, rank = self.compare_name(patient)
         if verdict in {SAME, MISSING}:
             return []
@@ -191,18 +247,27 @@ class Case:
             and better(self.compare_name(other)[1], rank)]
 
     def confirmed(self, patient):
-        "Whether name and date of birth agree, and the sex does not contradict"
+        """Return whether name, date of birth and sex confirm a patient.
+
+        :param patient: PatientFacts
+        """
         study = self.study
         return (compare_births(study.birth_date, patient) == SAME
             and compare_sex(study.sex, patient.sexes) != DIFFERS
             and self.name_verdict(patient) in AGREE)
 
     def name_verdict(self, patient):
-        "Return how the name of the study compares to that of a patient."
+        """Return the verdict on the name of a patient.
+
+        :param patient: PatientFacts
+        """
         return self.compare_name(patient)[0]
 
     def compare_name(self, patient):
-        "Return verdict and rank of the name of a patient, asked once."
+        """Return verdict and rank of the name of a patient, cached.
+
+        :param patient: PatientFacts
+        """
         if patient.id not in self._verdicts:
             found = compare_names(self.names, self.index.names(patient))
             if found[0] in {UNSURE, UNREADABLE} and self.too_old(patient):
@@ -211,7 +276,10 @@ class Case:
         return self._verdicts[patient.id]
 
     def too_old(self, patient):
-        "Whether the images name a newborn that the patient cannot be."
+        """Return whether the name is a newborn's and the patient is older.
+
+        :param patient: PatientFacts
+        """
         if not any(n.newborn for n in self.names):
             return False
         study, birth = (
@@ -220,14 +288,21 @@ class Case:
             and abs((study - birth).days) <= NEWBORN_DAYS)
 
     def open(self, requests):
-        "Return those of some requests whose images may still come."
+        """Return the requests whose images are still expected.
+
+        :param requests: list of RequestFacts
+        """
         return [r for r in requests
             if r.state in OPEN_STATES or r.id == self.study.request
             or self.was_open(r)]
 
     def was_open(self, request):
-        """Whether a request was reported after the study had arrived: it may
-        have been reported from its images."""
+        """Return whether a request was open when the study arrived.
+
+        It may have been reported from these images.
+
+        :param request: RequestFacts
+        """
         arrived = self.study.arrived
         return bool(
             request.state == 'done' and request.done_at and arrived
@@ -235,12 +310,18 @@ class Case:
             and request.done_at >= arrived.replace(microsecond=0))
 
     def fits(self, request):
-        "Whether the modality does not contradict a request."
+        """Return whether the modality does not contradict a request.
+
+        :param request: RequestFacts
+        """
         return compare_modality(
             self.study.modalities, request.modality) != DIFFERS
 
     def date_verdict(self, request):
-        "Return how the study date compares to the date of a request."
+        """Return the verdict on study date and date of a request.
+
+        :param request: RequestFacts
+        """
         study, own = (
             full_date(self.study.study_date), full_date(request.date))
         if not study or not own:
@@ -251,23 +332,43 @@ class Case:
         return CLOSE if -DAYS_BEFORE <= days <= DAYS_AFTER else DIFFERS
 
     def reason(self, attribute, rule, study, own):
-        "Return the Reason for an attribute that differs."
+        """Return the Reason for an attribute that differs.
+
+        :param str attribute: name of the attribute
+        :param str rule: code of the rule
+        :param study: value of the study
+        :param own: value here
+        """
         return Reason(f'{attribute}_differs', {
                 'rule': rule, 'study': shown(study), 'own': shown(own)})
 
     def name_reason(self, code, patient, rule):
-        "Return a Reason that shows both names."
+        """Return a Reason that shows both names.
+
+        :param str code: one of REASONS
+        :param patient: PatientFacts
+        :param str rule: code of the rule
+        """
         return Reason(code, {
                 'rule': rule, 'study': shown(self.study.patient_name),
                 'own': shown_name(patient)})
 
     def review(self, reason, candidates):
-        "Return the Decision that a person has to look."
+        """Return the Decision to let a person review.
+
+        :param reason: Reason
+        :param candidates: list of Candidate
+        """
         return Decision(
             REVIEW, review_reason=reason, candidates=tuple(candidates))
 
     def review_requests(self, code, requests, rule=None):
-        "Return the Decision that a person chooses between requests."
+        """Return the Decision to let a person choose between requests.
+
+        :param str code: one of REASONS
+        :param requests: list of RequestFacts
+        :param str rule: code of the rule
+        """
         values = {
             'rule': rule, 'count': len(requests),
             'request': ', '.join(clean(r.accession_number) for r in requests),
@@ -276,7 +377,11 @@ class Case:
                 self.candidate(self.patient(r), r) for r in requests])
 
     def review_patients(self, code, patients):
-        "Return the Decision that a person chooses between patients."
+        """Return the Decision to let a person choose between patients.
+
+        :param str code: one of REASONS
+        :param patients: list of PatientFacts
+        """
         values = {
             'count': len(patients),
             'patient_id': clean(self.study.patient_id)}
@@ -284,7 +389,11 @@ class Case:
             reason_of(code, values), map(self.candidate, patients))
 
     def candidate(self, patient, request=None):
-        "Return the Candidate for a patient, or for a request of his."
+        """Return the Candidate for a patient, or for a request.
+
+        :param patient: PatientFacts
+        :param request: RequestFacts of the patient, or None
+        """
         kind, id_ = 'patient', patient.id
         if request:
             kind, id_ = 'request', request.id
@@ -292,7 +401,11 @@ class Case:
             kind, id_, patient.id, self.differences(patient, request))
 
     def differences(self, patient, request):
-        "Return the Differences to a patient, and to a request if given."
+        """Return the Differences to a patient, and to a request if given.
+
+        :param patient: PatientFacts
+        :param request: RequestFacts or None
+        """
         study = self.study
         rows = [
             ('name', study.patient_name, shown_name(patient),
@@ -318,7 +431,10 @@ class Case:
             for name, theirs, own, verdict in rows)
 
     def id_verdict(self, patient):
-        "Return how the PatientID compares to those of a patient."
+        """Return the verdict on PatientID and the identifiers of a patient.
+
+        :param patient: PatientFacts
+        """
         if self.index.is_nobody(clean(self.study.patient_id)):
             return MISSING
         if patient.id in self.exact:
@@ -326,7 +442,10 @@ class Case:
         return CLOSE if patient.id in self.similar else DIFFERS
 
     def number_verdict(self, request):
-        "Return how the accession number compares to a request's."
+        """Return the verdict on the accession number and that of a request.
+
+        :param request: RequestFacts
+        """
         study = set(map(clean, [
                     self.study.accession_number,
                     *(self.study.requested_ids or ())])) - {''}
@@ -339,13 +458,19 @@ class Case:
         return DIFFERS if alike.isdisjoint(map(str.casefold, study)) else CLOSE
 
     def unlinked(self):
-        "Nothing found; who has that name and date of birth is suggested."
+        """Return the Decision to link nothing, with patients to suggest.
+
+        These have the name and date of birth of the study.
+        """
         alike = [p for p in self.born() if self.confirmed(p)]
         return Decision(
             UNLINKED, candidates=tuple(map(self.candidate, alike)))
 
     def with_requests_beside(self, decision):
-        "Return a decision with the requests that patients have beside it."
+        """Return a decision with the fitting requests of its patients added.
+
+        :param decision: Decision
+        """
         if decision.request:
             return decision
         patients = [decision.patient] if decision.patient else [

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recognizes names that were read in another character set than the one they
-were written in.
+"""Recognizes names that were decoded with a wrong character set.
 
 SpecificCharacterSet (0008,0005) is often missing or wrong.  Then the bytes of
 a name become letters that nobody has in a name, or letters are lost.  Names
@@ -56,7 +55,7 @@ _NOT_IN_WORDS = re.compile(r'[\s.,^=\'`’-]+')
 def is_damaged(text):
     """Return whether a text cannot be a name as it was written.
 
-    :param str text: one group of a name (VR PN, PS3.5 section 6.2.1)
+    :param str text: one component group of a name (VR PN, PS3.5 section 6.2.1)
     """
     return not _FINE.fullmatch(text) and _is_damaged(text)
 
@@ -75,9 +74,9 @@ def _is_damaged(text):
 
 
 def _mostly_lost(text):
-    """Whether more letters could not be read than could.
+    """Return whether more letters are unreadable than readable.
 
-    Marks alone, and one mark, stand for what is not known of a name.
+    A text of marks alone, or with one mark, stands for an unknown name.
     """
     lost = left = 0
     for word in _NOT_IN_WORDS.split(text):
@@ -89,19 +88,21 @@ def _mostly_lost(text):
 
 
 def from_utf8(text):
-    """Return what a text was in UTF-8, when it was read as Latin 1 or
-    windows-1252 and can have been nothing else, or None."""
+    """Return a text decoded as UTF-8 when it was read as Latin 1.
+
+    :param str text: one component group of a name (VR PN)
+    :return: str, None when the text can have been something else
+    """
     found = list(_reread(text, 'latin-1', ['utf-8']))
     return found[0] if found else None
 
 
 def may_have_been(text, family, given):
-    """Return whether a text may be a name that was read in another character
-    set than it was written in.
+    """Return whether a text may be a name read in a wrong character set.
 
-    :param str text: one group of a name (VR PN)
-    :param family: of the name in GNU Health, str or None
-    :param given: likewise
+    :param str text: one component group of a name (VR PN)
+    :param str family: family name in GNU Health, or None
+    :param str given: given names in GNU Health, or None
     """
     family, given = family or '', given or ''
     own = family + given
@@ -135,7 +136,7 @@ def _misread(family, given):
 
 @lru_cache(maxsize=2 ** 10)
 def _repairs(text):
-    "Return the letters that a text may have been."
+    """Return the letters that a text may have been."""
     found = set(map(_letters, _reread(text, 'latin-1', _WRITTEN)))
     for read in _OTHERS:
         found.update(map(_letters, _reread(text, read, _AGAIN)))
@@ -143,7 +144,7 @@ def _repairs(text):
 
 
 def _reread(text, read, written):
-    "Yield what was written, when a text was read in a character set."
+    """Yield the texts that were written, for a text read in a set."""
     # Readers of Latin 1 are mostly readers of windows-1252.
     known = text.translate(_BYTES) if read == 'latin-1' else text
     try:
@@ -161,21 +162,21 @@ def _reread(text, read, written):
 
 @lru_cache(maxsize=2 ** 12)
 def _letters(text):
-    "Return the letters of a text without case and accents."
+    """Return the letters of a text without case and accents."""
     text = unicodedata.normalize('NFKD', text.casefold())
     return ''.join(filter(str.isalpha, text)).replace('ı', 'i')
 
 
 def is_rest(text, family, given):
-    """Return whether a text may be what is left of a name, when the letters
-    that are not in ASCII are lost, or marks stand for them.
+    """Return whether a text may be a name without its non-ASCII letters.
 
-    Bytes of Latin 1 read as UTF-8 take the next letter with them: "Núñez"
-    becomes "Nz".  All other letters have to be there.
+    The letters are lost or replaced by marks. Bytes of Latin 1 read as UTF-8
+    also lose the next letter: "Núñez" becomes "Nz". All other letters have to
+    be there.
 
-    :param str text: one group of a name (VR PN)
-    :param family: of the name in GNU Health, str or None
-    :param given: likewise
+    :param str text: one component group of a name (VR PN)
+    :param str family: family name in GNU Health, or None
+    :param str given: given names in GNU Health, or None
     """
     family, given = _words(family or ''), _words(given or '')
     own = ''.join(family + given)
@@ -199,7 +200,12 @@ def _words(text):
 
 
 def _are_left(words, owns):
-    "Whether each word is left of another one, and one of them not whole."
+    """Return whether all words may be damaged forms of other words.
+
+    :param words: words of the study
+    :param owns: words of the patient
+    :return: bool, False when no word is damaged
+    """
     damaged = False
     for word in sorted(words, key=len, reverse=True):
         left, own = max(
@@ -239,7 +245,7 @@ def _left_of(word, own):
 
 @lru_cache(maxsize=2 ** 10)
 def _forms(letter):
-    "Return the letters as which one may be written, where another is lost."
+    """Return the possible spellings of a letter that was lost."""
     forms = [letter.lower()]
     if unicodedata.name(letter, '').startswith('LATIN '):
         forms.append(anyascii(letter).lower())
@@ -247,7 +253,7 @@ def _forms(letter):
 
 
 def _marks(word, at):
-    "Yield the ends of up to four marks, which may be none."
+    """Yield the ends of up to four marks, which may be none."""
     yield at
     for end in range(at, min(at + 4, len(word))):
         if word[end] not in MARKS:

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What matching says of a study: where it belongs, or why a person has to
-look, and who may be meant.
+"""The result of matching: a link, or a reason for review, and candidates.
 """
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
@@ -50,15 +49,25 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Reason:
-    "Why a person has to look: a code of REASONS and its parameters."
+    """Why a person has to review a study.
+
+    :ivar str code: one of REASONS
+    :ivar dict parameters: values of the sentence
+    """
     code: str
     parameters: Dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How one attribute compares: 'same', 'close', 'unsure', 'differs' or
-    'missing', and for names those of ``names.compare_names``."""
+    """How one attribute of a study compares.
+
+    :ivar str attribute: name of the attribute
+    :ivar str study: value of the study
+    :ivar str own: value here
+    :ivar str verdict: 'same', 'close', 'unsure', 'differs' or 'missing', for
+        names those of ``names.compare_names``
+    """
     attribute: str
     study: str
     own: str
@@ -67,7 +76,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Candidate:
-    "A request or a patient that a person may choose for the study."
+    """A request or a patient that a person may choose for the study.
+
+    :ivar str kind: request or patient
+    :ivar int id: id of the request or patient
+    :ivar int patient: id of the patient
+    :ivar differences: tuple of Difference
+    """
     kind: str
     id: int
     patient: int
@@ -78,9 +93,12 @@ class Candidate:
 class Decision:
     """Where a study belongs.
 
-    ``patient``, ``request`` and ``result`` are ids, set only when the state
-    is 'linked'; ``review_reason`` only when it is 'review'.  The candidates of
-    a study linked to a patient are the requests for which it may be.
+    :ivar str link_state: 'linked', 'review' or 'unlinked'
+    :ivar str link_rule: code of the rule, or None
+    :ivar patient, request, result: ids, only when 'linked'
+    :ivar review_reason: Reason, only when 'review'
+    :ivar candidates: tuple of Candidate; of a study linked to a patient these
+        are requests
     """
     link_state: str
     link_rule: Optional[str] = None
@@ -92,4 +110,9 @@ class Decision:
 
 
 def reason_of(code, values):
+    """Return the Reason with the parameters that its code needs.
+
+    :param str code: one of REASONS
+    :param dict values: at least these parameters
+    """
     return Reason(code, {k: values[k] for k in sorted(REASONS[code])})

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a study, a request and a patient, and what to look up for a
-study.
+"""Facts of studies, requests and patients, and the keys to look them up.
 """
 import datetime as dt
 from dataclasses import dataclass
@@ -21,16 +20,25 @@ Date = Union[dt.date, str, None]
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What the PACS says of a study.
+    """What the PACS says about a study; any value may be missing.
 
-    Dates are dates or texts of VR DA; ``issuer`` is IssuerOfPatientID
-    (0010,0021); ``patient_name`` the text of VR PN with all its groups;
-    ``modalities`` those of its series; ``texts`` every other text of the
-    study; ``request`` the id of the request to which a rule linked it before,
-    which then counts as open; ``requested_ids`` what RequestAttributesSequence
-    (0040,0275) of its series holds as ScheduledProcedureStepID,
-    RequestedProcedureID and AccessionNumber; ``arrived`` when it was first
-    known here (UTC).  Anything may be missing.
+    :ivar int id: id of the study
+    :ivar str study_instance_uid: StudyInstanceUID (0020,000D, VR UI)
+    :ivar str patient_id: PatientID (0010,0020, VR LO)
+    :ivar str issuer: IssuerOfPatientID (0010,0021, VR LO)
+    :ivar str patient_name: PatientName (0010,0010, VR PN), all groups
+    :ivar birth_date: PatientBirthDate (0010,0030, VR DA), date or str
+    :ivar str sex: PatientSex (0010,0040, VR CS)
+    :ivar str accession_number: AccessionNumber (0008,0050, VR SH)
+    :ivar modalities: Modality (0008,0060, VR CS) of the series
+    :ivar study_date: StudyDate (0008,0020, VR DA), date or str
+    :ivar texts: other attributes that may contain the UID of a request
+    :ivar int request: id of the request that a rule linked before, which
+        counts as open
+    :ivar requested_ids: ScheduledProcedureStepID (0040,0009),
+        RequestedProcedureID (0040,1001) and AccessionNumber in
+        RequestAttributesSequence (0040,0275, VR SQ) of the series
+    :ivar arrived: when the study was first stored here, datetime, UTC
     """
     id: Any
     study_instance_uid: Optional[str] = None
@@ -52,12 +60,20 @@ class StudyFacts:
 class RequestFacts:
     """A request: one exam of one patient.
 
-    ``accession_number`` is the number of the line, ``order_number`` that of
-    the order; ``other_numbers`` and ``other_order_numbers`` further ones that
-    machines were told; ``former_uids`` those that the line shared with others;
-    ``patient`` and ``result`` are ids; ``state`` is 'draft', 'requested',
-    'done' or 'canceled', ``result_state`` None, 'draft' or 'final';
-    ``done_at`` when its result was made (UTC).
+    :ivar int id: id of the request
+    :ivar str merge_id: Study Instance UID of the worklist entry
+    :ivar str accession_number: number of the line
+    :ivar str order_number: number of the order
+    :ivar int patient: id of the patient
+    :ivar str modality: DICOM modality code
+    :ivar str state: 'draft', 'requested', 'done' or 'canceled'
+    :ivar int result: id of the result, or None
+    :ivar date: when the exam is scheduled
+    :ivar other_numbers: further numbers of the line sent to modalities
+    :ivar other_order_numbers: further numbers of the order sent to modalities
+    :ivar former_uids: Study Instance UIDs shared with other lines
+    :ivar str result_state: None, 'draft' or 'final'
+    :ivar done_at: when the result was made, datetime, UTC
     """
     id: int
     merge_id: Optional[str]
@@ -76,12 +92,12 @@ class RequestFacts:
 
     @property
     def line_numbers(self):
-        "The numbers of this line alone, without padding."
+        """The numbers of this line alone, without padding."""
         return self._known(self.accession_number, *self.other_numbers)
 
     @property
     def order_numbers(self):
-        "The numbers of all lines of the order, without padding."
+        """The numbers of all lines of the order, without padding."""
         return self._known(self.order_number, *self.other_order_numbers)
 
     @staticmethod
@@ -93,9 +109,13 @@ class RequestFacts:
 class PatientFacts:
     """A patient.
 
-    ``alternative_ids`` are pairs of code and issuer (or type); ``names`` pairs
-    of family and given names in any script; ``sexes`` the values of
-    PatientSex that fit.
+    :ivar int id: id of the patient
+    :ivar str puid: PUID
+    :ivar alternative_ids: pairs of code and issuer (or type)
+    :ivar names: pairs of family and given names, in any script
+    :ivar birth_date: date of birth, or None
+    :ivar sexes: the values of PatientSex (0010,0040, VR CS) that fit
+    :ivar bool birth_date_estimated: whether the year may be wrong
     """
     id: int
     puid: Optional[str]
@@ -108,15 +128,17 @@ class PatientFacts:
 
 @dataclass(frozen=True)
 class Keys:
-    """What to look up for a study, all of it as exact values.
+    """Exact values to look up for a study.
 
-    ``uids`` among the merge ids and former UIDs; ``accession_numbers`` among
-    all numbers of request lines and orders; ``identifiers`` among the PUIDs
-    and alternative identifications; ``birth_dates`` among those of patients,
-    so that twins are seen; ``request_dates`` among those of the requests of
-    the patients that are found.  Numbers and identifiers come as they are,
-    folded and in upper case; only a folded column finds those in mixed case.
-    Identifiers of digits come with more and fewer leading zeros.
+    Numbers and identifiers are given as they are, folded and in upper case
+    (mixed case needs a folded column), those of digits with more and fewer
+    leading zeros.
+
+    :ivar uids: Study Instance UIDs and former ones of requests
+    :ivar accession_numbers: numbers of requests and orders
+    :ivar identifiers: PUIDs and alternative identifications
+    :ivar birth_dates: dates of birth of patients, to find twins
+    :ivar request_dates: dates of the requests of the patients found
     """
     uids: FrozenSet[str] = frozenset()
     accession_numbers: FrozenSet[str] = frozenset()
@@ -126,9 +148,10 @@ class Keys:
 
 
 def keys(study, roots=UID_ROOTS):
-    """Return the Keys of a StudyFacts.
+    """Return the Keys of a study.
 
-    :param roots: beginnings of the UIDs that requests have or had
+    :param study: StudyFacts
+    :param roots: roots of the UIDs that requests have or had
     """
     birth_date = full_date(study.birth_date)
     numbers = variants(study.accession_number)
@@ -162,9 +185,10 @@ def _identifiers(patient_id):
 
 
 def compatible_sexes(*values):
-    """Return the PatientSex values that fit a patient, empty when any does.
+    """Return the values of PatientSex (0010,0040) that fit a patient.
 
-    :param values: gender and biological sex as GNU Health stores them.
+    :param values: gender and biological sex as GNU Health stores them
+    :return: frozenset of str, empty when any value fits
     """
     known = {'m': 'M', 'f': 'F'}
     values = [v for v in values if v]

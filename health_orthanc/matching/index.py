@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The requests and patients among which is decided, by what studies carry.
+"""Index of the requests and patients of a block of studies.
 """
 from .names import own_names
 from .nobody import means_nobody, plain
@@ -8,15 +8,14 @@ from .values import UID_ROOTS, clean, full_date, id_key, unique
 
 
 class Index:
-    """The requests and patients among which to decide.
+    """The requests and patients that studies are matched with.
 
     :param requests: RequestFacts found by the keys of the studies
     :param patients: PatientFacts found likewise, and those of the requests
     :param roots: as for ``keys``
-    :param issuers: the names under which the institution itself issues PUIDs
-        (IssuerOfPatientID, (0010,0021))
-    :param nobody: texts that mean nobody as PatientID, beside those that
-        everybody knows
+    :param issuers: names under which the institution issues PUIDs,
+        IssuerOfPatientID (0010,0021, VR LO)
+    :param nobody: further values of PatientID that mean nobody
     :raises ValueError: the patient of a request is missing
     """
 
@@ -55,16 +54,19 @@ class Index:
             _file(self._ids, id_key(code), (code, issuer, patient))
 
     def names(self, patient):
-        "Return the parsed names of a PatientFacts."
+        """Return the parsed names of a PatientFacts."""
         if patient.id not in self._names:
             self._names[patient.id] = own_names(patient.names)
         return self._names[patient.id]
 
     def born(self, birth_date, names):
-        """Return the PatientFacts born on a date and called alike.
+        """Return the patients born on a date whose name sounds alike.
 
-        names: Names as ``study_names`` gives them.  Thousands may share a
-        birth date, where the first of January stands for a year.
+        Thousands may share the first of January of a year.
+
+        :param datetime.date birth_date: the date
+        :param names: list of Name, see ``study_names``
+        :rtype: list of PatientFacts
         """
         day = full_date(birth_date)
         if day not in self._sounds:
@@ -80,17 +82,22 @@ class Index:
         return found
 
     def with_uid(self, uid):
-        "Return the RequestFacts that have a UID, or had it with others."
+        """Return the requests that have or shared a Study Instance UID.
+
+        :param str uid: VR UI
+        :rtype: list of RequestFacts
+        """
         return self._uids.get(uid, [])
 
     def requests_of(self, patient):
-        "Return the RequestFacts of a patient, by the id."
+        """Return the RequestFacts of a patient, by the id."""
         return self._requests_of.get(patient, [])
 
     def with_line(self, number):
-        """Return the RequestFacts whose line alone has a number.
+        """Return the requests whose line has a number.
 
-        Those of the same case win.
+        :param str number: the number; the same case is preferred
+        :rtype: list of RequestFacts
         """
         number = clean(number)
         found = self._lines.get(number.casefold(), [])
@@ -98,15 +105,21 @@ class Index:
         return same or unique([[r for _, r in found]])
 
     def with_number(self, number):
-        """Return the RequestFacts of an accession number: that of a line, or
-        else that of an order."""
+        """Return the requests of an accession number, of line or order.
+
+        :param str number: AccessionNumber (0008,0050, VR SH)
+        :rtype: list of RequestFacts
+        """
         return self.with_line(number) or unique(
             [self._orders.get(clean(number).casefold(), [])])
 
     def identified(self, study):
-        """Return two dicts of PatientFacts by id: those whose identifier is
-        the PatientID, and those for whom it is but for case, issuer or leading
-        zeros."""
+        """Return the patients with the PatientID of a study.
+
+        :param study: StudyFacts
+        :return: two dicts of PatientFacts by id: exact, and equal but for
+            case, issuer or leading zeros
+        """
         number, exact, similar = clean(study.patient_id), {}, {}
         found = self._ids.get(id_key(number))
         if not found or self.is_nobody(number):
@@ -120,11 +133,14 @@ class Index:
         return exact, similar
 
     def is_nobody(self, patient_id):
-        "Whether a PatientID, without padding, is missing or nobody's."
+        """Return whether a PatientID is missing or means nobody.
+
+        :param str patient_id: PatientID (0010,0020, VR LO) without padding
+        """
         return means_nobody(patient_id, self.nobody)
 
     def _issued(self, kind, issuer):
-        "Whether an identifier is by an issuer, and not only may be."
+        """Return whether an identifier is certainly of an issuer."""
         if not issuer:
             return True
         kind = clean(kind).casefold()

@@ -69,13 +69,15 @@ _HARD = str.maketrans('bdgvz', 'ptkfs', 'aeiou')
 
 
 class Name:
-    """A name made ready for comparison.
+    """A name prepared for comparison.
 
-    ``script`` is that of the letters, ``written`` the whole name in both
-    orders, ``romanized`` likewise as machines get it that know no other
-    letters, ``newborn`` whether it is of a child that has no name yet,
-    ``thing`` whether it is of a phantom, ``text`` the group of VR PN,
-    ``damaged`` whether that text cannot be right.
+    :ivar str text: the component group (VR PN)
+    :ivar str script: script of the letters
+    :ivar written: pair, the whole name in both orders
+    :ivar romanized: the same as sent to modalities with Latin letters only
+    :ivar bool newborn: whether it stands for a child without a name
+    :ivar bool thing: whether it is of a phantom
+    :ivar bool damaged: whether the text was read in a wrong character set
     """
 
     def __init__(self, family, given, text=''):
@@ -100,33 +102,35 @@ class Name:
 
     @cached_property
     def from_utf8(self):
-        "The Name that a text in UTF-8 was for certain, or None."
+        """The Name when the text certainly is misread UTF-8, else None."""
         fixed = _name(from_utf8(self.text) or '')
         return None if fixed.missing else fixed
 
     @cached_property
     def family(self):
-        "The words of the family name as they sound, in Latin letters."
+        """The words of the family name as they sound, in Latin letters."""
         return _fold(self._words[0], self.script)
 
     @cached_property
     def given(self):
-        "The words of the given names as they sound, in Latin letters."
+        """The words of the given names as they sound, in Latin letters."""
         return _fold(self._words[1], self.script)
 
     @cached_property
     def sounds(self):
-        """The consonants of all words: names that agree have one in common,
-        but for rare slips."""
+        """The consonants of all words; similar names have one in common."""
         return {_consonants(w) or w for w in self.family + self.given}
 
 
 def study_names(text):
     """Return the Names in a text of VR PN.
 
-    Up to three groups stand after ``=``: alphabetic, ideographic, phonetic;
-    in each, after ``^``, family, given, middle, prefix and suffix (PS3.5
-    section 6.2.1).  The last two are left out.
+    Up to three component groups are separated by ``=``: alphabetic,
+    ideographic, phonetic; in each, ``^`` separates family, given, middle,
+    prefix and suffix (PS3.5 section 6.2.1). Prefix and suffix are ignored.
+
+    :param str text: the value
+    :rtype: list of Name
     """
     names = [_name(g[:MAX_LENGTH]) for g in (text or '').split('=', 3)[:3]]
     return [n for n in names if not n.missing]
@@ -141,7 +145,11 @@ def _name(group):
 
 
 def own_names(pairs):
-    "Return the Names of pairs of family and given names, each may be None."
+    """Return the Names of patients.
+
+    :param pairs: pairs of family and given names, each may be None
+    :rtype: list of Name
+    """
     names = [
         Name((family or '')[:MAX_LENGTH], (given or '')[:MAX_LENGTH])
         for family, given in pairs[:MAX_NAMES]]
@@ -149,17 +157,19 @@ def own_names(pairs):
 
 
 def compare_names(theirs, owns):
-    """Return how the names of a study compare to those of a patient, and a
-    rank by which two patients can be told apart, the higher the better.
+    """Return how the names of a study compare to those of a patient.
 
-    theirs, owns: lists of Name.  Names agree when they are the 'same',
-    'close' (the given name is the same), 'short' (it is missing or an initial)
-    or 'similar' (it is spelled otherwise).  They are 'unsure' where they agree
-    in part, 'unreadable' in two scripts of which no reading is sure or when
-    the study's was damaged on its way, 'missing' where there is nothing to
-    compare, and else one 'differs' plainly from the other.  Where both have a
-    name in one script only those are compared, so that two Chinese names that
-    sound alike stay two.
+    Names agree when they are 'same', 'close' (same given name), 'short' (given
+    name missing or an initial) or 'similar' (spelled otherwise). They are
+    'unsure' when they agree in part, 'unreadable' in two scripts without a
+    sure transliteration or when the study's name is damaged, 'missing' when
+    there is nothing to compare, and otherwise one 'differs'. Where both have a
+    name in one script only these are compared, so that two Chinese names of
+    one sound stay two.
+
+    :param theirs: list of Name of the study
+    :param owns: list of Name of the patient
+    :return: verdict (str), and rank (the higher, the nearer)
     """
     if not theirs or not owns:
         return MISSING, 0
@@ -190,8 +200,10 @@ _REPAIRED = RANK[UNREADABLE] + .5
 
 
 def _compare_damaged(theirs, owns):
-    """Text that cannot be right contradicts nobody, unless it can be read
-    after all and is of somebody else."""
+    """Return the verdict on a damaged name.
+
+    It contradicts only when it can be repaired and is another name.
+    """
     if theirs.from_utf8:
         verdict, _ = _compare_sound([theirs.from_utf8], owns)
         if verdict == DIFFERS:
@@ -205,14 +217,13 @@ def _compare_damaged(theirs, owns):
 
 
 def _may_have_been(theirs, own):
-    "Whether a name is our own, damaged on its way."
+    """Return whether a name is ours, read in a wrong character set."""
     return (is_rest(theirs.text, own.own_family, own.own_given)
         or may_have_been(theirs.text, own.own_family, own.own_given))
 
 
 def _are_romanized(theirs, owns):
-    """Whether a name in Latin letters is one of ours in other letters, as
-    we send it to machines that do not know them."""
+    """Return whether a Latin name is ours as it is sent to modalities."""
     scripts = {n.script for n in theirs}
     return any(
         a.romanized[0] and a.romanized[0] in b.romanized
@@ -243,7 +254,7 @@ def _compare(theirs, own):
 
 
 def _best_arrangement(theirs, own, readable):
-    "Return the best verdict, and whether the family name agrees."
+    """Return the best verdict, and whether the family name agrees."""
     if not own.family or not own.given:
         verdict, *_ = _compare_part(
             theirs.family + theirs.given, own.family + own.given,
@@ -262,14 +273,16 @@ def _best_arrangement(theirs, own, readable):
 
 
 def _compare_newborn(theirs, own):
-    "One of them is called baby of someone, which says little."
+    """Return the verdict when one name is "baby of" somebody."""
     shared = {*theirs.family, *theirs.given} & {*own.family, *own.given}
     return UNSURE if shared else UNREADABLE
 
 
 def _arrangements(name):
-    """Yield family and given name as they are, the other way round, and as
-    any split of all words; with each, whether that is a guess."""
+    """Yield family and given name, swapped, and each split of all words.
+
+    :return: family, given, and whether this is a guess
+    """
     family, given = name.family, name.given
     if family and given:
         yield family, given, False
@@ -286,8 +299,8 @@ def _arrangements(name):
 def _compare_parts(own, family, given, guess, readable):
     """Return the verdict, and whether the family name agrees.
 
-    A guess may leave over words of one of the names, not of both: else Anna
-    Maria and Lena Maria would be one.
+    In a guess words of one name may be left over, not of both: otherwise Anna
+    Maria and Lena Maria would agree.
     """
     shared = any(len(word) > 1 for word in {*given} & {*own.given})
     family, more_family, less_family = _compare_part(
@@ -310,7 +323,7 @@ def _compare_parts(own, family, given, guess, readable):
 def _compare_part(theirs, own, alike):
     """Compare the words of one part of two names.
 
-    Return the verdict, and whether words of theirs and of ours are left over.
+    :return: verdict, and whether words of theirs and of ours are left over
     """
     if not theirs or not own:
         return MISSING, bool(theirs), bool(own)
@@ -321,7 +334,7 @@ def _compare_part(theirs, own, alike):
 
 
 def _pair_off(theirs, own, alike):
-    "As above, by pairing off the words, long ones first."
+    """Pair off the words, long ones first; returns as _compare_part."""
     own, more, verdicts = list(own), False, {CLOSE}
     for word in sorted(theirs, key=len, reverse=True):
         if word in own:
@@ -338,7 +351,10 @@ def _pair_off(theirs, own, alike):
 
 
 def _alike_family(a, b):
-    "Initials, cut names, one wrong letter, or two in a long name."
+    """Return whether family names agree but for initials and slips.
+
+    One letter may be wrong, two in a long name.
+    """
     short, long = sorted([a, b], key=len)
     if len(short) == 1 or len(short) >= 6:
         if long.startswith(short):
@@ -348,7 +364,7 @@ def _alike_family(a, b):
 
 
 def _alike_given(a, b):
-    """Initials, and wrong letters that make no other name.
+    """Return whether given names agree but for initials and slips.
 
     Twins are called Anna and Hanna, Martin and Martina, Hassan and Hussein:
     the first and the last letter have to be right, and in a short name all.
@@ -370,7 +386,10 @@ def _alike_given(a, b):
 
 
 def _alike_sound(a, b):
-    "The same consonants but for one in three: for scripts without vowels."
+    """Return whether two thirds of the consonants agree.
+
+    Used for scripts that do not write vowels.
+    """
     if min(len(a), len(b)) == 1:
         return a[0] == b[0]
     a, b = _consonants(a), _consonants(b)
@@ -388,10 +407,14 @@ def _consonants(word):
 
 @lru_cache(maxsize=2 ** 13)
 def edits(a, b, limit):
-    """Return how many letters are added, left out, replaced or swapped with
-    the next one between two words (optimal string alignment distance).
+    """Return the edit distance of two words.
 
-    Counting stops at ``limit + 1``, which then is the answer.
+    Letters are added, removed, replaced or swapped with the next one (optimal
+    string alignment distance).
+
+    :param str a: a word
+    :param str b: another word
+    :param int limit: counting stops at ``limit + 1``
     """
     if abs(len(a) - len(b)) > limit or len(a) > 64:
         return limit + 1
@@ -410,8 +433,11 @@ def edits(a, b, limit):
 
 @lru_cache(maxsize=2 ** 13)
 def _read(text):
-    """Return a part of a name without case and variants of one letter, its
-    words in ASCII, and the script of its first letter as Unicode names it."""
+    """Return a part of a name prepared for comparison.
+
+    :return: text without case and variants of letters, its words in ASCII, and
+        the script of its first letter as Unicode names it
+    """
     if not text.isascii():
         text = unicodedata.normalize('NFKC', text)
     text = ' '.join(text.casefold().split())
@@ -429,12 +455,12 @@ def _script(letter):
 
 
 def _known(words):
-    "Return the words unless all of them stand for a name not known."
+    """Return the words, empty when all mean that a name is unknown."""
     return () if UNKNOWN.issuperset(words) else words
 
 
 def _fold(words, script):
-    "Return the words of a part as they sound, in Latin letters."
+    """Return the words of a part as they sound, in Latin letters."""
     words = [w for w in words if w not in MINOR] or words
     return tuple(filter(None, [_sound(w, script) for w in words]))
 
@@ -454,5 +480,5 @@ def _sound(word, script):
 
 
 def _single(word):
-    "Return a word without its doubled letters."
+    """Return a word without its doubled letters."""
     return ''.join(a for a, b in zip(word, ' ' + word) if a != b)

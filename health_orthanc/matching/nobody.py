@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The identifiers that mean nobody.
+"""Values of PatientID that stand for nobody.
 
-Machines want a PatientID (0010,0020), and who has none types something.  What
-many people type is nobody's number, even where it was once registered as
-somebody's.
+Modalities require a PatientID (0010,0020, VR LO), and users without one type
+something. Common values of this kind identify nobody, even where a patient is
+registered with them.
 """
 import re
 import unicodedata
@@ -76,10 +76,10 @@ _WORDS = frozenset(map(plain, WORDS))
 
 
 def means_nobody(identifier, more=frozenset()):
-    """Return whether an identifier is nobody's.
+    """Return whether an identifier stands for nobody.
 
-    :param str identifier: as in PatientID (0010,0020), without padding
-    :param more: further texts that mean nobody, as ``plain`` makes them
+    :param str identifier: PatientID (0010,0020, VR LO) without padding
+    :param more: further texts that mean nobody, as ``plain`` returns them
     """
     if (identifier.isalnum() and not more
             and not identifier.isalpha() and not identifier.isdigit()):

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides to which patient and which request a study belongs, and says why:
-one class for each rule, in the order in which they are asked.
+"""The rules of matching, one class each, in their order.
 """
 from .case import Case
 from .decision import ACCESSION, LINKED, MERGE_ID, PATIENT_ID, Decision
@@ -11,14 +10,14 @@ from .values import uids_of, unique
 
 
 class Rule:
-    """One way to find to whom a study belongs.
+    """One way to find the patient or request of a study.
 
-    ``code`` is what stands in *Link Rule* of the study.
+    :cvar str code: value of the field *Linked by* of the study
     """
     code = None
 
     def decide(self, case):
-        """Return a Decision, or None when the rule has nothing to say.
+        """Return a Decision, None when the rule finds nothing.
 
         :param case: Case of the study
         """
@@ -26,10 +25,14 @@ class Rule:
 
 
 class ByUID(Rule):
-    "The UID of a request, wherever the study carries it."
+    """Finds a request by its Study Instance UID (0020,000D, VR UI)."""
     code = MERGE_ID
 
     def decide(self, case):
+        """Return the Decision for the request of the UID, or None.
+
+        :param case: Case of the study
+        """
         first, *others = [
             case.index.with_uid(u)
             for u in uids_of(case.study, case.index.roots)] or [[]]
@@ -52,11 +55,16 @@ class ByUID(Rule):
 
     @staticmethod
     def narrowed(case, requests, shared):
-        """Return which of the requests of one UID a study is of.
+        """Return which of the requests that share a UID a study is of.
 
         Releases before 5.0.5 gave one UID to all lines of an order, and to
-        copies of an order for other patients.  Whether a request is done does
-        not tell: its own images may come again.
+        copies of an order for other patients. Whether a request is done does
+        not matter: its own images may be sent again.
+
+        :param case: Case of the study
+        :param requests: list of RequestFacts
+        :param bool shared: whether every UID of the study leads to all of
+            them
         """
         named = case.named()
         if named:
@@ -75,13 +83,17 @@ class ByUID(Rule):
 
 
 class ByAccessionNumber(Rule):
-    """The accession number with the PatientID, of exactly one request.
+    """Finds the only request with accession number and PatientID.
 
-    Images also come for requests that are done, the open ones go first.
+    Images also come for requests that are done; open ones are preferred.
     """
     code = ACCESSION
 
     def decide(self, case):
+        """Return the Decision for the accession number, or None.
+
+        :param case: Case of the study
+        """
         found = [r for r in case.named() if case.fits(r)]
         if not found:
             return None
@@ -99,7 +111,11 @@ class ByAccessionNumber(Rule):
 
     @staticmethod
     def of_others(case, requests):
-        "The accession number of open requests of other patients."
+        """Return the Decision when other patients have the number, or None.
+
+        :param case: Case of the study
+        :param requests: list of RequestFacts
+        """
         requests = [
             r for r in case.open(requests) if case.date_verdict(r) != DIFFERS]
         patients = case.identified()
@@ -116,10 +132,14 @@ class ByAccessionNumber(Rule):
 
 
 class ByPatientID(Rule):
-    "The PatientID of exactly one patient."
+    """Finds the only patient with the PatientID (0010,0020, VR LO)."""
     code = PATIENT_ID
 
     def decide(self, case):
+        """Return the Decision for the PatientID, or None.
+
+        :param case: Case of the study
+        """
         patients = list(case.identified().values())
         if len(patients) > 1:
             return case.review_patients('several_patients', patients)
@@ -133,7 +153,11 @@ class ByPatientID(Rule):
 
     @staticmethod
     def to_patient(case, patient):
-        "Link to a patient unless something speaks against it."
+        """Return the Decision to link to a patient, or to review.
+
+        :param case: Case of the study
+        :param patient: PatientFacts
+        """
         reason = (case.contradiction(patient, PATIENT_ID)
             or case.not_confirmed(patient, PATIENT_ID)
             or case.before_birth(patient)
@@ -146,21 +170,20 @@ class ByPatientID(Rule):
         return Decision(LINKED, PATIENT_ID, patient.id)
 
 
-#: Asked in this order: the first that has something to say decides.  Modules
-#: that add a rule put it where it belongs, and its code into the selection
-#: *Link Rule* of the studies.
+#: Called in this order, the first Decision counts. Modules that add a rule
+#: insert it here, and its code into the selection *Linked by* of the studies.
 RULES = [ByUID(), ByAccessionNumber(), ByPatientID()]
 
 
 def decide(study, index):
-    """Return the Decision on a StudyFacts.
+    """Return the Decision on a study.
 
-    A rule that finds two candidates or a contradiction links nothing.  What
-    has no request is offered those that the patient has for such images of
-    those days.
+    A rule that finds two candidates or a contradiction links nothing. A study
+    without request is offered the requests of its patient that fit in modality
+    and date.
 
     :param study: StudyFacts
-    :param index: Index of the requests and patients that may be meant
+    :param index: Index of the requests and patients to match
     """
     case = Case(study, index)
     found = filter(None, (rule.decide(case) for rule in RULES))
@@ -168,24 +191,33 @@ def decide(study, index):
 
 
 def requests_beside(study, index, patient):
-    """Return the Candidates for a StudyFacts that is of a patient: his
-    requests for such images of about the same day.
+    """Return the requests of a patient that fit in modality and date.
 
-    :param patient: id
+    :param study: StudyFacts
+    :param index: Index with the requests of the patient
+    :param int patient: id of the patient
+    :rtype: tuple of Candidate
     """
     decision = Decision(LINKED, patient=patient)
     return Case(study, index).with_requests_beside(decision).candidates
 
 
 def contradiction(study, patient):
-    """Return the Reason why a StudyFacts cannot be of a PatientFacts, or None.
+    """Return the Reason why a study is not of a patient, or None.
 
     Missing values contradict nothing.
+
+    :param study: StudyFacts
+    :param patient: PatientFacts
     """
     return Case(study, Index([], [patient])).contradiction(patient, None)
 
 
 def differences(study, patient, request=None):
-    """Return the Differences between a StudyFacts and a PatientFacts, and a
-    RequestFacts when given, for display side by side."""
+    """Return the Differences between a study and a patient.
+
+    :param study: StudyFacts
+    :param patient: PatientFacts
+    :param request: RequestFacts to compare too, or None
+    """
     return Case(study, Index([], [patient])).differences(patient, request)

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The values that matching compares: texts without padding, dates, UIDs,
-and how two of them compare.
+"""Normalization and comparison of texts, dates and UIDs.
 """
 import datetime as dt
 import re
@@ -33,9 +32,11 @@ ALIKE = [
 
 
 def clean(value):
-    """Return a text without its padding, empty when it cannot be a key.
+    """Return a text without padding, empty when it cannot be a key.
 
     DICOM pads with spaces, some writers with NUL (PS3.5 section 6.2).
+
+    :param str value: a text or None
     """
     if not value:
         return ''
@@ -50,14 +51,21 @@ def clean(value):
 
 
 def id_key(number):
-    "Return an identifier without case and leading zeros."
+    """Return an identifier without case and leading zeros.
+
+    :param str number: an identifier
+    """
     if number.isascii() and number.isdigit():
         return number.lstrip('0')
     return number.casefold()
 
 
 def variants(value):
-    "Return a text as it is, folded and in upper case, as a frozenset."
+    """Return a text as it is, folded and in upper case.
+
+    :param str value: a text
+    :rtype: frozenset of str
+    """
     text = clean(value)
     if not text:
         return frozenset()
@@ -65,14 +73,20 @@ def variants(value):
 
 
 def shown(value):
-    "Return a text or date as a person reads it, dates as YYYY-MM-DD."
+    """Return a value as it is displayed, dates as YYYY-MM-DD.
+
+    :param value: date, str or None
+    """
     if isinstance(value, dt.date):
         return full_date(value).isoformat() if full_date(value) else ''
     return clean(value)
 
 
 def shown_name(patient):
-    "Return given and family name of a PatientFacts."
+    """Return given and family name of a patient.
+
+    :param patient: PatientFacts
+    """
     names = [' '.join(filter(None, [g, f])) for f, g in patient.names[:1]]
     return ' '.join(names)
 
@@ -81,9 +95,13 @@ _UID = re.compile(r'(?<![\d.])\d+(?:\.\d+)+(?!\d|\.\d)', re.ASCII)
 
 
 def uids_of(study, roots):
-    """Return the UIDs by which a request may be found, StudyInstanceUID first.
+    """Return the UIDs by which a request may be found.
 
-    Some modalities cannot keep the UID and put it into another field.
+    StudyInstanceUID (0020,000D, VR UI) comes first; some modalities write the
+    UID of the request to another attribute.
+
+    :param study: StudyFacts
+    :param roots: roots of the UIDs of requests
     """
     uids = [clean(study.study_instance_uid)]
     for text in [
@@ -107,10 +125,12 @@ _DA = re.compile(r'(\d{4})(?:[-./]?(\d{2})(?:[-./]?(\d{2}))?)?', re.ASCII)
 
 
 def date_parts(value):
-    """Return year, month and day, or None where there is no date.
+    """Return year, month and day, None when there is no date.
 
-    Month and day are 0 where not known.  DICOM has no value for an unknown
-    date: the first day of 1900 and years out of reach stand for it.
+    Unknown month and day are 0. DICOM has no value for an unknown date; the
+    first day of 1900 and years out of range stand for it.
+
+    :param value: date, or str of VR DA
     """
     if isinstance(value, dt.date):
         year, month, day = value.year, value.month, value.day
@@ -126,7 +146,10 @@ def date_parts(value):
 
 
 def full_date(value):
-    "Return the date, or None where not all of it is known."
+    """Return the date, None when a part is unknown.
+
+    :param value: date, or str of VR DA
+    """
     parts = date_parts(value)
     try:
         return dt.date(*parts) if parts else None
@@ -135,9 +158,10 @@ def full_date(value):
 
 
 def compare_births(study, patient):
-    """Compare PatientBirthDate (0010,0030) of a study with a PatientFacts.
+    """Compare PatientBirthDate (0010,0030) with the date of a patient.
 
-    :param study: date, or text of VR DA
+    :param study: date, or str of VR DA
+    :param patient: PatientFacts
     :return: a verdict of ``names``
     """
     theirs, own = date_parts(study), date_parts(patient.birth_date)
@@ -158,8 +182,8 @@ def compare_sex(study, sexes):
 
     Only M and F contradict each other: O is also written for unknown.
 
-    :param study: text of VR CS
-    :param sexes: set of texts
+    :param str study: VR CS
+    :param sexes: set of str
     :return: a verdict of ``names``
     """
     study = clean(study).upper()
@@ -169,11 +193,10 @@ def compare_sex(study, sexes):
 
 
 def compare_modality(modalities, own):
-    """Compare the modalities of the series of a study, Modality (0008,0060),
-    with the one that was ordered.
+    """Compare the modalities of a study with the requested one.
 
-    :param modalities: set of texts
-    :param own: code of the modality, text
+    :param modalities: set of Modality (0008,0060, VR CS) of the series
+    :param str own: code of the requested modality
     :return: a verdict of ``names``
     """
     own = clean(own).upper()
@@ -187,8 +210,8 @@ def compare_modality(modalities, own):
 
 
 def unique(lists):
-    """Return the records of some lists, each once.
+    """Return the facts of several lists, each id once.
 
-    :param lists: iterable of lists of facts, which have an ``id``
+    :param lists: iterable of lists of facts with an ``id``
     """
     return list({r.id: r for found in lists for r in found}.values())

@@ -33,20 +33,24 @@ STEP = [
 
 
 class ModalityError(Exception):
-    "A program of dcmtk fails."
+    """A program of dcmtk failed."""
 
 
 def image_path(name):
-    "Return where an image of the package pydicom-data is."
+    """Return the path of an image of the package pydicom-data.
+
+    :param str name: name of the file
+    :rtype: pathlib.Path
+    """
     return Path(data_store.__file__).parent / 'data' / name
 
 
 class Modality:
-    """A modality that talks to a DICOM server.
+    """A modality that uses a DICOM server.
 
-    :param aet: its own application entity title
+    :param str aet: its own AE title
     :param host, port, called: address and AE title of the server
-    :param folder: where it keeps what it was answered and what it sends
+    :param folder: where it stores answers and images
     """
 
     def __init__(self, aet, host, port, called, folder):
@@ -72,11 +76,11 @@ class Modality:
                 f"{program} failed: {result.stderr.strip()}")
 
     def worklist(self, **keys):
-        """Ask for the entries of the worklist.
+        """Query the worklist (C-FIND).
 
-        :param keys: values to match, by DICOM keyword; the AE title is its
-            own unless it is given
-        :return: a data set for each entry
+        :param keys: values to match, by DICOM keyword; ScheduledStationAETitle
+            is its own unless given
+        :return: list of pydicom data sets, one for each entry
         """
         keys = {'ScheduledStationAETitle': self.aet, **keys}
         words = []
@@ -94,11 +98,11 @@ class Modality:
             for path in sorted(answers.glob('rsp*.dcm'))]
 
     def acquire(self, entry, count=1):
-        """Make the images of an entry's exam, all in one series.
+        """Make the images of a worklist entry, all in one series.
 
-        :param entry: a data set of the worklist
-        :param count: how many images
-        :return: the paths of the files
+        :param entry: data set of the worklist
+        :param int count: how many images
+        :return: list of paths
         """
         step, = entry.ScheduledProcedureStepSequence
         folder = Path(tempfile.mkdtemp(prefix='study-', dir=self.folder))
@@ -130,7 +134,11 @@ class Modality:
         return path
 
     def send(self, paths):
-        "Send images to the server; ModalityError unless all are accepted."
+        """Send images to the server (C-STORE).
+
+        :param paths: paths of the images
+        :raises ModalityError: one was not accepted
+        """
         self._run(
             'storescu', self.host, str(self.port),
             *[str(path) for path in paths])

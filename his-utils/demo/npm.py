@@ -39,7 +39,7 @@ SERIES = {
 
 
 class NpmError(Exception):
-    "A package cannot be fetched, or is not the one that is expected."
+    """A package cannot be fetched, or is not the one that is expected."""
 
 
 def locked(name):
@@ -52,15 +52,20 @@ def locked(name):
 
 
 def made_of(names):
-    "Return a text that tells which packages these are, for comparison."
+    """Return names and versions of packages as text, for comparison.
+
+    :param names: names of packages
+    """
     return ''.join(
         f'{name} {version} {integrity}\n' for name, (version, integrity) in
         ((name, locked(name)) for name in sorted(names)))
 
 
 def fetch(name, folder):
-    """Put what is in a package into a new folder.
+    """Unpack a package into a new folder.
 
+    :param str name: name of the package
+    :param folder: the folder
     :raises NpmError: npm fails, or the package is not the locked one
     """
     version, integrity = locked(name)
@@ -75,9 +80,11 @@ def fetch(name, folder):
 
 
 def download(package, work):
-    """Have npm download a package.
+    """Download a package with npm.
 
-    :return: the path of its archive
+    :param str package: name and version
+    :param work: folder for the archive
+    :return: path of the archive
     """
     try:
         result = subprocess.run(
@@ -94,7 +101,10 @@ def download(package, work):
 
 
 def integrity_of(archive):
-    "Return the hash of a file as npm writes it."
+    """Return the hash of a file as npm writes it.
+
+    :param archive: path of the file
+    """
     digest = hashlib.sha512(archive.read_bytes()).digest()
     return f'sha512-{base64.b64encode(digest).decode()}'
 
@@ -102,8 +112,10 @@ def integrity_of(archive):
 def unpack(archive, folder):
     """Unpack an archive without its outermost folder.
 
-    :raises NpmError: it has something else than files and folders, or
-        something that would lie elsewhere
+    :param archive: path of the archive
+    :param folder: the folder
+    :raises NpmError: it contains something else than files and folders, or a
+        path outside of the folder
     """
     unpacked = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
@@ -123,7 +135,7 @@ def unpack(archive, folder):
 
 
 def _harmless(member):
-    "Return a member of an archive, as a file or folder of the caller's."
+    """Return a member of an archive, as a file or folder of the caller's."""
     path = Path(member.name)
     if not (member.isreg() or member.isdir()):
         raise NpmError(f"The archive has something that is no file: {path}")
@@ -136,7 +148,7 @@ def _harmless(member):
 
 
 def lock():
-    "Write the versions and hashes of what npm gives now."
+    """Write the versions and hashes of what npm gives now."""
     entries = {}
     for name, series in sorted(SERIES.items()):
         with tempfile.TemporaryDirectory() as work:

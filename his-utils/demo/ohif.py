@@ -55,10 +55,10 @@ CONFIGURATION = {
 
 
 def make_viewer(folder):
-    """Make the viewer in a folder unless it is there already, of the same
-    package.
+    """Install the viewer in a folder unless the same package is there.
 
-    :return: whether it had to be made
+    :param folder: the folder
+    :return: whether it was installed
     :raises npm.NpmError: the package cannot be fetched
     :raises WebClientError: the package is not built as expected
     """
@@ -100,7 +100,7 @@ def serve(folder):
 
 
 def _move(folder):
-    "Make the files of the viewer work below its path."
+    """Make the files of the viewer work below its path."""
     for name in _NOT_NEEDED:
         path = folder / name
         if path.is_dir():
@@ -126,7 +126,7 @@ def _move(folder):
 
 
 def _rewrite(path, pattern, replacement):
-    "Replace in a text file, and return how often."
+    """Replace a pattern in a text file and return the number of matches."""
     text, count = re.subn(
         pattern, replacement, path.read_text(encoding='utf-8'))
     if count:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demonstration: makes a hospital on servers of its own, runs the story,
-and leaves the web client running until it is told to end.  Called by
+and leaves the web client running until it is stopped.  Called by
 demo.sh, which installs what it needs.
 """
 import argparse
@@ -35,7 +35,7 @@ RIGHT, WRONG, USAGE, NOT_READY = range(4)
 
 
 def parse(arguments):
-    "Return the options of the command line; demo.sh has the manual."
+    """Return the options of the command line; demo.sh has the manual."""
     parser = argparse.ArgumentParser(prog='demo.sh')
     parser.add_argument('--check', action='store_true',
         help="end after the story, with its exit status")
@@ -49,19 +49,22 @@ def parse(arguments):
 
 
 def say(*words):
-    "Print at once, also into a pipe."
+    """Print words at once, also into a pipe."""
     print(*words, flush=True)
 
 
 def cache_folder():
-    "Return the folder of what later runs use again."
+    """Return the folder of what later runs use again."""
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(base) / 'gnuhealth-imaging-suite'
 
 
 @contextmanager
 def work_folder(keep):
-    "Give the folder to work in: the one to keep, or one that goes away."
+    """Context manager that yields the work folder.
+
+    :param keep: the folder to keep, None for a temporary one
+    """
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         keep.chmod(0o700)
@@ -103,7 +106,7 @@ def _make_database(kept):
 
 
 def set_passwords(path, password):
-    "Give all users of a database one password."
+    """Give all users of a database one password."""
     from trytond.res.user import User
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
@@ -112,15 +115,18 @@ def set_passwords(path, password):
 
 
 def prepare_web_client(cache):
-    "Return the folder of the web client."
+    """Return the folder of the web client."""
     if make_web_client(cache / 'web-client'):
         say("Web client: put together from npm packages.")
     return cache / 'web-client'
 
 
 def prepare_viewer(cache):
-    """Return the options of Orthanc that let it serve a viewer, none when it
-    could not show anything."""
+    """Return the options of Orthanc that serve the viewer.
+
+    :param cache: folder that later runs use again
+    :return: dict, empty when Orthanc has no DICOMweb
+    """
     if not os.path.exists(DICOMWEB):
         say("Viewer: none, the Orthanc of this machine has no DICOMweb.")
         return {}
@@ -130,7 +136,7 @@ def prepare_viewer(cache):
 
 
 def start_servers(stack, folder, web_client, database, viewer, password):
-    "Start the servers in a folder; they end with the stack."
+    """Start the servers in a folder; they end with the stack."""
     copy = folder / f'{DATABASE}.sqlite'
     shutil.copyfile(database, copy)
     set_passwords(copy, password)
@@ -150,7 +156,7 @@ def start_servers(stack, folder, web_client, database, viewer, password):
 
 
 def web_client_answers(server):
-    "Whether the page of the web client and its program are served."
+    """Return whether the page of the web client and its program are served."""
     try:
         for name in ['', 'dist/tryton-sao.min.js']:
             urllib.request.urlopen(f'{server.url}/{name}', timeout=30).close()
@@ -160,17 +166,19 @@ def web_client_answers(server):
 
 
 def has_rights_of_root(pid):
-    "Whether a process runs as root, or can become it."
+    """Return whether a process runs as root, or can become it."""
     status = Path(f'/proc/{pid}/status').read_text()
     fields = dict(line.split(':', 1) for line in status.splitlines())
     return '0' in fields['Uid'].split() or bool(int(fields['CapPrm'], 16))
 
 
 def files_of_others(folder):
-    """Return the files and folders that other users could reach.
+    """Return the files and folders that other users can reach.
 
-    The group may read entries of the worklist, as Orthanc does elsewhere; so
-    nobody else may enter the folder.
+    The group may read worklist entries, as in packages of Orthanc, so no other
+    user may enter the folder.
+
+    :param folder: the folder
     """
     return [
         path for path in [folder, *folder.rglob('*')]
@@ -179,7 +187,7 @@ def files_of_others(folder):
 
 
 def check_what_others_may(story, options):
-    "Check that the demonstration opens nothing to other users."
+    """Check that the demonstration opens nothing to other users."""
     story.say("\nWhat others may")
     if not options.as_root:
         story.check("no server has the rights of root", not any(
@@ -191,8 +199,11 @@ def check_what_others_may(story, options):
 
 
 def wait(story):
-    """Tell how to look around, and wait until the person has seen enough;
-    ServiceError when a server ends before."""
+    """Print how to look around, and wait until the user ends it.
+
+    :param story: the Story
+    :raises ServiceError: a server ended before
+    """
     try:
         tell_how_to_look_around(story)
         while story.server.running and story.orthanc.running:
@@ -204,7 +215,7 @@ def wait(story):
 
 
 def tell_how_to_look_around(story):
-    "Print the addresses, users and passwords."
+    """Print the addresses, users and passwords."""
     orthanc = story.orthanc
     say("\nLook around in a web browser, until you press Ctrl-C here:")
     say(f"   GNU Health  {story.server.url}/#{DATABASE}")
@@ -218,7 +229,7 @@ def tell_how_to_look_around(story):
 
 
 def demonstrate(options, folder):
-    "Make the servers, run the story, and return the exit status."
+    """Make the servers, run the story, and return the exit status."""
     cache = cache_folder()
     web_client = prepare_web_client(cache)
     viewer = prepare_viewer(cache)
@@ -243,7 +254,10 @@ def _end(number, frame):
 
 
 def refuse(options):
-    "Return why it cannot be run so, None when it can."
+    """Return why the demonstration cannot run, None when it can.
+
+    :param options: of the command line
+    """
     if os.geteuid() == 0 and not (options.as_root or options.prepare):
         return "root runs his-utils/demo.sh, which gives up its rights."
     if options.keep and options.keep.exists() and any(options.keep.iterdir()):
@@ -251,7 +265,7 @@ def refuse(options):
 
 
 def run(options):
-    "Do what the options say, and return the exit status."
+    """Do what the options say, and return the exit status."""
     if options.prepare:
         prepare_web_client(cache_folder())
         prepare_viewer(cache_folder())
@@ -262,7 +276,7 @@ def run(options):
 
 
 def main(arguments=None):
-    "Run the demonstration and return its exit status."
+    """Run the demonstration and return its exit status."""
     options = parse(arguments)
     problem = refuse(options)
     if problem:

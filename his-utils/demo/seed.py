@@ -50,7 +50,7 @@ EXAMS = [CT_HEAD, CHEST, ULTRASOUND]
 
 
 def xml_record(config, name):
-    "Return the record that a module made under an id, such as module.id."
+    """Return the record that a module made under an id, such as module.id."""
     module, fs_id = name.split('.')
     data, = Model.get('ir.model.data', config).find([
             ('module', '=', module),
@@ -60,11 +60,10 @@ def xml_record(config, name):
 
 
 def seed(config, password=PASSWORD):
-    """Make the hospital.  The administrator keeps the password that the
-    database was made with.
+    """Make the hospital. The administrator keeps the present password.
 
-    :param config: a proteus configuration of the administrator
-    :param password: of its users
+    :param config: proteus configuration of the administrator
+    :param str password: password of the users
     """
     skip_configuration(config)
     company = make_company(config)
@@ -81,7 +80,7 @@ def seed(config, password=PASSWORD):
 
 
 def skip_configuration(config):
-    "Close the questions that a new database asks its first user."
+    """Close the wizards that a new database opens for its first user."""
     Item = Model.get('ir.module.config_wizard.item', config)
     for item in Item.find([('state', '=', 'open')]):
         item.state = 'done'
@@ -89,7 +88,7 @@ def skip_configuration(config):
 
 
 def make_company(config):
-    "Make the company with its timezone, and let the user work for it."
+    """Make the company with its time zone, and set it for the user."""
     Party = Model.get('party.party', config)
     Currency = Model.get('currency.currency', config)
     Company = Model.get('company.company', config)
@@ -111,7 +110,7 @@ def make_company(config):
 
 
 def set_password(config):
-    "Set the administrator's password, which ends the sessions."
+    """Set the administrator's password, which ends the sessions."""
     User = Model.get('res.user', config)
     administrator, = User.find([('login', '=', 'admin')])
     administrator.password = PASSWORD
@@ -119,7 +118,7 @@ def set_password(config):
 
 
 def make_institution(config, party):
-    "Make the health institution of a party."
+    """Make the health institution of a party."""
     Institution = Model.get('gnuhealth.institution', config)
     Party = Model.get('party.party', config)
     institution = Institution(
@@ -130,7 +129,7 @@ def make_institution(config, party):
 
 
 def make_user(config, login, company, password=PASSWORD):
-    "Make a user with the groups of a login."
+    """Make a user with the groups of a login."""
     User = Model.get('res.user', config)
     Company = Model.get('company.company', config)
     Group = Model.get('res.group', config)
@@ -147,7 +146,7 @@ def make_user(config, login, company, password=PASSWORD):
 
 
 def make_party(config, person, **values):
-    "Make a person."
+    """Make a person."""
     Party = Model.get('party.party', config)
     party = Party(
         name=person.given, lastname=person.family, dob=person.birth,
@@ -158,7 +157,7 @@ def make_party(config, person, **values):
 
 
 def make_professional(config, person, institution, user=None):
-    "Make a health professional, the person that a user is."
+    """Make a health professional, the person that a user is."""
     Professional = Model.get('gnuhealth.healthprofessional', config)
     professional = Professional(
         party=make_party(config, person, is_patient=False, is_healthprof=True,
@@ -169,7 +168,7 @@ def make_professional(config, person, institution, user=None):
 
 
 def make_patient(config, person):
-    "Make a patient."
+    """Make a patient."""
     Patient = Model.get('gnuhealth.patient', config)
     patient = Patient(party=make_party(config, person, is_patient=True))
     patient.save()
@@ -177,7 +176,7 @@ def make_patient(config, person):
 
 
 def make_pathology(config):
-    "Make a condition to order exams for; the core ships none."
+    """Make a condition to order exams for; the core ships none."""
     Pathology = Model.get('gnuhealth.pathology', config)
     pathology = Pathology(code='S06.0', name="Concussion")
     pathology.save()
@@ -185,7 +184,7 @@ def make_pathology(config):
 
 
 def make_exam(config, exam):
-    "Make an exam with its modality, AE title and worklist template."
+    """Make an exam with its modality, AE title and worklist template."""
     Test = Model.get('gnuhealth.imaging.test', config)
     Type = Model.get('gnuhealth.imaging.test.type', config)
     Product = Model.get('product.product', config)

@@ -27,14 +27,13 @@ ATTEMPTS = 3
 
 
 class ServiceError(Exception):
-    "A server that does not start, or a command that fails."
+    """A server that does not start, or a command that fails."""
 
 
 def free_port():
     """Return the number of a loopback TCP port that is free now.
 
-    Nothing reserves it: whoever starts a server on it must be ready to find
-    it taken.
+    It is not reserved: a server that starts on it may find it taken.
     """
     with closing(socket.socket()) as probe:
         probe.bind((HOST, 0))
@@ -42,7 +41,7 @@ def free_port():
 
 
 def free_ports(count):
-    "Return as many different free loopback ports as asked for."
+    """Return as many different free loopback ports as asked for."""
     ports = set()
     while len(ports) < count:
         ports.add(free_port())
@@ -50,7 +49,7 @@ def free_ports(count):
 
 
 def tail(path, lines=15):
-    "Return the last lines of a text file, nothing when there is no file."
+    """Return the last lines of a text file, nothing when there is no file."""
     path = Path(path)
     if not path.is_file():
         return ''
@@ -59,11 +58,10 @@ def tail(path, lines=15):
 
 
 class Process:
-    """A command in the background with its output in a file.
+    """A command in the background, with its output in a file.
 
-    It has a session of its own, so that a Ctrl-C meant for the caller is not
-    sent to it.  The kernel ends it when the thread that started it dies
-    without a word.
+    It has a session of its own, so that Ctrl-C in the caller does not end it.
+    The kernel ends it when the thread that started it dies.
     """
 
     def __init__(self, command, log, environment=None, end=signal.SIGTERM):
@@ -75,16 +73,16 @@ class Process:
 
     @property
     def pid(self):
-        "The process id, None when nothing runs."
+        """The process id, None when nothing runs."""
         return self._popen.pid if self._popen else None
 
     @property
     def running(self):
-        "Whether the command was started and has not ended."
+        """Whether the command was started and has not ended."""
         return bool(self._popen) and self._popen.poll() is None
 
     def start(self):
-        "Start the command, its output is added to the log."
+        """Start the command; the output is appended to the log."""
         with open(self.log, 'ab') as log:
             try:
                 self._popen = subprocess.Popen(
@@ -96,7 +94,10 @@ class Process:
                     "There is no setpriv, the package util-linux has it.")
 
     def stop(self, timeout=10):
-        "Ask the command to end, and end it by force after timeout seconds."
+        """Terminate the command, and kill it after a timeout.
+
+        :param float timeout: seconds
+        """
         if self.running:
             self._popen.send_signal(self.end)
             try:
@@ -106,7 +107,7 @@ class Process:
         self.kill()
 
     def kill(self):
-        "End the command and what it started at once."
+        """Kill the command and the processes that it started."""
         if not self._popen:
             return
         try:
@@ -118,7 +119,14 @@ class Process:
 
 
 def wait_until(ready, process, what, timeout):
-    "Wait until ready() is true; raise ServiceError if process does not live."
+    """Wait until a condition holds.
+
+    :param ready: function that returns whether it holds
+    :param process: the Process that must stay alive
+    :param str what: name of the server, for the message
+    :param float timeout: seconds
+    :raises ServiceError: the process ended, or the time is over
+    """
     end = time.monotonic() + timeout
     while not (ready() and process.running):
         if not process.running or time.monotonic() > end:
@@ -130,7 +138,7 @@ def wait_until(ready, process, what, timeout):
 
 
 def _answers(port, method, path, body=None, headers=None):
-    "Whether an HTTP server on a loopback port answers with status 200."
+    """Return whether an HTTP server on loopback answers with status 200."""
     with closing(http.client.HTTPConnection(HOST, port, timeout=5)) as http_:
         try:
             http_.request(method, path, body, headers or {})
@@ -140,7 +148,7 @@ def _answers(port, method, path, body=None, headers=None):
 
 
 class _Service:
-    "What the servers have in common: start, stop, kill, with."
+    """Base of the servers: start, stop, kill, context manager."""
 
     def __enter__(self):
         try:
@@ -154,8 +162,11 @@ class _Service:
         self.stop()
 
     def _start_on_free_ports(self):
-        """Start on ports of its own.  They stay the same at later starts;
-        at the first one others are tried when they were taken meanwhile."""
+        """Start on free ports.
+
+        The ports stay the same at later starts; at the first start others are
+        tried when they are taken meanwhile.
+        """
         if self._has_ports():
             return self._start()
         for left in reversed(range(ATTEMPTS)):
@@ -200,27 +211,27 @@ class Orthanc(_Service):
 
     @property
     def url(self):
-        "The base address of its REST API and web pages."
+        """The base address of its REST API and web pages."""
         return f'http://{HOST}:{self.http_port}'
 
     @property
     def user(self):
-        "The first login, None when none is needed."
+        """The first login, None when none is needed."""
         return next(iter(self.users), None)
 
     @property
     def password(self):
-        "The password of the first login."
+        """The password of the first login."""
         return self.users.get(self.user)
 
     @property
     def pid(self):
-        "The process id, None when it does not run."
+        """The process id, None when it does not run."""
         return self._process.pid
 
     @property
     def running(self):
-        "Whether it was started and has not ended."
+        """Whether it was started and has not ended."""
         return self._process.running
 
     def _has_ports(self):
@@ -230,7 +241,7 @@ class Orthanc(_Service):
         self.http_port, self.dicom_port = free_ports(2)
 
     def configuration(self):
-        "Return what Orthanc reads from its JSON file."
+        """Return what Orthanc reads from its JSON file."""
         strict = self.modalities is not None
         options = {
             'Name': self.aet,
@@ -266,7 +277,7 @@ class Orthanc(_Service):
         return options
 
     def _plugins(self):
-        "Return the plugins; DICOMweb may be missing, its package is optional."
+        """Return the plugins; DICOMweb is left out when not installed."""
         paths = [f'{PLUGINS}/{name}' for name in [
                 'libModalityWorklists.so', 'libServeFolders.so']]
         if os.path.exists(DICOMWEB):
@@ -274,7 +285,10 @@ class Orthanc(_Service):
         return paths
 
     def start(self):
-        "Start it and wait until its REST API answers; raise ServiceError."
+        """Start it and wait until its REST API answers.
+
+        :raises ServiceError: it does not
+        """
         if self._process.running:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -299,18 +313,20 @@ class Orthanc(_Service):
         return {'Authorization': f'Basic {token.decode()}'}
 
     def stop(self):
-        "End it as an administrator would; images and ports stay."
+        """Stop it as an administrator would; images and ports stay."""
         self._process.stop()
 
     def kill(self):
-        "End it without a warning, as a power cut would."
+        """Kill it, as a power cut would."""
         self._process.kill()
 
     def rest(self, method, path, body=None):
-        """Call its REST API and return the parsed JSON answer (bytes when it
-        is none).
+        """Call its REST API.
 
+        :param str method: of HTTP
+        :param str path: below the address of the server
         :param body: bytes as they are, anything else is sent as JSON
+        :return: the parsed JSON answer, bytes when it is no JSON
         """
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -360,7 +376,7 @@ def write_trytond_configuration(path, database_uri, database_path=None,
 
 
 def trytond_command(name):
-    "Return how to run a program of trytond with this Python."
+    """Return how to run a program of trytond with this Python."""
     script = Path(sys.executable).parent / name
     if not script.exists():
         script = shutil.which(name)
@@ -418,21 +434,21 @@ class Trytond(_Service):
 
     @property
     def url(self):
-        "The base address of the server."
+        """The base address of the server."""
         return f'http://{HOST}:{self.port}'
 
     @property
     def pid(self):
-        "The process id, None when it does not run."
+        """The process id, None when it does not run."""
         return self._server.pid
 
     @property
     def running(self):
-        "Whether it was started and has not ended."
+        """Whether it was started and has not ended."""
         return self._server.running
 
     def rpc_url(self, user, password):
-        "Return the address that proteus takes for XML-RPC."
+        """Return the address that proteus takes for XML-RPC."""
         user, password = [
             urllib.parse.quote(text, safe='') for text in [user, password]]
         return f'http://{user}:{password}@{HOST}:{self.port}/{self.database}/'
@@ -444,7 +460,10 @@ class Trytond(_Service):
         self.port = free_port()
 
     def start(self):
-        "Start it and wait until it answers; raise ServiceError."
+        """Start it and wait until it answers.
+
+        :raises ServiceError: it does not
+        """
         if self._server.running:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -467,12 +486,12 @@ class Trytond(_Service):
             {'Content-Type': 'application/json'})
 
     def stop(self):
-        "End the server, its workers and its scheduler."
+        """End the server, its workers and its scheduler."""
         for process in [*self._helpers, self._server]:
             process.stop()
 
     def kill(self):
-        "End them all without a warning."
+        """Kill the server, its workers and its scheduler."""
         for process in [*self._helpers, self._server]:
             process.kill()
 

@@ -21,13 +21,13 @@ def _hash(parts):
 
 
 def packages_hash():
-    "Return a hash of the versions of what the modules build on."
+    """Return a hash of the versions of the installed dependencies."""
     return _hash([sys.version, *(
             f'{name} {metadata.version(name)}' for name in PACKAGES)])
 
 
 def sources_hash():
-    "Return a hash of the module files, the seed and the packages."
+    """Return a hash of the module files, the seed and the packages."""
     files = {
         path for module in MODULES for pattern in PATTERNS
         for path in (ROOT / module).rglob(pattern) if path.is_file()}

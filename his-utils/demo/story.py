@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job from end to end, as people and machines do it: order, modality
-worklist, images, PACS, linked study, result, report.  Each step says what it
-saw, and each claim is checked.
+"""The workflow from end to end: order, modality worklist, images, PACS, linked
+study, result, report. Each step prints what it saw, and each claim is checked.
 """
 import datetime as dt
 import re
@@ -39,7 +38,7 @@ INTERPRETATION = (
 
 
 class StoryError(Exception):
-    "The story cannot go on."
+    """The story cannot continue."""
 
 
 class Story:
@@ -78,7 +77,7 @@ class Story:
     # The steps
 
     def run(self):
-        "Run all steps, and return whether all claims were right."
+        """Run all steps, and return whether all claims were right."""
         with ExitStack() as sessions:
             for number, step in enumerate(self.steps(), 1):
                 self.say(f"\n{number}. {step.__doc__}")
@@ -92,14 +91,19 @@ class Story:
         return not self.wrong
 
     def steps(self):
-        "Return the steps in their order."
+        """Return the steps in their order."""
         return [
             self.hospital, self.pacs, self.order, self.worklist,
             self.acquisition, self.synchronization, self.images, self.result,
             self.report, self.end]
 
     def check(self, claim, right, saw=''):
-        "Say a claim with what was seen, and count it."
+        """Print a claim with what was seen, and count it.
+
+        :param str claim: the claim
+        :param bool right: whether it is true
+        :param saw: what was seen
+        """
         detail = f": {saw}" if saw != '' else ''
         if right:
             self.right += 1
@@ -117,7 +121,7 @@ class Story:
         self.say(f"          ({trace} has the details)")
 
     def summarize(self):
-        "Say how it went."
+        """Say how it went."""
         self.say("\nSummary")
         self.say(f"   {self.right} claims right, {len(self.wrong)} wrong")
         for claim in self.wrong:
@@ -130,7 +134,7 @@ class Story:
                     self.password))
 
     def hospital(self):
-        "A hospital with patients, exams and their modalities"
+        """A hospital with patients, exams and their modalities"""
         admin = self.users['admin']
         self._check_institution(admin)
         Professional = Model.get('gnuhealth.healthprofessional', admin)
@@ -166,7 +170,7 @@ class Story:
             f'template "{template.name}" ({template.template_type})')
 
     def pacs(self):
-        "The PACS is made known to GNU Health"
+        """The PACS is made known to GNU Health"""
         wizard = Wizard(
             'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect',
             config=self.users['admin'])
@@ -182,7 +186,7 @@ class Story:
         wizard.execute('end')
 
     def order(self):
-        "The doctor orders exams and requests them"
+        """The doctor orders exams and requests them"""
         doctor = self.users['doctor']
         for person, exams in ORDERS:
             self._order(doctor, person, exams)
@@ -216,7 +220,7 @@ class Story:
             f"order {requests[0].request}")
 
     def worklist(self):
-        "The worklist script writes the entries, the modalities read them"
+        """The worklist script writes the entries, the modalities read them"""
         self.run_script()
         files = self._files()
         self.check(
@@ -227,7 +231,10 @@ class Story:
             self._check_worklist(exam)
 
     def run_script(self):
-        "Run the worklist script, raise StoryError when it fails."
+        """Run the worklist script.
+
+        :raises StoryError: it fails
+        """
         password = self.folder / 'password'
         password.touch(mode=0o600)
         password.write_text(self.password)
@@ -284,7 +291,7 @@ class Story:
             f"{step.ScheduledProcedureStepStartTime}, {step.Modality}")
 
     def acquisition(self):
-        "The modalities send images to the PACS"
+        """The modalities send images to the PACS"""
         done = {
             key: entry for key, entry in self.entries.items()
             if key != MISSED}
@@ -303,7 +310,7 @@ class Story:
             f"{statistics['CountInstances']} instances")
 
     def synchronization(self):
-        "GNU Health finds the new studies and knows whose they are"
+        """GNU Health finds the new studies and knows whose they are"""
         admin = self.users['admin']
         run = self._synchronize(admin)
         done = [key for key in self.entries if key != MISSED]
@@ -319,7 +326,7 @@ class Story:
             self._check_study(admin, person, exam)
 
     def _synchronize(self, config):
-        "Press the button, and return what its run did."
+        """Press the button, and return what its run did."""
         Server = Model.get('gnuhealth.orthanc.config', config)
         Run = Model.get('gnuhealth.orthanc.sync_run', config)
         server, = Server.find([])
@@ -349,7 +356,7 @@ class Story:
             study.request and study.request.rec_name)
 
     def images(self):
-        "The radiologist looks at the images"
+        """The radiologist looks at the images"""
         study = self._study(self.users['radiologist'], *REPORTED)
         wizard = study.click('preview')
         self.check("the preview has a picture", wizard.form.has_picture,
@@ -367,8 +374,7 @@ class Story:
             == IMAGES_PER_STUDY, f"{IMAGES_PER_STUDY} over DICOMweb")
 
     def _check_link(self, viewer, link):
-        """Follow a link into a viewer, and look for the program that its page
-        loads."""
+        """Open a link to a viewer, and the program that its page loads."""
         if not (link or '').startswith(self.orthanc.url):
             return self.check(f"the link to {viewer}", False, link)
         page = self._fetch(link)
@@ -383,7 +389,7 @@ class Story:
         return bytes(self.orthanc.rest('GET', path))
 
     def result(self):
-        "The radiologist writes the result with an image"
+        """The radiologist writes the result with an image"""
         config = self.users['radiologist']
         person, exam = REPORTED
         request = self._request(config, person, exam)
@@ -408,7 +414,7 @@ class Story:
             f"{result.state}, {len(result.images)} image")
 
     def report(self):
-        "The report is printed"
+        """The report is printed"""
         config = self.users['radiologist']
         person, exam = REPORTED
         result = self._result(config, self._request(config, person, exam))
@@ -426,7 +432,7 @@ class Story:
         self.check("it shows the image", len(images) >= 1, len(images))
 
     def end(self):
-        "What is done leaves the worklist, what is not stays"
+        """What is done leaves the worklist, what is not stays"""
         self.run_script()
         config = self.users['doctor']
         files = {entry.StudyInstanceUID for entry in self._files()}
@@ -478,8 +484,10 @@ class Story:
 
 
 def _same_name(value, person):
-    """Whether a DICOM name (PN) has all words of a person's name, family
-    name first, in one of its component groups."""
+    """Return whether a DICOM name (VR PN) has all words of a person's.
+
+    Family name first, in one of its component groups.
+    """
     expected = f'{person.family} {person.given}'.split()
     return any(
         re.split(r'[\^ ]+', group.strip('^ ')) == expected

@@ -33,14 +33,14 @@ OPTIONAL = {'custom.js', 'custom.css'}
 
 
 class WebClientError(Exception):
-    "The web client cannot be put together."
+    """The web client cannot be installed."""
 
 
 def make_web_client(folder):
-    """Make the web client in a folder unless it is there already, of the same
-    packages.
+    """Install the web client in a folder unless the same packages are there.
 
-    :return: whether it had to be made
+    :param folder: the folder
+    :return: whether it was installed
     :raises npm.NpmError: a package cannot be fetched
     :raises WebClientError: a file of the page is missing
     """
@@ -65,7 +65,10 @@ def make_web_client(folder):
 
 
 def missing_files(folder):
-    "Return the names of the files that the page loads and that are missing."
+    """Return the names of missing files that the page loads.
+
+    :param folder: folder of the web client
+    """
     page = (folder / 'index.html').read_text(encoding='utf-8')
     names = re.findall(r'(?:src|href)="([^"#:?]+)"', page)
     return {

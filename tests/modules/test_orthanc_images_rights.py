@@ -55,7 +55,7 @@ MODELS = {
 FIELDS = {
     "Study": (STUDY, {
         "Patient": 'patient', "Result": 'imaging_test',
-        "Merge Comment": 'merge_comment', "Notes": 'notes'}),
+        "Note on the Link": 'merge_comment', "Notes": 'notes'}),
     "Series": (SERIES, {"Notes": 'notes'}),
     "Orthanc patient": (PATIENT, {"Local Patient": 'patient'}),
     }

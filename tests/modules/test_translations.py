@@ -179,8 +179,6 @@ OTHERWISE = {
     'report': {"reports an error of its own"},
     'sign': {"digits and signs"},
     'link': {"Base URL of Links", "Links use it."},
-    # The name that DICOM gives it.
-    'study': {"Study UID of the request"},
     }
 # German names a text by what it is about, and cancels dialogs otherwise.
 FREELY = {
@@ -207,8 +205,9 @@ def test_words_are_those_of_the_documentation(language):
                     (language, word), set())
                 if (re.search(rf'\b{word}s?\b', text, re.I)
                         and not any(f in entry.msgid for f in free)):
-                    assert catalogs.says(
-                        language, entry.msgstr, terms[language]), (
+                    assert any(
+                        catalogs.says(language, entry.msgstr, term)
+                        for term in terms[language]), (
                         word, terms[language], entry.msgid, entry.msgstr)
 
 

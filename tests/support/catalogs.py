@@ -92,17 +92,21 @@ def placeholders(text):
 
 def words():
     """Return the words of the documentation: for each in English what each
-    language says.
+    language says, more than one term where the page has more than one row for
+    a word, such as *modality* and *modality (device)*.
 
-    :rtype: dict(str, dict(str, str))
+    :rtype: dict(str, dict(str, list(str)))
     """
     page = Path(__file__).parents[2] / 'doc' / 'languages.rst'
     table = page.read_text(encoding='utf-8').split('   :name: words\n')[1]
     lines = table.strip('\n').split('\n\n')[0].splitlines()
-    return {
-        english: dict(zip(LANGUAGES, others))
-        for english, *others in csv.reader(
-            [line.strip() for line in lines], skipinitialspace=True)}
+    found = {}
+    for english, *others in csv.reader(
+            [line.strip() for line in lines], skipinitialspace=True):
+        terms = found.setdefault(english.partition(' (')[0], {})
+        for language, term in zip(LANGUAGES, others):
+            terms.setdefault(language, []).append(term)
+    return found
 
 
 def plain(text):
