@@ -10,9 +10,9 @@ from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.modules.health_imaging.exceptions import (
     NothingSelectedError, ReasonMissingError)
 from trytond.modules.health_imaging.rights import check_read
-from trytond.pool import Pool, PoolMeta
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, Id
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import tables
@@ -53,7 +53,9 @@ class Deletable:
         states={'invisible': ~Eval('deleting_since')})
 
     @classmethod
-    def _index_deletions(cls):
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({cls._delete_button: _FOR_KEEPERS})
         table = cls.__table__()
         cls._sql_indexes.add(Index(
                 table, (table.deleting_since, Index.Range()),
@@ -194,16 +196,12 @@ def _delete_series(series):
     Series.delete(series)
 
 
-class Study(Deletable, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study'
+class DeletableStudy(Deletable):
+    """Mixin of studies that can be deleted on their server."""
+    __slots__ = ()
+    _delete_button = 'delete_study'
     _orthanc_level = 'studies'
     _server_field = 'orthanc_server'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons.update({'delete_study': _FOR_KEEPERS})
-        cls._index_deletions()
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_study')
@@ -258,16 +256,12 @@ class Study(Deletable, metaclass=PoolMeta):
                     ], limit=1))
 
 
-class StudySeries(Deletable, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study_series'
+class DeletableSeries(Deletable):
+    """Mixin of series that can be deleted on their server."""
+    __slots__ = ()
+    _delete_button = 'delete_series'
     _orthanc_level = 'series'
     _server_field = 'study.orthanc_server'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons.update({'delete_series': _FOR_KEEPERS})
-        cls._index_deletions()
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_series')
@@ -303,31 +297,6 @@ class StudySeries(Deletable, metaclass=PoolMeta):
         effects.count_images_of([study.id])
         if study.orthanc_patient:
             mark_patients([study.orthanc_patient.id])
-
-
-class Server(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.orthanc.config'
-
-    @classmethod
-    @without_check_access
-    def sync_server(cls, server, *args, **kwargs):
-        run = super().sync_server(server, *args, **kwargs)
-        if run:
-            id_ = server.id
-            transact(lambda: cls._settle_deletions(id_, run))
-        return run
-
-    @classmethod
-    def _settle_deletions(cls, server, run):
-        """Finish the deletions that the server did not confirm."""
-        pool = Pool()
-        Run = pool.get('gnuhealth.orthanc.sync_run')
-        run = Run(run)
-        if run.state == 'done':
-            for name in ['study_series', 'study']:
-                Model = pool.get(f'gnuhealth.imaging_orthanc.{name}')
-                # A warning says that its list was not believed.
-                Model.settle_deletions(server, run.start, not run.error)
 
 
 class DeleteStart(ModelView):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the servers hold: studies, their series and their instances."""
 from sql import Null
-from sql.functions import Lower
+from sql.functions import CharLength, Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
@@ -13,13 +13,19 @@ from trytond.pyson import Bool, Equal, Eval, If, Len
 
 from . import migration, viewers
 from .archive import records
+from .deletion import DeletableSeries, DeletableStudy
+from .encapsulated_report import ReportedStudy
 from .exceptions import NothingToUndoError
 from .kept import Kept, check_given, check_kept
 from .links import deciding, facts, ledger
 from .links.link_log import last_not_undone
+from .preview import InstancePreview, SeriesPreview, StudyPreview
+from .report_picture import ReportedInstance
 
 
-class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
+class Study(
+        CheckedCalls, StudyPreview, DeletableStudy, ReportedStudy,
+        viewers.ViewerLinks, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _for_people = frozenset({
@@ -157,13 +163,13 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
                 'health_orthanc.msg_study_unique'),
             ]
         cls._sql_indexes.update({
-                Index(table, (table.study_instance_UID, Index.Equality())),
-                Index(table, (table.accession_number, Index.Equality())),
-                Index(table, (table.patient_id, Index.Equality())),
+                Index(table, (column, Index.Equality())) for column in [
+                    table.study_instance_UID, table.accession_number,
+                    table.patient_id, table.link_state, table.request,
+                    table.patient_birth_date, Lower(table.accession_number),
+                    Lower(table.patient_id)]})
+        cls._sql_indexes.update({
                 Index(table, (table.study_date, Index.Range(order='DESC'))),
-                Index(table, (table.link_state, Index.Equality())),
-                Index(table, (table.request, Index.Equality())),
-                Index(table, (table.patient_birth_date, Index.Equality())),
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=(table.details_at == Null)
                     & (table.link_rule == 'patient_id')),
@@ -171,9 +177,6 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
                     where=table.undecided_since != Null),
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=table.correction != Null),
-                Index(table, (Lower(table.accession_number),
-                        Index.Equality())),
-                Index(table, (Lower(table.patient_id), Index.Equality())),
                 })
         cls._buttons.update({
                 'accept': {
@@ -379,7 +382,9 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
         return study.study_instance_UID
 
 
-class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
+class StudySeries(
+        Kept, SeriesPreview, DeletableSeries, viewers.ViewerLinks, ModelSQL,
+        ModelView):
     "Imaging Series"
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
     _for_people = frozenset({'notes'})
@@ -438,6 +443,11 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
             ('modality', *clause[1:]),
             ]
 
+    @classmethod
+    def order_series_number(cls, tables):
+        table, _ = tables[None]
+        return [CharLength(table.series_number), table.series_number]
+
     def get_server(self, name):
         return self.study.server
 
@@ -460,7 +470,8 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
             shared)
 
 
-class SeriesInstance(Kept, ModelSQL, ModelView):
+class SeriesInstance(
+        Kept, InstancePreview, ReportedInstance, ModelSQL, ModelView):
     "Imaging Instance"
     __name__ = 'gnuhealth.imaging_orthanc.series_instances'
 

@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval, In
 
 from .exceptions import NoViewerError
@@ -185,8 +184,9 @@ class ViewerLinks:
         raise NotImplementedError
 
 
-class Server(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.orthanc.config'
+class ServerViewers:
+    """Mixin of servers: the viewers beside them."""
+    __slots__ = ()
 
     other_viewers = fields.MultiSelection([
             ('explorer2', "Orthanc Explorer 2"),
