@@ -275,12 +275,13 @@ def _title(cls, kind):
     return actions[0].name if actions else cls.__name__
 
 
-def selected_records(wizard, Model):
-    """Return the records of a model that a wizard was started on.
+def selected_records(wizard, *Models):
+    """Return the records that a wizard was started on, each once.
 
+    :param Models: the classes of which they may be
     :raises NothingSelectedError: when there are none
     """
-    records = wizard.records if wizard.model is Model else []
+    records = wizard.records if wizard.model in Models else []
     if not records:
         raise NothingSelectedError(gettext(
                 'health_imaging.msg_nothing_selected'))

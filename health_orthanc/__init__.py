@@ -6,8 +6,8 @@ from trytond.pool import Pool
 
 from . import (
     add_server, attachment, deletion, encapsulated_report, full_synchronize,
-    get_new_studies, ir, legacy, patient, preview, printed, request, result,
-    server, statistics, study, sync_run, upload)
+    get_new_studies, ir, legacy, open_viewer, patient, preview, printed,
+    request, result, server, statistics, study, sync_run, upload, viewer)
 from .links import access_log, candidate, events, link_log
 
 __all__ = ['register']
@@ -16,6 +16,7 @@ __all__ = ['register']
 def register():
     Pool.register(
         server.Server,
+        viewer.OwnViewer,
         sync_run.SyncRun,
         ir.Cron,
         patient.OrthancPatient,
@@ -53,6 +54,7 @@ VIEWS = [
     full_synchronize.FullSynchronizeStart,
     get_new_studies.GetNewStudiesStart,
     result.LinkStudiesStart,
+    open_viewer.OpenViewerStart,
     preview.PreviewShow,
     upload.UploadStart,
     upload.UploadFile,
@@ -65,6 +67,7 @@ WIZARDS = [
     candidate.ChooseCandidate,
     full_synchronize.FullSynchronize,
     get_new_studies.GetNewStudies,
+    open_viewer.OpenViewer,
     preview.Preview,
     upload.UploadImageData,
     deletion.Delete,

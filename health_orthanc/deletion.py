@@ -6,9 +6,8 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.modules.health_imaging.doors import CheckedWizard
-from trytond.modules.health_imaging.exceptions import (
-    NothingSelectedError, ReasonMissingError)
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, given_reason, selected_records)
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, Id
@@ -340,13 +339,8 @@ class Delete(CheckedWizard, Wizard):
         super().check_user()
 
     def _chosen(self):
-        """Return the studies or series, if the user may delete them."""
-        check_group(*KEEPERS)
-        if (not self.model or not issubclass(self.model, Deletable)
-                or not self.records):
-            raise NothingSelectedError(gettext(
-                    'health_orthanc.msg_nothing_selected'))
-        records = list(self.records)
+        """Return the studies or series that the user may read."""
+        records = selected_records(self, *map(Pool().get, self._models))
         check_read(records)
         return records
 
@@ -361,10 +355,7 @@ class Delete(CheckedWizard, Wizard):
 
     def transition_remove(self):
         records = self._chosen()
-        reason = (getattr(self.start, 'reason', None) or '').strip()
-        if not reason:
-            raise ReasonMissingError(gettext(
-                    'health_orthanc.msg_delete_reason_missing'))
+        reason = given_reason(self.start)
         self.done.outcome = '\n'.join(
             r.delete_on_server(reason) for r in records)
         return 'done'

@@ -47,6 +47,10 @@ class NoViewerError(UserError):
     pass
 
 
+class ViewerURLError(ValidationError):
+    pass
+
+
 class LedgerError(AccessError):
     pass
 

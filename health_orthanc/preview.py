@@ -8,7 +8,8 @@ import math
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, selected_records)
 from trytond.modules.health_imaging.exceptions import NothingSelectedError
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
@@ -247,15 +248,11 @@ class Preview(CheckedWizard, Wizard):
         super().check_user()
 
     def transition_open_(self):
-        if (not self.model or self.model.__name__ not in self._models
-                or not self.record):
-            raise NothingSelectedError(gettext(
-                    'health_orthanc.msg_nothing_selected'))
-        instance = self.record.first_instance()
+        record, *_ = selected_records(self, *map(Pool().get, self._models))
+        instance = record.first_instance()
         if not instance:
             raise NoPictureError(gettext(
-                    'health_orthanc.msg_no_images',
-                    record=self.record.rec_name))
+                    'health_orthanc.msg_no_images', record=record.rec_name))
         self._go_to(instance)
         return 'show'
 
@@ -308,7 +305,7 @@ class Preview(CheckedWizard, Wizard):
         instance = getattr(self.show, 'instance', None)
         if not instance:
             raise NothingSelectedError(gettext(
-                    'health_orthanc.msg_nothing_selected'))
+                    'health_imaging.msg_nothing_selected'))
         check_read([instance])
         return instance
 

@@ -35,7 +35,7 @@ from .exceptions import (
 from .sync.lease import Busy
 from .sync.run import Run
 from .sync.transactions import now
-from .viewers import ServerViewers
+from .viewer import ServerViewers
 
 logger = logging.getLogger(__name__)
 
@@ -117,16 +117,6 @@ class Server(
     check_time = fields.DateTime("Last Test", readonly=True,
         help="When the server was asked last whether it answers.")
     version = fields.Char("Version", readonly=True)
-    viewers = fields.MultiSelection([
-            ('explorer', "Orthanc Explorer"),
-            ('explorer2', "Orthanc Explorer 2"),
-            ('ohif', "OHIF"),
-            ('stone', "Stone"),
-            ], "Viewers", readonly=True, sort=False,
-        help="The viewers found on the server.")
-    viewers_string = viewers.translated('viewers')
-    viewer_names = fields.Function(fields.Char("Viewers",
-            help="The viewers found on the server."), 'get_viewer_names')
     last_error = fields.Text("Last Error", readonly=True,
         states={'invisible': ~Eval('last_error')})
     last_changed_index = _LongInteger("Last Index", readonly=True,
@@ -261,9 +251,6 @@ class Server(
             execute(table.update(
                     [table.password], [stored], where=table.id == id_))
         return len(sealed)
-
-    def get_viewer_names(self, name=None):
-        return ', '.join(self.viewers_string)
 
     def get_since_sync(self, name):
         if not self.sync_time:

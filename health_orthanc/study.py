@@ -19,13 +19,14 @@ from .exceptions import NothingToUndoError
 from .kept import Kept, check_given, check_kept
 from .links import deciding, facts, ledger
 from .links.link_log import last_not_undone
+from .open_viewer import ViewerLinks
 from .preview import InstancePreview, SeriesPreview, StudyPreview
 from .report_picture import ReportedInstance
 
 
 class Study(
         CheckedCalls, StudyPreview, DeletableStudy, ReportedStudy,
-        viewers.ViewerLinks, ModelSQL, ModelView):
+        ViewerLinks, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _for_people = frozenset({
@@ -163,11 +164,11 @@ class Study(
                 'health_orthanc.msg_study_unique'),
             ]
         cls._sql_indexes.update({
-                Index(table, (column, Index.Equality())) for column in [
+                Index(table, (column, Index.Equality())) for column in (
                     table.study_instance_UID, table.accession_number,
                     table.patient_id, table.link_state, table.request,
                     table.patient_birth_date, Lower(table.accession_number),
-                    Lower(table.patient_id)]})
+                    Lower(table.patient_id))})
         cls._sql_indexes.update({
                 Index(table, (table.study_date, Index.Range(order='DESC'))),
                 Index(table, (table.orthanc_server, Index.Equality()),
@@ -383,7 +384,7 @@ class Study(
 
 
 class StudySeries(
-        Kept, SeriesPreview, DeletableSeries, viewers.ViewerLinks, ModelSQL,
+        Kept, SeriesPreview, DeletableSeries, ViewerLinks, ModelSQL,
         ModelView):
     "Imaging Series"
     __name__ = 'gnuhealth.imaging_orthanc.study_series'

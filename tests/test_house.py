@@ -40,6 +40,7 @@ PURE = [
     'health_orthanc/archive/session.py',
     'health_orthanc/archive/structure.py',
     'health_orthanc/matching/__init__.py',
+    'health_orthanc/viewers.py',
     ]
 HEADER = [
     'SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors',
