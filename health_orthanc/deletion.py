@@ -38,7 +38,12 @@ _REFUSALS = (
 
 
 class Deletable:
-    """Mixin of what can be deleted on a server: a study or a series."""
+    """Mixin of what can be deleted on a server: a study or a series.
+
+    It has a _deleted_study (the study that is, or whose series is, to be
+    deleted), keeps lines for the access log (_kept) and deletes its rows here
+    (_delete_rows).
+    """
     __slots__ = ()
 
     deleting_since = fields.DateTime("Deletion Asked at", readonly=True,
@@ -59,11 +64,6 @@ class Deletable:
         cls._sql_indexes.add(Index(
                 table, (table.deleting_since, Index.Range()),
                 where=table.deleting_since != Null))
-
-    @property
-    def _deleted_study(self):
-        """The study that is, or whose series is, to be deleted."""
-        raise NotImplementedError
 
     def delete_on_server(self, reason):
         """Ask the server to delete this, and delete it here when it did.
@@ -165,13 +165,6 @@ class Deletable:
             note('delete', [record._deleted_study], details)
             record._delete_rows()
 
-    def _kept(self):
-        """Return lines with what users had added, for the access log."""
-        raise NotImplementedError
-
-    def _delete_rows(self):
-        raise NotImplementedError
-
 
 def _labelled(record, *names):
     """Return lines with the values of fields that are not empty."""
@@ -212,6 +205,7 @@ class DeletableStudy(Deletable):
         return self
 
     def _kept(self):
+        """Return lines with what users had added."""
         lines = _labelled(
             self, 'study_instance_UID', 'orthanc_UID', 'request',
             'imaging_test', 'link_rule', 'merge_comment', 'notes')
@@ -272,6 +266,7 @@ class DeletableSeries(Deletable):
         return self.study
 
     def _kept(self):
+        """Return lines with what users had added."""
         return _labelled(self, 'series_UID', 'orthanc_UID', 'notes')
 
     def _delete_rows(self):

@@ -13,7 +13,7 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 from .exceptions import NoViewerError
 from .links import twins
 from .links.access_log import USERS, check_group, note
-from .viewers import choices
+from .viewers import choices, links
 
 # The viewers that have a field and a button of their own.
 _FIELDS = {
@@ -104,11 +104,19 @@ class ViewerLinks:
         return self.study if 'study' in self._fields else self
 
     def viewer_links(self, shared=False):
-        """Return the links by the codes of the viewers.
+        """Return the links by the codes of the viewers, none for what the
+        server lost.
 
         :param bool shared: whether another study has the same UID
         """
-        raise NotImplementedError
+        study = self.study_of_links
+        if study.missing_since or self.missing_since:
+            return {}
+        series = () if self == study else (self.orthanc_UID, self.series_UID)
+        return links(
+            study.orthanc_server.link_base_url,
+            study.orthanc_server.all_viewers, study.orthanc_UID,
+            study.study_instance_UID, *series, shared=shared)
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
@@ -117,27 +125,27 @@ class ViewerLinks:
 
         :raises NoViewerError: when there is none
         """
-        return cls.open_first(records)
+        return cls._open(records)
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_ohif(cls, records):
-        return cls.open_first(records, 'ohif')
+        return cls._open(records, 'ohif')
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_stone(cls, records):
-        return cls.open_first(records, 'stone')
+        return cls._open(records, 'stone')
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_explorer2(cls, records):
-        return cls.open_first(records, 'explorer2')
+        return cls._open(records, 'explorer2')
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_explorer(cls, records):
-        return cls.open_first(records, 'explorer')
+        return cls._open(records, 'explorer')
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_open_viewer')
@@ -145,14 +153,14 @@ class ViewerLinks:
         """Choose the viewer that opens the first record."""
 
     @classmethod
-    def open_first(cls, records, code=None):
+    def _open(cls, records, code=None):
         """Return what opens the first record, and keep who opened it.
 
         :param str code: the viewer, the best one by default
         :raises NoViewerError: it does not open the record
         """
         for record, urls in cls._viewer_urls(records[:1]):
-            code = code or next(iter(urls), None)
+            code = next(iter(urls), '') if code is None else code
             if code not in urls:
                 raise NoViewerError(gettext(
                         'health_orthanc.msg_no_viewer',
@@ -222,6 +230,6 @@ class OpenViewer(CheckedWizard, Wizard):
 
     def do_open_(self, action):
         record = self._record()
-        code = getattr(self.start, 'viewer', None)
-        action.update(type(record).open_first([record], code))
+        code = getattr(self.start, 'viewer', None) or ''
+        action.update(type(record)._open([record], code))
         return action, {}

@@ -11,7 +11,7 @@ from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
-from . import migration, viewers
+from . import migration
 from .archive import records
 from .deletion import DeletableSeries, DeletableStudy
 from .encapsulated_report import ReportedStudy
@@ -179,22 +179,7 @@ class Study(
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=table.correction != Null),
                 })
-        cls._buttons.update({
-                'accept': {
-                    'invisible': ~Equal(Len(Eval('candidates', [])), 1),
-                    'depends': ['candidates'],
-                    },
-                'reject': {
-                    'invisible': Eval('link_state') != 'review',
-                    'depends': ['link_state'],
-                    },
-                'undo_link': {
-                    'invisible': (
-                        ~Eval('link_log', [])
-                        | (Eval('link_state') == 'review')),
-                    'depends': ['link_log', 'link_state'],
-                    },
-                })
+        cls._buttons.update(_link_buttons())
         cls._order = [
             ('study_date', 'DESC NULLS LAST'),
             ('study_time', 'DESC NULLS LAST'), ('id', 'DESC')]
@@ -275,18 +260,6 @@ class Study(
 
     def get_link_base_url(self, name):
         return self.orthanc_server.link_base_url
-
-    def viewer_links(self, shared=False):
-        """Return the links by the codes of the viewers.
-
-        :param bool shared: whether another study has the same UID
-        """
-        if self.missing_since:
-            return {}
-        server = self.orthanc_server
-        return viewers.links(
-            server.link_base_url, server.all_viewers, self.orthanc_UID,
-            self.study_instance_UID, shared=shared)
 
     @classmethod
     def create(cls, vlist):
@@ -383,6 +356,26 @@ class Study(
         return study.study_instance_UID
 
 
+def _link_buttons():
+    """Return the buttons about the link of a study, with their states."""
+    return {
+        'accept': {
+            'invisible': ~Equal(Len(Eval('candidates', [])), 1),
+            'depends': ['candidates'],
+            },
+        'reject': {
+            'invisible': Eval('link_state') != 'review',
+            'depends': ['link_state'],
+            },
+        'undo_link': {
+            'invisible': (
+                ~Eval('link_log', [])
+                | (Eval('link_state') == 'review')),
+            'depends': ['link_log', 'link_state'],
+            },
+        }
+
+
 class StudySeries(
         Kept, SeriesPreview, DeletableSeries, ViewerLinks, ModelSQL,
         ModelView):
@@ -455,20 +448,6 @@ class StudySeries(
     @classmethod
     def search_server(cls, name, clause):
         return [('study.server', *clause[1:])]
-
-    def viewer_links(self, shared=False):
-        """Return the links by the codes of the viewers.
-
-        :param bool shared: whether another study has the UID of this one's
-        """
-        study = self.study
-        if study.missing_since or self.missing_since:
-            return {}
-        server = study.orthanc_server
-        return viewers.links(
-            server.link_base_url, server.all_viewers, study.orthanc_UID,
-            study.study_instance_UID, self.orthanc_UID, self.series_UID,
-            shared)
 
 
 class SeriesInstance(

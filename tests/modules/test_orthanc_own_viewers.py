@@ -165,7 +165,7 @@ def test_a_viewer_of_another_server_opens_nothing(
                 'user': 'u', 'password': 'p', 'active': False,
                 'own_viewers': [('create', [{'name': "Dental", **URLS}])]}])
     foreign, = hospital.ids(VIEWER, [('server', '=', other)])
-    for code in [str(foreign), 'ohif', 'x' * 10000]:
+    for code in [str(foreign), 'ohif', 'x' * 10000, '', None]:
         with pytest.raises(RpcError, match="No viewer"):
             open_in(doctor, STUDY, study, code)
     keeper(f'model.{SERVER}.delete', [other])
