@@ -306,15 +306,15 @@ def _title(cls, kind):
     return actions[0].name if actions else cls.__name__
 
 
-def selected_records(wizard, Model):
+def selected_records(wizard, *Models):
     """Return the records that a wizard was started on, each once.
 
     :param wizard: a wizard
-    :param Model: the expected model
+    :param Models: the classes that the records may have
     :rtype: list of records
     :raises NothingSelectedError: there are none
     """
-    records = wizard.records if wizard.model is Model else []
+    records = wizard.records if wizard.model in Models else []
     check_selected(records)
     return list(dict.fromkeys(records))
 

@@ -5,9 +5,9 @@ from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import (
-    add_server, deletion, encapsulated_report, full_synchronize,
-    get_new_studies, legacy, patient, preview, printed, report_picture,
-    request, result, server, statistics, study, upload, viewers)
+    add_server, attachment, deletion, encapsulated_report, full_synchronize,
+    get_new_studies, ir, legacy, open_viewer, patient, preview, printed,
+    request, result, server, statistics, study, sync_run, upload, viewer)
 from .links import access_log, candidate, events, link_log
 
 __all__ = ['register']
@@ -17,8 +17,9 @@ def register():
     """Register the models, wizards and reports of the module."""
     Pool.register(
         server.Server,
-        server.SyncRun,
-        server.Cron,
+        viewer.OwnViewer,
+        sync_run.SyncRun,
+        ir.Cron,
         patient.OrthancPatient,
         patient.Patient,
         patient.Party,
@@ -34,46 +35,43 @@ def register():
         events.LinkEvent,
         request.Request,
         result.Result,
-        result.LinkStudiesStart,
-        add_server.AddServerStart,
-        add_server.AddServerDone,
-        add_server.AddServerFailed,
-        full_synchronize.FullSynchronizeStart,
-        get_new_studies.GetNewStudiesStart,
-        preview.Study,
-        preview.StudySeries,
-        preview.SeriesInstance,
-        preview.PreviewShow,
-        report_picture.SeriesInstance,
-        report_picture.Attachment,
-        printed.Attachment,
-        upload.UploadStart,
-        upload.UploadFile,
-        upload.UploadDone,
-        deletion.Study,
-        deletion.StudySeries,
-        deletion.Server,
-        deletion.DeleteStart,
-        deletion.DeleteDone,
+        attachment.Attachment,
         encapsulated_report.StoredReport,
-        encapsulated_report.Study,
-        encapsulated_report.Result,
-        encapsulated_report.Server,
         statistics.StatisticsTurnaround,
-        viewers.Server,
+        *VIEWS,
         module='health_orthanc', type_='model')
     asking.close('health_orthanc')
-    Pool.register(
-        add_server.AddServer,
-        candidate.ChooseCandidate,
-        full_synchronize.FullSynchronize,
-        get_new_studies.GetNewStudies,
-        preview.Preview,
-        upload.UploadImageData,
-        deletion.Delete,
-        patient.Replace,
-        result.LinkStudies,
-        module='health_orthanc', type_='wizard')
+    Pool.register(*WIZARDS, module='health_orthanc', type_='wizard')
     Pool.register(
         printed.ImagingReport,
         module='health_orthanc', type_='report')
+
+
+#: What wizards show.
+VIEWS = [
+    add_server.AddServerStart,
+    add_server.AddServerDone,
+    add_server.AddServerFailed,
+    full_synchronize.FullSynchronizeStart,
+    get_new_studies.GetNewStudiesStart,
+    result.LinkStudiesStart,
+    open_viewer.OpenViewerStart,
+    preview.PreviewShow,
+    upload.UploadStart,
+    upload.UploadFile,
+    upload.UploadDone,
+    deletion.DeleteStart,
+    deletion.DeleteDone,
+    ]
+WIZARDS = [
+    add_server.AddServer,
+    candidate.ChooseCandidate,
+    full_synchronize.FullSynchronize,
+    get_new_studies.GetNewStudies,
+    open_viewer.OpenViewer,
+    preview.Preview,
+    upload.UploadImageData,
+    deletion.Delete,
+    patient.Replace,
+    result.LinkStudies,
+    ]

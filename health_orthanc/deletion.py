@@ -6,13 +6,12 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.modules.health_imaging.doors import CheckedWizard
-from trytond.modules.health_imaging.exceptions import (
-    NothingSelectedError, ReasonMissingError)
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, given_reason, selected_records)
 from trytond.modules.health_imaging.rights import check_read
-from trytond.pool import Pool, PoolMeta
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, Id
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import tables
@@ -39,7 +38,12 @@ _REFUSALS = (
 
 
 class Deletable:
-    """Mixin of what can be deleted on a server: a study or a series."""
+    """Mixin of what can be deleted on a server: a study or a series.
+
+    It has a _deleted_study (the study that is, or whose series is, to be
+    deleted), keeps lines for the access log (_kept) and deletes its rows here
+    (_delete_rows).
+    """
     __slots__ = ()
 
     deleting_since = fields.DateTime("Deletion Asked at", readonly=True,
@@ -53,16 +57,13 @@ class Deletable:
         states={'invisible': ~Eval('deleting_since')})
 
     @classmethod
-    def _index_deletions(cls):
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({cls._delete_button: _FOR_KEEPERS})
         table = cls.__table__()
         cls._sql_indexes.add(Index(
                 table, (table.deleting_since, Index.Range()),
                 where=table.deleting_since != Null))
-
-    @property
-    def _deleted_study(self):
-        """The study that is, or whose series is, to be deleted."""
-        raise NotImplementedError
 
     def delete_on_server(self, reason):
         """Ask the server to delete this, and delete it here when it did.
@@ -164,13 +165,6 @@ class Deletable:
             note('delete', [record._deleted_study], details)
             record._delete_rows()
 
-    def _kept(self):
-        """Return lines with what users had added, for the access log."""
-        raise NotImplementedError
-
-    def _delete_rows(self):
-        raise NotImplementedError
-
 
 def _labelled(record, *names):
     """Return lines with the values of fields that are not empty."""
@@ -194,16 +188,12 @@ def _delete_series(series):
     Series.delete(series)
 
 
-class Study(Deletable, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study'
+class DeletableStudy(Deletable):
+    """Mixin of studies that can be deleted on their server."""
+    __slots__ = ()
+    _delete_button = 'delete_study'
     _orthanc_level = 'studies'
     _server_field = 'orthanc_server'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons.update({'delete_study': _FOR_KEEPERS})
-        cls._index_deletions()
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_study')
@@ -215,6 +205,7 @@ class Study(Deletable, metaclass=PoolMeta):
         return self
 
     def _kept(self):
+        """Return lines with what users had added."""
         lines = _labelled(
             self, 'study_instance_UID', 'orthanc_UID', 'request',
             'imaging_test', 'link_rule', 'merge_comment', 'notes')
@@ -258,16 +249,12 @@ class Study(Deletable, metaclass=PoolMeta):
                     ], limit=1))
 
 
-class StudySeries(Deletable, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study_series'
+class DeletableSeries(Deletable):
+    """Mixin of series that can be deleted on their server."""
+    __slots__ = ()
+    _delete_button = 'delete_series'
     _orthanc_level = 'series'
     _server_field = 'study.orthanc_server'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons.update({'delete_series': _FOR_KEEPERS})
-        cls._index_deletions()
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_series')
@@ -279,6 +266,7 @@ class StudySeries(Deletable, metaclass=PoolMeta):
         return self.study
 
     def _kept(self):
+        """Return lines with what users had added."""
         return _labelled(self, 'series_UID', 'orthanc_UID', 'notes')
 
     def _delete_rows(self):
@@ -303,31 +291,6 @@ class StudySeries(Deletable, metaclass=PoolMeta):
         effects.count_images_of([study.id])
         if study.orthanc_patient:
             mark_patients([study.orthanc_patient.id])
-
-
-class Server(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.orthanc.config'
-
-    @classmethod
-    @without_check_access
-    def sync_server(cls, server, *args, **kwargs):
-        run = super().sync_server(server, *args, **kwargs)
-        if run:
-            id_ = server.id
-            transact(lambda: cls._settle_deletions(id_, run))
-        return run
-
-    @classmethod
-    def _settle_deletions(cls, server, run):
-        """Finish the deletions that the server did not confirm."""
-        pool = Pool()
-        Run = pool.get('gnuhealth.orthanc.sync_run')
-        run = Run(run)
-        if run.state == 'done':
-            for name in ['study_series', 'study']:
-                Model = pool.get(f'gnuhealth.imaging_orthanc.{name}')
-                # A warning says that its list was not believed.
-                Model.settle_deletions(server, run.start, not run.error)
 
 
 class DeleteStart(ModelView):
@@ -371,13 +334,8 @@ class Delete(CheckedWizard, Wizard):
         super().check_user()
 
     def _chosen(self):
-        """Return the studies or series, if the user may delete them."""
-        check_group(*KEEPERS)
-        if (not self.model or not issubclass(self.model, Deletable)
-                or not self.records):
-            raise NothingSelectedError(gettext(
-                    'health_orthanc.msg_nothing_selected'))
-        records = list(self.records)
+        """Return the studies or series that the user may read."""
+        records = selected_records(self, *map(Pool().get, self._models))
         check_read(records)
         return records
 
@@ -392,10 +350,7 @@ class Delete(CheckedWizard, Wizard):
 
     def transition_remove(self):
         records = self._chosen()
-        reason = (getattr(self.start, 'reason', None) or '').strip()
-        if not reason:
-            raise ReasonMissingError(gettext(
-                    'health_orthanc.msg_delete_reason_missing'))
+        reason = given_reason(self.start)
         self.done.outcome = '\n'.join(
             r.delete_on_server(reason) for r in records)
         return 'done'

@@ -14,7 +14,7 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.institution import local_datetime
-from trytond.pool import Pool, PoolMeta
+from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
@@ -396,8 +396,9 @@ class StoredReport(Kept, ModelSQL, ModelView):
         tables.set_values(type(self), [self.id], **values)
 
 
-class Study(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study'
+class ReportedStudy:
+    """Mixin of studies that take the reports of their results."""
+    __slots__ = ()
 
     def takes_report_of(self, result, revision=None):
         """Return whether the report of a result belongs into this study.
@@ -417,33 +418,9 @@ class Study(metaclass=PoolMeta):
             and revision in {None, result.revision or 0})
 
 
-class Result(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging.test.result'
-
-    stored_reports = fields.One2Many(
-        'gnuhealth.orthanc.report', 'result', "Reports on Servers",
-        readonly=True, states={'invisible': ~Eval('stored_reports', [])})
-
-    @classmethod
-    def write(cls, *args):
-        super().write(*args)
-        StoredReport = Pool().get('gnuhealth.orthanc.report')
-        actions = iter(args)
-        signed = [
-            result for results, values in zip(actions, actions)
-            if values.get('state') == 'final' for result in results]
-        if signed:
-            StoredReport.announce(cls.browse(signed))
-
-    @classmethod
-    def copy(cls, results, default=None):
-        default = {} if default is None else default.copy()
-        default.setdefault('stored_reports', None)
-        return super().copy(results, default=default)
-
-
-class Server(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.orthanc.config'
+class ReportsServer:
+    """Mixin of servers that store the reports of results."""
+    __slots__ = ()
 
     store_reports = fields.Boolean("Store Reports",
         help="Store the PDF of final results in their studies on this "
@@ -454,11 +431,6 @@ class Server(metaclass=PoolMeta):
     @staticmethod
     def default_store_reports():
         return False
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._found |= {'store_reports_since'}
 
     @classmethod
     def create(cls, vlist):
@@ -482,13 +454,3 @@ class Server(metaclass=PoolMeta):
     def _begin_storing(cls, servers):
         if servers:
             super().write(servers, {'store_reports_since': now()})
-
-    @classmethod
-    @without_check_access
-    def sync_server(cls, server, *args, **kwargs):
-        StoredReport = Pool().get('gnuhealth.orthanc.report')
-        run = super().sync_server(server, *args, **kwargs)
-        server = cls(server.id)
-        if run and server.store_reports and server.validated:
-            StoredReport.catch_up(server)
-        return run

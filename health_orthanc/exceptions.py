@@ -47,6 +47,10 @@ class NoViewerError(UserError):
     """No viewer shows the study."""
 
 
+class ViewerURLError(ValidationError):
+    pass
+
+
 class LedgerError(AccessError):
     """The record is written by the system only."""
 

@@ -5,15 +5,14 @@ and thumbnails."""
 import logging
 import math
 
-from sql.functions import CharLength
-
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, selected_records)
 from trytond.modules.health_imaging.exceptions import NothingSelectedError
 from trytond.modules.health_imaging.rights import check_read
-from trytond.pool import Pool, PoolMeta
+from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
@@ -48,8 +47,9 @@ class PreviewMixin:
         """Show the pictures, beginning with the first instance."""
 
 
-class Study(PreviewMixin, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study'
+class StudyPreview(PreviewMixin):
+    """Mixin of studies: what a preview of them begins with."""
+    __slots__ = ()
 
     def first_instance(self):
         """Return the instance to show first, None when there is none."""
@@ -61,13 +61,9 @@ class Study(PreviewMixin, metaclass=PoolMeta):
                 return instance
 
 
-class StudySeries(PreviewMixin, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study_series'
-
-    @classmethod
-    def order_series_number(cls, tables):
-        table, _ = tables[None]
-        return [CharLength(table.series_number), table.series_number]
+class SeriesPreview(PreviewMixin):
+    """Mixin of series: the order in which a preview shows them."""
+    __slots__ = ()
 
     def instances_in_order(self, limit=None):
         """Return the instances, for a series of thousands without reading
@@ -90,8 +86,9 @@ class StudySeries(PreviewMixin, metaclass=PoolMeta):
         return all_[index] if 0 <= index < len(all_) else None
 
 
-class SeriesInstance(PreviewMixin, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.series_instances'
+class InstancePreview(PreviewMixin):
+    """Mixin of instances: their pictures, and which comes next."""
+    __slots__ = ()
 
     image = fields.Function(fields.Binary("Image"), 'get_picture')
     no_image = fields.Function(fields.Text("No Image",
@@ -251,15 +248,11 @@ class Preview(CheckedWizard, Wizard):
         super().check_user()
 
     def transition_open_(self):
-        if (not self.model or self.model.__name__ not in self._models
-                or not self.record):
-            raise NothingSelectedError(gettext(
-                    'health_orthanc.msg_nothing_selected'))
-        instance = self.record.first_instance()
+        record, *_ = selected_records(self, *map(Pool().get, self._models))
+        instance = record.first_instance()
         if not instance:
             raise NoPictureError(gettext(
-                    'health_orthanc.msg_no_images',
-                    record=self.record.rec_name))
+                    'health_orthanc.msg_no_images', record=record.rec_name))
         self._go_to(instance)
         return 'show'
 
@@ -312,7 +305,7 @@ class Preview(CheckedWizard, Wizard):
         instance = getattr(self.show, 'instance', None)
         if not instance:
             raise NothingSelectedError(gettext(
-                    'health_orthanc.msg_nothing_selected'))
+                    'health_imaging.msg_nothing_selected'))
         check_read([instance])
         return instance
 

@@ -32,6 +32,9 @@ class Result(metaclass=PoolMeta):
         help="When a study was linked to this signed result or taken from it. "
         "Look at the studies, then amend the result, or confirm that it "
         "holds.")
+    stored_reports = fields.One2Many(
+        'gnuhealth.orthanc.report', 'result', "Reports on Servers",
+        readonly=True, states={'invisible': ~Eval('stored_reports', [])})
 
     @classmethod
     def __setup__(cls):
@@ -59,13 +62,18 @@ class Result(metaclass=PoolMeta):
 
     @classmethod
     def write(cls, *args):
+        StoredReport = Pool().get('gnuhealth.orthanc.report')
         super().write(*args)
-        actions = iter(args)
+        actions, signed = iter(args), []
         for results, values in zip(actions, actions):
             if 'patient' in values:
                 cls._let_studies_go(results, values['patient'])
             if values.get('state') == 'draft':
                 cls._look_at_pictures(results)
+            elif values.get('state') == 'final':
+                signed.extend(results)
+        if signed:
+            StoredReport.announce(cls.browse(signed))
 
     @classmethod
     def _let_studies_go(cls, results, patient):
@@ -138,9 +146,10 @@ class Result(metaclass=PoolMeta):
     @classmethod
     def copy(cls, results, default=None):
         default = {} if default is None else default.copy()
-        default.setdefault('studies', None)
-        default.setdefault('orthanc_studies', None)
-        default.setdefault('studies_changed_at', None)
+        for name in [
+                'studies', 'orthanc_studies', 'studies_changed_at',
+                'stored_reports']:
+            default.setdefault(name, None)
         return super().copy(results, default=default)
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orthanc servers: where they are, whether they answer, and their runs of
-synchronisation."""
+"""Orthanc servers: where they are, whether they answer, and what starts
+their synchronization."""
 import datetime as dt
 import logging
 from contextlib import contextmanager
@@ -13,29 +13,29 @@ from sql.aggregate import Count
 from trytond.config import config
 from trytond.i18n import gettext
 from trytond.ir import queue_
-from trytond.model import (
-    DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
+from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import (
     CheckedCalls, checked, is_texts)
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging.workflow import differs
-from trytond.pool import Pool, PoolMeta
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
 from trytond.transaction import Transaction, check_access, without_check_access
 
-from . import in_the_clear, migration, password
+from . import after_sync, in_the_clear, migration, password
 from .archive import orthanc
 from .connection import connect, secret_errors, stored_passwords
+from .encapsulated_report import ReportsServer
 from .exceptions import (
     PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
     ServerURLError, error_text)
-from .kept import Ledger
 from .sync.lease import Busy
 from .sync.run import Run
 from .sync.transactions import now
+from .viewer import ServerViewers
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ class _LongInteger(fields.Integer):
     _sql_type = 'BIGINT'
 
 
-class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
+class Server(
+        CheckedCalls, DeactivableMixin, ReportsServer, ServerViewers, ModelSQL,
+        ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
     _rec_name = 'label'
@@ -75,7 +77,7 @@ class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
     _found = frozenset({
             'validated', 'check_time', 'version', 'viewers', 'last_error',
             'last_changed_index', 'sync_time', 'compared', 'resume', 'lease',
-            'lease_until', 'runs'})
+            'lease_until', 'runs', 'store_reports_since'})
 
     label = fields.Char("Label", required=True,
         help="The name of the server for people.")
@@ -115,16 +117,6 @@ class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
     check_time = fields.DateTime("Last Test", readonly=True,
         help="When the server was asked last whether it answers.")
     version = fields.Char("Version", readonly=True)
-    viewers = fields.MultiSelection([
-            ('explorer', "Orthanc Explorer"),
-            ('explorer2', "Orthanc Explorer 2"),
-            ('ohif', "OHIF"),
-            ('stone', "Stone"),
-            ], "Viewers", readonly=True, sort=False,
-        help="The viewers found on the server.")
-    viewers_string = viewers.translated('viewers')
-    viewer_names = fields.Function(fields.Char("Viewers",
-            help="The viewers found on the server."), 'get_viewer_names')
     last_error = fields.Text("Last Error", readonly=True,
         states={'invisible': ~Eval('last_error')})
     last_changed_index = _LongInteger("Last Index", readonly=True,
@@ -259,9 +251,6 @@ class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
             execute(table.update(
                     [table.password], [stored], where=table.id == id_))
         return len(sealed)
-
-    def get_viewer_names(self, name=None):
-        return ', '.join(self.viewers_string)
 
     def get_since_sync(self, name):
         if not self.sync_time:
@@ -548,7 +537,8 @@ class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def sync_server(cls, server, full=False, started_by=None):
-        """Synchronize one server and keep what happened as a run.
+        """Synchronize one server, keep what happened as a run, and do what
+        follows.
 
         A server that is synchronized already is left alone. The transaction
         is committed.
@@ -558,10 +548,12 @@ class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
         :return: id of the run, or None
         """
         try:
-            return Run(server, full, started_by).go()
+            run = Run(server, full, started_by).go()
         except Busy:
             logger.info("server %s is synchronized already", server.id)
             return None
+        after_sync.follow(server.id, run)
+        return run
 
     @classmethod
     def sync_now(cls, labels=None):
@@ -629,103 +621,3 @@ def probe(client):
         'viewers': tuple(client.viewers()),
         'last_error': None,
         }
-
-
-class SyncRun(Ledger, ModelSQL, ModelView):
-    "Orthanc Synchronization"
-    __name__ = 'gnuhealth.orthanc.sync_run'
-
-    server = fields.Many2One(
-        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
-        ondelete='CASCADE')
-    full = fields.Boolean("Full", readonly=True)
-    started_by = fields.Selection([
-            ('button', "Button"),
-            ('cron', "Schedule"),
-            ('nightly', "Nightly Comparison"),
-            ('wizard', "Wizard"),
-            ('script', "Script"),
-            ('upload', "Upload"),
-            (None, ""),
-            ], "Started by", readonly=True, sort=False)
-    start = fields.DateTime("Start", readonly=True)
-    end = fields.DateTime("End", readonly=True)
-    state = fields.Selection([
-            ('running', "Running"),
-            ('done', "Done"),
-            ('failed', "Failed"),
-            ('interrupted', "Interrupted"),
-            ], "State", readonly=True, sort=False)
-    state_string = state.translated('state')
-    done = fields.Integer("Studies Looked at", readonly=True)
-    total = fields.Integer("Of", readonly=True)
-    studies_new = fields.Integer("New Studies", readonly=True)
-    studies_changed = fields.Integer("Changed Studies", readonly=True)
-    studies_gone = fields.Integer("Missing Studies", readonly=True)
-    series_new = fields.Integer("New Series", readonly=True)
-    series_changed = fields.Integer("Changed Series", readonly=True)
-    series_gone = fields.Integer("Missing Series", readonly=True)
-    instances_new = fields.Integer("New Instances", readonly=True)
-    instances_changed = fields.Integer("Changed Instances", readonly=True)
-    instances_gone = fields.Integer("Missing Instances", readonly=True)
-    studies_linked = fields.Integer("Linked Studies", readonly=True)
-    skipped = fields.Integer("Skipped", readonly=True)
-    skipped_reasons = fields.Text("Reasons", readonly=True,
-        states={'invisible': ~Eval('skipped_reasons')})
-    calls = fields.Integer("HTTP Calls", readonly=True)
-    error = fields.Text("Error", readonly=True,
-        states={'invisible': ~Eval('error')})
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        table = cls.__table__()
-        cls._order = [('start', 'DESC'), ('id', 'DESC')]
-        cls._sql_indexes.add(Index(table,
-                (table.server, Index.Equality()),
-                (table.start, Index.Range(order='DESC'))))
-
-    def get_rec_name(self, name):
-        return f'{self.server.label} {self.start:%Y-%m-%d %H:%M}'
-
-    @classmethod
-    def view_attributes(cls):
-        return super().view_attributes() + [
-            ('/tree', 'visual',
-                If(Eval('state') == 'failed', 'danger',
-                    If(Eval('state') == 'interrupted', 'warning',
-                        If(Eval('state') == 'running', 'success', '')))),
-            ]
-
-    def summary(self):
-        """Return state, error and counts, for scripts."""
-        names = [
-            'total', 'studies_new', 'studies_changed', 'studies_gone',
-            'series_new', 'series_changed', 'series_gone', 'instances_new',
-            'instances_changed', 'instances_gone', 'studies_linked',
-            'skipped', 'calls']
-        return {
-            'state': self.state,
-            'error': self.error,
-            'run': {name: getattr(self, name) for name in names},
-            }
-
-
-class Cron(metaclass=PoolMeta):
-    __name__ = 'ir.cron'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls.method.selection.extend([
-                ('gnuhealth.orthanc.config|sync', "Sync Orthanc servers"),
-                ('gnuhealth.orthanc.config|full_sync',
-                    "Compare Orthanc servers"),
-                ('gnuhealth.orthanc.access_log|forget',
-                    "Forget old lines of the access log"),
-                ])
-
-    @classmethod
-    def __register__(cls, module):
-        super().__register__(module)
-        migration.adopt_schedule()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the servers hold: studies, their series and their instances."""
 from sql import Null
-from sql.functions import Lower
+from sql.functions import CharLength, Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
@@ -11,15 +11,22 @@ from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
-from . import migration, viewers
+from . import migration
 from .archive import texts
+from .deletion import DeletableSeries, DeletableStudy
+from .encapsulated_report import ReportedStudy
 from .exceptions import NothingToUndoError
 from .kept import Kept, check_given, check_kept
 from .links import deciding, facts, ledger
 from .links.link_log import last_not_undone
+from .open_viewer import ViewerLinks
+from .preview import InstancePreview, SeriesPreview, StudyPreview
+from .report_picture import ReportedInstance
 
 
-class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
+class Study(
+        CheckedCalls, StudyPreview, DeletableStudy, ReportedStudy,
+        ViewerLinks, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _for_people = frozenset({
@@ -158,13 +165,13 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
                 'health_orthanc.msg_study_unique'),
             ]
         cls._sql_indexes.update({
-                Index(table, (table.study_instance_UID, Index.Equality())),
-                Index(table, (table.accession_number, Index.Equality())),
-                Index(table, (table.patient_id, Index.Equality())),
+                Index(table, (column, Index.Equality())) for column in (
+                    table.study_instance_UID, table.accession_number,
+                    table.patient_id, table.link_state, table.request,
+                    table.patient_birth_date, Lower(table.accession_number),
+                    Lower(table.patient_id))})
+        cls._sql_indexes.update({
                 Index(table, (table.study_date, Index.Range(order='DESC'))),
-                Index(table, (table.link_state, Index.Equality())),
-                Index(table, (table.request, Index.Equality())),
-                Index(table, (table.patient_birth_date, Index.Equality())),
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=(table.details_at == Null)
                     & (table.link_rule == 'patient_id')),
@@ -172,26 +179,8 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
                     where=table.undecided_since != Null),
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=table.correction != Null),
-                Index(table, (Lower(table.accession_number),
-                        Index.Equality())),
-                Index(table, (Lower(table.patient_id), Index.Equality())),
                 })
-        cls._buttons.update({
-                'accept': {
-                    'invisible': ~Equal(Len(Eval('candidates', [])), 1),
-                    'depends': ['candidates'],
-                    },
-                'reject': {
-                    'invisible': Eval('link_state') != 'review',
-                    'depends': ['link_state'],
-                    },
-                'undo_link': {
-                    'invisible': (
-                        ~Eval('link_log', [])
-                        | (Eval('link_state') == 'review')),
-                    'depends': ['link_log', 'link_state'],
-                    },
-                })
+        cls._buttons.update(_link_buttons())
         cls._order = [
             ('study_date', 'DESC NULLS LAST'),
             ('study_time', 'DESC NULLS LAST'), ('id', 'DESC')]
@@ -272,18 +261,6 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
 
     def get_link_base_url(self, name):
         return self.orthanc_server.link_base_url
-
-    def viewer_links(self, shared=False):
-        """Return the links by the codes of the viewers.
-
-        :param bool shared: whether another study has the same UID
-        """
-        if self.missing_since:
-            return {}
-        server = self.orthanc_server
-        return viewers.links(
-            server.link_base_url, server.all_viewers, self.orthanc_UID,
-            self.study_instance_UID, shared=shared)
 
     @classmethod
     def create(cls, vlist):
@@ -380,7 +357,29 @@ class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
         return study.study_instance_UID
 
 
-class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
+def _link_buttons():
+    """Return the buttons about the link of a study, with their states."""
+    return {
+        'accept': {
+            'invisible': ~Equal(Len(Eval('candidates', [])), 1),
+            'depends': ['candidates'],
+            },
+        'reject': {
+            'invisible': Eval('link_state') != 'review',
+            'depends': ['link_state'],
+            },
+        'undo_link': {
+            'invisible': (
+                ~Eval('link_log', [])
+                | (Eval('link_state') == 'review')),
+            'depends': ['link_log', 'link_state'],
+            },
+        }
+
+
+class StudySeries(
+        Kept, SeriesPreview, DeletableSeries, ViewerLinks, ModelSQL,
+        ModelView):
     "Imaging Series"
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
     _for_people = frozenset({'notes'})
@@ -439,6 +438,11 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
             ('modality', *clause[1:]),
             ]
 
+    @classmethod
+    def order_series_number(cls, tables):
+        table, _ = tables[None]
+        return [CharLength(table.series_number), table.series_number]
+
     def get_server(self, name):
         return self.study.server
 
@@ -446,22 +450,9 @@ class StudySeries(viewers.ViewerLinks, Kept, ModelSQL, ModelView):
     def search_server(cls, name, clause):
         return [('study.server', *clause[1:])]
 
-    def viewer_links(self, shared=False):
-        """Return the links by the codes of the viewers.
 
-        :param bool shared: whether another study has the UID of this one's
-        """
-        study = self.study
-        if study.missing_since or self.missing_since:
-            return {}
-        server = study.orthanc_server
-        return viewers.links(
-            server.link_base_url, server.all_viewers, study.orthanc_UID,
-            study.study_instance_UID, self.orthanc_UID, self.series_UID,
-            shared)
-
-
-class SeriesInstance(Kept, ModelSQL, ModelView):
+class SeriesInstance(
+        Kept, InstancePreview, ReportedInstance, ModelSQL, ModelView):
     "Imaging Instance"
     __name__ = 'gnuhealth.imaging_orthanc.series_instances'
 

@@ -101,9 +101,9 @@ class Upload:
             self.server.id, len(self.files))
 
     def _send(self, client, part):
+        """Send one file, and keep what the server said about it."""
         if part.reason:
-            self._add(part.name, 'not_dicom' if part.reason == 'not_dicom'
-                else 'refused', part.reason)
+            self._refuse(part.name, part.reason)
             return
         try:
             stored = client.upload(part.file)
@@ -112,32 +112,27 @@ class Upload:
             if (isinstance(error, orthanc.StorageFull)
                     or self._failures >= MAX_FAILURES):
                 raise
-            self.files.append({
-                    'name': part.name, 'state': 'refused',
-                    'reason': error_text(error, self.server.label),
-                    })
+            self._add(
+                part.name, 'refused', error_text(error, self.server.label))
             return
         self._failures = 0
         for one in stored:
-            self._keep(part.name, one)
+            if one.study:
+                self.studies[one.study] = None
+            if one.status == 'refused':
+                self._refuse(part.name, one.reason, one.details)
+            else:
+                self._add(part.name, one.status)
 
-    def _keep(self, name, stored):
-        """Keep what the server said about a file."""
-        if stored.study:
-            self.studies[stored.study] = None
-        if stored.status == 'refused':
-            state = 'not_dicom' if stored.reason == 'not_dicom' else 'refused'
-            self._add(name, state, stored.reason, stored.details)
-        else:
-            self._add(name, stored.status)
+    def _refuse(self, name, reason, details=None):
+        text = gettext(
+            f'health_orthanc.msg_upload_{reason}', count=structure.MAX_DEPTH)
+        self._add(
+            name, 'not_dicom' if reason == 'not_dicom' else 'refused',
+            ' '.join(filter(None, [text, details])))
 
-    def _add(self, name, state, reason=None, details=None):
-        text = gettext(f'health_orthanc.msg_upload_{reason}',
-            count=structure.MAX_DEPTH) if reason else ''
-        self.files.append({
-                'name': name, 'state': state,
-                'reason': ' '.join(filter(None, [text, details])),
-                })
+    def _add(self, name, state, reason=''):
+        self.files.append({'name': name, 'state': state, 'reason': reason})
 
 
 class UploadStart(ModelView):

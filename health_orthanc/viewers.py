@@ -1,202 +1,147 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links into the viewers of a server, for studies and series."""
-from urllib.parse import quote
+"""The viewers that are known, one row for each, and links into viewers."""
+from string import Formatter
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
-from trytond.i18n import gettext
-from trytond.model import ModelView, fields
-from trytond.pool import PoolMeta
-from trytond.pyson import Bool, Eval, In
+#: What an address may name: Study Instance UID (0020,000D) and the Orthanc id
+#: of the study; for a series Series Instance UID (0020,000E) and its Orthanc
+#: id, too.
+OF_STUDY = frozenset({'study', 'study_id'})
+OF_SERIES = OF_STUDY | {'series', 'series_id'}
+# Studies of two patients may have the same ones.
+_UIDS = {'study', 'series'}
+_MAX_LENGTH = 2000
 
-from .exceptions import NoViewerError
-from .links import twins
-from .links.access_log import note
 
-# What follows the public URL of the server, by the code of the viewer: for a
-# study and for a series. Orthanc Explorer 2 has no page for one series.
-_PATHS = {
-    'explorer': (
-        '/app/explorer.html#study?uuid={study_id}',
-        '/app/explorer.html#series?uuid={series_id}'),
-    'explorer2': (
-        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=study',
-        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=series'),
-    'ohif': (
+class Viewer(NamedTuple):
+    """A viewer, and where it opens what.
+
+    The addresses follow the public URL of the server, or are whole ones.
+    Their placeholders, of OF_STUDY and OF_SERIES, say which UID it needs.
+
+    :ivar str code: what it is known by
+    :ivar str name: for people
+    :ivar str study_url: address of a study
+    :ivar str series_url: address of a series, None where it has none
+    """
+    code: str
+    name: str
+    study_url: str
+    series_url: str
+
+    def link(self, base, ids, shared=False):
+        """Return the link to a study or a series, None where there is none.
+
+        :param str base: the public URL of the server
+        :param ids: UIDs and Orthanc ids by placeholder; those of OF_SERIES
+            for a series
+        :param bool shared: whether another study has the same UID
+        """
+        url = self.series_url if 'series' in ids else self.study_url
+        needed = _placeholders(url or '')
+        # Dots alone would lead to another page.
+        if not url or (shared and needed & _UIDS) or not all(
+                (ids[name] or '').strip('.') for name in needed):
+            return None
+        url = url.format(
+            **{name: quote(ids[name], safe='') for name in needed})
+        if url.startswith('/'):
+            url = (base or '').rstrip('/') + url
+        # A browser would run what begins with javascript:
+        return url if url.startswith(('http://', 'https://')) else None
+
+
+#: The best one is the first. Orthanc Explorer 2 has no page for one series.
+VIEWERS = [
+    Viewer('ohif', "OHIF",
         '/ohif/viewer?StudyInstanceUIDs={study}',
         '/ohif/viewer?StudyInstanceUIDs={study}&SeriesInstanceUIDs={series}'),
-    'stone': (
+    Viewer('stone', "Stone",
         '/stone-webviewer/index.html?study={study}',
         '/stone-webviewer/index.html?study={study}&series={series}'),
-    }
-#: The viewers by their codes.
-NAMES = {
-    'explorer': "Orthanc Explorer",
-    'explorer2': "Orthanc Explorer 2",
-    'ohif': "OHIF",
-    'stone': "Stone",
-    }
-_BY_UID = {'explorer2', 'ohif', 'stone'}
-# The link that the button takes is the first one there is.
-_FIELDS = {
-    'ohif_viewer_link': 'ohif',
-    'stone_viewer_link': 'stone',
-    'orthanc_explorer2_link': 'explorer2',
-    'orthanc_explorer_link': 'explorer',
-    }
+    Viewer('explorer2', "Orthanc Explorer 2",
+        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=study',
+        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=series'),
+    Viewer('explorer', "Orthanc Explorer",
+        '/app/explorer.html#study?uuid={study_id}',
+        '/app/explorer.html#series?uuid={series_id}'),
+    ]
+
+
+def choices(*but):
+    """Return codes and names of the known viewers, for selections.
+
+    :param str but: codes that are left out
+    """
+    return [(v.code, v.name) for v in VIEWERS if v.code not in but]
+
+
+def known(codes):
+    """Return the rows of known viewers.
+
+    :param codes: their codes; None and others are left out
+    """
+    return [v for v in VIEWERS if v.code in (codes or ())]
 
 
 def links(
         base, viewers, study_id, study, series_id=None, series=None,
         shared=False):
-    """Return the links of the viewers that a server has, by their codes.
+    """Return the links into viewers by their codes.
 
-    :param base: the public URL of the server
-    :param viewers: codes: explorer, explorer2, ohif, stone
-    :param study_id: the Orthanc id of the study
-    :param study: StudyInstanceUID (0020,000D)
-    :param series_id: the Orthanc id of the series, for links to a series
-    :param series: SeriesInstanceUID (0020,000E), the same
-    :param bool shared: whether a study of another patient has the same UID,
-        which is all that most viewers are told
+    :param str base: the public URL of the server
+    :param viewers: list of Viewer
+    :param str study_id: the Orthanc id of the study
+    :param str study: StudyInstanceUID (0020,000D)
+    :param str series_id: the Orthanc id of the series, for links to a series
+    :param str series: SeriesInstanceUID (0020,000E), the same
+    :param bool shared: whether another study has the same UID, which is all
+        that most viewers are told
     """
-    if not (base or '').startswith(('http://', 'https://')):
-        # A browser would run what begins with javascript:
-        return {}
-    ids = {
-        name: quote(value or '', safe='') for name, value in [
-            ('study_id', study_id), ('study', study),
-            ('series_id', series_id), ('series', series)]}
-    return {
-        viewer: base.rstrip('/') + paths[bool(series)].format(**ids)
-        for viewer, paths in _PATHS.items()
-        if viewer in (viewers or ()) and not (shared and viewer in _BY_UID)}
+    ids = {'study_id': study_id, 'study': study}
+    if series:
+        ids.update(series_id=series_id, series=series)
+    found = {v.code: v.link(base, ids, shared) for v in viewers}
+    return {code: link for code, link in found.items() if link}
 
 
-def _link(name, string):
-    return fields.Function(
-        fields.Char(string, states={'invisible': ~Eval(name)}),
-        'get_viewer_links')
+def url_problem(url, allowed):
+    """Return what is wrong with an address that somebody typed.
+
+    :param str url: as Viewer has it
+    :param allowed: placeholders that it may have
+    :return: None, or address (it is none of a web page), host (a study would
+        say to whom one goes), placeholder (there is another one), or nothing
+        (it has none)
+    """
+    if len(url) > _MAX_LENGTH or any(
+            c.isspace() or not c.isprintable() or c in '\\<>"' for c in url):
+        return 'address'
+    try:
+        needed = _placeholders(url)
+        host = '' if url.startswith('/') else urlsplit(url).netloc
+    except ValueError:
+        return 'placeholder'
+    is_below = url.startswith('/') and not url.startswith('//')
+    is_whole = url.startswith(('http://', 'https://')) and host
+    if not (is_below or is_whole) or '@' in host:
+        return 'address'
+    if '{' in host:
+        return 'host'
+    if not needed <= allowed:
+        return 'placeholder'
+    return None if needed else 'nothing'
 
 
-class ViewerLinks:
-    """Mixin with a link to each viewer that the server has."""
-    __slots__ = ()
+def _placeholders(url):
+    """Return the names in braces, set of str.
 
-    orthanc_explorer_link = _link('orthanc_explorer_link', "Orthanc Explorer")
-    orthanc_explorer2_link = _link(
-        'orthanc_explorer2_link', "Orthanc Explorer 2")
-    ohif_viewer_link = _link('ohif_viewer_link', "OHIF Viewer")
-    stone_viewer_link = _link('stone_viewer_link', "Stone Viewer")
-    viewer_codes = fields.Function(
-        fields.MultiSelection(list(NAMES.items()), "Viewers", sort=False),
-        'get_viewer_codes')
-
-    @classmethod
-    def get_viewer_links(cls, records, names):
-        """Return the links by field, none for what the server lost."""
-        found = {name: dict.fromkeys(r.id for r in records) for name in names}
-        for record, urls in cls._viewer_urls(records):
-            for name in names:
-                found[name][record.id] = urls.get(_FIELDS[name])
-        studies = {
-            r.study_of_links for r in records
-            if any(found[name][r.id] for name in names)}
-        if studies:
-            # Whoever has an address may open it.
-            note('viewer', sorted(studies), once=True)
-        return found
-
-    @classmethod
-    def get_viewer_codes(cls, records, name):
-        return {
-            record.id: sorted(urls)
-            for record, urls in cls._viewer_urls(records)}
-
-    @classmethod
-    def _viewer_urls(cls, records):
-        """Return pairs of record and links by the codes of the viewers."""
-        shared = twins.ambiguous_studies(
-            list({r.study_of_links.id for r in records}))
-        return [
-            (r, r.viewer_links(r.study_of_links.id in shared))
-            for r in records]
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        buttons = {'open_viewer': ~Bool(Eval('viewer_codes'))}
-        for viewer in NAMES:
-            buttons[f'open_{viewer}'] = ~In(viewer, Eval('viewer_codes', []))
-        cls._buttons.update({
-                name: {'invisible': invisible, 'depends': ['viewer_codes']}
-                for name, invisible in buttons.items()})
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_viewer(cls, records):
-        """Open the first record in the best viewer that its server has.
-
-        :raises NoViewerError: when there is none
-        """
-        return cls._open(records, *_FIELDS.values())
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_ohif(cls, records):
-        return cls._open(records, 'ohif')
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_stone(cls, records):
-        return cls._open(records, 'stone')
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_explorer2(cls, records):
-        return cls._open(records, 'explorer2')
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_explorer(cls, records):
-        return cls._open(records, 'explorer')
-
-    @classmethod
-    def _open(cls, records, *viewers):
-        """Return what opens the first record in the first of some viewers
-        that its server has."""
-        for record, urls in cls._viewer_urls(records[:1]):
-            for viewer in viewers:
-                if viewer in urls:
-                    note('viewer', [record.study_of_links], NAMES[viewer])
-                    return {'url': urls[viewer]}
-            raise NoViewerError(gettext(
-                    'health_orthanc.msg_no_viewer', record=record.rec_name))
-
-    @property
-    def study_of_links(self):
-        """The study that the viewers open."""
-        return self.study if 'study' in self._fields else self
-
-    def viewer_links(self, shared=False):
-        """Return the links by the codes of the viewers.
-
-        :param bool shared: see links
-        """
-        raise NotImplementedError
-
-
-class Server(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.orthanc.config'
-
-    other_viewers = fields.MultiSelection([
-            ('explorer2', "Orthanc Explorer 2"),
-            ('ohif', "OHIF"),
-            ('stone', "Stone"),
-            ], "Other Viewers", sort=False,
-        help="Viewers below the public URL of which Orthanc does not know, "
-        "such as OHIF on the web server before it.")
-
-    @property
-    def all_viewers(self):
-        "The codes of the viewers found on the server and of those told, set."
-        return {*(self.viewers or ()), *(self.other_viewers or ())}
+    :raises ValueError: braces stand otherwise
+    """
+    fields = [field for _, *field in Formatter().parse(url)
+        if field[0] is not None]
+    if any(spec or conversion for _, spec, conversion in fields):
+        raise ValueError("no plain placeholder")
+    return {name for name, _, _ in fields}

@@ -42,6 +42,7 @@ PURE = [
     'health_orthanc/archive/texts.py',
     'health_orthanc/archive/values.py',
     'health_orthanc/matching/__init__.py',
+    'health_orthanc/viewers.py',
     ]
 HEADER = [
     'SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors',
@@ -218,6 +219,27 @@ def test_only_the_ledger_writes_links(path):
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 assert getattr(target, 'attr', None) not in LINK_COLUMNS
+
+
+def named_classes(module):
+    """Yield the classes that a module gives to a pool: the name there, and
+    the class with its file."""
+    for path in sorted((ROOT / module).rglob('*.py')):
+        for node in tree(path).body:
+            for line in getattr(node, 'body', ()):
+                if (isinstance(node, ast.ClassDef)
+                        and isinstance(line, ast.Assign)
+                        and ast.unparse(line.targets[0]) == '__name__'):
+                    yield line.value.value, f'{label(path)} {node.name}'
+
+
+@pytest.mark.parametrize('module', MAY_KNOW)
+def test_a_module_has_one_class_for_each_model(module):
+    classes = {}
+    for name, found in named_classes(module):
+        classes.setdefault(name, []).append(found)
+    assert len(classes) > 5
+    assert not {n: found for n, found in classes.items() if found[1:]}
 
 
 def test_writers_of_links_are_found():

@@ -280,7 +280,7 @@ def test_random_damage_is_always_told():
 # Links
 
 def test_links_of_a_study_and_a_series():
-    codes = ['explorer', 'explorer2', 'ohif', 'stone']
+    codes = viewers.known(['explorer', 'explorer2', 'ohif', 'stone'])
     study = viewers.links(
         'https://h/p/', codes, 'abc', '1.2.3')
     assert study == {
@@ -299,13 +299,14 @@ def test_links_of_a_study_and_a_series():
 
 
 def test_only_viewers_that_are_there():
-    assert viewers.links('http://h', ['stone'], 'a', '1').keys() == {'stone'}
-    assert not viewers.links('http://h', None, 'a', '1')
-    assert not viewers.links('http://h', ['unknown'], 'a', '1')
+    for codes, found in [
+            (['stone'], ['stone']), (None, []), (['unknown'], [])]:
+        assert list(viewers.links(
+                'http://h', viewers.known(codes), 'a', '1')) == found
 
 
 def test_a_shared_uid_opens_nothing_of_another():
-    codes = ['explorer', 'explorer2', 'ohif', 'stone']
+    codes = viewers.known(['explorer', 'explorer2', 'ohif', 'stone'])
     assert viewers.links(
         'http://h', codes, 'a', '1', shared=True).keys() == {'explorer'}
 
@@ -313,13 +314,15 @@ def test_a_shared_uid_opens_nothing_of_another():
 @pytest.mark.parametrize(
     'base', [None, '', 'javascript:alert(1)', 'ftp://h', '//h'])
 def test_a_link_is_never_a_program(base):
-    assert not viewers.links(base, ['explorer'], 'a', '1')
+    assert not viewers.links(base, viewers.known(['explorer']), 'a', '1')
 
 
 def test_wrong_characters_are_escaped():
     bad = '1.2&x=<"\' #/?%é{0}'
-    found = viewers.links('http://h', ['ohif', 'explorer', 'stone'], bad, bad,
+    found = viewers.links(
+        'http://h', viewers.known(['ohif', 'explorer', 'stone']), bad, bad,
         bad, bad)
+    assert len(found) == 3
     for link in found.values():
         rest = link.split('?', 1)[1]
         assert not set(rest) & set('<"\' #/?é{}')

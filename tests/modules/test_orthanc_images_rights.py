@@ -37,9 +37,11 @@ RESULT = 'gnuhealth.imaging.test.result'
 LOG = 'gnuhealth.orthanc.access_log'
 EVENT = 'gnuhealth.orthanc.link_event'
 FORMER = 'gnuhealth.orthanc.study'
+VIEWER = 'gnuhealth.orthanc.viewer'
 WIZARD = 'gnuhealth.imaging_orthanc'
 MODELS = {
     "Servers": SERVER,
+    "Viewers of the hospital": VIEWER,
     "Synchronizations": 'gnuhealth.orthanc.sync_run',
     "Orthanc patients": PATIENT,
     "Studies": STUDY,
@@ -67,6 +69,8 @@ BUTTONS = {
     "Series: Open in Viewer": (SERIES, 'open_viewer'),
     "Study: a viewer": (STUDY, 'open_ohif'),
     "Series: a viewer": (SERIES, 'open_ohif'),
+    "Study: Open in ...": (STUDY, 'open_in'),
+    "Series: Open in ...": (SERIES, 'open_in'),
     "Orthanc patient: Orthanc Explorer": (PATIENT, 'open_explorer'),
     "Image: Add to Report": (INSTANCE, 'attach_image_to_imaging_test_report'),
     "Study: Link to Candidate": (STUDY, 'accept'),
@@ -232,7 +236,12 @@ def orthanc_patient_values():
         'server': hospital_server().id}
 
 
-def make_of(name, **values):
+def viewer_values():
+    return {'server': hospital_server().id, 'name': f"V{next(_number)}",
+        'study_url': '/{study}'}
+
+
+def make_of(name, /, **values):
     Model = Pool().get(name)
     record, = Model.create([values])
     return record
@@ -248,6 +257,7 @@ _MAKE = {
     RESULT: lambda: make_result(),
     PATIENT: make_orthanc_patient,
     FORMER: lambda: make_of(FORMER, uuid='x'),
+    VIEWER: lambda: make_of(VIEWER, **viewer_values()),
     'gnuhealth.orthanc.link_log': lambda: make_linked().link_log[0],
     'gnuhealth.orthanc.sync_run': lambda: make_of(
         'gnuhealth.orthanc.sync_run', server=hospital_server().id,
@@ -262,6 +272,7 @@ _NEW = {
     SERVER: lambda: server_values(next(_number)),
     PATIENT: orthanc_patient_values,
     FORMER: lambda: {'uuid': 'y'},
+    VIEWER: lambda: viewer_values(),
     }
 # What is written to those that somebody may write.
 _CHANGE = {
@@ -270,6 +281,7 @@ _CHANGE = {
     STUDY: {'notes': "x"},
     SERIES: {'notes': "x"},
     FORMER: {'description': "x"},
+    VIEWER: {'study_url': '/x/{study}'},
     }
 
 
@@ -365,6 +377,9 @@ def steps(hospital, row):
         "Preview: Add to Report": lambda: ('preview', 'attach',
             {'show': {'instance': Pool().get(STUDY)(
                         hospital.linked).series[0].instances[0].id}},
+            context_of(STUDY, hospital.linked)),
+        "Open in a Viewer": lambda: ('open_viewer', 'open_',
+            {'start': {'viewer': 'explorer'}},
             context_of(STUDY, hospital.linked)),
         "Upload DICOM Files": lambda: ('upload_image_data', 'upload',
             {'start': {

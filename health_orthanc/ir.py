@@ -1,0 +1,26 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What scheduled tasks gain: what is done about servers by the clock."""
+from trytond.pool import PoolMeta
+
+from . import migration
+
+
+class Cron(metaclass=PoolMeta):
+    __name__ = 'ir.cron'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.method.selection.extend([
+                ('gnuhealth.orthanc.config|sync', "Sync Orthanc servers"),
+                ('gnuhealth.orthanc.config|full_sync',
+                    "Compare Orthanc servers"),
+                ('gnuhealth.orthanc.access_log|forget',
+                    "Forget old lines of the access log"),
+                ])
+
+    @classmethod
+    def __register__(cls, module):
+        super().__register__(module)
+        migration.adopt_schedule()

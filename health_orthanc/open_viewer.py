@@ -1,0 +1,235 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opens studies and series in viewers, and keeps who did."""
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, selected_records)
+from trytond.modules.health_imaging.rights import check_read
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, In
+from trytond.wizard import Button, StateAction, StateView, Wizard
+
+from .exceptions import NoViewerError
+from .links import twins
+from .links.access_log import USERS, check_group, note
+from .viewers import choices, links
+
+# The viewers that have a field and a button of their own.
+_FIELDS = {
+    'ohif_viewer_link': 'ohif',
+    'stone_viewer_link': 'stone',
+    'orthanc_explorer2_link': 'explorer2',
+    'orthanc_explorer_link': 'explorer',
+    }
+
+
+def _link(name, string):
+    return fields.Function(
+        fields.Char(string, states={'invisible': ~Eval(name)}),
+        'get_viewer_links')
+
+
+class ViewerLinks:
+    """Mixin of studies and series: links into the viewers of their server."""
+    __slots__ = ()
+
+    orthanc_explorer_link = _link('orthanc_explorer_link', "Orthanc Explorer")
+    orthanc_explorer2_link = _link(
+        'orthanc_explorer2_link', "Orthanc Explorer 2")
+    ohif_viewer_link = _link('ohif_viewer_link', "OHIF Viewer")
+    stone_viewer_link = _link('stone_viewer_link', "Stone Viewer")
+    viewer_codes = fields.Function(
+        fields.MultiSelection(choices(), "Viewers", sort=False),
+        'get_viewer_codes')
+    number_of_viewers = fields.Function(
+        fields.Integer("Number of Viewers"), 'get_viewer_codes')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        # Another module may have added a row.
+        cls.viewer_codes.selection = choices()
+        buttons = {
+            'open_viewer': ~Bool(Eval('number_of_viewers')),
+            'open_in': ~(Eval('number_of_viewers', 0) > 1),
+            **{f'open_{code}': ~In(code, Eval('viewer_codes', []))
+                for code in _FIELDS.values()},
+            }
+        cls._buttons.update({
+                name: {
+                    'invisible': invisible,
+                    'depends': ['number_of_viewers', 'viewer_codes'],
+                    }
+                for name, invisible in buttons.items()})
+
+    @classmethod
+    def get_viewer_links(cls, records, names):
+        """Return the links by field, none for what the server lost."""
+        found = {name: dict.fromkeys(r.id for r in records) for name in names}
+        for record, urls in cls._viewer_urls(records):
+            for name in names:
+                found[name][record.id] = urls.get(_FIELDS[name])
+        studies = {
+            r.study_of_links for r in records
+            if any(found[name][r.id] for name in names)}
+        if studies:
+            # Whoever has an address may open it.
+            note('viewer', sorted(studies), once=True)
+        return found
+
+    @classmethod
+    def get_viewer_codes(cls, records, names):
+        """Return the codes of the known viewers that open records, and how
+        many open them at all."""
+        found = {'viewer_codes': {}, 'number_of_viewers': {}}
+        for record, urls in cls._viewer_urls(records):
+            found['number_of_viewers'][record.id] = len(urls)
+            found['viewer_codes'][record.id] = sorted(
+                urls.keys() & dict(choices()).keys())
+        return {name: found[name] for name in names}
+
+    @classmethod
+    def _viewer_urls(cls, records):
+        """Return pairs of record and links by the codes of the viewers."""
+        shared = twins.ambiguous_studies(
+            list({r.study_of_links.id for r in records}))
+        return [
+            (r, r.viewer_links(r.study_of_links.id in shared))
+            for r in records]
+
+    @property
+    def study_of_links(self):
+        """The study that the viewers open."""
+        return self.study if 'study' in self._fields else self
+
+    def viewer_links(self, shared=False):
+        """Return the links by the codes of the viewers, none for what the
+        server lost.
+
+        :param bool shared: whether another study has the same UID
+        """
+        study = self.study_of_links
+        if study.missing_since or self.missing_since:
+            return {}
+        series = () if self == study else (self.orthanc_UID, self.series_UID)
+        return links(
+            study.orthanc_server.link_base_url,
+            study.orthanc_server.all_viewers, study.orthanc_UID,
+            study.study_instance_UID, *series, shared=shared)
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_viewer(cls, records):
+        """Open the first record in the best viewer that its server has.
+
+        :raises NoViewerError: when there is none
+        """
+        return cls._open(records)
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_ohif(cls, records):
+        return cls._open(records, 'ohif')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_stone(cls, records):
+        return cls._open(records, 'stone')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_explorer2(cls, records):
+        return cls._open(records, 'explorer2')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_explorer(cls, records):
+        return cls._open(records, 'explorer')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_open_viewer')
+    def open_in(cls, records):
+        """Choose the viewer that opens the first record."""
+
+    @classmethod
+    def _open(cls, records, code=None):
+        """Return what opens the first record, and keep who opened it.
+
+        :param str code: the viewer, the best one by default
+        :raises NoViewerError: it does not open the record
+        """
+        for record, urls in cls._viewer_urls(records[:1]):
+            code = next(iter(urls), '') if code is None else code
+            if code not in urls:
+                raise NoViewerError(gettext(
+                        'health_orthanc.msg_no_viewer',
+                        record=record.rec_name))
+            study = record.study_of_links
+            note('viewer', [study], study.orthanc_server.viewer_name(code))
+            return {'url': urls[code]}
+
+    def viewer_choices(self):
+        """Return codes and names of the viewers that open the record, those
+        of the hospital first."""
+        (_, urls), = self._viewer_urls([self])
+        server = self.study_of_links.orthanc_server
+        return sorted(
+            ((code, server.viewer_name(code)) for code in urls),
+            key=lambda choice: choice in choices())
+
+
+class OpenViewerStart(ModelView):
+    "Open in a Viewer"
+    __name__ = 'gnuhealth.imaging_orthanc.open_viewer.start'
+
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
+        states={'invisible': ~Eval('study')})
+    series = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study_series', "Series", readonly=True,
+        states={'invisible': ~Eval('series')})
+    viewer = fields.Selection(
+        'get_viewers', "Viewer", required=True, sort=False)
+
+    @fields.depends('study', 'series')
+    def get_viewers(self):
+        record = self.series or self.study
+        return record.viewer_choices() if record else []
+
+
+class OpenViewer(CheckedWizard, Wizard):
+    "Open in a Viewer"
+    __name__ = 'gnuhealth.imaging_orthanc.open_viewer'
+    _models = {
+        'gnuhealth.imaging_orthanc.study',
+        'gnuhealth.imaging_orthanc.study_series'}
+
+    start = StateView('gnuhealth.imaging_orthanc.open_viewer.start',
+        'health_orthanc.open_viewer_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Open", 'open_', 'tryton-public', default=True),
+            ])
+    open_ = StateAction('health_orthanc.url_viewer')
+
+    @classmethod
+    def check_user(cls):
+        check_group(*USERS)
+        super().check_user()
+
+    def _record(self):
+        record, *_ = selected_records(self, *map(Pool().get, self._models))
+        check_read([record])
+        return record
+
+    def default_start(self, field_names):
+        record = self._record()
+        name = 'series' if 'study' in record._fields else 'study'
+        viewers = [code for code, _ in record.viewer_choices()]
+        return {name: record.id, 'viewer': next(iter(viewers), None)}
+
+    def do_open_(self, action):
+        record = self._record()
+        code = getattr(self.start, 'viewer', None) or ''
+        action.update(type(record)._open([record], code))
+        return action, {}

@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs of synchronization: what each of them did."""
+from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.pyson import Eval, If
+
+from .kept import Ledger
+
+
+class SyncRun(Ledger, ModelSQL, ModelView):
+    "Orthanc Synchronization"
+    __name__ = 'gnuhealth.orthanc.sync_run'
+
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='CASCADE')
+    full = fields.Boolean("Full", readonly=True)
+    started_by = fields.Selection([
+            ('button', "Button"),
+            ('cron', "Schedule"),
+            ('nightly', "Nightly Comparison"),
+            ('wizard', "Wizard"),
+            ('script', "Script"),
+            ('upload', "Upload"),
+            (None, ""),
+            ], "Started by", readonly=True, sort=False)
+    start = fields.DateTime("Start", readonly=True)
+    end = fields.DateTime("End", readonly=True)
+    state = fields.Selection([
+            ('running', "Running"),
+            ('done', "Done"),
+            ('failed', "Failed"),
+            ('interrupted', "Interrupted"),
+            ], "State", readonly=True, sort=False)
+    state_string = state.translated('state')
+    done = fields.Integer("Studies Looked at", readonly=True)
+    total = fields.Integer("Of", readonly=True)
+    studies_new = fields.Integer("New Studies", readonly=True)
+    studies_changed = fields.Integer("Changed Studies", readonly=True)
+    studies_gone = fields.Integer("Missing Studies", readonly=True)
+    series_new = fields.Integer("New Series", readonly=True)
+    series_changed = fields.Integer("Changed Series", readonly=True)
+    series_gone = fields.Integer("Missing Series", readonly=True)
+    instances_new = fields.Integer("New Instances", readonly=True)
+    instances_changed = fields.Integer("Changed Instances", readonly=True)
+    instances_gone = fields.Integer("Missing Instances", readonly=True)
+    studies_linked = fields.Integer("Linked Studies", readonly=True)
+    skipped = fields.Integer("Skipped", readonly=True)
+    skipped_reasons = fields.Text("Reasons", readonly=True,
+        states={'invisible': ~Eval('skipped_reasons')})
+    calls = fields.Integer("HTTP Calls", readonly=True)
+    error = fields.Text("Error", readonly=True,
+        states={'invisible': ~Eval('error')})
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._order = [('start', 'DESC'), ('id', 'DESC')]
+        cls._sql_indexes.add(Index(table,
+                (table.server, Index.Equality()),
+                (table.start, Index.Range(order='DESC'))))
+
+    def get_rec_name(self, name):
+        return f'{self.server.label} {self.start:%Y-%m-%d %H:%M}'
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state') == 'failed', 'danger',
+                    If(Eval('state') == 'interrupted', 'warning',
+                        If(Eval('state') == 'running', 'success', '')))),
+            ]
+
+    def summary(self):
+        """Return state, error and counts, for scripts."""
+        names = [
+            'total', 'studies_new', 'studies_changed', 'studies_gone',
+            'series_new', 'series_changed', 'series_gone', 'instances_new',
+            'instances_changed', 'instances_gone', 'studies_linked',
+            'skipped', 'calls']
+        return {
+            'state': self.state,
+            'error': self.error,
+            'run': {name: getattr(self, name) for name in names},
+            }
