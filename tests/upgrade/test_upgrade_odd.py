@@ -194,7 +194,7 @@ def test_requests_have_identifiers_of_their_own(odd):
             assert told == number or not number or len(number) > 16
     assert len(set(orders.values())) == len(orders)
     assert len({row['step_id'] for row in rows}) == len(rows)
-    assert "their numbers are too long for machines" in odd.log
+    assert "their numbers are too long for modalities" in odd.log
 
 
 def test_every_spelling_is_one_server(odd):
