@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    attachment, catalog, configuration, ir, order, party, request, result,
-    result_report, statistics)
+    asking, attachment, catalog, configuration, ir, order, party, request,
+    result, result_report, statistics)
 
 __all__ = ['register']
 
@@ -13,6 +13,7 @@ __all__ = ['register']
 def register():
     Pool.register(
         ir.View,
+        ir.Cron,
         catalog.TestType,
         catalog.Test,
         configuration.Sequences,
@@ -32,6 +33,7 @@ def register():
         statistics.StatisticsRequests,
         statistics.StatisticsTurnaround,
         module='health_imaging', type_='model')
+    asking.close('health_imaging')
     Pool.register(
         order.Order,
         party.Replace,

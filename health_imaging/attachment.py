@@ -1,64 +1,31 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What attachments of results gain: a small picture for the list, and that
-signed results and their former reports stay as they are."""
+"""What attachments of results gain: that signed results and their former
+reports stay as they are."""
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
 from trytond.tools import firstline
 from trytond.transaction import Transaction, without_check_access
 
-from . import pictures
-from .common import hold
+from .attachment_picture import KeptPictures
 from .exceptions import KeptReportError
-
-# Larger files are films and archives, they are not opened.
-PICTURE_BYTES = 64 * 1000 ** 2
-THUMBNAIL_PIXELS = 128, 96
+from .workflow import hold
 
 
-class Attachment(metaclass=PoolMeta):
+class Attachment(KeptPictures, metaclass=PoolMeta):
     __name__ = 'ir.attachment'
 
     imaging_revision = fields.Integer("Report Revision", readonly=True,
         help="The revision of an imaging result of which this is the printed "
         "report, kept when the result was amended.")
-    imaging_thumbnail = fields.Function(
-        fields.Binary("Picture"), 'get_imaging_thumbnail')
     imaging_caption = fields.Function(
         fields.Char("Caption"), 'on_change_with_imaging_caption')
-
-    @classmethod
-    def get_imaging_thumbnail(cls, attachments, name):
-        """Return small PNG pictures, None for what is no picture."""
-        size = Transaction().context.get(f'{cls.__name__}.{name}') == 'size'
-        thumbnails = {a.id: a._make_thumbnail() for a in attachments}
-        return {
-            id_: len(data) if size and data else data
-            for id_, data in thumbnails.items()}
 
     @fields.depends('description', 'name')
     def on_change_with_imaging_caption(self, name=None):
         """Return the first line under the picture, else what it is called."""
         return firstline(self.description or '') or self.name
-
-    def _make_thumbnail(self):
-        picture = self.read_picture()
-        if not picture:
-            return None
-        return fields.Binary.cast(
-            pictures.to_png(picture, *THUMBNAIL_PIXELS))
-
-    def read_picture(self):
-        """Return the picture in the file, None when it holds none.
-
-        :rtype: PIL.Image.Image
-        """
-        if self.type != 'data' or (self.data_size or 0) > PICTURE_BYTES:
-            return None
-        # The client may ask for sizes in place of data.
-        with Transaction().set_context({f'{self.__name__}.data': None}):
-            return pictures.read(type(self)(self.id).data)
 
     @classmethod
     def create(cls, vlist):

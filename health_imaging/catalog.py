@@ -11,10 +11,11 @@ from trytond.model import (
     DeactivableMixin, Exclude, ModelSQL, ModelView, fields)
 from trytond.pool import Pool
 
-from .common import check_unique, search_words
+from .calls import CheckedCalls, search_words
 from .exceptions import InvalidModalityWarning
 from .migration import number_exam_codes
 from .shipped import SHIPPED, free_shipped_records
+from .workflow import check_unique
 
 _MODALITIES = codes.cid29
 
@@ -28,7 +29,7 @@ def modality_codes():
         for name in _MODALITIES.dir())
 
 
-class TestType(ModelSQL, ModelView):
+class TestType(CheckedCalls, ModelSQL, ModelView):
     "Imaging Exam Type"
     __name__ = 'gnuhealth.imaging.test.type'
 
@@ -78,7 +79,7 @@ class TestType(ModelSQL, ModelView):
                         code=type_.code, codes=', '.join(valid)))
 
 
-class Test(DeactivableMixin, ModelSQL, ModelView):
+class Test(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
     "Imaging Exam"
     __name__ = 'gnuhealth.imaging.test'
 

@@ -8,7 +8,7 @@ from trytond.model import fields
 from trytond.pyson import Eval, If
 from trytond.tools import timezone
 
-from .common import institution_timezone, local_datetime
+from .institution import institution_timezone, local_datetime
 
 #: States of requests that wait for something.
 OPEN = ['draft', 'requested']

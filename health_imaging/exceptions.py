@@ -5,6 +5,14 @@ from trytond.exceptions import UserError, UserWarning
 from trytond.model.exceptions import AccessError, ValidationError
 
 
+class ArgumentsError(UserError):
+    pass
+
+
+class SearchTooLongError(UserError):
+    pass
+
+
 class InvalidModalityWarning(UserWarning):
     pass
 
@@ -22,6 +30,10 @@ class OrderIncompleteError(UserError):
 
 
 class NothingSelectedError(UserError):
+    pass
+
+
+class StrangeInputError(UserError):
     pass
 
 
@@ -78,6 +90,10 @@ class NoHealthProfessionalError(UserError):
 
 
 class OfficeError(UserError):
+    pass
+
+
+class PictureError(UserError):
     pass
 
 

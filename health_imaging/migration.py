@@ -18,7 +18,7 @@ from sql.functions import CurrentTimestamp, Trim
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
-from .common import execute
+from .tables import execute
 
 _BLANK = ' \t\r\n'
 

@@ -11,10 +11,11 @@ from trytond.transaction import Transaction, check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from .common import CheckedWizard, check_read
 from .configuration import next_numbers
+from .doors import CheckedWizard
 from .exceptions import OrderIncompleteError
 from .professional import own_health_professional
+from .rights import check_read
 
 
 class OrderStart(ModelView):
@@ -80,6 +81,7 @@ class Order(CheckedWizard, Wizard):
     open_ = StateAction('health_imaging.act_imaging_test_request_view')
 
     _rights = {'gnuhealth.imaging.test.request': ['create']}
+    _models = {'gnuhealth.patient'}
 
     # The requests that were made, for the state that opens them.
     _made = ()

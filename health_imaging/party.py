@@ -6,7 +6,8 @@ from sql.functions import CurrentTimestamp
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
-from .common import execute
+from .doors import CheckedWizard
+from .tables import execute
 
 
 class Patient(metaclass=PoolMeta):
@@ -37,7 +38,7 @@ class Patient(metaclass=PoolMeta):
             cache.clear()
 
 
-class Replace(metaclass=PoolMeta):
+class Replace(CheckedWizard, metaclass=PoolMeta):
     __name__ = 'party.replace'
 
     def transition_replace(self):

@@ -1,74 +1,178 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads pictures of any kind and makes PNG of them that fit a box."""
-import io
+"""Makes small pictures of large ones, whatever they may be, and whatever
+somebody hid in them.
 
-from PIL import Image, ImageOps
+What is small and plain is unpacked here.  All the rest is unpacked by a
+program of its own, whose time and memory are limited, and of which few run at
+once.
+"""
+import json
+import logging
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
-# Some of the others start programs on the server.
-FORMATS = ['BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP']
-# More is no picture for a page: it takes gigabytes to unpack.
-MAX_PIXELS = 64 * 1000 ** 2
+from . import picture_decoder
+from .picture_decoder import FORMATS, MAX_PIXELS, NoPicture, Rendered
+from .programs import Busy, Slots, python
 
-Image.init()
+__all__ = [
+    'AT_ONCE', 'Busy', 'FORMATS', 'MAX_PIXELS', 'NoPicture', 'Unable', 'fit',
+    'png_size', 'render', 'render_plain']
+
+logger = logging.getLogger(__name__)
+
+#: How many are unpacked at once.
+AT_ONCE = 2
+# How long to wait for the others, and for the program, in seconds.
+WAIT = 10
+PATIENCE = 20
+# What is unpacked without a program of its own.
+PLAIN_BYTES = 2 ** 20
+PLAIN_PIXELS = 4 * 1000 ** 2
+PLAIN_SCANS = 12
+
+# How files of pictures begin.
+_SHOWN = re.compile(
+    rb'\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP'
+    rb'|II[*+]\0|MM\0[*+]', re.DOTALL)
+_NOT_SHOWN = re.compile(
+    rb'\0\0\0\x0cjP  |\xff\x4f\xff\x51|8BPS\0\x01'
+    rb'|(?:<\?xml[^>]*>\s*)?<svg[\s>]'
+    rb'|P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s'
+    rb'|.{4}ftyp(?:avif|avis|heic|heix|mif1|msf1)', re.DOTALL)
+_PLAIN = (b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff')
+# Texts inside a PNG, which are packed and may be very long.
+_TEXTS = (b'tEXt', b'zTXt', b'iTXt')
+# Python, as it is here, with one file as its program.
+_START = (
+    'import json, runpy, sys; sys.path[:] = json.loads(sys.argv.pop()); '
+    'program = sys.argv.pop(1); runpy.run_path(program, None, "__main__")')
+# What the program needs to find its libraries.
+_ENVIRONMENT = ['LD_LIBRARY_PATH', 'PATH', 'SYSTEMROOT']
+
+_plain_slots = threading.BoundedSemaphore(AT_ONCE)
+_slots = Slots('pictures', AT_ONCE)
 
 
-def read(data):
-    """Return the picture that a file holds, upright and on white.
+class Unable(Exception):
+    """Pictures cannot be unpacked on this computer now."""
+
+
+def render_plain(data, boxes, **options):
+    """Unpack a picture, or refuse it when this could take an effort.
+
+    See render.
+
+    :rtype: Rendered
+    :raises NoPicture: `effort` when render may be able to
+    """
+    data = bytes(data or b'')
+    if (len(data) > PLAIN_BYTES or not data.startswith(_PLAIN)
+            or any(text in data for text in _TEXTS)
+            or picture_decoder.scans(data) > PLAIN_SCANS):
+        raise NoPicture('effort')
+    with _plain_slots:
+        try:
+            return picture_decoder.render(
+                data, boxes, limit=PLAIN_PIXELS, **options)
+        except NoPicture as error:
+            raise NoPicture(
+                'effort' if error.code == 'pixels' else error.code) from None
+
+
+def render(data, boxes, formats=FORMATS, as_is=False, wait=WAIT):
+    """Unpack a picture and return it in sizes that fit boxes.
 
     :param bytes data: the file, or None
-    :return: PIL.Image.Image in mode RGB, or None when it is no picture
+    :param boxes: width and height in pixels, each
+    :param formats: among FORMATS
+    :param bool as_is: whether None is enough where it fits the box already
+    :param wait: how many seconds to wait while others are unpacked
+    :rtype: Rendered
+    :raises NoPicture: it is none that can be shown
+    :raises Busy: the computer has too much to do, try again
+    :raises Unable: something is wrong with this computer
     """
+    data = bytes(data or b'')
+    if not _SHOWN.match(data):
+        raise NoPicture('kind' if _NOT_SHOWN.match(data) else 'none')
+    options = {'boxes': boxes, 'formats': formats, 'as_is': as_is}
     try:
-        with Image.open(
-                io.BytesIO(data or b''), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                return None
-            image.load()
-            return _flatten(ImageOps.exif_transpose(image))
-    except Exception:
-        # Decoders raise nearly anything on damaged files.
-        return None
+        return render_plain(data, **options)
+    except NoPicture as error:
+        if error.code != 'effort':
+            raise
+    return _render_apart(data, options, wait)
 
 
-def _flatten(image):
-    """Return an image in RGB: deep greys scaled, transparency on white."""
-    if image.mode.startswith(('I', 'F')):
-        image = _scale_greys(image)
-    if image.mode in {'LA', 'PA', 'La', 'RGBA', 'RGBa'} \
-            or 'transparency' in image.info:
-        image = image.convert('RGBA')
-        white = Image.new('RGBA', image.size, 'white')
-        image = Image.alpha_composite(white, image)
-    return image.convert('RGB')
+def _render_apart(data, options, wait):
+    try:
+        with _slots.hold(wait):
+            done = subprocess.run(
+                [python(), '-I', '-c', _START, picture_decoder.__file__,
+                    json.dumps(options), json.dumps(sys.path)],
+                input=data, capture_output=True, timeout=PATIENCE,
+                cwd=Path(picture_decoder.__file__).parent,
+                env={name: os.environ[name] for name in _ENVIRONMENT
+                    if name in os.environ})
+    except subprocess.TimeoutExpired:
+        # It had less of the processor than its own limit.
+        raise Busy from None
+    except OSError as error:
+        logger.error("pictures cannot be unpacked: %s", error)
+        raise Unable from None
+    _check_end(done)
+    return _parsed(done.stdout)
 
 
-def _scale_greys(image):
-    """Return greys of more than 8 bits in 8 bits, darkest to brightest."""
-    image = image.convert('F')
-    low, high = image.getextrema()
-    scale = 255 / (high - low) if high > low else 0
-    return image.point(lambda value: value * scale - low * scale).convert('L')
+def _check_end(done):
+    """Raise what the end of the program means, unless it is a good one."""
+    if -done.returncode in {signal.SIGXCPU, signal.SIGKILL}:
+        raise NoPicture('effort')
+    if -done.returncode in {
+            signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE,
+            signal.SIGILL}:
+        raise NoPicture('damaged')
+    if done.returncode:
+        logger.error("pictures cannot be unpacked: %s %s", done.returncode,
+            done.stderr[-500:].decode(errors='replace'))
+        raise Unable
 
 
-def fit(image, width, height):
-    """Return the size that an image has when it fills a box.
+def _parsed(answer):
+    head, _, rest = answer.partition(b'\n')
+    head = json.loads(head)
+    if 'code' in head:
+        raise NoPicture(head['code'])
+    files = []
+    for length in head['files']:
+        files.append(None if length is None else rest[:length])
+        rest = rest[length or 0:]
+    return Rendered(head['kind'], tuple(head['size']), files)
 
+
+def png_size(content):
+    """Return width and height in pixels of a PNG that was made here.
+
+    :param bytes content: the file
+    """
+    return struct.unpack('>II', content[16:24])
+
+
+def fit(size, width, height):
+    """Return the size that a picture has when it fills a box.
+
+    :param size: width and height of the picture
     :param float width: width of the box, in any unit
     :param float height: height of the box, in the same unit
     :return: width and height in that unit
     """
-    scale = min(width / image.width, height / image.height)
-    return image.width * scale, image.height * scale
-
-
-def to_png(image, width, height):
-    """Return an image as PNG, of no more pixels than a box.
-
-    :rtype: bytes
-    """
-    image = image.copy()
-    image.thumbnail((width, height))
-    content = io.BytesIO()
-    image.save(content, 'PNG')
-    return content.getvalue()
+    scale = min(width / size[0], height / size[1])
+    return size[0] * scale, size[1] * scale

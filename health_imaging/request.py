@@ -16,17 +16,18 @@ from trytond.transaction import Transaction, check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from .common import (
-    CheckedWizard, GuardedWorkflow, check_rights, check_unique, differs,
-    given_reason, search_words, selected_records)
+from .calls import search_words
 from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
+from .doors import CheckedWizard, given_reason, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError,
     StateError)
 from .migration import number_request_lines, set_request_states
 from .professional import own_health_professional
+from .rights import check_rights
+from .workflow import GuardedWorkflow, check_unique, differs
 
 _CLINICAL = {
     'patient', 'date', 'requested_test', 'doctor', 'context', 'urgent',
@@ -452,6 +453,7 @@ class CancelRequest(CheckedWizard, Wizard):
     cancel = StateTransition()
 
     _rights = {'gnuhealth.imaging.test.request': ['write']}
+    _models = {'gnuhealth.imaging.test.request'}
 
     def transition_cancel(self):
         Request = Pool().get('gnuhealth.imaging.test.request')
@@ -479,6 +481,7 @@ class GenerateResult(CheckedWizard, Wizard):
         'gnuhealth.imaging.test.request': ['write'],
         'gnuhealth.imaging.test.result': ['create'],
         }
+    _models = {'gnuhealth.imaging.test.request'}
 
     def do_open_(self, action):
         Request = Pool().get('gnuhealth.imaging.test.request')

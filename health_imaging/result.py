@@ -13,17 +13,18 @@ from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .common import (
-    AgedMixin, CheckedWizard, GuardedWorkflow, check_unique, given_reason,
-    hold, search_words, selected_records)
+from .calls import CheckedCalls, search_words
 from .configuration import next_numbers
 from .direction import plain
+from .doors import CheckedWizard, given_reason, selected_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
     ResultNotFinalError)
+from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
+from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
 _CONTENT = {
@@ -105,9 +106,8 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     _stamped = frozenset({
             'revision', 'signed_by', 'signed_at', 'amend_reason',
-            'former_reports'})
-    _fixed = frozenset({
-            'number', 'request', 'order', 'request_date', 'former_request'})
+            'former_reports', 'former_request'})
+    _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
     def __setup__(cls):
@@ -425,6 +425,7 @@ class AmendResult(CheckedWizard, Wizard):
     amend = StateTransition()
 
     _rights = {'gnuhealth.imaging.test.result': ['write']}
+    _models = {'gnuhealth.imaging.test.result'}
 
     def transition_amend(self):
         Result = Pool().get('gnuhealth.imaging.test.result')
@@ -442,7 +443,8 @@ class AmendResult(CheckedWizard, Wizard):
 
 
 class ReportTemplate(
-        sequence_ordered(), DeactivableMixin, ModelSQL, ModelView):
+        CheckedCalls, sequence_ordered(), DeactivableMixin, ModelSQL,
+        ModelView):
     "Imaging Report Text"
     __name__ = 'gnuhealth.imaging.report.template'
 

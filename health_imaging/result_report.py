@@ -1,33 +1,42 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The printed report of an imaging result (PDF, made by LibreOffice)."""
-import logging
 import re
-import subprocess
-import tempfile
-from pathlib import Path
+import time
+from contextvars import ContextVar
 
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.report import Report
 from trytond.report.report import FORMAT2EXT
 from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
 
-from . import direction, pictures
-from .common import institution, institution_timezone, local_datetime
-from .exceptions import NothingSelectedError, OfficeError
+from . import direction, office, pictures
+from .doors import CheckedReport
+from .exceptions import NothingSelectedError, OfficeError, PictureError
+from .institution import institution, institution_timezone, local_datetime
+from .programs import Busy, Slots
 
-logger = logging.getLogger(__name__)
+# What a call may take to print, in seconds: while somebody waits, and in the
+# background.
+_SECONDS = config.getint('health_imaging', 'report_seconds', default=60)
+_TASK_SECONDS = config.getint(
+    'health_imaging', 'task_seconds', default=300)
+# When the present call must be over.
+_end = ContextVar('end', default=None)
+_office_slots = Slots('office', config.getint(
+        'health_imaging', 'report_at_once', default=2))
 
 # Two pictures stand side by side on the page: 8 cm wide each, and at most
 # 9 cm high so that two rows and their captions fit.
 _IMAGE_WIDTH, _IMAGE_HEIGHT = 8.0, 9.0
 _LOGO_WIDTH, _LOGO_HEIGHT = 4.0, 2.0
-# 400 pixels per inch, what printers show.
 _PIXELS_PER_CM = 160
 
 
-class ImagingReport(Report):
+class ImagingReport(CheckedReport, Report):
     __name__ = 'patient.imaging_report_results'
 
     @classmethod
@@ -35,7 +44,12 @@ class ImagingReport(Report):
         if not ids:
             raise NothingSelectedError(gettext(
                     'health_imaging.msg_nothing_selected'))
-        return super().execute(ids, data)
+        ids = list(dict.fromkeys(map(int, ids)))
+        token = _end.set(time.monotonic() + _seconds())
+        try:
+            return super().execute(ids, data)
+        finally:
+            _end.reset(token)
 
     @classmethod
     def get_context(cls, records, header, data):
@@ -69,10 +83,18 @@ class ImagingReport(Report):
 
     @classmethod
     def _logo(cls, institution):
-        picture = institution and pictures.read(institution.picture)
-        if not picture:
+        box = [round(cm * _PIXELS_PER_CM)
+            for cm in [_LOGO_WIDTH, _LOGO_HEIGHT]]
+        try:
+            file, = pictures.render(
+                institution and institution.picture, [box]).files
+        except pictures.NoPicture:
             return None
-        return cls._sized(picture, _LOGO_WIDTH, _LOGO_HEIGHT)
+        except (pictures.Busy, pictures.Unable):
+            raise PictureError(gettext(
+                    'health_imaging.msg_picture_later',
+                    name=institution.rec_name)) from None
+        return cls._sized(file, _LOGO_WIDTH, _LOGO_HEIGHT)
 
     @classmethod
     def _local(cls, value):
@@ -130,7 +152,8 @@ class ImagingReport(Report):
         captions = result.report_style != 'no_image_comments'
         shown = []
         for attachment in sorted(result.images, key=lambda a: a.id):
-            picture = attachment.read_picture()
+            picture = attachment.picture_to_print()
+            cls._seconds_left()
             if picture:
                 caption = attachment.description or attachment.name
                 shown.append({
@@ -145,55 +168,67 @@ class ImagingReport(Report):
     def _sized(picture, width, height):
         """Return a picture that fits a box, as relatorio wants it.
 
-        :param picture: PIL.Image.Image
+        :param bytes picture: a PNG
         :param float width: width of the box in centimetres
         :param float height: height of the box in centimetres
         :return: bytes, type, width, height
         """
-        content = pictures.to_png(
-            picture, width * _PIXELS_PER_CM, height * _PIXELS_PER_CM)
-        width, height = pictures.fit(picture, width, height)
-        return content, 'image/png', f'{width:.2f}cm', f'{height:.2f}cm'
+        width, height = pictures.fit(
+            pictures.png_size(picture), width, height)
+        return picture, 'image/png', f'{width:.2f}cm', f'{height:.2f}cm'
 
     @classmethod
-    def convert(cls, report, data, timeout=5 * 60, retry=0):
-        """Convert the report, by a LibreOffice of its own: it needs no home
-        folder and runs beside others.
+    def convert(cls, report, data, timeout=None, retry=0):
+        """Convert the report with LibreOffice.
 
+        :param timeout: how many seconds it may take, None: what is left
         :raises OfficeError: there is none, or it fails
         """
         source = report.template_extension
         target = report.extension or source
         if source == target:
             return super().convert(report, data)
-        with tempfile.TemporaryDirectory(prefix='trytond_') as folder:
-            path = Path(folder, f'report.{source}')
-            path.write_bytes(data)
-            extension = FORMAT2EXT.get(target, target)
-            cls._run_office(path, extension, timeout)
-            try:
-                return extension, path.with_suffix(
-                    f'.{extension}').read_bytes()
-            except FileNotFoundError:
-                raise OfficeError(gettext(
-                        'health_imaging.msg_office_failed')) from None
+        extension = FORMAT2EXT.get(target, target)
+        seconds = timeout or cls._seconds_left()
+        try:
+            return extension, office.convert(
+                data, source, extension, seconds, _office_slots)
+        except office.Missing:
+            message = 'msg_office_missing'
+        except office.Failed:
+            message = 'msg_office_failed'
+        except Busy:
+            message = 'msg_office_busy'
+        except office.TooSlow:
+            raise _too_slow(timeout) from None
+        raise OfficeError(gettext(f'health_imaging.{message}'))
 
     @classmethod
-    def _run_office(cls, path, extension, timeout):
-        profile = (path.parent / 'profile').as_uri()
-        try:
-            subprocess.run(
-                ['soffice', f'-env:UserInstallation={profile}', '--headless',
-                    '--norestore', '--nolockcheck', '--nodefault',
-                    '--convert-to', extension, '--outdir', path.parent, path],
-                check=True, capture_output=True, timeout=timeout)
-        except (FileNotFoundError, PermissionError):
-            raise OfficeError(gettext(
-                    'health_imaging.msg_office_missing')) from None
-        except subprocess.SubprocessError as error:
-            logger.error("LibreOffice failed: %s %s", error, error.stderr)
-            raise OfficeError(gettext(
-                    'health_imaging.msg_office_failed')) from None
+    def _seconds_left(cls):
+        """Return how many seconds the call may still take.
+
+        :raises OfficeError: none
+        """
+        end = _end.get()
+        if end is None:
+            return _seconds()
+        left = end - time.monotonic()
+        if left <= 0:
+            raise _too_slow()
+        return left
+
+
+def _seconds():
+    """Return how many seconds a call may take to print."""
+    context = Transaction().context or {}
+    # A task knows the request that asked for it.
+    is_task = context.get('_skip_warnings') or '_request' not in context
+    return _TASK_SECONDS if is_task else _SECONDS
+
+
+def _too_slow(seconds=None):
+    return OfficeError(gettext(
+            'health_imaging.msg_office_slow', seconds=seconds or _seconds()))
 
 
 def _keep_blanks(line):

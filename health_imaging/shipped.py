@@ -4,7 +4,7 @@
 kept these records for themselves."""
 from sql import Table
 
-from .common import execute
+from .tables import execute
 
 # Names of models, and ids in the files of the module.
 SHIPPED = [

@@ -17,8 +17,9 @@ from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
 from trytond.transaction import Transaction, without_check_access
 
-from .common import execute, institution_timezone
 from .dashboard import today, utc
+from .institution import institution_timezone
+from .tables import execute
 
 #: How many months a statistic reaches back at most.
 MONTHS = 600

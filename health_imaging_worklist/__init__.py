@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What modalities are told: DICOM worklist entries made from templates."""
+from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import catalog, request, result, sequence, template
@@ -17,3 +18,4 @@ def register():
         sequence.Sequence,
         sequence.RequestSequence,
         module='health_imaging_worklist', type_='model')
+    asking.close('health_imaging_worklist')

@@ -16,6 +16,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
 
 import pytz
+from pydicom.uid import UID
 
 from .nearest import foreign_scripts, nearest
 
@@ -68,7 +69,6 @@ _SYLLABLES = re.compile(
 _IDENTIFYING = re.compile(
     '^IssuerOf|^CodingScheme|(IDs?|Numbers?|NumberImagingServiceRequest'
     '|CodeValue|Identifier|Locator)$')
-_UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+')
 
 
 class EncodingError(ValueError):
@@ -159,6 +159,7 @@ def is_identifier(value, vr='SH'):
         and clean(value) == value)
 
 
+@lru_cache(maxsize=1024)
 def identifies(keyword):
     """Tell if the DICOM attribute ``keyword`` says which person or thing is
     meant, so that its value is whole or wrong."""
@@ -180,17 +181,6 @@ def long_string(value):
     """Return ``value`` as LO: at most 64 characters on one line, a backslash
     written as a slash.  Not for what identifies, see `is_identifier`."""
     return _text(value, 'LO')
-
-
-def short_text(value):
-    """Return ``value`` as ST: at most 1024 characters, lines end with
-    CR LF."""
-    return _text(value, 'ST')
-
-
-def long_text(value):
-    """Return ``value`` as LT: like `short_text`, 10240 characters."""
-    return _text(value, 'LT')
 
 
 def application_entity(value):
@@ -440,16 +430,13 @@ def generate_uid(root=UID_ROOT, value=None):
 
 def is_uid(value):
     """Tell if ``value`` is a valid UI (PS3.5 section 9.1)."""
-    if (not isinstance(value, str) or len(value) > LENGTHS['UI']
-            or not _UID.fullmatch(value)):
+    if not isinstance(value, str) or UID(value) != value or (
+            not UID(value).is_valid):
         return False
-    first, second = value.split('.')[:2]
-    return first == '2' or first in {'0', '1'} and int(second) < 40
-
-
-def is_legacy_uid(value):
-    """Tell if ``value`` is a UID that GNU Health 5.0 made."""
-    return is_uid(value) and value.startswith(LEGACY_UID_ROOT)
+    # pydicom knows no roots.
+    first, _, rest = value.partition('.')
+    return first in {'0', '1', '2'} and rest != '' and (
+        first == '2' or int(rest.partition('.')[0]) < 40)
 
 
 # Character sets
@@ -640,12 +627,6 @@ def is_encodable(text, charset, vr='LO'):
     except UnicodeEncodeError:
         return False
     return True
-
-
-def check_encodable(text, charset, vr='LO'):
-    """Raise `EncodingError`, which tells the characters, when ``text``
-    cannot be written in ``charset``."""
-    encode(text, charset, vr)
 
 
 def _encode(text, charset, vr):

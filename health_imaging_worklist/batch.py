@@ -6,14 +6,16 @@ import datetime as dt
 import logging
 import time
 import traceback
-from collections import defaultdict, namedtuple
+from collections import Counter, defaultdict, namedtuple
+from contextlib import contextmanager
 from functools import cached_property
 
 from sql import Literal, Null
 
 from trytond.i18n import gettext
-from trytond.modules.health_imaging.common import (
-    execute, institution, institution_timezone)
+from trytond.modules.health_imaging.institution import (
+    institution, institution_timezone)
+from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
@@ -23,9 +25,11 @@ from .exceptions import ApplicationEntityError
 
 logger = logging.getLogger(__name__)
 
-# How long one template may work for all entries of an answer: a slow one must
-# not keep those of others from the machines.
-TEMPLATE_SECONDS = 20
+# How long the templates of an answer may work together, and for each entry
+# besides: some ten times what ours need. Each template has an equal share, so
+# that a slow one does not keep the entries of others from the modalities.
+POLL_SECONDS = 20
+ENTRY_SECONDS = .02
 
 # Names that people do not go by.
 _FORMER_USES = {'old', 'maiden', 'anonymous'}
@@ -40,11 +44,11 @@ class Batch:
     """
 
     def __init__(self, requests):
+        self._requests = requests
         self._patients = list({r.patient.id for r in requests if r.patient})
         self._professionals = list({r.doctor.id for r in requests if r.doctor})
         self._exams = {}
         self._doctors = {}
-        self._seconds = {}
         self._logged = set()
 
     def log(self, error):
@@ -57,27 +61,52 @@ class Batch:
         logger.debug("its text is: %s", error)
 
     @cached_property
+    def variables(self):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        return Request.worklist_variables()
+
+    @cached_property
     def open_fields(self):
         Template = Pool().get(
             'gnuhealth.imaging_worklist.worklist_template')
         return Template.open_fields()
 
+    @cached_property
+    def _seconds(self):
+        "The seconds that each template may still work, by id."
+        entries = Counter(
+            r.worklist_template.id for r in self._requests
+            if r.worklist_template)
+        return {
+            template: POLL_SECONDS / len(entries) + ENTRY_SECONDS * count
+            for template, count in entries.items()}
+
+    @contextmanager
+    def clocked(self, template):
+        """Count the time that an entry takes for its template.
+
+        :raises rendering.LimitError: the template has none left
+        """
+        left = self._seconds.get(template.id, POLL_SECONDS)
+        if left <= 0:
+            raise rendering.LimitError('limit_seconds')
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[template.id] = left - time.monotonic() + begin
+
     def render(self, template, variables):
         """Return the text that a template makes of variables.
 
-        :raises rendering.TemplateError: it is wrong, or it took so long
-            before that others would wait
+        :rtype: texts.Text
+        :raises rendering.TemplateError: it is wrong, or takes too long: more
+            than a quarter of what is left for all its entries
         """
-        begin = time.monotonic()
-        spent = self._seconds.get(template.id, 0)
-        limits = rendering.LIMITS._replace(seconds=min(
-                rendering.LIMITS.seconds, TEMPLATE_SECONDS - spent))
-        try:
-            return rendering.render(
-                template.compiled(), variables, template.template_type,
-                limits)
-        finally:
-            self._seconds[template.id] = spent + time.monotonic() - begin
+        left = self._seconds.get(template.id, POLL_SECONDS)
+        limits = rendering.LIMITS._replace(
+            seconds=min(rendering.LIMITS.seconds, left / 4))
+        return rendering.render(template.compiled(), variables, limits)
 
     @cached_property
     def zone(self):

@@ -3,14 +3,12 @@
 """Worklist entries as DICOM data sets: read from rendered templates, checked
 against what a modality needs, written as the bytes of a file.
 """
-import datetime as dt
-import io
 import json
 import re
 import struct
 from collections import namedtuple
+from functools import lru_cache
 
-import pydicom
 from pydicom import config, uid
 from pydicom.datadict import (
     dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_for_tag,
@@ -20,13 +18,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
 from pydicom.tag import Tag
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+from pydicom.valuerep import DA, EXPLICIT_VR_LENGTH_32, validate_value
 
 from .attributes import (
     BASIC_CHARSET, ENCODED_VRS, LENGTHS, TEXT_VRS, EncodingError, cut, encode,
     generate_uid, identifies, is_uid, repair_charset, to_charset)
+from .texts import DUMP2DCM, JSON, kept, pieces, put, quote_tokens, readable
 
 #: Modality Worklist Information Model - FIND (PS3.4 annex K.6.1)
 SOP_CLASS_UID = uid.UID('1.2.840.10008.5.1.4.31')
@@ -54,11 +52,12 @@ REASONS = {
         'It has {length} characters, and at most {limit} are possible.',
     'missing': 'It is not there, and modalities need it.',
     'name': 'A name has at most 3 groups of 5 components.',
-    'unreadable': 'The file cannot be read: {detail}.',
     'uid_name': 'There is no UID with the name "{value}".',
     'value': '"{value}" is not a value of the kind {vr}.',
     'values': 'It has {count} values, and only one is possible.',
     'vr': 'Its kind of value (VR) must be written.',
+    'vr_other':
+        'Its kind of value (VR) is {vr}, and "{written}" is written.',
     }
 #: The findings with which an entry can still be used.
 WARNINGS = frozenset(['expected', 'keyword'])
@@ -96,20 +95,14 @@ _SINGLE_VRS = TEXT_VRS | {'UR'}
 
 _DECIMAL = re.compile(r'[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?', re.ASCII)
 _INTEGER = re.compile(r'[+-]?\d{1,19}', re.ASCII)
+# The line of an attribute in a dump: group, element, VR, value. As in
+#: dcmtk, two capitals after the tag are the VR whatever follows.
 _ELEMENT = re.compile(
     r'\(\s*([0-9a-fA-F]{1,4})\s*,\s*([0-9a-fA-F]{1,4})\s*\)'
-    r'\s*(?:([A-Za-z?]{2})(?=[\s\[(]|$))?\s*(.*)', re.DOTALL)
+    r'\s*([A-Z]{2}|[A-Za-z?]{2}(?=[\s\[(]|$))?\s*(.*)', re.DOTALL)
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 _CONTROL_IN_TEXT = re.compile('[\x00-\x09\x0b\x0e-\x1f\x7f-\x9f]')
-_PATTERNS = {
-    'AE': re.compile(r'[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?'),
-    'AS': re.compile(r'[0-9]{3}[DWMY]'),
-    'CS': re.compile(r'[A-Z0-9 _]+'),
-    'DA': re.compile(r'[0-9]{8}'),
-    'DT': re.compile(r'[0-9]{4,14}(\.[0-9]{1,6})?([+-][0-9]{4})?'),
-    'TM': re.compile(
-        r'([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?'),
-    }
+_CRLF = '\r\n'
 
 
 class Finding(namedtuple('Finding', 'code attribute line values')):
@@ -193,22 +186,52 @@ class Entry(Dataset):
 
 # Elements
 
+#: An attribute as it was read: its value is the text ``pieces`` with tokens
+#: or, when it is a sequence, the lists of nodes ``items``.
+Node = namedtuple('Node', 'tag vr line pieces items', defaults=[None])
+
+
 def _find_vr(tag, written, line):
-    """Return the VR of ``tag``: that of the DICOM dictionary, whatever the
-    template says, else the one that is ``written``."""
-    if dictionary_has_tag(tag):
-        known = dictionary_VR(tag)
-        if len(known) == 2:
-            return known
-        return written if written and written in known else known[:2]
-    if not written or written in {'??', 'na'}:
-        raise _error('vr', tag, line)
-    return written
+    """Return the VR of a tag: that of the DICOM dictionary, which is all that
+    may be written, or what is written where the dictionary has none."""
+    if not dictionary_has_tag(tag):
+        if not written or written in {'??', 'NA'}:
+            raise _error('vr', tag, line)
+        return written
+    known = dictionary_VR(tag).split(' or ')
+    if written and written not in {'??', *known}:
+        raise _error(
+            'vr_other', tag, line, vr=' / '.join(known), written=written)
+    return written if written in known else known[0]
 
 
-def _make_element(tag, vr, text, line):
-    """Return the DataElement of the value that ``text`` writes."""
+def _build(nodes, values, template_type):
+    """Return the `Entry` of nodes, with values in place of their tokens."""
+    entry = Entry()
+    for node in nodes:
+        if node.items is not None:
+            element = DataElement(node.tag, node.vr, [
+                    _build(item, values, template_type)
+                    for item in node.items])
+        else:
+            element = _make_element(node, values, template_type)
+        entry.put(element, node.line)
+    return entry
+
+
+def _make_element(node, values, template_type):
+    tag, vr, line, pieces, _ = node
+    text = pieces[0]
+    if len(pieces) > 1:
+        keyword = keyword_for_tag(tag)
+        text = ''.join(
+            piece if isinstance(piece, str)
+            else put(values[piece], vr, keyword, template_type)
+            for piece in pieces)
     try:
+        if text.startswith('=') and vr not in ENCODED_VRS:
+            # dcmtk would read a file of that name.
+            raise ValueError(text)
         value = _parse_value(vr, text)
         return DataElement(tag, vr, value, validation_mode=config.IGNORE)
     except (ValueError, OverflowError, KeyError):
@@ -228,11 +251,18 @@ def _parse_value(vr, text):
     return values if len(values) > 1 else values[0]
 
 
-def _matching(pattern, convert=str, limit=20):
+def _matching(pattern, convert=str):
     def parse(text):
-        if len(text) > limit or not pattern.fullmatch(text):
+        if len(text) > 20 or not pattern.fullmatch(text):
             raise ValueError(text)
         return convert(text)
+    return parse
+
+
+def _valid(vr):
+    def parse(text):
+        validate_value(vr, text, config.RAISE)
+        return text
     return parse
 
 
@@ -245,14 +275,14 @@ def _parse_tag(text):
 
 def _parse_integer_string(text):
     # PS3.5 table 6.2-1 limits IS to what four bytes can hold.
-    if not -2 ** 31 <= int(text) < 2 ** 31:
+    if not -2 ** 31 <= int(_valid('IS')(text)) < 2 ** 31:
         raise ValueError(text)
     return text
 
 
 _PARSERS = {
-    'DS': _matching(_DECIMAL, limit=LENGTHS['DS']),
-    'IS': _matching(_INTEGER, _parse_integer_string, LENGTHS['IS']),
+    'DS': _valid('DS'),
+    'IS': _parse_integer_string,
     'AT': _parse_tag,
     **{vr: _matching(_INTEGER, int) for vr in _INTEGER_VRS},
     **{vr: _matching(_DECIMAL, float) for vr in _FLOAT_VRS},
@@ -261,24 +291,26 @@ _PARSERS = {
 
 # Dumps
 
-def from_dump(text):
-    """Return the `Entry` that a dump, as dcmtk's dump2dcm reads it, writes.
+_ITEM = Tag(0xfffe, 0xe000)
+_ITEM_END = Tag(0xfffe, 0xe00d)
+_SEQUENCE_END = Tag(0xfffe, 0xe0dd)
+
+
+@kept
+def _read_dump(text):
+    """Return the nodes of a dump, as dcmtk's dump2dcm reads it, and nothing
+    to note.
 
     A value is what is between the first "[" and the last "]" of its line.
-    The VR of the DICOM dictionary counts, not the one that is written.
-    Raises `DatasetError` with the line of what cannot be read.
+
+    :raises DatasetError: with the line of what cannot be read
     """
     reader = _DumpReader()
     for number, line in enumerate(text.split('\n'), start=1):
         line = line.strip(' \t\r')
         if line and not line.startswith('#'):
             reader.read(line, number)
-    return reader.close()
-
-
-_ITEM = Tag(0xfffe, 0xe000)
-_ITEM_END = Tag(0xfffe, 0xe00d)
-_SEQUENCE_END = Tag(0xfffe, 0xe0dd)
+    return reader.close(), ()
 
 
 class _DumpReader:
@@ -286,7 +318,7 @@ class _DumpReader:
     them, the sequences that the next line belongs to."""
 
     def __init__(self):
-        self.open = [Entry()]
+        self.open = [[]]
         self.line = 0
 
     def read(self, line, number):
@@ -302,31 +334,34 @@ class _DumpReader:
             self._read_element(tag, (vr or '').upper(), value)
 
     def _read_delimiter(self, tag):
-        if tag == _ITEM:
-            item = Entry()
-            self._top(Sequence).append(item)
-            self.open.append(item)
-        elif tag in (_ITEM_END, _SEQUENCE_END) and len(self.open) > 1:
-            self._top(Entry if tag == _ITEM_END else Sequence)
+        in_sequence = len(self.open) % 2 == 0
+        if tag == _ITEM and in_sequence:
+            self.open[-1].append([])
+            self.open.append(self.open[-1][-1])
+        elif len(self.open) > 1 and tag == (
+                _SEQUENCE_END if in_sequence else _ITEM_END):
             self.open.pop()
         else:
             raise _error('dump_block', line=self.line)
 
     def _read_element(self, tag, vr, value):
-        entry = self._top(Entry)
+        if len(self.open) % 2 == 0:
+            raise _error('dump_block', line=self.line)
         if tag.group <= 4 or tag.element == 0:
             # The header of the file and group lengths are made anew.
+            if vr != 'UI' and value.startswith(('=', '[=')):
+                raise _error('value', tag, self.line, value=value, vr=vr)
             return
         vr = _find_vr(tag, vr, self.line)
-        if vr == 'SQ':
-            element = DataElement(tag, vr, [])
-            self.open.append(element.value)
-            if len(self.open) > 2 * _MAX_DEPTH:
-                raise _error('depth', tag, self.line)
-        else:
-            element = _make_element(
-                tag, vr, self._read_value(tag, vr, value), self.line)
-        entry.put(element, self.line)
+        if vr != 'SQ':
+            value = self._read_value(tag, vr, value)
+            self.open[-1].append(Node(tag, vr, self.line, pieces(value)))
+            return
+        node = Node(tag, vr, self.line, (), [])
+        self.open[-1].append(node)
+        self.open.append(node.items)
+        if len(self.open) > 2 * _MAX_DEPTH:
+            raise _error('depth', tag, self.line)
 
     def _read_value(self, tag, vr, value):
         if value.startswith('['):
@@ -342,11 +377,6 @@ class _DumpReader:
             return _find_uid(tag, value[1:], self.line)
         return value
 
-    def _top(self, kind):
-        if not isinstance(self.open[-1], kind):
-            raise _error('dump_block', line=self.line)
-        return self.open[-1]
-
     def close(self):
         if len(self.open) > 1:
             raise _error('dump_block', line=self.line)
@@ -359,21 +389,26 @@ def _find_uid(tag, name, line):
     for value, entry in uid.UID_dictionary.items():
         if entry[4].lower() == name:
             return value
-    raise _error('uid_name', tag, line, value=name)
+    raise _error('uid_name', tag, line, value=readable(name))
 
 
 # JSON
 
-def from_json(text):
-    """Return the `Entry` that a JSON object of DICOM keywords writes.
+@kept
+def _read_json(text):
+    """Return the nodes of a JSON object of DICOM keywords, and what is to
+    note.
 
     Attributes of the scheduled procedure step may stand beside the others;
-    they are put in the item of its sequence. Sequences are lists of
-    objects, several values a list. Raises `DatasetError`.
+    they are put in the item of its sequence. Sequences are lists of objects,
+    several values a list.
+
+    :raises DatasetError: with the line of what cannot be read
     """
     try:
         pairs = json.loads(
-            text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
+            quote_tokens(text), object_pairs_hook=_Pairs,
+            parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise _error(
             'json_syntax', line=error.lineno, detail=error.msg) from None
@@ -381,7 +416,8 @@ def from_json(text):
         raise _error('json_syntax', detail=error) from None
     if not isinstance(pairs, _Pairs):
         raise _error('json_object', line=1)
-    return _JSONReader(text).read(pairs)
+    reader = _JSONReader(text)
+    return reader.read(pairs), reader.notes
 
 
 class _Pairs(list):
@@ -393,7 +429,7 @@ def _refuse_constant(name):
 
 
 class _JSONReader:
-    """Makes an entry of the pairs of one JSON ``text``."""
+    """Makes nodes of the pairs of one JSON ``text``."""
 
     def __init__(self, text):
         self.text = text
@@ -401,50 +437,51 @@ class _JSONReader:
         self.depth = 0
 
     def read(self, pairs):
-        steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
-        entry = self._read_object(
+        nodes = self._read_object(
             p for p in pairs if p[0] not in _STEP_KEYWORDS)
+        steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
         if steps:
-            self._add_steps(entry, self._read_object(steps))
-        entry.notes = self.notes
-        return entry
+            self._steps(nodes).extend(self._read_object(steps))
+        return nodes
 
-    def _add_steps(self, entry, step):
-        if _STEPS not in entry:
-            entry.put(DataElement(_STEPS, 'SQ', [Entry()]), None)
-        items = entry[_STEPS].value
+    def _steps(self, nodes):
+        """Return the nodes of the scheduled procedure step."""
+        found = [node for node in nodes if node.tag == _STEPS]
+        if not found:
+            found = [Node(Tag(_STEPS), 'SQ', None, (), [[]])]
+            nodes.extend(found)
+        items = found[0].items
         if len(items) != 1:
-            raise _error(
-                'items', _STEPS, entry.lines[_STEPS], count=len(items))
-        for element in step:
-            items[0].put(element, step.lines[element.tag])
+            raise _error('items', _STEPS, found[0].line, count=len(items))
+        return items[0]
 
     def _read_object(self, pairs):
-        entry = Entry()
+        nodes = []
         for key, value in pairs:
             line, tag = self._line(key), _find_tag(key)
             if tag is None:
-                self.notes.append(Finding('keyword', key, line, {}))
+                self.notes.append(Finding('keyword', readable(key), line, {}))
             else:
-                entry.put(self._read_element(tag, value, line), line)
-        return entry
+                nodes.append(self._read_element(tag, value, line))
+        return nodes
 
     def _read_element(self, tag, value, line):
         vr = _find_vr(tag, '', line)
         if vr != 'SQ':
-            return _make_element(tag, vr, _scalar(tag, vr, value, line), line)
+            return Node(tag, vr, line, pieces(_scalar(tag, vr, value, line)))
         if isinstance(value, _Pairs):
             value = [value]
         items = [] if value in (None, '') else value
         if not isinstance(items, list) or not all(
                 isinstance(item, _Pairs) for item in items):
-            raise _error('value', tag, line, value=value, vr=vr)
+            raise _error(
+                'value', tag, line, value=readable(str(value)), vr=vr)
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             raise _error('depth', tag, line)
         items = [self._read_object(item) for item in items]
         self.depth -= 1
-        return DataElement(tag, vr, items)
+        return Node(tag, vr, line, (), items)
 
     def _line(self, key):
         found = self.text.find(json.dumps(key, ensure_ascii=False))
@@ -463,17 +500,25 @@ def _scalar(tag, vr, value, line):
     several = isinstance(value, list) and not isinstance(value, _Pairs)
     values = value if several else [value]
     if any(isinstance(item, (bool, list)) for item in values):
-        raise _error('value', tag, line, value=value, vr=vr)
+        raise _error('value', tag, line, value=readable(str(value)), vr=vr)
     return '\\'.join('' if item is None else str(item) for item in values)
 
 
-_READERS = {'dump2dcm': from_dump, 'json': from_json}
+_READERS = {DUMP2DCM: _read_dump, JSON: _read_json}
 
 
 def from_text(text, template_type):
-    """Return the `Entry` of a rendered template of the type ``dump2dcm`` or
-    ``json``; see `from_dump` and `from_json`."""
-    return _READERS[template_type](text)
+    """Return the `Entry` of a rendered template.
+
+    :param text: `texts.Text`, or a str without values apart
+    :param str template_type: ``dump2dcm`` or ``json``
+    :raises DatasetError: it cannot be read
+    """
+    skeleton, values = (readable(text), ()) if isinstance(text, str) else text
+    nodes, notes = _READERS[template_type](skeleton)
+    entry = _build(nodes, values, template_type)
+    entry.notes = list(notes)
+    return entry
 
 
 # Checking
@@ -498,7 +543,7 @@ def fit(entry, charset=None):
 
 
 def _fit_texts(entry, charset):
-    for element in entry:
+    for element in entry.values():
         if element.VR == 'SQ':
             for item in element.value:
                 _fit_texts(item, charset)
@@ -605,14 +650,19 @@ def _check_value(vr, value):
         return _check_name(value)
     if len(value) > LENGTHS.get(vr, len(value)):
         return 'length', {'length': len(value), 'limit': LENGTHS[vr]}
-    if vr in _PATTERNS and not _PATTERNS[vr].fullmatch(value):
-        return 'value', wrong
-    if vr == 'DA' and not _is_date(value) or vr == 'UI' and not is_uid(value):
-        return 'value', wrong
     if vr in ENCODED_VRS:
         pattern = _CONTROL_IN_TEXT if vr in TEXT_VRS else _CONTROL
-        if pattern.search(value):
-            return 'characters', wrong
+        return ('characters', wrong) if pattern.search(value) else None
+    try:
+        if vr in _ASCII_VRS:
+            validate_value(vr, value, config.RAISE)
+        # Days that no month has, and roots that no UID has.
+        is_valid = vr != 'DA' or DA(value)
+        is_valid = is_valid and (vr != 'UI' or is_uid(value))
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        return 'value', wrong
 
 
 def _check_name(value):
@@ -626,38 +676,27 @@ def _check_name(value):
         return 'characters', {'value': value, 'vr': 'PN'}
 
 
-def _is_date(value):
-    try:
-        dt.date(int(value[:4]), int(value[4:6]), int(value[6:]))
-    except ValueError:
-        return False
-    return True
-
-
-def check(text, template_type, charset=None):
-    """Return the list of `Finding` of a rendered template, also when it
-    cannot be read or not be written in ``charset``."""
-    try:
-        entry = from_text(text, template_type)
-        findings = validate(entry)
-        if not any(finding.is_error for finding in findings):
-            to_bytes(entry, charset)
-    except DatasetError as error:
-        return error.findings
-    return findings
-
-
 # Files
 
-def convert(text, template_type, charset=None, instance_uid=None):
-    """Return the bytes of the file for a rendered template: read, made fit,
-    checked and written. Raises `DatasetError` with all that is wrong."""
-    entry = fit(
-        from_text(text, template_type), charset or BASIC_CHARSET)
+def complete(text, template_type, charset=None):
+    """Return the `Entry` of a rendered template, made fit and checked.
+
+    :param text: `texts.Text`, or a str without values apart
+    :param str charset: the SpecificCharacterSet (CS) unless it names one
+    :raises DatasetError: with all that is wrong
+    """
+    entry = fit(from_text(text, template_type), charset or BASIC_CHARSET)
     errors = [finding for finding in validate(entry) if finding.is_error]
     if errors:
         raise DatasetError(errors)
-    return to_bytes(entry, charset, instance_uid)
+    return entry
+
+
+def convert(text, template_type, charset=None, instance_uid=None):
+    """Return the bytes of the file for a rendered template, see `complete`
+    and `to_bytes`."""
+    return to_bytes(
+        complete(text, template_type, charset), charset, instance_uid)
 
 
 def to_bytes(entry, charset=None, instance_uid=None):
@@ -672,18 +711,29 @@ def to_bytes(entry, charset=None, instance_uid=None):
     """
     charset = _choose_charset(entry, charset)
     body = _encode_entry(entry, charset)
+    uid_ = instance_uid or generate_uid(value=body.hex())
+    begin = _file_begin(len(uid_))
+    return begin.replace(_any_uid(len(uid_)), uid_.encode()) + body
+
+
+@lru_cache(maxsize=64)
+def _file_begin(length):
+    """Return the bytes before the data set for an instance UID (UI) of a
+    length, with that of `_any_uid`."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SOP_CLASS_UID
-    meta.MediaStorageSOPInstanceUID = instance_uid or generate_uid(
-        value=body.hex())
+    meta.MediaStorageSOPInstanceUID = _any_uid(length).decode()
     meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     file = _buffer()
     file.write(b'\0' * 128 + b'DICM')
     write_file_meta_info(file, meta)
-    file.write(body)
     return file.getvalue()
+
+
+def _any_uid(length):
+    return b'2.9.9.9' + b'9' * (length - 7)
 
 
 def _buffer():
@@ -752,16 +802,27 @@ def _encode_item(item, charset):
     return struct.pack('<HHL', _ITEM.group, _ITEM.element, len(body)) + body
 
 
-def read_back(data):
-    """Return the pydicom Dataset of the bytes of a worklist file, every
-    value decoded. Raises `DatasetError` when they are not one."""
-    try:
-        entry = pydicom.dcmread(io.BytesIO(data))
-        for element in entry.iterall():
-            str(element.value)
-    except Exception as error:
-        # pydicom raises whatever comes up in bytes that are no data set.
-        raise _error('unreadable', detail=str(error).rstrip('.')) from None
-    if entry.file_meta.get('MediaStorageSOPClassUID') != SOP_CLASS_UID:
-        raise _error('unreadable', detail="it is no worklist entry")
-    return entry
+def to_dump(entry):
+    """Return the dump of an entry, as dcmtk's dump2dcm reads it: each VR is
+    that of the attribute, and each text stands in brackets."""
+    lines = []
+    for element in entry:
+        tag, vr = element.tag, element.VR
+        head = f'({tag.group:04x},{tag.element:04x}) {vr}'
+        if vr == 'SQ':
+            lines.append(head)
+            for item in element.value:
+                lines += ['(fffe,e000) na', to_dump(item), '(fffe,e00d) na']
+            lines.append('(fffe,e0dd) na')
+        else:
+            lines.append(f'{head} {_dump_value(element)}')
+    return '\n'.join(filter(None, lines))
+
+
+def _dump_value(element):
+    if element.VR in _BYTE_VRS:
+        return '\\'.join(f'{byte:02x}' for byte in element.value or b'')
+    text = '\\'.join(map(str, _values(element)))
+    if element.VR in ENCODED_VRS or element.VR in _ASCII_VRS:
+        return f'[{_CONTROL.sub(" ", text.replace(_CRLF, " "))}]'
+    return text

@@ -9,14 +9,15 @@ import itertools
 import re
 from operator import itemgetter
 
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from sql import Literal, Null, Table
 from sql.aggregate import Count
 from sql.conditionals import Case, NullIf
 
 from trytond import backend
-from trytond.modules.health_imaging.common import execute
 from trytond.modules.health_imaging.migration import (
     insert_row, set_where, warn)
+from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
@@ -26,6 +27,10 @@ from . import attributes, identifiers
 _TEMPLATES = 'gnuhealth_orthanc_worklist_template'
 _CARRIED_OVER = f'{_TEMPLATES}_44'
 _CHARSET = re.compile(r'\(0008,0005\)\s*\w\w\s*\[([^$\]]+)\]')
+# Tag and VR at the beginning of a line, or after a directive.
+_ATTRIBUTE = re.compile(
+    r'((?:^|%\})[ \t]*\([ \t]*([0-9a-fA-F]{1,4})[ \t]*,'
+    r'[ \t]*([0-9a-fA-F]{1,4})[ \t]*\)[ \t]*)([A-Z]{2})', re.MULTILINE)
 # Lines of Genshi's old text syntax: "#if x" for "{% if x %}".
 _DIRECTIVE = re.compile(
     r'^[ \t]*#(?:(#.*)|((?:if|for|def|with|choose|when|otherwise|end)\b.*))$',
@@ -243,6 +248,42 @@ def repair_charsets(Template):
             charset, repaired)
 
 
+def repair_vrs(Template):
+    """Write the value representations (VR) of dumps as DICOM defines them.
+
+    dump2dcm uses those of the dump, of which 5.0 has some that are wrong.
+
+    :param Template: class of gnuhealth.imaging_worklist.worklist_template
+    """
+    table = Template.__table__()
+    for id_, text in execute(table.select(table.id, table.template,
+                where=(table.template_type == 'dump2dcm')
+                & (table.template != Null))):
+        repaired = with_vrs(text)
+        if repaired != text:
+            set_where(table, table.id == id_, template=repaired)
+            warn(Template, id_,
+                "kinds of values (VR) are now those of DICOM")
+
+
+def with_vrs(text):
+    """Return a dump with the VRs of the data dictionary (PS3.6).
+
+    :param str text: the dump, or a template of it
+    :rtype: str
+    """
+    return _ATTRIBUTE.sub(_with_vr, text)
+
+
+def _with_vr(match):
+    begin, group, element, written = match.groups()
+    tag = int(group, 16) << 16 | int(element, 16)
+    if tag >> 16 == 0xfffe or not dictionary_has_tag(tag):
+        return match[0]
+    known = dictionary_VR(tag).split(' or ')
+    return begin + (written if written in known else known[0])
+
+
 def carry_over_templates(Exam, module):
     """Copy the templates of 4.4 with their encoding, and assign the copies to
     the exams that had them.
@@ -279,7 +320,7 @@ def _carry_over(Template, name, text, encoding, comment):
     :return: id of the copy
     """
     table = Template.__table__()
-    text = new_syntax(text or '')
+    text = with_vrs(new_syntax(text or ''))
     same = table.select(table.id,
         where=(table.name == name) & (table.template == text),
         order_by=table.id)

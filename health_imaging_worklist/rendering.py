@@ -1,26 +1,33 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rendering of worklist templates, texts in Genshi's new text syntax that
-users write.
-
-Templates cannot call anything (see `expressions`), and whatever the values
-hold cannot break the format, a dump of dump2dcm or JSON, they are put in.
+users write. Genshi runs them, but their expressions are those of
+`expressions`, which cannot call anything, and each value that they write is
+kept apart from the text until the format of the text has been read.
 """
-import datetime as dt
 import re
 from collections import namedtuple
 from difflib import get_close_matches
-from functools import lru_cache
-from types import SimpleNamespace
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from genshi.core import TEXT
+from genshi.template import directives
+from genshi.template.base import EXPR, SUB
+from genshi.template.base import TemplateSyntaxError as GenshiError
+from genshi.template.interpolation import lex
+from genshi.template.text import NewTextTemplate
 
-from . import attributes, expressions
-from .attributes import ENCODED_VRS, TEXT_VRS
-from .expressions import (
-    LIMITS, MARKS, REASONS, VALUE_MARK, EvaluationError, FieldError,
-    ForbiddenError, LimitError, Limits, RecordView, State, TemplateError,
+from . import expressions
+from .expressions import MAX_EXPRESSION, Expression
+from .functions import kind, sequence
+from .reasons import (
+    REASONS, EvaluationError, ForbiddenError, LimitError, TemplateError,
     TemplateSyntaxError, UnknownVariableError)
+from .texts import DUMP2DCM, JSON, Text, token
+from .values import (
+    EVALUATION_ERRORS, LIMITS, RESERVED, SPECIAL, Items, Limits, Map, Pair,
+    State, parts, unmark)
+from .variables import sample_variables
+from .view import FieldError, RecordView
 
 __all__ = [
     'DUMP2DCM', 'JSON', 'LIMITS', 'REASONS', 'EvaluationError', 'FieldError',
@@ -28,311 +35,357 @@ __all__ = [
     'TemplateError', 'TemplateSyntaxError', 'UnknownVariableError', 'compile',
     'render', 'sample_variables']
 
-DUMP2DCM = 'dump2dcm'
-JSON = 'json'
-
 _MAX_BLOCKS = 30
-_EVALUATION_ERRORS = (
-    ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
-    RecursionError)
-
-# A line end that the template hides with a backslash: it is not written,
-# but it counts as a line.
-_HIDDEN = '\0'
-_ESCAPE = re.compile(r'\\(\r?\n|\\|\{[%#])')
-_DIRECTIVE = re.compile(r'(\w+)\s*(.*)', re.DOTALL)
-_INTERPOLATION = re.compile(
-    r'\$(?:(\$)|(\{)|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))', re.ASCII)
 _OPENING = re.compile(r'(?<!\\)\{[%#]')
-_TOKEN = re.compile(
-    r'''[^{}"']+|[{}]|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|["']''',
-    re.DOTALL)
-
-#: A template that `compile` has read: what it does, and the variables it
-#: needs with the line where each is first named.
-Template = namedtuple('Template', 'body variables')
+_COMMAND = re.compile(r'(\w+)\s*(.*)', re.DOTALL)
 
 
-# Places: where in the output a value comes to stand
+# What is written
 
-#: VR and keyword of the attribute, and whether its bracket is open.
-Place = namedtuple('Place', 'vr keyword inside')
+class _Interpolation(Expression):
+    """An expression whose value is written, as a token that stands for it."""
+    __slots__ = ('stands_alone',)
 
-_DUMP_ELEMENT = re.compile(
-    r'\s*\(\s*([0-9a-fA-F]{1,4})\s*,\s*([0-9a-fA-F]{1,4})\s*\)'
-    r'\s*([A-Za-z?]{2}(?=[\s\[]|$))?\s*')
-_JSON_KEY = re.compile(r'"(\w+)"\s*:')
-_TAIL = 2_000
+    def evaluate(self, state):
+        state.line = self.line
+        state.tick()
+        plain = self.run(state)
+        if type(plain) is not str:
+            plain = _text(state, plain)
+        if self.stands_alone and not plain:
+            return ''
+        state.room -= len(plain)
+        if not SPECIAL.search(plain):
+            return state.keep(plain)
+        marked = state.marked(self._text, plain)
+        if marked is plain:
+            return state.keep(Pair(plain, plain))
+        # Between data there is what the expression writes of the format.
+        return ''.join(
+            unmark(part) if index % 2
+            else part and state.keep(Pair(unmark(part), part))
+            for index, part in enumerate(parts(marked)))
 
-
-def _dump_place(before):
-    """Return the `Place` after the text ``before`` of a dump."""
-    line = before[before.rfind('\n') + 1:]
-    element = _DUMP_ELEMENT.match(line)
-    if not element:
-        return Place('', '', False)
-    group, number, vr = element.groups()
-    tag = int(group, 16) << 16 | int(number, 16)
-    value = line[element.end():]
-    return Place(
-        _vr(tag, vr), keyword_for_tag(tag),
-        value.startswith('[') and ']' not in value)
-
-
-def _json_place(before):
-    keyword = ''
-    for key in _JSON_KEY.finditer(before):
-        keyword = key[1]
-    return Place(_vr(tag_for_keyword(keyword), ''), keyword, True)
+    def _text(self, state):
+        return _text(state, self.run(state))
 
 
-def _vr(tag, default):
-    try:
-        return dictionary_VR(tag)
-    except (KeyError, TypeError, ValueError):
-        return (default or '').upper()
+def _text(state, value):
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ''
+    if isinstance(value, Items):
+        state.tick()
+        return ''.join(_text(state, item) for item in value)
+    if isinstance(value, (Map, RecordView)):
+        raise ForbiddenError('forbidden_value', kind=kind(value))
+    return str(value)
 
-
-_PLACES = {DUMP2DCM: _dump_place, JSON: _json_place}
-
-
-@lru_cache(maxsize=None)
-def _table(template_type, is_name, is_text, is_whole, inside):
-    """Return the table for `str.translate` that makes data harmless where
-    it stands, and sets free what the template itself wrote.
-
-    What must be whole keeps its backslash, and is found wrong later.
-    """
-    backslash = '\\' if is_text or is_whole else '/'
-    table = {code: ' ' for code in [*range(32), *range(127, 160)]}
-    table['\\'] = backslash
-    if is_name:
-        table.update({'^': ' ', '=': ' '})
-    if template_type == JSON:
-        table.update({'"': '\\"', '\\': backslash.replace('\\', '\\\\')})
-        if is_text:
-            table['\n'] = '\\r\\n'
-    elif not inside:
-        # Outside of brackets these would begin or end a value.
-        table.update({'[': '{', ']': '}', '(': '{', '#': ' '})
-    table.update({mark: char for char, mark in MARKS.items()})
-    table[VALUE_MARK] = '\\\\' if template_type == JSON else '\\'
-    return str.maketrans(table)
-
-
-def _place_table(template_type, place):
-    return _table(
-        template_type, place.vr == 'PN', place.vr in TEXT_VRS,
-        attributes.identifies(place.keyword), place.inside)
-
-
-def _nearest(text, place, charset):
-    """Return the nearest form of data that the character set can hold, marks
-    apart; data itself where it identifies or is no text."""
-    if (text.isascii() or place.vr and place.vr not in ENCODED_VRS
-            or attributes.identifies(place.keyword)):
-        return text
-    return ''.join(
-        piece if index % 2 else attributes.to_charset(piece, charset)
-        for index, piece in enumerate(_MARKED.split(text)))
-
-
-_PLAIN = re.compile(r'[^\x00-\x1f\x7f"\\\[\](#^=]*')
-_MARKED = re.compile('([%s]+)' % ''.join([*MARKS.values(), VALUE_MARK]))
-_STRUCTURE = re.compile(
-    '([%s])' % ''.join(MARKS[c] for c in expressions.STRUCTURE))
-
-_DATA = re.compile(r'[\[\]"\n]')
-
-
-class _Target:
-    """The place of one interpolation, in a dump and in JSON."""
-    __slots__ = ('before', 'places', 'tables')
-
-    def __init__(self, before):
-        self.before = before
-        self.places = {
-            template_type: find(before)
-            for template_type, find in _PLACES.items()}
-        self.tables = {
-            template_type: _place_table(template_type, place)
-            for template_type, place in self.places.items()}
-
-    def escape(self, text, template_type, charset):
-        """Return ``text`` so that it is only text where it is put, in signs
-        of the SpecificCharacterSet ``charset``."""
-        if text.isascii() and _PLAIN.fullmatch(text):
-            return text
-        if not text.isascii() and _STRUCTURE.search(text):
-            return self._escape_structured(text, template_type, charset)
-        text = _nearest(text, self.places[template_type], charset)
-        return text.translate(self.tables[template_type])
-
-    def _escape_structured(self, text, template_type, charset):
-        # The expression writes brackets, quotes or line ends of its own:
-        # each piece of data between them has a place of its own.
-        find, before, result = _PLACES[template_type], self.before, []
-        for index, piece in enumerate(_STRUCTURE.split(text)):
-            place = find(before)
-            table = _place_table(template_type, place)
-            piece = _nearest(piece, place, charset)
-            result.append(piece.translate(table))
-            is_structure = index % 2
-            seen = result[-1] if is_structure else _DATA.sub('', piece)
-            before = (before + seen)[-_TAIL:]
-        return ''.join(result)
-
-
-# Running
 
 class _State(State):
-    """What one rendering knows and has made so far."""
-    __slots__ = (
-        'template_type', 'charset', 'line', 'output', 'size', 'choices')
+    """What one rendering knows and has written so far: ``made`` are its
+    values, ``room`` the characters that it may still write."""
 
-    def __init__(self, variables, template_type, limits):
+    def __init__(self, variables, limits):
         super().__init__(variables, limits)
-        self.template_type = template_type
-        self.charset = variables.get('SpecificCharacterSet')
-        self.line = 1
-        self.output = []
-        self.size = 0
-        self.choices = []
+        self.made = []
+        self.written = []
+        self.measured = 0
+        self.room = limits.output
 
-    def write(self, text):
-        self.size += len(text)
-        if self.size > self.limits.output:
+    def keep(self, value):
+        """Return the token of a text or a `Pair`."""
+        self.made.append(value)
+        return token(len(self.made) - 1)
+
+    def measure(self):
+        """Count what was written since this was asked last."""
+        self.room -= sum(map(len, self.written[self.measured:]))
+        self.measured = len(self.written)
+        if self.room < 0:
             raise LimitError('limit_output')
-        self.output.append(text)
 
 
-def render(template, variables, template_type=None, limits=LIMITS):
-    """Return the text that the compiled ``template`` makes of
-    ``variables``, a mapping of names to texts, numbers, dates, None,
-    `RecordView` and lists of these.
+# Directives
 
-    ``template_type`` (``variables['template_type']`` by default) says if
-    values are escaped for a dump or for JSON. In variables with a keyword
-    of VR PN or with no keyword as name, not in other variables and in the
-    fields of records, ``^`` and ``=`` are the separators of PN. Texts are
-    written in the nearest form that the variable ``SpecificCharacterSet`` can
-    hold, but for identifiers.
+class _Directive:
+    """Makes the directives of Genshi use `Expression`.
 
-    Raises UnknownVariableError, ForbiddenError, LimitError or
-    EvaluationError with the line of the template.
+    Those of Genshi are made when a template runs first; these are there
+    already, in place of their classes, when it is read.
     """
-    if template_type is None:
-        template_type = variables.get('template_type') or DUMP2DCM
-    state = _State(variables, template_type, limits)
-    try:
-        _run(template.body, state)
-    except TemplateError as error:
-        error.line = error.line or state.line
-        raise
-    except _EVALUATION_ERRORS as error:
-        raise EvaluationError(
-            'evaluation', state.line, detail=_detail(error)) from None
-    return ''.join(state.output)
+    needs_value = True
+    #: The names that are set inside.
+    names = frozenset()
+
+    def __init__(self, value, template, line):
+        if self.needs_value and not value:
+            raise TemplateSyntaxError(
+                'directive_value', line, name=self.tagname)
+        self.line = line
+        self.read(value, template)
+
+    def read(self, value, template):
+        """Read the text of the directive."""
+        self.expr = template.expression(value, self.line) if value else None
+
+    def attach(self, template, stream, *_):
+        return self, stream
 
 
-def _detail(error):
-    return str(error) or type(error).__name__
+class If(_Directive, directives.IfDirective):
+    pass
 
 
-def _run(body, state):
-    for step in body:
-        step(state)
+class For(_Directive, directives.ForDirective):
+
+    def read(self, value, template):
+        parts = re.split(r'\s+in\s+', value, maxsplit=1)
+        if len(parts) < 2:
+            raise TemplateSyntaxError('for', self.line)
+        try:
+            node = expressions.parse(parts[0], 'eval', self.line)
+        except TemplateSyntaxError:
+            raise TemplateSyntaxError('for', self.line) from None
+        names = expressions.target(node, self.line)
+        self.names = expressions.target_names(names)
+        self.assign = (
+            lambda scope, item: expressions.assign(scope, names, item))
+        self.expr = template.expression(parts[1], self.line, _Loop)
 
 
-def _write_text(text):
-    return lambda state: state.write(text)
+class _Loop(Expression):
+    __slots__ = ()
 
-
-def _write_value(evaluate, target, line):
-    def step(state):
-        state.line = line
-        state.tick()
-        _write(state, evaluate(state), target)
-    return step
-
-
-def _write(state, value, target):
-    if value is None:
-        return
-    if isinstance(value, str):
-        state.write(target.escape(
-                value, state.template_type, state.charset))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
+    def evaluate(self, state):
+        plain, marked = map(sequence, self.pair(state))
+        for pair in map(Pair, plain, marked):
+            state.line = self.line
             state.tick()
-            _write(state, item, target)
-    elif isinstance(value, (dict, RecordView)):
-        raise ForbiddenError('forbidden_value', kind=expressions.kind(value))
-    else:
-        state.write(str(value))
+            state.measure()
+            yield pair
 
 
-def _if(test, body, line):
-    def step(state):
-        state.line = line
-        if test(state):
-            _run(body, state)
-    return step
+class With(_Directive, directives.WithDirective):
+    needs_value = False
+
+    def read(self, value, template):
+        self.vars, names = [], set()
+        nodes = expressions.parse(value, 'exec', self.line)
+        if not nodes or not all(
+                isinstance(node, expressions.ast.Assign) for node in nodes):
+            raise TemplateSyntaxError('with', self.line)
+        for node in nodes:
+            value = template.expression(node.value, self.line, _Value, names)
+            targets = [
+                expressions.target(node_, self.line)
+                for node_ in node.targets]
+            names.update(*map(expressions.target_names, targets))
+            self.vars.append(([
+                        lambda frame, value, target=target:
+                        expressions.assign(frame, target, value)
+                        for target in targets], value))
+        self.names = names
 
 
-def _for(target, items, body, line):
-    def step(state):
-        state.line = line
-        expressions.loop(
-            state, target, items(state), lambda: _run(body, state))
-    return step
+class _Value(Expression):
+    __slots__ = ()
+    evaluate = Expression.pair
 
 
-def _with(assignments, body, line):
-    names = set().union(*(
-            expressions.target_names(target) for target, _ in assignments))
-
-    def step(state):
-        state.line = line
-        former = expressions.remember(state, names)
-        for target, evaluate in assignments:
-            expressions.assign(state.names, target, evaluate(state))
-        _run(body, state)
-        expressions.restore(state, former)
-    return step
+class Choose(_Directive, directives.ChooseDirective):
+    needs_value = False
 
 
-def _choose(value, body, line):
-    def step(state):
-        state.line = line
-        state.choices.append([False, value and (value(state),)])
-        _run(body, state)
-        state.choices.pop()
-    return step
+class When(_Directive, directives.WhenDirective):
+    needs_value = False
+
+    def read(self, value, template):
+        choose = template.enclosing(Choose)
+        if not choose:
+            raise TemplateSyntaxError('when', self.line, name=self.tagname)
+        super().read(value, template)
+        if not value and not choose.expr:
+            raise TemplateSyntaxError(
+                'directive_value', self.line, name=self.tagname)
 
 
-def _when(test, body, line):
-    def step(state):
-        state.line = line
-        choice = state.choices[-1]
-        if not choice[0] and test(state):
-            choice[0] = True
-            _run(body, state)
-    return step
+class Otherwise(_Directive, directives.OtherwiseDirective):
+    needs_value = False
+
+    def read(self, value, template):
+        if not template.enclosing(Choose):
+            raise TemplateSyntaxError('when', self.line, name=self.tagname)
 
 
 # Reading
 
-def compile(source, names=None):
-    """Return the `Template` that the text ``source`` is.
+#: A directive whose end is not read yet, and the stream that it stands in.
+_Block = namedtuple('_Block', 'directive stream')
 
-    ``names``, when given, are all variables there are. Raises
-    TemplateSyntaxError, ForbiddenError, LimitError or UnknownVariableError
-    with the line.
+
+class Template(NewTextTemplate):
+    """A template that was read: `variables` are those that it needs, with
+    the line where each is first named."""
+    directives = [
+        ('choose', Choose), ('for', For), ('if', If),
+        ('otherwise', Otherwise), ('when', When), ('with', With)]
+
+    def __init__(self, source):
+        self.variables = {}
+        self._blocks = []
+        super().__init__(source)
+        self._prepare_self()
+
+    def _init_filters(self):
+        # None that reads other files.
+        self.filters = [self._flatten]
+
+    def _init_loader(self):
+        self.loader = None
+
+    def expression(self, node, line, class_=Expression, names=()):
+        """Return the Expression of an ast or a text."""
+        bound = {*names}.union(*(b.directive.names for b in self._blocks))
+        expression = class_(node, line, bound)
+        for name in expression.names:
+            self.variables.setdefault(name, line)
+        return expression
+
+    def enclosing(self, class_):
+        """Return the innermost open directive of a class, or None."""
+        found = [
+            block.directive for block in self._blocks
+            if isinstance(block.directive, class_)]
+        return found[-1] if found else None
+
+    def _parse(self, source, encoding):
+        stream, line = [], 1
+        for command, text in _split(source.read()):
+            if command == 'end':
+                stream = self._close(stream, line)
+            elif command:
+                self._open(command, text, stream, line)
+                stream = []
+            elif command is None:
+                stream.extend(self._interpolate(text, line))
+            line += text.count('\n')
+        if self._blocks:
+            directive = self._blocks[-1].directive
+            raise TemplateSyntaxError(
+                'block_open', directive.line, name=directive.tagname)
+        return stream
+
+    def _open(self, command, text, stream, line):
+        class_ = self.get_directive(command)
+        if class_ is None:
+            raise _unknown_directive(command, line)
+        if len(self._blocks) >= _MAX_BLOCKS:
+            raise LimitError('block_depth', line)
+        value = _COMMAND.match(text[2:-2].strip())[2]
+        self._blocks.append(_Block(class_(value, self, line), stream))
+
+    def _close(self, stream, line):
+        if not self._blocks:
+            raise TemplateSyntaxError('end', line)
+        directive, outer = self._blocks.pop()
+        position = None, line, 0
+        outer.append((
+                SUB, ([(0, directive, None, None, position)], stream),
+                position))
+        return outer
+
+    def _interpolate(self, text, line):
+        """Yield the events of a text without directives."""
+        text, last = self._escape_re.sub(_escaped, text), ' '
+        try:
+            for is_expression, chunk in lex(text, (None, line, 0), None):
+                if is_expression:
+                    chunk, rest = _reference(chunk)
+                    expression = self.expression(
+                        chunk.replace(_HIDDEN, ''), line, _Interpolation)
+                    expression.stands_alone = last not in '["'
+                    yield EXPR, expression, (None, line, 0)
+                    line += _count_lines(chunk)
+                    chunk = rest
+                line += _count_lines(chunk)
+                chunk = chunk.replace(_HIDDEN, '')
+                last = chunk[-1:] or ' '
+                if chunk:
+                    yield TEXT, chunk, (None, line, 0)
+        except GenshiError:
+            raise TemplateSyntaxError(
+                'directive_open', line, name='${') from None
+
+
+# A line end that the template hides with a backslash: it is not written, but
+# it counts as a line.
+_HIDDEN = '\ufdef'
+_REFERENCE = re.compile(r'[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*', re.ASCII)
+_NAME = re.compile(r'[A-Za-z_][\w.]*', re.ASCII)
+
+
+def _escaped(match):
+    return next(filter(None, match.groups()), _HIDDEN)
+
+
+def _reference(chunk):
+    """Return the name that a "$" reads, and what follows it."""
+    if _NAME.fullmatch(chunk):
+        end = _REFERENCE.match(chunk).end()
+        return chunk[:end], chunk[end:]
+    return chunk, ''
+
+
+def _count_lines(text):
+    return text.count('\n') + text.count(_HIDDEN)
+
+
+def _split(source):
+    """Yield the command of each directive, '' for comments and None for the
+    text between, with their texts."""
+    start, line = 0, 1
+    for found in iter(lambda: _OPENING.search(source, start), None):
+        yield None, source[start:found.start()]
+        line += source.count('\n', start, found.start())
+        opening = found[0]
+        end = source.find(opening[1] + '}', found.end()) + 2
+        if end < 2:
+            raise TemplateSyntaxError('directive_open', line, name=opening)
+        start, text = end, source[found.start():end]
+        yield _command(text, line), text
+        line += text.count('\n')
+    yield None, source[start:]
+
+
+def _command(text, line):
+    if text[1] == '#':
+        return ''
+    if len(text) > MAX_EXPRESSION:
+        raise LimitError('limit_expression', line)
+    found = _COMMAND.match(text[2:-2].strip())
+    if not found:
+        raise TemplateSyntaxError('directive_empty', line)
+    return found[1]
+
+
+def _unknown_directive(name, line):
+    if name in {'python', 'include', 'def', 'import'}:
+        return ForbiddenError('directive_forbidden', line, name=name)
+    return TemplateSyntaxError('directive_unknown', line, name=name)
+
+
+def compile(source, names=None):
+    """Return the `Template` that a text is.
+
+    :param str source: the text
+    :param names: all variables there are, when known
+    :raises TemplateError: with the line
     """
     if len(source) > LIMITS.source:
         raise LimitError('limit_source', 1)
-    template = _Reader(source.replace(_HIDDEN, '')).read()
+    template = Template(RESERVED.sub('', source))
     for name, line in template.variables.items():
         if names is not None and name not in names:
             raise _unknown(name, names, line)
@@ -347,344 +400,31 @@ def _unknown(name, names, line):
     return UnknownVariableError('variable', line, name=name)
 
 
-#: A directive whose end is not read yet; ``make(body)`` gives its step.
-_Block = namedtuple('_Block', 'command make body bound line')
+def render(template, variables, limits=LIMITS):
+    """Return the `Text` that a template makes of variables.
 
+    In variables with a keyword of VR PN or with no keyword as name, not in
+    other variables and in the fields of records, ``^`` and ``=`` are the
+    separators of PN.
 
-class _Reader:
-    """Reads the text of one template."""
-
-    def __init__(self, source):
-        self.source = source
-        self.line = 1
-        self.before = ''
-        self.variables = {}
-        self.blocks = [_Block('', None, [], (), 1)]
-
-    @property
-    def bound(self):
-        return [name for block in self.blocks for name in block.bound]
-
-    def read(self):
-        for is_directive, text in _split(self.source):
-            if is_directive is None:
-                raise TemplateSyntaxError(
-                    'directive_open', self.line, name=text)
-            if is_directive:
-                self._read_directive(text)
-                self.line += text.count('\n')
-            else:
-                self._read_text(text)
-        if len(self.blocks) > 1:
-            block = self.blocks[-1]
-            raise TemplateSyntaxError(
-                'block_open', block.line, name=block.command)
-        return Template(tuple(self.blocks[0].body), self.variables)
-
-    def _add(self, step):
-        self.blocks[-1].body.append(step)
-
-    # Text and interpolation
-
-    def _read_text(self, text):
-        text = _ESCAPE.sub(
-            lambda m: _HIDDEN if m[1].endswith('\n') else m[1], text)
-        start = 0
-        while start < len(text):
-            found = _INTERPOLATION.search(text, start)
-            self._add_text(text[start:found.start() if found else None])
-            if not found:
-                break
-            start = self._read_interpolation(text, found)
-
-    def _read_interpolation(self, text, found):
-        dollar, brace, name = found.groups()
-        end = found.end()
-        if dollar:
-            self._add_text('$')
-            return end
-        if brace:
-            end = self._find_brace(text, found.end())
-        source = name or text[found.end():end - 1]
-        target = _Target(self.before)
-        expression = self._parse(source)
-        self._add(_write_value(expression, target, self.line))
-        self.line += _count_lines(source)
-        return end
-
-    def _add_text(self, text):
-        self.line += _count_lines(text)
-        text = text.replace(_HIDDEN, '')
-        if text:
-            self.before = (self.before + text)[-_TAIL:]
-            self._add(_write_text(text))
-
-    def _find_brace(self, text, start):
-        depth = 1
-        for token in _TOKEN.finditer(text, start):
-            depth += {'{': 1, '}': -1}.get(token[0], 0)
-            if not depth:
-                return token.end()
-        raise TemplateSyntaxError('directive_open', self.line, name='${')
-
-    def _parse(self, source):
-        return self._use(expressions.parse(
-                source.replace(_HIDDEN, ''), self.line, self.bound))
-
-    def _use(self, expression, bound=()):
-        for name in expression.names - expression.guarded - {*bound}:
-            self.variables.setdefault(name, self.line)
-        return expression.evaluate
-
-    # Directives
-
-    def _read_directive(self, text):
-        if text.startswith('{#'):
-            return
-        found = _DIRECTIVE.match(text[2:-2].strip())
-        if not found:
-            raise TemplateSyntaxError('directive_empty', self.line)
-        command, value = found.groups()
-        if command == 'end':
-            return self._end()
-        read = self._DIRECTIVES.get(command)
-        if read is None:
-            self._refuse(command)
-        if len(self.blocks) > _MAX_BLOCKS:
-            raise LimitError('block_depth', self.line)
-        make, bound = read(self, command, value)
-        self.blocks.append(_Block(command, make, [], bound, self.line))
-
-    def _refuse(self, command):
-        if command in {'python', 'include', 'def', 'import'}:
-            raise ForbiddenError(
-                'directive_forbidden', self.line, name=command)
-        raise TemplateSyntaxError(
-            'directive_unknown', self.line, name=command)
-
-    def _end(self):
-        if len(self.blocks) == 1:
-            raise TemplateSyntaxError('end', self.line)
-        block = self.blocks.pop()
-        self._add(block.make(tuple(block.body)))
-
-    def _value(self, command, value):
-        if not value:
-            raise TemplateSyntaxError(
-                'directive_value', self.line, name=command)
-        return self._parse(value)
-
-    def _read_if(self, command, value):
-        line, test = self.line, self._value(command, value)
-        return lambda body: _if(test, body, line), ()
-
-    def _read_for(self, command, value):
-        parts = re.split(r'\s+in\s+', value, maxsplit=1)
-        if len(parts) < 2:
-            raise TemplateSyntaxError('for', self.line)
-        try:
-            target = expressions.parse_target(parts[0], self.line)
-        except TemplateSyntaxError:
-            raise TemplateSyntaxError('for', self.line) from None
-        line, items = self.line, self._parse(parts[1])
-        bound = expressions.target_names(target)
-        return lambda body: _for(target, items, body, line), bound
-
-    def _read_with(self, command, value):
-        line, bound, assignments = self.line, self.bound, []
-        for node in expressions.parse_assignments(value, line):
-            evaluate = self._use(expressions.build(node.value, line, bound))
-            for target in node.targets:
-                target = expressions.build_target(target, line)
-                assignments.append((target, evaluate))
-                bound = [*bound, *expressions.target_names(target)]
-        names = set().union(*(
-                expressions.target_names(target)
-                for target, _ in assignments))
-        return lambda body: _with(assignments, body, line), names
-
-    def _read_choose(self, command, value):
-        line, choice = self.line, self._parse(value) if value else None
-        return lambda body: _choose(choice, body, line), ()
-
-    def _read_when(self, command, value):
-        self._check_choose(command)
-        line = self.line
-        test = self._parse(value) if value else None
-        return lambda body: _when(_matches(test), body, line), ()
-
-    def _read_otherwise(self, command, value):
-        self._check_choose(command)
-        line = self.line
-        return lambda body: _when(lambda state: True, body, line), ()
-
-    def _check_choose(self, command):
-        if not any(block.command == 'choose' for block in self.blocks):
-            raise TemplateSyntaxError('when', self.line, name=command)
-
-    _DIRECTIVES = {
-        'choose': _read_choose,
-        'for': _read_for,
-        'if': _read_if,
-        'otherwise': _read_otherwise,
-        'when': _read_when,
-        'with': _read_with,
-        }
-
-
-def _matches(test):
-    def matches(state):
-        choice = state.choices[-1][1]
-        if choice is None:
-            return test and test(state)
-        if test is None:
-            return choice[0]
-        return expressions.equal(choice[0], test(state))
-    return matches
-
-
-def _split(source):
-    """Yield the texts (False) and the directives (True) of ``source``;
-    (None, start) for a directive that has no end."""
-    start = 0
-    while True:
-        found = _OPENING.search(source, start)
-        if not found:
-            break
-        yield False, source[start:found.start()]
-        opening = found[0]
-        end = source.find(opening[1] + '}', found.end())
-        if end < 0:
-            yield None, opening
-            return
-        start = end + 2
-        yield True, source[found.start():start]
-    yield False, source[start:]
-
-
-def _count_lines(text):
-    return text.count('\n') + text.count(_HIDDEN)
-
-
-# A sample
-
-class _Sample(SimpleNamespace):
-    """A record that does not exist; fields not set are short texts."""
-
-    def __getattr__(self, name):
-        if name.startswith('_'):
-            raise AttributeError(name)
-        return "Sample"
-
-
-def _sample_party(name, lastname, gender):
-    return _Sample(
-        __name__='party.party', rec_name=f"{lastname}, {name}", name=name,
-        lastname=lastname, gender=gender, dob=dt.date(1980, 2, 29),
-        ref=_SAMPLE_ID)
-
-
-def _sample_patient():
-    party = _sample_party("Jane", "Doe", 'f')
-    return _Sample(
-        __name__='gnuhealth.patient', rec_name=party.rec_name, party=party,
-        puid=party.ref, dob=party.dob, gender=party.gender,
-        biological_sex=party.gender, lastname=party.lastname)
-
-
-def _sample_professional():
-    party = _sample_party("Ann", "Roe", 'f')
-    specialty = _Sample(__name__='gnuhealth.specialty', name="Radiology")
-    return _Sample(
-        __name__='gnuhealth.healthprofessional', rec_name=party.rec_name,
-        party=party, main_specialty=_Sample(
-            __name__='gnuhealth.hp_specialty', specialty=specialty),
-        institution=_Sample(__name__='gnuhealth.institution', party=party))
-
-
-def _sample_exam():
-    type_ = _Sample(
-        __name__='gnuhealth.imaging.test.type', name="CT", code='CT')
-    return _Sample(
-        __name__='gnuhealth.imaging.test', rec_name="Head CT",
-        name="Head CT", code='CT-HEAD', aetitle='CT1', test_type=type_)
-
-
-def _sample_request():
-    return _Sample(
-        __name__='gnuhealth.imaging.test.request', request='ORDER-1',
-        request_line='ORDER-1-01-01', accession_number='ORDER-1',
-        step_id='ORDER-1-01-01', date=dt.datetime(2026, 1, 31, 13, 30),
-        urgent=False, modality='CT', patient=_sample_patient(),
-        doctor=_sample_professional(), requested_test=_sample_exam(),
-        computed_age="40y 0m 30d", comment="Sample", context=_Sample(
-            __name__='gnuhealth.pathology', name="Headache"),
-        merge_id=attributes.generate_uid(value=_SAMPLE_ID))
-
-
-_SAMPLE_ID = 'SAMPLE-1'
-
-
-def _set_fields(record, fields):
-    """Add the names of the fields that ``record`` and the records in it
-    have to ``fields``, by model; return it."""
-    names = fields.setdefault(record.__name__, set())
-    for name, value in vars(record).items():
-        if not name.startswith('_'):
-            names.add(name)
-            if isinstance(value, _Sample):
-                _set_fields(value, fields)
-    return fields
-
-
-def sample_variables(
-        template_type=DUMP2DCM, charset='ISO_IR 192', fields=None):
-    """Return the variables of a template for a patient that does not exist,
-    to try the template when it is saved.
-
-    ``fields`` are those of `RecordView` for "my"; by default the usual ones
-    of a request, its patient, exam and health professional.
+    :param Template template: what `compile` returned
+    :param variables: mapping of names to texts, numbers, dates, None,
+        `RecordView` and lists of these
+    :raises TemplateError: with the line of the template
     """
-    request = _sample_request()
-    my = RecordView(request, fields or _set_fields(request, {}))
-    patient, doctor = attributes.Name("Doe", "Jane"), attributes.Name(
-        "Roe", "Ann", prefix="Dr")
-    at, timezone = request.date, 'America/Lima'
-    description = attributes.long_string(request.requested_test.name)
-    physician = attributes.person_name(doctor)
-    return {
-        'my': my,
-        'template_type': template_type,
-        'MergeID': request.merge_id,
-        'SpecificCharacterSet': charset,
-        'TimezoneOffsetFromUTC': attributes.timezone_offset(at, timezone),
-        'AccessionNumber': request.accession_number,
-        'RequestedProcedureID': request.step_id,
-        'RequestedProcedureDescription': description,
-        'RequestedProcedurePriority':
-            attributes.requested_procedure_priority(request.urgent),
-        'StudyInstanceUID': request.merge_id,
-        'PatientName': attributes.person_name(patient),
-        'PatientID': request.patient.puid,
-        'PatientBirthDate': attributes.dicom_date(request.patient.dob),
-        'PatientAge': attributes.patient_age(request.patient.dob, at),
-        'PatientSex': attributes.patient_sex(request.patient.gender),
-        'PatientWeight': attributes.patient_weight(70.5),
-        'PregnancyStatus': attributes.pregnancy_status(None, 'F'),
-        'Allergies': attributes.multi_value(["Penicillin", "Iodine"]),
-        'MedicalAlerts': attributes.multi_value(["Pacemaker"]),
-        'CurrentPatientLocation': attributes.long_string("Ward 1"),
-        'RequestingPhysician': physician,
-        'RequestingService': attributes.long_string("Radiology"),
-        'ReferringPhysicianName': physician,
-        'InstitutionName': attributes.long_string("Sample Hospital"),
-        'Modality': 'CT',
-        'ScheduledStationAETitle': request.requested_test.aetitle,
-        'ScheduledProcedureStepStartDate':
-            attributes.dicom_date(at, timezone),
-        'ScheduledProcedureStepStartTime':
-            attributes.dicom_time(at, timezone),
-        'ScheduledProcedureStepID': request.step_id,
-        'ScheduledProcedureStepDescription': description,
-        'ScheduledPerformingPhysicianName': '',
-        }
+    state = _State(variables, limits)
+    write = state.written.append
+    try:
+        for _, text, _ in template._flatten(template._stream, state):
+            write(text)
+        text = ''.join(state.written)
+        if state.room < 0 or len(text) > limits.output:
+            raise LimitError('limit_output')
+    except TemplateError as error:
+        error.line = error.line or state.line
+        raise
+    except EVALUATION_ERRORS as error:
+        raise EvaluationError(
+            'evaluation', state.line,
+            detail=str(error) or type(error).__name__) from None
+    return Text(text, state.made)

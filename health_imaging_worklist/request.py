@@ -19,8 +19,11 @@ from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, Unique, fields
-from trytond.modules.health_imaging.common import (
-    AgedMixin, check_rights, check_unique, differs, execute, local_datetime)
+from trytond.modules.health_imaging.calls import checked, is_texts
+from trytond.modules.health_imaging.institution import AgedMixin
+from trytond.modules.health_imaging.rights import check_rights
+from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_imaging.workflow import check_unique, differs
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC
@@ -32,6 +35,7 @@ from . import attributes, dataset, identifiers, migration, rendering
 from .batch import Batch
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .template import error_text
+from .variables import VARIABLES
 
 # Entries that changed so long before the last poll are told again, because a
 # transaction may take this long to be seen.
@@ -122,7 +126,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 'health_imaging.msg_request_line_unique'),
             ]
         cls._fixed |= {'accession_number', 'step_id'}
-        cls._stamped |= {'former_merge_id'}
+        cls._stamped |= {'merge_id', 'former_merge_id', 'worklist_status'}
         cls._sql_indexes.update([
                 Index(table,
                     (table.worklist_status, Index.Equality()),
@@ -133,8 +137,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
                     for expression in [column, Lower(column)]),
                 Index(table, (table.former_merge_id, Index.Equality())),
                 ])
-        cls.__rpc__['get_worklist_entries'] = RPC()
-        cls.__rpc__['get_worklist_exams'] = RPC()
+        cls.__rpc__['get_worklist_entries'] = RPC(decorator=checked(
+                since=lambda since: since is None or isinstance(since, str),
+                filters=_is_filters))
+        cls.__rpc__['get_worklist_exams'] = RPC(decorator=checked())
 
     @classmethod
     def __register__(cls, module):
@@ -151,14 +157,13 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 for field in ['accession_number', 'step_id'])]
 
     @classmethod
-    def create(cls, vlist):
-        vlist = [v.copy() for v in vlist]
-        for values in vlist:
-            if not values.get('merge_id'):
-                values['merge_id'] = new_uid()
-            if not values.get('worklist_status'):
-                values['worklist_status'] = 'todo'
-        return super().create(vlist)
+    def _completed(cls, vlist):
+        vlist = super()._completed(vlist)
+        return [{
+                **values,
+                'merge_id': values.get('merge_id') or new_uid(),
+                'worklist_status': values.get('worklist_status') or 'todo',
+                } for values in vlist]
 
     @classmethod
     def _set_numbers(cls, vlist):
@@ -336,8 +341,34 @@ class Request(AgedMixin, metaclass=PoolMeta):
             return {r.id: r._worklist_text() for r in requests}
 
     def _worklist_text(self):
-        entry = self._worklist_entry()
-        return entry['error'] or entry['text']
+        made = {}
+        with self._alone(made):
+            made['text'], _ = self._render_entry()
+        return made.get('error') or made['text']
+
+    def _render_entry(self):
+        """Return the dump and the file of this request.
+
+        The dump has what the file has, not what the template wrote: dump2dcm
+        would read files of its host where a text says so.
+
+        :rtype: (str, bytes)
+        :raises WorklistEntryError: there is no template, or it is wrong
+        """
+        template = self.worklist_template
+        if not template:
+            raise WorklistEntryError(gettext(
+                    'health_imaging_worklist.msg_no_template',
+                    exam=self.requested_test.rec_name))
+        variables, batch = self.get_worklist_template_data(), self._batch()
+        try:
+            with batch.clocked(template):
+                text = batch.render(template, variables)
+                entry = template.to_entry(text)
+                data = dataset.to_bytes(entry, template.charset)
+        except (rendering.TemplateError, dataset.DatasetError) as error:
+            raise WorklistEntryError(error_text(error, template)) from None
+        return dataset.to_dump(entry), data
 
     @classmethod
     @without_check_access
@@ -361,89 +392,36 @@ class Request(AgedMixin, metaclass=PoolMeta):
             patient=party.rec_name, name=shown,
             charset=charset or attributes.BASIC_CHARSET)
 
-    def render_worklist_text(self):
-        """Return what the template of the exam makes of this request.
-
-        :rtype: str
-        :raises WorklistEntryError: there is no template, or it is wrong
-        """
-        template = self.worklist_template
-        if not template:
-            raise WorklistEntryError(gettext(
-                    'health_imaging_worklist.msg_no_template',
-                    exam=self.requested_test.rec_name))
-        try:
-            text = self._batch().render(
-                template, self.get_worklist_template_data())
-        except rendering.TemplateError as error:
-            raise WorklistEntryError(error_text(error, template)) from None
-        return text
-
     def _batch(self):
         return Transaction().context.get('_worklist_batch') or Batch([self])
 
-    def get_worklist_dataset(self, text=None):
+    def get_worklist_dataset(self):
         """Return the complete DICOM file (.wl) of this request.
 
-        :param str text: the rendered text, when it is there already
         :rtype: bytes, DICOM PS3.10
-        :raises WorklistEntryError: the text is no correct worklist entry
+        :raises WorklistEntryError: there is no template, or it is wrong
         """
-        template = self.worklist_template
-        if text is None:
-            text = self.render_worklist_text()
-        try:
-            return template.to_file(text)
-        except dataset.DatasetError as error:
-            raise WorklistEntryError(
-                error_text(error, template)) from None
+        _, data = self._render_entry()
+        return data
+
+    @classmethod
+    def worklist_variables(cls):
+        """Return the variables of templates, dict of `variables.Variable` by
+        name.
+
+        Other modules extend this.
+        """
+        return dict(VARIABLES)
 
     def get_worklist_template_data(self):
-        """Return the variables of the template, by name.
-
-        Those named as DICOM keywords have values of the attribute's VR.
-        Other modules extend this.
+        """Return the values of the variables of the template, by name.
 
         :rtype: dict
         """
         batch = self._batch()
-        patient, date = self.patient, self.date
-        party, zone = patient.party, batch.zone
-        sex = attributes.patient_sex(party.gender, patient.biological_sex)
-        exam = batch.exam(self.requested_test)
-        charset = exam['SpecificCharacterSet']
         return {
-            **exam,
-            **batch.doctor(self.doctor, charset),
-            'my': rendering.RecordView(self, batch.open_fields),
-            'MergeID': self.merge_id or '',
-            'TimezoneOffsetFromUTC': attributes.timezone_offset(date, zone),
-            'AccessionNumber': self.accession_number or '',
-            'RequestedProcedureID': self.step_id or '',
-            'RequestedProcedurePriority':
-                attributes.requested_procedure_priority(self.urgent),
-            'StudyInstanceUID': self.merge_id or '',
-            'PatientName': batch.person_name(party, charset),
-            'PatientID': self._patient_id(charset),
-            'PatientAge': attributes.patient_age(
-                party.dob, local_datetime(date, zone).date()),
-            'PatientBirthDate': attributes.dicom_date(party.dob),
-            'PatientSex': sex,
-            'PatientWeight': attributes.patient_weight(
-                batch.weights.get(patient.id)),
-            'PregnancyStatus': attributes.pregnancy_status(None, sex),
-            'Allergies': attributes.multi_value(
-                batch.allergies.get(patient.id, [])),
-            'MedicalAlerts': attributes.multi_value(self._alerts()),
-            'CurrentPatientLocation': '',
-            'InstitutionName': batch.institution_name,
-            'ScheduledProcedureStepID': self.step_id or '',
-            'ScheduledProcedureStepStartDate': attributes.dicom_date(
-                date, zone),
-            'ScheduledProcedureStepStartTime': attributes.dicom_time(
-                date, zone),
-            'ScheduledPerformingPhysicianName': '',
-            }
+            name: variable.value(self, batch)
+            for name, variable in batch.variables.items()}
 
     def _patient_id(self, charset):
         """Return the PatientID (LO), which is the PUID as it is.
@@ -617,8 +595,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
             if template:
                 entry['charset'] = template.charset or ''
                 entry['template_type'] = template.template_type
-            entry['text'] = self.render_worklist_text()
-            data = self.get_worklist_dataset(entry['text'])
+            entry['text'], data = self._render_entry()
             entry['digest'] = hashlib.sha256(data).hexdigest()
             entry['dicom'] = data
         return entry
@@ -648,6 +625,14 @@ class Request(AgedMixin, metaclass=PoolMeta):
             return
         if entry is not None:
             entry['error'] = reason
+
+
+def _is_filters(filters):
+    "Whether a value is what get_worklist_entries takes as filters."
+    return filters is None or (
+        isinstance(filters, dict)
+        and all(is_texts(filters.get(n)) for n in ['aetitles', 'modalities'])
+        and isinstance(filters.get('done'), (bool, int, type(None))))
 
 
 def _parse_cursor(since, now):

@@ -12,15 +12,19 @@ class Result(metaclass=PoolMeta):
         help="The Study Instance UID that the request gave to the machine.")
 
     @classmethod
-    def create(cls, vlist):
+    def __setup__(cls):
+        super().__setup__()
+        cls._stamped |= {'merge_id'}
+
+    @classmethod
+    def _completed(cls, vlist):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        vlist = [v.copy() for v in vlist]
+        vlist = super()._completed(vlist)
         ids = {v['request'] for v in vlist if v.get('request')}
         merge_ids = {r.id: r.merge_id for r in Request.browse(ids)}
-        for values in vlist:
-            if values.get('request'):
-                values.setdefault('merge_id', merge_ids[values['request']])
-        return super().create(vlist)
+        return [
+            {'merge_id': merge_ids.get(values.get('request')), **values}
+            for values in vlist]
 
     @classmethod
     def copy(cls, results, default=None):

@@ -6,6 +6,7 @@ from functools import lru_cache
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
+from trytond.modules.health_imaging.calls import CheckedCalls
 from trytond.pool import Pool
 from trytond.rpc import RPC
 
@@ -40,7 +41,7 @@ OPEN_FIELDS = {
 _compile = lru_cache(maxsize=256)(rendering.compile)
 
 
-class WorklistTemplate(ModelSQL, ModelView):
+class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
     "Worklist Template"
     __name__ = 'gnuhealth.imaging_worklist.worklist_template'
 
@@ -68,6 +69,7 @@ class WorklistTemplate(ModelSQL, ModelView):
         migration.set_template_types(cls, module)
         super().__register__(module)
         migration.repair_charsets(cls)
+        migration.repair_vrs(cls)
 
     @staticmethod
     def default_template_type():
@@ -141,13 +143,12 @@ class WorklistTemplate(ModelSQL, ModelView):
         """
         return _compile(self.template)
 
-    def to_file(self, text):
-        """Return the DICOM file of a rendered text.
+    def to_entry(self, text):
+        """Return the `dataset.Entry` of a rendered text, complete and right.
 
-        :rtype: bytes, DICOM PS3.10
         :raises dataset.DatasetError: the text is no correct worklist entry
         """
-        return dataset.convert(text, self.template_type, self.charset)
+        return dataset.complete(text, self.template_type, self.charset)
 
     @classmethod
     def open_fields(cls):
@@ -163,13 +164,12 @@ class WorklistTemplate(ModelSQL, ModelView):
         """Return the variables of a patient who does not exist, with whom
         the template is tried.
 
-        What extends `get_worklist_template_data` of the request extends
-        this by the same names.
-
         :rtype: dict
         """
+        Request = Pool().get('gnuhealth.imaging.test.request')
         return rendering.sample_variables(
-            self.template_type, self.charset or '', self.open_fields())
+            self.template_type, self.charset or '', self.open_fields(),
+            Request.worklist_variables())
 
     def check_template(self):
         """Raise WorklistTemplateError unless the template makes a correct
@@ -177,8 +177,8 @@ class WorklistTemplate(ModelSQL, ModelView):
         try:
             variables = self.get_sample_data()
             compiled = rendering.compile(self.template, variables.keys())
-            self.to_file(rendering.render(
-                    compiled, variables, self.template_type))
+            text = rendering.render(compiled, variables)
+            dataset.to_bytes(self.to_entry(text), self.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistTemplateError(error_text(error, self)) from None
 

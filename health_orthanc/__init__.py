@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orthanc PACS servers for GNU Health: their studies, kept in step."""
+from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import (
     add_server, deletion, encapsulated_report, full_synchronize,
-    get_new_studies, legacy, patient, preview, report_picture, request, result,
-    server, statistics, study, upload, viewers)
+    get_new_studies, legacy, patient, preview, printed, report_picture,
+    request, result, server, statistics, study, upload, viewers)
 from .links import access_log, candidate, events, link_log
 
 __all__ = ['register']
@@ -44,6 +45,7 @@ def register():
         preview.PreviewShow,
         report_picture.SeriesInstance,
         report_picture.Attachment,
+        printed.Attachment,
         upload.UploadStart,
         upload.UploadFile,
         upload.UploadDone,
@@ -59,6 +61,7 @@ def register():
         statistics.StatisticsTurnaround,
         viewers.Server,
         module='health_orthanc', type_='model')
+    asking.close('health_orthanc')
     Pool.register(
         add_server.AddServer,
         candidate.ChooseCandidate,
@@ -70,3 +73,6 @@ def register():
         patient.Replace,
         result.LinkStudies,
         module='health_orthanc', type_='wizard')
+    Pool.register(
+        printed.ImagingReport,
+        module='health_orthanc', type_='report')

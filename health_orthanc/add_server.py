@@ -3,15 +3,16 @@
 """The wizard "Add Orthanc Server"."""
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.common import check_rights
+from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import in_the_clear
 from .archive.orthanc import OrthancError
+from .connection import new_client
 from .exceptions import ServerURLError, error_text
-from .server import new_client, normal_url, probe
+from .server import normal_url, probe
 
 # What the new server takes over.
 _COPIED = [
@@ -63,9 +64,12 @@ class AddServerFailed(ModelView):
     reason = fields.Text("Reason", readonly=True)
 
 
-class AddServer(Wizard):
+class AddServer(CheckedWizard, Wizard):
     "Add Orthanc Server"
     __name__ = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
+
+    _rights = {'gnuhealth.orthanc.config': ['create']}
+    _models = frozenset()
 
     start = StateView('gnuhealth.imaging_orthanc.orthanc_add_init_data',
         'health_orthanc.view_orthanc_add_init_data', [
@@ -90,7 +94,6 @@ class AddServer(Wizard):
 
     def transition_connect(self):
         Server = Pool().get('gnuhealth.orthanc.config')
-        check_rights(Server.__name__, 'create')
         values = {name: getattr(self.start, name, None) for name in _COPIED}
         # What a wizard holds is kept in the database for a while.
         self.start.password = None

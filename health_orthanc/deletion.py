@@ -6,7 +6,10 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.modules.health_imaging.common import check_read
+from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.exceptions import (
+    NothingSelectedError, ReasonMissingError)
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction, without_check_access
@@ -14,7 +17,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import tables
 from .archive import orthanc
-from .exceptions import NothingSelectedError, ReasonMissingError, error_text
+from .connection import connect
+from .exceptions import error_text
 from .links import effects, ledger
 from .links.access_log import KEEPERS, check_group, note
 from .sync.storage import mark_patients
@@ -107,7 +111,7 @@ class Deletable:
         """Return done, or absent when the server did not have it."""
         server = self._deleted_study.orthanc_server
         level, uid = self._orthanc_level, self.orthanc_UID
-        with server.client() as client:
+        with connect(server) as client:
             roll_back()
             try:
                 client.delete(level, uid)
@@ -342,9 +346,12 @@ class DeleteDone(ModelView):
     outcome = fields.Text("Outcome", readonly=True)
 
 
-class Delete(Wizard):
+class Delete(CheckedWizard, Wizard):
     "Delete on the Server"
     __name__ = 'gnuhealth.imaging_orthanc.delete'
+    _models = {
+        'gnuhealth.imaging_orthanc.study',
+        'gnuhealth.imaging_orthanc.study_series'}
 
     start = StateView('gnuhealth.imaging_orthanc.delete.start',
         'health_orthanc.delete_start_view_form', [
@@ -359,9 +366,9 @@ class Delete(Wizard):
             ])
 
     @classmethod
-    def check_access(cls):
+    def check_user(cls):
         check_group(*KEEPERS)
-        super().check_access()
+        super().check_user()
 
     def _chosen(self):
         """Return the studies or series, if the user may delete them."""

@@ -13,14 +13,16 @@ from sql.conditionals import Coalesce
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.health_imaging.common import local_datetime
+from trytond.modules.health_imaging.institution import local_datetime
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration, tables
 from .archive import orthanc
+from .connection import connect
 from .exceptions import error_text
+from .kept import Kept
 from .links.access_log import note
 from .links.link import Change
 from .sync.transactions import now, roll_back, transact
@@ -52,7 +54,7 @@ def _uid(name):
     return f'2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}'
 
 
-class StoredReport(ModelSQL, ModelView):
+class StoredReport(Kept, ModelSQL, ModelView):
     "Report on an Orthanc Server"
     __name__ = 'gnuhealth.orthanc.report'
 
@@ -256,7 +258,7 @@ class StoredReport(ModelSQL, ModelView):
         """Store reports on one server, as long as it answers."""
         label = server.label
         try:
-            with server.client() as client:
+            with connect(server) as client:
                 client.system()
                 troubles = 0
                 for id_ in ids:
@@ -455,29 +457,32 @@ class Server(metaclass=PoolMeta):
         return False
 
     @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._found |= {'store_reports_since'}
+
+    @classmethod
     def create(cls, vlist):
-        return super().create([cls._dated(v) for v in vlist])
+        servers = super().create(vlist)
+        cls._begin_storing([
+                s for s in servers
+                if s.store_reports and not s.store_reports_since])
+        return servers
 
     @classmethod
     def write(cls, *args):
         actions = iter(args)
-        args = []
-        for servers, values in zip(actions, actions):
-            new = [
-                s for s in servers
-                if values.get('store_reports') and not s.store_reports]
-            if new:
-                args.extend((new, cls._dated(values)))
-                servers = [s for s in servers if s not in new]
-            if servers or not new:
-                args.extend((servers, values))
+        new = {
+            s for servers, values in zip(actions, actions) for s in servers
+            if values.get('store_reports') and not s.store_reports}
         super().write(*args)
+        cls._begin_storing(list(new))
 
     @classmethod
-    def _dated(cls, values):
-        if not values.get('store_reports'):
-            return values
-        return {**values, 'store_reports_since': now()}
+    @without_check_access
+    def _begin_storing(cls, servers):
+        if servers:
+            super().write(servers, {'store_reports_since': now()})
 
     @classmethod
     @without_check_access

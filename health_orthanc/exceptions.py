@@ -19,6 +19,10 @@ class InTheClearWarning(UserWarning):
     pass
 
 
+class PasswordAgainError(AccessError):
+    pass
+
+
 class ServerInUseError(AccessError):
     pass
 
@@ -35,10 +39,6 @@ class NoPictureError(UserError):
     pass
 
 
-class FinalResultError(AccessError):
-    pass
-
-
 class SecretKeyError(UserError):
     pass
 
@@ -47,15 +47,11 @@ class NoViewerError(UserError):
     pass
 
 
-class NothingSelectedError(UserError):
+class LedgerError(AccessError):
     pass
 
 
 class NotAllowedError(AccessError):
-    pass
-
-
-class ReasonMissingError(UserError):
     pass
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The wizard "Full Synchronize": compares everything on servers."""
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.common import check_rights
+from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.pool import Pool
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
@@ -22,9 +22,12 @@ class FullSynchronizeStart(ModelView):
         return [s.id for s in Server.search([])]
 
 
-class FullSynchronize(Wizard):
+class FullSynchronize(CheckedWizard, Wizard):
     "Full Synchronize"
     __name__ = 'gnuhealth.imaging_orthanc.full_synchronize'
+
+    _rights = {'gnuhealth.orthanc.config': ['write']}
+    _models = {'gnuhealth.imaging_orthanc.study'}
 
     start = StateView('gnuhealth.imaging_orthanc.full_synchronize.start',
         'health_orthanc.full_synchronize_start_form', [
@@ -36,6 +39,5 @@ class FullSynchronize(Wizard):
 
     def transition_synchronize(self):
         Server = Pool().get('gnuhealth.orthanc.config')
-        check_rights(Server.__name__, 'write')
         Server.sync_later(self.start.servers, full=True, started_by='wizard')
         return 'runs'

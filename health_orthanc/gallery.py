@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from trytond.config import config
 from trytond.i18n import gettext
+from trytond.modules.health_imaging.pictures import MAX_PIXELS, Busy, Unable
 from trytond.transaction import Transaction
 
 from . import pictures
 from .archive import orthanc
-from .exceptions import error_text
+from .connection import connect
+from .exceptions import NoPictureError, error_text
 
 logger = logging.getLogger(__name__)
 
@@ -128,8 +130,12 @@ class Gallery:
 
     def _fetch(self, instance, frame, window, side, server, about):
         size = None
-        if window and side and max(about.rows, about.columns) > side:
-            size = side, side
+        # Too large ones are seen smaller rather than not at all.
+        is_too_large = about.rows * about.columns > MAX_PIXELS
+        side_or_most = side or orthanc.MAX_PREVIEW_SIDE
+        if (is_too_large or window and side) and (
+                max(about.rows, about.columns) > side_or_most):
+            size = side_or_most, side_or_most
         try:
             content, _ = self._client(server).preview(
                 instance.orthanc_UID, frame, window, size)
@@ -138,12 +144,18 @@ class Gallery:
         except orthanc.NoPicture as error:
             raise pictures.NothingToShow('codec', status=error.status)
         self._bytes -= len(content)
-        return pictures.check(content, side)
+        try:
+            return pictures.check(
+                content, side, max(self._end - time.monotonic(), 0))
+        except (Busy, Unable):
+            raise NoPictureError(gettext(
+                    'health_imaging.msg_picture_later',
+                    name=instance.rec_name)) from None
 
     def _client(self, server):
         """Return the client of a server, with the time that is left."""
         if server.id not in self._clients:
-            self._clients[server.id] = server.client()
+            self._clients[server.id] = connect(server)
         client = self._clients[server.id]
         left = self._end - time.monotonic()
         if left <= 0 or self._bytes <= 0:

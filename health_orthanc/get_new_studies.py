@@ -3,7 +3,7 @@
 """The wizard "Get New Studies": fetches what is new on all servers."""
 from trytond.i18n import gettext
 from trytond.model import ModelView
-from trytond.modules.health_imaging.common import check_rights
+from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.pool import Pool
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
@@ -16,9 +16,12 @@ class GetNewStudiesStart(ModelView):
     __name__ = 'gnuhealth.imaging_orthanc.get_new_studies.start'
 
 
-class GetNewStudies(Wizard):
+class GetNewStudies(CheckedWizard, Wizard):
     "Get New Studies"
     __name__ = 'gnuhealth.imaging_orthanc.get_new_studies'
+
+    _rights = {'gnuhealth.imaging_orthanc.study': ['write']}
+    _models = {'gnuhealth.imaging_orthanc.study'}
 
     start = StateView('gnuhealth.imaging_orthanc.get_new_studies.start',
         'health_orthanc.get_new_studies_start_form', [
@@ -30,7 +33,6 @@ class GetNewStudies(Wizard):
 
     def transition_update(self):
         Server = Pool().get('gnuhealth.orthanc.config')
-        check_rights('gnuhealth.imaging_orthanc.study', 'write')
         servers = Server.search([])
         if not servers:
             raise ServerError(gettext('health_orthanc.msg_no_server'))

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Studies as GNU Health kept them before 5.0, read-only, for migration."""
 from trytond.model import ModelSQL, ModelView, fields
-from trytond.modules.health_imaging.common import check_rights
+from trytond.modules.health_imaging.calls import checked, is_id
+from trytond.modules.health_imaging.rights import check_rights
 from trytond.pool import Pool
 from trytond.rpc import RPC
 from trytond.transaction import without_check_access
 
 from . import carry_over
+from .kept import Kept
 
 
-class FormerStudy(ModelSQL, ModelView):
+class FormerStudy(Kept, ModelSQL, ModelView):
     "Former Orthanc Study"
     __name__ = 'gnuhealth.orthanc.study'
 
@@ -42,8 +44,12 @@ class FormerStudy(ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         cls.__rpc__.update({
-                'carry_over_links': RPC(readonly=False),
-                'missing_synchronizations': RPC(),
+                'carry_over_links': RPC(readonly=False, decorator=checked(
+                        kind=lambda kind: kind in ['study', 'patient'],
+                        after=lambda id_: is_id(id_) and id_ >= 0,
+                        limit=lambda n: is_id(n) and n > 0,
+                        dry_run=lambda dry: isinstance(dry, bool))),
+                'missing_synchronizations': RPC(decorator=checked()),
                 })
 
     @classmethod

@@ -3,17 +3,20 @@
 """The patients of Orthanc servers, and what a patient of GNU Health gains."""
 from sql import Null
 
+from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.direction import isolated, plain
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Eval, If
+from trytond.pyson import Bool, Eval, If
 from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 
 from . import matching, migration, tables
 from .archive import records
+from .exceptions import NoViewerError
 from .kept import Kept
 from .links import deciding, events, facts, ledger
+from .links.access_log import note
 
 # What of a person says whether a study may be theirs.
 _IDENTITY = {
@@ -68,6 +71,12 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 'health_orthanc.msg_orthanc_patient_unique'),
             ]
         cls._sql_indexes.add(Index(table, (table.ident, Index.Equality())))
+        cls._buttons.update({
+                'open_explorer': {
+                    'invisible': ~Eval('server') | Bool(Eval('missing_since')),
+                    'depends': ['server', 'missing_since'],
+                    },
+                })
 
     @classmethod
     def __register__(cls, module):
@@ -115,9 +124,34 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     def get_readable_name(self, name):
         return records.readable_name(self.name)
 
-    def get_link(self, name):
-        if self.server:
-            return f'{self.server.link}#patient?uuid={self.uuid}'
+    @classmethod
+    def get_link(cls, patients, name):
+        """Return the links; whoever has them may open them."""
+        patients = [p for p in patients if p.server]
+        cls._note_opened(patients, once=True)
+        return {p.id: p._explorer_link() for p in patients}
+
+    def _explorer_link(self):
+        return f'{self.server.link}#patient?uuid={self.uuid}'
+
+    @classmethod
+    def _note_opened(cls, patients, details=None, once=False):
+        studies = [
+            s for p in patients for s in p.imaging_studies
+            if not s.missing_since]
+        if studies:
+            note('viewer', studies, details, once)
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_explorer(cls, patients):
+        "Open the first patient in Orthanc Explorer."
+        for patient in patients:
+            if patient.server:
+                cls._note_opened([patient], "Orthanc Explorer")
+                return {'url': patient._explorer_link()}
+            raise NoViewerError(gettext(
+                    'health_orthanc.msg_no_viewer', record=patient.rec_name))
 
     def get_rec_name(self, name):
         ident = f' [{plain(self.ident)}]' if self.ident else ''

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What can be shown of a DICOM instance and how: its window, its frames, why
 there is no picture; and the check that a server sent a real one."""
-import io
 import math
 import threading
 from typing import NamedTuple
 
 from cachetools import LRUCache, TTLCache
-from PIL import Image
+
+from trytond.modules.health_imaging import pictures
 
 from .archive.errors import BadAnswer, NoPicture
 
@@ -19,8 +19,7 @@ WINDOWS = {'CT': (40.0, 400.0)}
 WITHOUT_PICTURES = frozenset({
     'AU', 'DOC', 'ECG', 'EPS', 'FID', 'HD', 'KO', 'PLAN', 'PR', 'REG',
     'RESP', 'RTPLAN', 'RTRECORD', 'RTSTRUCT', 'SR'})
-#: What a picture may have; more would take gigabytes to unpack.
-MAX_PIXELS = 64 * 1000 ** 2
+#: What Orthanc sends.
 FORMATS = ['JPEG', 'PNG']
 _GREY = {'MONOCHROME1', 'MONOCHROME2', ''}
 
@@ -143,36 +142,28 @@ def _integer(value):
     return None if number is None else int(number)
 
 
-def check(content, side=None):
+def check(content, side=None, wait=pictures.WAIT):
     """Return a picture that a server sent: bytes and its media type.
 
     :param content: the bytes
     :param side: what width and height must not exceed, None: no limit
+    :param wait: how many seconds to wait while others are opened
     :raises BadAnswer: it is no picture that can be shown
+    :raises pictures.Busy: too many are opened at the same time
+    :raises pictures.Unable: none can be opened on this computer
     """
-    picture = None
+    boxes = [(side, side)] if side else []
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height <= MAX_PIXELS:
-                image.load()
-                picture = image
-    except Exception:
-        # Decoders raise nearly anything on damaged files.
-        picture = None
-    if picture is None:
-        raise BadAnswer("The answer is no picture that can be shown.")
-    if side and max(picture.size) > side:
-        return _smaller(picture, side), 'image/png'
-    return content, f'image/{picture.format.lower()}'
-
-
-def _smaller(image, side):
-    if image.mode not in {'L', 'RGB'}:
-        image = image.convert('RGB')
-    image.thumbnail((side, side))
-    content = io.BytesIO()
-    image.save(content, 'PNG')
-    return content.getvalue()
+        rendered = pictures.render(
+            content, boxes, FORMATS, as_is=True, wait=wait)
+    except pictures.NoPicture as error:
+        raise BadAnswer(
+            f"The answer is no picture that can be shown: {error.code}."
+            ) from None
+    if any(rendered.files):
+        return rendered.files[0], 'image/png'
+    is_png = content.startswith(b'\x89PNG')
+    return content, 'image/png' if is_png else 'image/jpeg'
 
 
 class Cache:

@@ -10,13 +10,15 @@ from sql.functions import CharLength
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.common import check_read
+from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.exceptions import NothingSelectedError
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .archive import orthanc
-from .exceptions import NoPictureError, NothingSelectedError
+from .exceptions import NoPictureError
 from .gallery import Gallery, sentence
 from .links.access_log import USERS, check_group, note
 from .pictures import WITHOUT_PICTURES
@@ -29,11 +31,6 @@ MAX_THUMBNAILS = 50
 THUMBNAIL_SIDE = 96
 # What a preview has at most, in pixels. A report gets all of them.
 SIDE = 1024
-
-_MODELS = {
-    'gnuhealth.imaging_orthanc.study',
-    'gnuhealth.imaging_orthanc.study_series',
-    'gnuhealth.imaging_orthanc.series_instances'}
 
 
 class PreviewMixin:
@@ -124,7 +121,8 @@ class SeriesInstance(PreviewMixin, metaclass=PoolMeta):
                     found['image'][instance.id] = fields.Binary.cast(
                         picture.content)
         if 'image' in names:
-            cls._note_views(instances, found['image'])
+            cls.note_pictures('view', [
+                    i for i in instances if found['image'][i.id]], once=True)
         return {name: found[name] for name in names}
 
     @classmethod
@@ -142,22 +140,24 @@ class SeriesInstance(PreviewMixin, metaclass=PoolMeta):
                     logger.info("no thumbnail: %s", type(error).__name__)
                 else:
                     found[instance.id] = fields.Binary.cast(picture.content)
-        cls._note_views(instances, found)
+        cls.note_pictures(
+            'view', [i for i in instances if found[i.id]], once=True)
         return found
 
     @classmethod
-    def _note_views(cls, instances, found):
-        """Keep who saw which of the pictures.
+    def note_pictures(cls, action, instances, once=False):
+        """Keep who did what with the pictures of instances.
 
-        :param found: dict of pictures by the id of the instance
+        :param str action: see note
+        :param bool once: see note
         """
         by_study = {}
         for instance in instances:
-            if found[instance.id]:
-                by_study.setdefault(instance.series.study, []).append(instance)
-        for study, seen in by_study.items():
-            note('view', [study], seen[0].position_text() if len(seen) == 1
-                else gettext('health_orthanc.msg_viewed', count=len(seen)))
+            by_study.setdefault(instance.series.study, []).append(instance)
+        for study, some in by_study.items():
+            note(action, [study], some[0].position_text() if len(some) == 1
+                else gettext('health_orthanc.msg_viewed', count=len(some)),
+                once)
 
     def position_text(self, frame=None):
         """Return which image of the study this is, for people.
@@ -221,9 +221,13 @@ class PreviewShow(ModelView):
         states={'invisible': ~Eval('message')})
 
 
-class Preview(Wizard):
+class Preview(CheckedWizard, Wizard):
     "Preview"
     __name__ = 'gnuhealth.imaging_orthanc.preview'
+    _models = {
+        'gnuhealth.imaging_orthanc.study',
+        'gnuhealth.imaging_orthanc.study_series',
+        'gnuhealth.imaging_orthanc.series_instances'}
     start_state = 'open_'
 
     open_ = StateTransition()
@@ -242,12 +246,12 @@ class Preview(Wizard):
     again = StateTransition()
 
     @classmethod
-    def check_access(cls):
+    def check_user(cls):
         check_group(*USERS)
-        super().check_access()
+        super().check_user()
 
     def transition_open_(self):
-        if (not self.model or self.model.__name__ not in _MODELS
+        if (not self.model or self.model.__name__ not in self._models
                 or not self.record):
             raise NothingSelectedError(gettext(
                     'health_orthanc.msg_nothing_selected'))
@@ -363,7 +367,8 @@ class Preview(Wizard):
                 'window_width': width,
                 }
         note('view', [instance.series.study], instance.position_text(
-                frame if (instance.number_of_frames or 1) > 1 else None))
+                frame if (instance.number_of_frames or 1) > 1 else None),
+            once=True)
         center, width = picture.window or (None, None)
         shown = (None, None) if chosen else (center, width)
         return {

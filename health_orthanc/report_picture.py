@@ -8,14 +8,17 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.modules.health_imaging.common import check_rights
 from trytond.modules.health_imaging.direction import plain
+from trytond.modules.health_imaging.exceptions import (
+    FinalResultError, KeptValueError)
+from trytond.modules.health_imaging.rights import check_rights
+from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool, PoolMeta
-from trytond.transaction import without_check_access
+from trytond.transaction import Transaction, without_check_access
 
 from . import migration, tables
 from .archive import orthanc
-from .exceptions import FinalResultError, NoPictureError, NoResultError
+from .exceptions import NoPictureError, NoResultError
 from .gallery import Gallery, sentence
 
 
@@ -82,6 +85,7 @@ class SeriesInstance(metaclass=PoolMeta):
         tables.touch(Result, [r.id for r in results])
         for value in values:
             cls._attach(value)
+        cls.note_pictures('attach', [i for i, *_ in shown])
 
     def _check_draft(self):
         study = self.series.study
@@ -173,6 +177,42 @@ class Attachment(metaclass=PoolMeta):
         super().__register__(module)
         if is_new:
             migration.find_studies_of_pictures(cls)
+
+    @classmethod
+    def create(cls, vlist):
+        if any(values.get('imaging_study') for values in vlist):
+            cls._refuse_study()
+        return super().create(vlist)
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        for attachments, values in zip(actions, actions):
+            if 'imaging_study' in values and any(
+                    differs(a, 'imaging_study', values['imaging_study'])
+                    for a in attachments):
+                cls._refuse_study()
+        super().write(*args)
+
+    @classmethod
+    def _refuse_study(cls):
+        """Raise KeptValueError for what a person does: pictures are kept out
+        of the reports of others by their study."""
+        if Transaction().check_access:
+            raise KeptValueError(gettext(
+                    'health_imaging.msg_kept_value',
+                    **cls.__names__('imaging_study')))
+
+    @classmethod
+    def copy(cls, attachments, default=None):
+        copies = super().copy(
+            attachments, default={**(default or {}), 'imaging_study': None})
+        with without_check_access():
+            for attachment, copy in zip(attachments, copies):
+                if attachment.imaging_study:
+                    cls.write([copy], {
+                            'imaging_study': attachment.imaging_study.id})
+        return copies
 
     @classmethod
     @without_check_access

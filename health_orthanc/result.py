@@ -3,8 +3,9 @@
 """What imaging results gain: the studies with their images."""
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.common import (
-    CheckedWizard, check_read, selected_records)
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, selected_records)
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 from trytond.tools import reduce_ids
@@ -170,6 +171,7 @@ class LinkStudies(CheckedWizard, Wizard):
         'gnuhealth.imaging.test.result': ['read'],
         'gnuhealth.imaging_orthanc.study': ['write'],
         }
+    _models = {'gnuhealth.imaging.test.result'}
 
     start = StateView('gnuhealth.imaging_orthanc.link_studies.start',
         'health_orthanc.link_studies_start_view_form', [

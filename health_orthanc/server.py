@@ -15,18 +15,24 @@ from trytond.i18n import gettext
 from trytond.ir import queue_
 from trytond.model import (
     DeactivableMixin, Index, ModelSQL, ModelView, Unique, fields)
-from trytond.modules.health_imaging.common import (
-    check_access, check_rights, execute)
+from trytond.modules.health_imaging.calls import (
+    CheckedCalls, checked, is_texts)
+from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
+from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import in_the_clear, migration, password
 from .archive import orthanc, records
+from .connection import connect, secret_errors, stored_passwords
 from .exceptions import (
-    SecretKeyError, ServerError, ServerInUseError, ServerURLError, error_text)
+    PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
+    ServerURLError, error_text)
+from .kept import Ledger
 from .sync.lease import Busy
 from .sync.run import Run
 from .sync.transactions import now
@@ -38,13 +44,8 @@ MASK = '*' * 10
 _CONNECTION = {
     'domain', 'user', 'password', 'verify_tls', 'ca_file', 'connect_timeout',
     'read_timeout'}
-#: What only the synchronisation and the server itself can tell.
-_FOUND = {
-    'validated', 'check_time', 'version', 'viewers', 'last_error',
-    'last_changed_index', 'sync_time', 'compared', 'resume', 'lease',
-    'lease_until', 'runs'}
-# How much longer a whole answer may take than a silence in it.
-_PATIENCE = 5
+#: To whom the password is sent.
+_RECIPIENT = {'domain', 'verify_tls', 'ca_file'}
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 
@@ -65,10 +66,16 @@ class _LongInteger(fields.Integer):
     _sql_type = 'BIGINT'
 
 
-class Server(DeactivableMixin, ModelSQL, ModelView):
+class Server(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
     _rec_name = 'label'
+
+    # What only the synchronisation and the server itself can tell.
+    _found = frozenset({
+            'validated', 'check_time', 'version', 'viewers', 'last_error',
+            'last_changed_index', 'sync_time', 'compared', 'resume', 'lease',
+            'lease_until', 'runs'})
 
     label = fields.Char("Label", required=True,
         help="The name of the server for people.")
@@ -165,7 +172,8 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
                 'remove_config_server': {},
                 })
         cls.__rpc__.update({
-                'sync_now': RPC(readonly=False),
+                'sync_now': RPC(
+                    readonly=False, decorator=checked(labels=is_texts)),
                 })
 
     @classmethod
@@ -206,7 +214,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def get_password(cls, servers, name):
         return {
             id_: MASK if stored else None
-            for id_, stored in cls._stored_passwords(servers).items()}
+            for id_, stored in stored_passwords(servers).items()}
 
     @classmethod
     def get_password_warning(cls, servers, name):
@@ -218,7 +226,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         text = gettext('health_orthanc.msg_password_in_the_clear')
         return {
             id_: text if may and password.is_plain(stored) else None
-            for id_, stored in cls._stored_passwords(servers).items()}
+            for id_, stored in stored_passwords(servers).items()}
 
     @classmethod
     def set_password(cls, servers, name, value):
@@ -229,12 +237,6 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             stored = password.seal(value)
         execute(table.update([table.password], [stored],
                 where=table.id.in_([s.id for s in servers])))
-
-    @classmethod
-    def _stored_passwords(cls, servers):
-        table = cls.__table__()
-        return dict(execute(table.select(table.id, table.password,
-                    where=table.id.in_([s.id for s in servers]))))
 
     @classmethod
     def rotate_passwords(cls):
@@ -257,15 +259,6 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
             execute(table.update(
                     [table.password], [stored], where=table.id == id_))
         return len(sealed)
-
-    def client(self):
-        """Return a client for this server, to be used in a with statement.
-
-        :rtype: archive.orthanc.OrthancClient
-        """
-        with secret_errors():
-            secret = password.unseal(self._stored_passwords([self])[self.id])
-        return new_client(self, secret)
 
     def get_viewer_names(self, name=None):
         return ', '.join(self.viewers_string)
@@ -325,6 +318,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         for servers, values in zip(actions, actions):
             values = cls._clean(values)
             addresses |= cls._new_addresses(servers, values)
+            cls._check_recipient(servers, values)
             if _CONNECTION & values.keys():
                 values.setdefault('validated', False)
                 changed.update(servers)
@@ -339,6 +333,19 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
         super().write(*args)
         in_the_clear.warn_user(addresses)
         cls._check_later(changed)
+
+    @classmethod
+    def _check_recipient(cls, servers, values):
+        """Raise PasswordAgainError when a person has the password sent to
+        another address, or over another connection, without knowing it."""
+        if not Transaction().check_access or values.get('password'):
+            return
+        for server in servers:
+            if any(differs(server, name, values[name])
+                    for name in _RECIPIENT & values.keys()):
+                raise PasswordAgainError(gettext(
+                        'health_orthanc.msg_password_again',
+                        server=server.label))
 
     @classmethod
     def _check_later(cls, servers):
@@ -359,7 +366,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def _clean(cls, values):
         """Return the values that may be stored, URLs in their one form."""
         if Transaction().check_access:
-            values = {n: v for n, v in values.items() if n not in _FOUND}
+            values = {n: v for n, v in values.items() if n not in cls._found}
         else:
             values = values.copy()
         for name in ['domain', 'proxy_domain']:
@@ -403,7 +410,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     @classmethod
     def copy(cls, servers, default=None):
         default = {} if default is None else default.copy()
-        for name in _FOUND:
+        for name in cls._found:
             default.setdefault(name, None)
         return super().copy(servers, default=default)
 
@@ -441,7 +448,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     def _look(self):
         """Ask the server who it is, return the values to keep."""
         try:
-            with user_errors(self), self.client() as client:
+            with user_errors(self), connect(self) as client:
                 return probe(client)
         except (ServerError, SecretKeyError) as error:
             return {'validated': False, 'last_error': error.message}
@@ -608,21 +615,6 @@ def normal_url(text, field):
         gettext(f'health_orthanc.msg_url_{problem}', field=field))
 
 
-def new_client(server, secret):
-    """Return a client for what is known of a server.
-
-    :param server: record with domain, user, TLS options and timeouts
-    :param str secret: the password
-    :rtype: archive.orthanc.OrthancClient
-    """
-    return orthanc.OrthancClient(
-        server.domain, server.user, secret,
-        verify=(server.ca_file or True) if server.verify_tls else False,
-        connect_timeout=server.connect_timeout,
-        read_timeout=server.read_timeout,
-        total_timeout=server.read_timeout * _PATIENCE)
-
-
 def probe(client):
     """Ask a server who it is.
 
@@ -639,18 +631,7 @@ def probe(client):
         }
 
 
-@contextmanager
-def secret_errors():
-    """Turn what goes wrong with the key of the passwords into an error for
-    a person."""
-    try:
-        yield
-    except password.SecretError as error:
-        raise SecretKeyError(gettext(
-                f'health_orthanc.msg_secret_{error.reason}')) from None
-
-
-class SyncRun(ModelSQL, ModelView):
+class SyncRun(Ledger, ModelSQL, ModelView):
     "Orthanc Synchronization"
     __name__ = 'gnuhealth.orthanc.sync_run'
 
@@ -740,6 +721,8 @@ class Cron(metaclass=PoolMeta):
                 ('gnuhealth.orthanc.config|sync', "Sync Orthanc servers"),
                 ('gnuhealth.orthanc.config|full_sync',
                     "Compare Orthanc servers"),
+                ('gnuhealth.orthanc.access_log|forget',
+                    "Forget old lines of the access log"),
                 ])
 
     @classmethod

@@ -6,6 +6,7 @@ from sql.functions import Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.health_imaging.calls import CheckedCalls, check_words
 from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
@@ -13,12 +14,12 @@ from trytond.pyson import Bool, Equal, Eval, If, Len
 from . import migration, viewers
 from .archive import records
 from .exceptions import NothingToUndoError
-from .kept import Kept, check_kept
+from .kept import Kept, check_given, check_kept
 from .links import deciding, facts, ledger
 from .links.link_log import last_not_undone
 
 
-class Study(viewers.ViewerLinks, ModelSQL, ModelView):
+class Study(CheckedCalls, viewers.ViewerLinks, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _for_people = frozenset({
@@ -246,8 +247,9 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
 
     @classmethod
     def search_readable_name(cls, name, clause):
-        _, operator, value = clause
+        _, operator, value, *_ = clause
         if isinstance(value, str):
+            check_words(value.split())
             for separator in ', ()':
                 value = value.replace(separator, '%')
             operator = {'=': 'like', '!=': 'not like'}.get(operator, operator)
@@ -287,6 +289,7 @@ class Study(viewers.ViewerLinks, ModelSQL, ModelView):
     def create(cls, vlist):
         """Create studies; what a person chooses for them is kept as for those
         that are there."""
+        check_given(cls, vlist)
         studies = super().create([
                 {n: v for n, v in values.items() if n not in ledger.CHOICES}
                 for values in vlist])

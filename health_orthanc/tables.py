@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sql import Cast, Column, Flavor, Table, Values, With
 from sql.functions import CurrentTimestamp
 
-from trytond.modules.health_imaging.common import execute
+from trytond.modules.health_imaging.tables import execute
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 

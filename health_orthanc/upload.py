@@ -9,7 +9,8 @@ from collections import Counter
 from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.common import check_read
+from trytond.modules.health_imaging.doors import CheckedWizard
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONEncoder
 from trytond.transaction import without_check_access
@@ -17,6 +18,7 @@ from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from .archive import container, orthanc, structure
+from .connection import connect
 from .exceptions import UploadError, error_text
 from .links.access_log import USERS, check_group, note
 from .server import user_errors
@@ -76,7 +78,7 @@ class Upload:
         :param str name: its name, for people
         :raises UploadError: nothing was sent
         """
-        with self.server.client() as client:
+        with connect(self.server) as client:
             client.upload_timeout = self.server.read_timeout
             try:
                 for part in container.parts(file, name):
@@ -184,9 +186,10 @@ class UploadDone(ModelView):
         readonly=True)
 
 
-class UploadImageData(Wizard):
+class UploadImageData(CheckedWizard, Wizard):
     "Upload DICOM Files"
     __name__ = 'gnuhealth.imaging_orthanc.upload_image_data'
+    _models = {'gnuhealth.imaging_orthanc.study'}
 
     start = StateView('gnuhealth.imaging_orthanc.upload_image_data.start',
         'health_orthanc.upload_image_data_start_form', [
@@ -204,12 +207,11 @@ class UploadImageData(Wizard):
     open_ = StateAction('health_orthanc.act_imaging_orthanc_study_view')
 
     @classmethod
-    def check_access(cls):
+    def check_user(cls):
         check_group(*USERS)
-        super().check_access()
+        super().check_user()
 
     def transition_upload(self):
-        check_group(*USERS)
         data, name, server = [
             getattr(self.start, field, None)
             for field in ['data_to_upload', 'file_name', 'server_config']]

@@ -6,10 +6,11 @@ from urllib.parse import quote
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.pool import PoolMeta
-from trytond.pyson import Bool, Eval, Or
+from trytond.pyson import Bool, Eval, In
 
 from .exceptions import NoViewerError
 from .links import twins
+from .links.access_log import note
 
 # What follows the public URL of the server, by the code of the viewer: for a
 # study and for a series. Orthanc Explorer 2 has no page for one series.
@@ -26,6 +27,13 @@ _PATHS = {
     'stone': (
         '/stone-webviewer/index.html?study={study}',
         '/stone-webviewer/index.html?study={study}&series={series}'),
+    }
+#: The viewers by their codes.
+NAMES = {
+    'explorer': "Orthanc Explorer",
+    'explorer2': "Orthanc Explorer 2",
+    'ohif': "OHIF",
+    'stone': "Stone",
     }
 _BY_UID = {'explorer2', 'ohif', 'stone'}
 # The link that the button takes is the first one there is.
@@ -79,28 +87,49 @@ class ViewerLinks:
         'orthanc_explorer2_link', "Orthanc Explorer 2")
     ohif_viewer_link = _link('ohif_viewer_link', "OHIF Viewer")
     stone_viewer_link = _link('stone_viewer_link', "Stone Viewer")
+    viewer_codes = fields.Function(
+        fields.MultiSelection(list(NAMES.items()), "Viewers", sort=False),
+        'get_viewer_codes')
 
     @classmethod
     def get_viewer_links(cls, records, names):
         """Return the links by field, none for what the server lost."""
         found = {name: dict.fromkeys(r.id for r in records) for name in names}
-        shared = twins.ambiguous_studies(
-            list({r.study_of_links.id for r in records}))
-        for record in records:
-            urls = record.viewer_links(record.study_of_links.id in shared)
+        for record, urls in cls._viewer_urls(records):
             for name in names:
                 found[name][record.id] = urls.get(_FIELDS[name])
+        studies = {
+            r.study_of_links for r in records
+            if any(found[name][r.id] for name in names)}
+        if studies:
+            # Whoever has an address may open it.
+            note('viewer', sorted(studies), once=True)
         return found
+
+    @classmethod
+    def get_viewer_codes(cls, records, name):
+        return {
+            record.id: sorted(urls)
+            for record, urls in cls._viewer_urls(records)}
+
+    @classmethod
+    def _viewer_urls(cls, records):
+        """Return pairs of record and links by the codes of the viewers."""
+        shared = twins.ambiguous_studies(
+            list({r.study_of_links.id for r in records}))
+        return [
+            (r, r.viewer_links(r.study_of_links.id in shared))
+            for r in records]
 
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        buttons = {'open_viewer': ~Bool(Eval('viewer_codes'))}
+        for viewer in NAMES:
+            buttons[f'open_{viewer}'] = ~In(viewer, Eval('viewer_codes', []))
         cls._buttons.update({
-                'open_viewer': {
-                    'invisible': ~Or(*(Bool(Eval(name)) for name in _FIELDS)),
-                    'depends': list(_FIELDS),
-                    },
-                })
+                name: {'invisible': invisible, 'depends': ['viewer_codes']}
+                for name, invisible in buttons.items()})
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
@@ -109,10 +138,37 @@ class ViewerLinks:
 
         :raises NoViewerError: when there is none
         """
-        for record in records:
-            for name in _FIELDS:
-                if getattr(record, name):
-                    return {'url': getattr(record, name)}
+        return cls._open(records, *_FIELDS.values())
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_ohif(cls, records):
+        return cls._open(records, 'ohif')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_stone(cls, records):
+        return cls._open(records, 'stone')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_explorer2(cls, records):
+        return cls._open(records, 'explorer2')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_explorer(cls, records):
+        return cls._open(records, 'explorer')
+
+    @classmethod
+    def _open(cls, records, *viewers):
+        """Return what opens the first record in the first of some viewers
+        that its server has."""
+        for record, urls in cls._viewer_urls(records[:1]):
+            for viewer in viewers:
+                if viewer in urls:
+                    note('viewer', [record.study_of_links], NAMES[viewer])
+                    return {'url': urls[viewer]}
             raise NoViewerError(gettext(
                     'health_orthanc.msg_no_viewer', record=record.rec_name))
 

@@ -354,7 +354,7 @@ def test_options_in_sentences_exist(pages):
 
 def test_options_of_the_synchronization_are_told(pages):
     import sync_orthanc_server
-    from connection import make_parser
+    from command_line import make_parser
     shared = {
         option for action in make_parser('', '')._actions
         for option in action.option_strings}

@@ -20,6 +20,11 @@ MAY_KNOW = {
     }
 # Files that work without trytond, and so do the files that they import.
 PURE = [
+    'health_imaging/office.py',
+    'health_imaging/office_guard.py',
+    'health_imaging/picture_decoder.py',
+    'health_imaging/pictures.py',
+    'health_imaging/programs.py',
     'health_imaging_worklist/attributes.py',
     'health_imaging_worklist/dataset.py',
     'health_imaging_worklist/identifiers.py',
@@ -56,12 +61,14 @@ HOSTS = {
 # (RFC 2606, 5737 and 6761).
 RESERVED = re.compile(
     r'(.*\.)?(example(\.(com|net|org))?|invalid|localhost|test)'
-    r'|127\..*|192\.0\.2\..*')
+    r'|127\..*|192\.0\.2(\..*)?')
 # A host after a scheme, or a word that ends like one.
 HOST = re.compile(
     r'\b[a-z][a-z+]*://((?:[a-z0-9-]+\.)*[a-z0-9-]+)'
     r'|(?<![\w.-])((?:[a-z0-9-]+\.)+(?:com|dev|io|net|org))(?![\w(-])',
     re.IGNORECASE)
+# What may be public ends like a domain or is a whole address.
+PUBLIC = re.compile(r'\.[a-z]{2,}$|^\d+(\.\d+){3}$')
 # Folders that every machine has.
 SHARED_FOLDERS = {'etc', 'home', 'opt', 'srv', 'tmp', 'usr', 'var'}
 
@@ -329,7 +336,7 @@ def foreign_hosts(text):
         for match in HOST.finditer(text)}
     return {
         host for host in hosts - HOSTS
-        if '.' in host and not RESERVED.fullmatch(host)}
+        if PUBLIC.search(host) and not RESERVED.fullmatch(host)}
 
 
 def folders_of_this_machine():

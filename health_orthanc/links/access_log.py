@@ -5,15 +5,21 @@ and the check that a person may do so."""
 import datetime as dt
 from contextlib import nullcontext
 
+from dateutil.relativedelta import relativedelta
+
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from .. import tables
 from ..archive import records
 from ..exceptions import NotAllowedError
+from ..kept import Ledger
+from ..sync.transactions import transact
 from .link import PERSON, Change, ids_of
 
 #: Who works with images, and who may delete them.
@@ -24,32 +30,70 @@ USERS = (
     'health_orthanc.group_imaging_orthanc',
     'health_orthanc.group_imaging_orthanc_admin',
     )
+#: How long a line tells of the pictures of a study that somebody looks at.
+SEEN = dt.timedelta(minutes=15)
+# How many lines are forgotten at once.
+_BLOCK = 1000
 KEEPERS = ('health_orthanc.group_imaging_orthanc_admin',)
 
 
-def note(action, studies, details=None):
+def note(action, studies, details=None, once=False):
     """Add a line to the access log for each study.
 
-    Where nothing may be written, as when a client reads, the lines are
-    written and committed in a transaction of their own.
-
-    :param str action: view, upload, delete, link, unlink or report
+    :param str action: of AccessLog.action
     :param studies: records of studies; none makes a line without study, such
         as for an upload whose studies are not known here yet
     :param str details: what else shall be kept
+    :param bool once: whether one line of the user is enough for a study as
+        long as SEEN lasts
+    """
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    with without_check_access():
+        _add([
+                Log.line(action, study, details)
+                for study in studies or [None]], once)
+
+
+def note_results(action, results, once=False):
+    """Add lines to the access log for what holds the images of results: one
+    for each study of theirs, or one without study.
+
+    :param str action: of AccessLog.action
+    :param results: records of results
+    :param bool once: see note
+    """
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    with without_check_access():
+        lines = []
+        for result in dict.fromkeys(type(results[0]).browse(results)):
+            for study in result.orthanc_studies or [None]:
+                line = Log.line(action, study, result.number)
+                if not study:
+                    line.update(Log.patient_values(None, result.patient))
+                lines.append(line)
+        _add(lines, once)
+
+
+def _add(lines, once=False):
+    """Add lines to the access log. Where nothing may be written, as when a
+    client reads, they are written and committed in a transaction of their
+    own.
+
+    :param lines: values, all of one action
+    :param bool once: see note
     """
     Log = Pool().get('gnuhealth.orthanc.access_log')
     transaction = Transaction()
-    with without_check_access():
-        lines = [
-            Log.line(action, study, details) for study in studies or [None]]
-        own = transaction.new_transaction() if transaction.readonly \
-            else nullcontext()
-        with own:
+    own = transaction.new_transaction() if transaction.readonly \
+        else nullcontext()
+    with own:
+        # What another one has added since is seen in the new one only.
+        lines = Log.not_noted(lines) if once else lines
+        if lines:
             Log.create(lines)
 
 
-def note_links(changes, cause):
+def note_links(changes, cause, action=None):
     """Add lines to the access log for links that people changed, by choosing
     or by what they did elsewhere; and for what rules took from a patient.
 
@@ -57,6 +101,7 @@ def note_links(changes, cause):
 
     :param changes: list of link.Change
     :param str cause: of link.CAUSES
+    :param str action: undo, where a person took a change back
     """
     pool = Pool()
     Log = pool.get('gnuhealth.orthanc.access_log')
@@ -78,7 +123,8 @@ def note_links(changes, cause):
         if got:
             result = study.imaging_test
             lines.append(Log.line(
-                    'link', study, result.rec_name if result else None))
+                    'undo' if action == 'undo' else 'link', study,
+                    result.rec_name if result else None))
         elif cause == PERSON and not lost:
             lines.append(Log.line('unlink', study))
     tables.insert(Log, lines)
@@ -103,7 +149,7 @@ def check_group(*groups):
                 groups=', '.join(g.rec_name for g in Group.browse(ids))))
 
 
-class AccessLog(ModelSQL, ModelView):
+class AccessLog(Ledger, ModelSQL, ModelView):
     "Orthanc Access Log"
     __name__ = 'gnuhealth.orthanc.access_log'
 
@@ -113,10 +159,15 @@ class AccessLog(ModelSQL, ModelView):
         ondelete='RESTRICT')
     action = fields.Selection([
             ('view', "Viewed"),
+            ('viewer', "Opened in a Viewer"),
+            ('attach', "Added to a Report"),
+            ('print', "Report Printed"),
+            ('download', "Downloaded"),
             ('upload', "Uploaded"),
             ('delete', "Deleted"),
             ('link', "Linked"),
             ('unlink', "Unlinked"),
+            ('undo', "Link Restored"),
             ('report', "Report Stored"),
             ], "Action", required=True, readonly=True, sort=False)
     study = fields.Many2One(
@@ -134,8 +185,6 @@ class AccessLog(ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
-        for name in ['create', 'write', 'delete', 'copy', 'import_data']:
-            cls.__rpc__.pop(name, None)
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.update({
                 Index(table, (table.at, Index.Range(order='DESC'))),
@@ -145,6 +194,50 @@ class AccessLog(ModelSQL, ModelView):
 
     def get_rec_name(self, name):
         return f'{self.at:%Y-%m-%d %H:%M} {self.user.rec_name}'
+
+    @classmethod
+    def not_noted(cls, lines):
+        """Return those of some lines whose study has no line like them from a
+        moment ago.
+
+        :param lines: values, all of one action
+        """
+        since = dt.datetime.now() - SEEN
+        noted = {
+            line.study.id
+            for some in grouped_slice([
+                    v for v in lines if v.get('study')])
+            for line in cls.search([
+                    ('user', '=', Transaction().user),
+                    ('action', '=', lines[0]['action']),
+                    ('study', 'in', [v['study'] for v in some]),
+                    ('at', '>', since)])}
+        return [v for v in lines if v.get('study') not in noted]
+
+    @classmethod
+    def forget(cls):
+        """Delete the lines that are older than the configuration says, in
+        blocks. It ends transactions.
+
+        Called by the scheduled task.
+        """
+        years = config.getint(
+            'health_orthanc', 'access_log_years', default=0)
+        if years <= 0:
+            return
+        before = dt.datetime.now() - relativedelta(years=years)
+        while transact(lambda: cls._forget_before(before)):
+            pass
+
+    @classmethod
+    def _forget_before(cls, moment):
+        """Delete some lines, return whether there may be more."""
+        table = cls.__table__()
+        ids = [id_ for id_, in tables.execute(table.select(
+                    table.id, where=table.at < moment, limit=_BLOCK))]
+        if ids:
+            tables.execute(table.delete(where=reduce_ids(table.id, ids)))
+        return len(ids) == _BLOCK
 
     @classmethod
     def line(cls, action, study, details=None):
@@ -176,10 +269,11 @@ class AccessLog(ModelSQL, ModelView):
     def patient_values(cls, study, patient):
         """Return what a line tells of a patient.
 
-        :param study: record, whose DICOM name stands in for no patient
+        :param study: record or None, whose DICOM name stands in for no
+            patient
         :param patient: record, or None
         """
-        dicom = ' '.join(filter(None, [
+        dicom = study and ' '.join(filter(None, [
                     isolated(records.readable_name(study.patient_name)),
                     f'[{study.patient_id}]' if study.patient_id else None]))
         return {

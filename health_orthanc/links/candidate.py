@@ -5,9 +5,10 @@ from collections import defaultdict
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
-from trytond.modules.health_imaging.common import (
-    CheckedWizard, check_read, selected_records)
 from trytond.modules.health_imaging.direction import plain
+from trytond.modules.health_imaging.doors import (
+    CheckedWizard, selected_records)
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
 from trytond.tools import grouped_slice
@@ -16,6 +17,7 @@ from trytond.wizard import StateTransition, Wizard
 from .. import tables
 from ..archive import records
 from ..exceptions import SeveralCandidatesError
+from ..kept import Kept
 
 # The columns side by side, named as in matching.Difference.
 ATTRIBUTES = [
@@ -31,7 +33,7 @@ ATTRIBUTES = [
 DOUBTFUL = {'unsure', 'unreadable', 'differs', 'similar', 'short'}
 
 
-class LinkCandidate(ModelSQL, ModelView):
+class LinkCandidate(Kept, ModelSQL, ModelView):
     "Candidate for a Study"
     __name__ = 'gnuhealth.imaging_orthanc.link_candidate'
 
@@ -96,6 +98,7 @@ class ChooseCandidate(CheckedWizard, Wizard):
         'gnuhealth.imaging_orthanc.link_candidate': ['read'],
         'gnuhealth.imaging_orthanc.study': ['write'],
         }
+    _models = {'gnuhealth.imaging_orthanc.link_candidate'}
 
     start_state = 'choose'
     choose = StateTransition()

@@ -43,7 +43,7 @@ def write_history(changes, cause, action):
 
 def write_access_log(changes, cause, action):
     "Add lines to the access log for what people caused."
-    access_log.note_links(changes, cause)
+    access_log.note_links(changes, cause, action)
 
 
 def take_pictures_out(changes, cause, action):

@@ -23,6 +23,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from .. import matching, tables
+from ..kept import Ledger
 from ..sync import transactions
 from . import deciding, facts, twins
 
@@ -38,7 +39,7 @@ CLOCKS = dt.timedelta(seconds=2)
 _MOST_STUDIES_OF_ONE_DAY = 500
 
 
-class LinkEvent(ModelSQL, ModelView):
+class LinkEvent(Ledger, ModelSQL, ModelView):
     "Waiting Decision"
     __name__ = 'gnuhealth.orthanc.link_event'
 
@@ -62,8 +63,6 @@ class LinkEvent(ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
-        for name in ['create', 'write', 'delete', 'copy', 'import_data']:
-            cls.__rpc__.pop(name, None)
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.add(
             Index(table, (table.decided_at, Index.Range())))

@@ -10,7 +10,7 @@ from sql import Literal, Null, Window
 from sql.functions import Lower, RowNumber
 
 from trytond.config import config
-from trytond.modules.health_imaging.common import (
+from trytond.modules.health_imaging.institution import (
     institution, institution_timezone, local_datetime)
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids

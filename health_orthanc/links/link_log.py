@@ -9,10 +9,11 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from .. import tables
+from ..kept import Ledger
 from .link import CAUSES, PERSON, Link
 
 
-class LinkLog(ModelSQL, ModelView):
+class LinkLog(Ledger, ModelSQL, ModelView):
     "Link of a Study"
     __name__ = 'gnuhealth.orthanc.link_log'
 

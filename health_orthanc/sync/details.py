@@ -5,6 +5,7 @@
 import logging
 
 from ..archive import orthanc, records
+from ..connection import connect
 from ..links import deciding
 from . import known
 from .transactions import now, roll_back, transact
@@ -69,7 +70,7 @@ class Details:
         instances = transact(lambda: known.instances_to_read(ids))
         # Where there is no picture, there is nothing to read.
         seen, found = [id_ for id_ in ids if id_ not in instances], {}
-        with self.server.client() as client:
+        with connect(self.server) as client:
             client.end_at(self.run.end)
             roll_back()
             for id_, tags in self._tags(client, instances):

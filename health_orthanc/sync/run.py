@@ -14,6 +14,7 @@ from trytond.pool import Pool
 
 from ..ahead import ahead
 from ..archive import orthanc, records
+from ..connection import connect
 from ..exceptions import error_text
 from ..links import deciding, effects, events, twins
 from ..tables import set_values
@@ -101,7 +102,7 @@ class Run:
         valid (None when nobody knows), and a function that returns what a
         person should know."""
         try:
-            with self.server.client() as self.client:
+            with connect(self.server) as self.client:
                 self.client.end_at(self.end)
                 roll_back()
                 self.reader = Reader(self.client, self.keeper)

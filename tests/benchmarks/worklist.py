@@ -29,6 +29,7 @@ from trytond.transaction import Transaction
 SCRIPTS = Path(__file__).parents[2] / 'his-utils/scripts/imaging'
 sys.path.insert(0, str(SCRIPTS))
 
+import command_line  # noqa: E402
 import connection  # noqa: E402
 import worklist_entries  # noqa: E402
 import worklist_folder  # noqa: E402
@@ -160,12 +161,12 @@ class Calls:
 
     def __init__(self, monkeypatch):
         self.count = 0
-        open_ = connection._open
+        send = connection.Http.send
 
-        def counted(*arguments):
+        def counted(*arguments, **options):
             self.count += 1
-            return open_(*arguments)
-        monkeypatch.setattr(connection, '_open', counted)
+            return send(*arguments, **options)
+        monkeypatch.setattr(connection.Http, 'send', counted)
 
     def of(self, action):
         "Return seconds, calls and the result of an action."
@@ -178,15 +179,14 @@ def test_script(
         hospital, database, tmp_path, monkeypatch, numbers, full):
     server, config = hospital
     order(config, numbers.new)
-    signals = connection.Signals()
     trytond = connection.Trytond(
-        connection.Server(f'http://{HOST}:{server.port}', server.database,
-            'admin', seed.PASSWORD), signals, worklist_entries.MODULE)
+        command_line.Server(f'http://{HOST}:{server.port}', server.database,
+            'admin', seed.PASSWORD), worklist_entries.MODULE)
     trytond.connect()
     calls = Calls(monkeypatch)
     folder = worklist_folder.Folder(tmp_path, server.database)
     folder.open()
-    update = make_update(trytond, folder, server.database, signals)
+    update = make_update(trytond, folder, server.database)
 
     floor, _, answer = calls.of(lambda: publish_blindly(trytond, tmp_path))
     show("floor: one call, files written and synced", answer, floor, '1 call')
@@ -216,14 +216,13 @@ def test_script(
     trytond.close()
 
 
-def make_update(trytond, folder, database, signals):
-    messages = connection.Messages(-1)
+def make_update(trytond, folder, database):
+    messages = command_line.Messages(-1)
     return worklist_publisher.Update(
         lambda cursor: trytond.call(
             REQUEST, 'get_worklist_entries', cursor, {}),
         worklist_publisher.Publisher(
-            folder, database, worklist_entries.make_maker(False, signals),
-            messages, signals),
+            folder, database, worklist_entries.make_maker(False), messages),
         messages)
 
 

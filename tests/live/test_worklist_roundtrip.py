@@ -96,6 +96,7 @@ def make_patient(config, puid, name, others):
 
 def publish(server, password, folder, tmp_path, *arguments):
     secret = tmp_path / 'password'
+    secret.touch(mode=0o600)
     secret.write_text(password)
     return subprocess.run([
             sys.executable, str(SCRIPT), '-H', HOST, '-p', str(server.port),
@@ -184,6 +185,7 @@ def test_an_order_can_be_asked_for_within_two_seconds(
     folder.mkdir()
     orthanc = make_orthanc(worklists=folder)
     secret = tmp_path / 'secret'
+    secret.touch(mode=0o600)
     secret.write_text(password)
     service = Process([
             sys.executable, SCRIPT, '-H', HOST, '-p', str(server.port),

@@ -3,6 +3,7 @@
 """What modalities get from a folder that the worklist script keeps: a real
 Orthanc and a real wlmscpfs, asked with findscu.
 """
+import base64
 import json
 import random
 import resource
@@ -13,18 +14,23 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from services import free_port
 from unit.test_script_connection import (
-    DATABASE, PASSWORD, SCRIPTS, WORKLISTS, StandIn, assert_one_sentence,
-    environment, run, wait_for, worklist)
+    DATABASE, PASSWORD, SCRIPTS, WORKLISTS, Misbehaving, StandIn,
+    assert_one_sentence, environment, run, wait_for, worklist)
 from unit.test_worklist_script import (
     NAMES, TEMPORARY, Stamp, make_dump, make_entry)
 
 from trytond.modules.health_imaging_worklist import dataset
+
+sys.path.insert(0, str(SCRIPTS))
+
+import worklist_query  # noqa: E402
 
 DEMO = SCRIPTS / 'worklists_service_demo.sh'
 STEP = '0040,0100[0].'
@@ -449,7 +455,7 @@ def make_strange(id_, charset, name):
 @pytest.mark.parametrize('charset', STRANGE)
 def test_check_of_character_sets_that_orthanc_damages(
         stand_in, make_orthanc, ask, charset):
-    orthanc = make_orthanc()
+    orthanc = make_orthanc(modalities={'ct': 'CT1'})
     stand_in.say(
         exams=[make_exam("Head", charset, template="Strange")],
         entries=worklist([
@@ -468,7 +474,8 @@ def test_check_of_character_sets_that_orthanc_damages(
 
 
 def test_check_warns_of_templates_before_names_come(stand_in, make_orthanc):
-    orthanc = make_orthanc(default_encoding='Latin1')
+    orthanc = make_orthanc(
+        default_encoding='Latin1', modalities={'ct': 'CT1'})
     stand_in.say(entries=worklist([make_entry(1)]), exams=[
             make_exam("Head"), make_exam("Hand", 'ISO_IR 100'),
             make_exam("Foot", 'GB18030', template="Chinese"),
@@ -503,6 +510,90 @@ def test_check_asks_as_each_machine_does(stand_in, make_orthanc):
     assert_once(wrong, '"FORBIDDEN" may not ask', '"STRANGER" gets no answer')
     assert '10.0.0.1' in warnings[0] and '"AWAY"' in warnings[0]
     assert '"GOOD" may ask and gets 1 entries.' in done.stdout
+
+
+OPEN_TO_ALL = {
+    'DicomAlwaysAllowFindWorklist': "anybody may ask for the worklist",
+    'DicomAlwaysAllowStore': "anybody may send images",
+    }
+
+
+@pytest.mark.parametrize('options', [
+        [], ['DicomAlwaysAllowFindWorklist'], ['DicomAlwaysAllowStore'],
+        ['DicomAlwaysAllowEcho'], [*OPEN_TO_ALL]])
+def test_check_says_when_anybody_may_ask_or_send(
+        stand_in, make_orthanc, options):
+    orthanc = make_orthanc(
+        modalities={'ct': 'CT1'}, extra=dict.fromkeys(options, True))
+    stand_in.say(entries=worklist([make_entry(1)]))
+    publish(stand_in, orthanc.worklists)
+    done = check(stand_in, orthanc)
+    wrong, warnings = told(done, 0)
+    expected = [text for option, text in OPEN_TO_ALL.items()
+        if option in options]
+    assert len(warnings) == len(expected)
+    assert_once(warnings, *expected)
+    for option in set(options) & set(OPEN_TO_ALL):
+        assert_once(warnings, f'"{option}" : false')
+    # Nothing was kept of what it sent to find out.
+    with urllib.request.urlopen(urllib.request.Request(
+            f'{orthanc.url}/statistics', headers={'Authorization': 'Basic '
+                + base64.b64encode(
+                    f'{orthanc.user}:{orthanc.password}'.encode()).decode()},
+            )) as answer:
+        assert json.load(answer)['CountInstances'] == 0
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1', '10.0.0.1'])
+@pytest.mark.parametrize('checked', [True, False])
+def test_check_says_when_modalities_may_ask_from_anywhere(
+        stand_in, make_orthanc, host, checked):
+    orthanc = make_orthanc(modalities={}, extra={
+            'DicomCheckModalityHost': checked,
+            'DicomModalities': {
+                'mute': {'AET': 'MUTE', 'Host': host, 'Port': 104,
+                    'AllowFindWorklist': False},
+                'ct': {'AET': 'CT1', 'Host': host, 'Port': 104}}})
+    stand_in.say(entries=worklist([make_entry(1, aetitle='CT1')]))
+    publish(stand_in, orthanc.worklists)
+    done = check(stand_in, orthanc)
+    warned = '"DicomCheckModalityHost" : true' in done.stdout
+    assert warned is not checked
+    assert ("from their own Host only" in done.stdout) is checked
+
+
+def test_check_needs_pynetdicom(tmp_path):
+    (tmp_path / 'pynetdicom.py').write_text("raise ImportError")
+    done = run(WORKLISTS, '-d', 'x', '-p', '1', '-w', tmp_path, '--check',
+        GNUHEALTH_PASSWORD='x', PYTHONPATH=str(tmp_path))
+    assert_one_sentence(done, 2, 'pip install "pynetdicom')
+    # Nothing else needs it.
+    done = run(WORKLISTS, '-d', 'x', '-p', '1', '-w', tmp_path,
+        GNUHEALTH_PASSWORD='x', PYTHONPATH=str(tmp_path))
+    assert_one_sentence(done, 3, "nothing listens")
+    (tmp_path / 'requests.py').write_text("raise ImportError")
+    done = run(WORKLISTS, '-d', 'x', '-p', '1', '-w', tmp_path,
+        GNUHEALTH_PASSWORD='x', PYTHONPATH=str(tmp_path))
+    assert_one_sentence(done, 2, 'pip install "requests')
+
+
+@pytest.mark.parametrize('data', [
+        b'', b'\x02\x00', b'\x02\x00\xff\xff\xff\xff',
+        b'\x07\0\0\0\0\x04\0\0\0\0',
+        b'\x02\x00\x00\x00\x00\x44' + bytes(68), b'HTTP/1.1 400 X\r\n\r\n'])
+def test_dicom_port_of_something_else(data):
+    worklist_query.need_pynetdicom()
+    with Misbehaving(lambda client: client.sendall(data) or True) as server:
+        start = time.monotonic()
+        for function in [worklist_query.ask, worklist_query.may_store]:
+            with pytest.raises(
+                    (worklist_query.QueryFailed, worklist_query.QueryRefused)):
+                function(
+                    '127.0.0.1', server.port, 'CT1', 'ORTHANC', seconds=0.3)
+        assert time.monotonic() - start < 10
+    # No thread of it keeps the script from its end.
+    wait_for(lambda: not [thread for thread in threading.enumerate()
+            if not thread.daemon and 'DUL' in type(thread).__name__])
 
 
 def test_check_misses_what_is_not_answered(stand_in, make_orthanc, tmp_path):

@@ -195,7 +195,8 @@ def test_nobody_orders_who_may_not(transaction):
 
 @pytest.fixture
 def own_group(transaction):
-    """A group of the hospital's own with the rights to requests only."""
+    """A group of the hospital's own with the rights to requests only, and to
+    choose their exams."""
     pool = Pool()
     group, = pool.get('res.group').create([{'name': "Own"}])
     model, = pool.get('ir.model').search([
@@ -203,6 +204,10 @@ def own_group(transaction):
     pool.get('ir.model.access').create([{
                 'model': model.id, 'group': group.id, 'perm_read': True,
                 'perm_write': True, 'perm_create': True}])
+    exams, = pool.get('ir.model').search([
+            ('model', '=', 'gnuhealth.imaging.test')])
+    pool.get('ir.model.access').create([{
+                'model': exams.id, 'group': group.id, 'perm_read': True}])
     return group
 
 

@@ -13,13 +13,13 @@ from support.records import (
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, ForeignKeyError,
     RequiredValidationError, SQLConstraintError)
-from trytond.modules.health_imaging.common import age
 from trytond.modules.health_imaging.exceptions import (
     FinalResultError, InterpretationMissingError, KeptReportError,
     KeptValueError, MissingSequenceError, NoHealthProfessionalError,
     NothingSelectedError, ReasonMissingError, RequestNotReadyError,
     ResultExistsError, ResultMismatchError, ResultNotEmptyError,
     ResultNotFinalError, StateError)
+from trytond.modules.health_imaging.institution import age
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
@@ -773,11 +773,17 @@ def test_thumbnails(radiologist):
 
 
 def test_large_files_are_not_opened(transaction, monkeypatch):
-    from trytond.modules.health_imaging import attachment
-    picture = make_attachment(make_result())
-    assert picture.read_picture()
-    monkeypatch.setattr(attachment, 'PICTURE_BYTES', 10)
-    assert not picture.read_picture()
+    from trytond.modules.health_imaging import attachment_picture
+    result = make_result()
+    picture = make_attachment(result)
+    assert picture.imaging_picture == 'kept'
+    assert picture.picture_to_print()
+    monkeypatch.setattr(attachment_picture, 'PICTURE_BYTES', 10)
+    picture = make_attachment(result)
+    assert picture.imaging_picture == 'large'
+    assert not picture.picture_to_print()
+    assert not picture.imaging_thumbnail
+    assert picture.data
 
 
 def test_domain_of_the_request_holds_for_saved_results(transaction):

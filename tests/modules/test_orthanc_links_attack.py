@@ -202,7 +202,8 @@ def make_signed(server, request_, radiologist):
     study = link(make_study(server, study_instance_UID=request_.merge_id))
     with as_user(radiologist):
         result, = Request.make_results([request_])
-        make_attachment(result, imaging_study=study.id)
+    make_attachment(result, imaging_study=study.id)
+    with as_user(radiologist):
         Result.write([result], {'comment': "Fine."})
         Result.finalize([result])
     return again(study), again(result)

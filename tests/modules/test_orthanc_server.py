@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The records of Orthanc servers: their addresses, passwords and checks, the
 schedules, and the wizards."""
+import configparser
 import datetime as dt
 import json
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
@@ -20,6 +24,7 @@ from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError
 from trytond.model.modelsql import SQLConstraintError
 from trytond.modules.health_orthanc import password
+from trytond.modules.health_orthanc.connection import connect
 from trytond.modules.health_orthanc.exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError)
 from trytond.modules.health_orthanc.server import MASK
@@ -236,7 +241,7 @@ def test_mask_is_no_password(server):
         assert stored_password(server) == SECRET
         Server.write([Server(server)], {'password': ' new '})
         assert stored_password(server) == ' new '
-        with Server(server).client() as client:
+        with connect(Server(server)) as client:
             assert client._secrets[-1] == ' new '
         Transaction().rollback()
 
@@ -275,7 +280,7 @@ def test_keys_are_rotated(server, fernet_key):
             fernet_key(*keys)
             assert Server.rotate_passwords() >= 1
             assert stored_password(server).startswith('fernet:')
-            with Server(server).client() as client:
+            with connect(Server(server)) as client:
                 assert client._secrets[-1] == SECRET
         fernet_key(one)
         before = stored_password(server)
@@ -291,7 +296,7 @@ def test_keys_are_rotated(server, fernet_key):
         fernet_key(two)
         with monkeypatched(password, 'Fernet', None):
             with pytest.raises(SecretKeyError, match="not installed"):
-                Server(server).client()
+                connect(Server(server))
         Transaction().rollback()
 
 
@@ -339,7 +344,8 @@ def test_new_server_is_checked(proxy):
 @pytest.mark.parametrize('changes, part', [
         ({'user': 'other'}, "refuses the user"),
         ({'password': 'other'}, "refuses the user"),
-        ({'domain': 'http://127.0.0.1:1'}, "Nothing answers"),
+        ({'domain': 'http://127.0.0.1:1', 'password': SECRET},
+            "Nothing answers"),
         ])
 def test_changed_server_is_checked(server, proxy, changes, part):
     Server = get(SERVER)
@@ -836,3 +842,23 @@ def test_user_errors_reach_the_user():
     with pytest.raises(UserError):
         with transaction():
             get(SERVER).create([values('http://x y')])
+
+
+def test_key_of_the_command_seals(fernet_key, tmp_path):
+    file = tmp_path / 'trytond.conf'
+    script = (Path(__file__).parents[2] / 'his-utils' / 'scripts' / 'imaging'
+        / 'make_key.py')
+    keys = set()
+    for _ in range(2):
+        file.write_text('[web]\nlisten = 127.0.0.1:8000')
+        with open(file, 'a') as output:
+            subprocess.run([sys.executable, script], stdout=output, check=True)
+        parser = configparser.ConfigParser()
+        parser.read(file)
+        assert parser['web']['listen'] == '127.0.0.1:8000'
+        keys.add(parser['health_orthanc']['fernet_key'])
+    assert len(keys) == 2
+    fernet_key(keys.pop())
+    sealed = password.seal("secret")
+    assert sealed.startswith(password.SEALED) and "secret" not in sealed
+    assert password.unseal(sealed) == "secret"

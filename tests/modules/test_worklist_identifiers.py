@@ -13,8 +13,8 @@ from support.records import (
     make_request, make_user, run_wizard)
 
 from trytond.model.exceptions import AccessError, SQLConstraintError
-from trytond.modules.health_imaging.common import execute
 from trytond.modules.health_imaging.exceptions import KeptValueError
+from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging_worklist import attributes, migration
 from trytond.modules.health_imaging_worklist.exceptions import OrderNumberError
 from trytond.pool import Pool

@@ -12,7 +12,7 @@ from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user, run_wizard)
 
-from trytond.modules.health_imaging.common import execute
+from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging_worklist.exceptions import (
     CharsetError, RomanizedNameWarning)
 from trytond.pool import Pool
@@ -216,13 +216,13 @@ def test_a_character_set_that_is_none(broken):
 def test_whatever_happens_to_one_entry(broken, monkeypatch, caplog, error):
     bad, good = broken
     Template = Pool().get(TEMPLATE)
-    to_file, secret = Template.to_file, "José Bad 19851004"
+    to_entry, secret = Template.to_entry, "José Bad 19851004"
 
     def fail(template, text):
         if template.id == bad.requested_test.imaging_worklist_template.id:
             raise error(secret)
-        return to_file(template, text)
-    monkeypatch.setattr(Template, 'to_file', fail)
+        return to_entry(template, text)
+    monkeypatch.setattr(Template, 'to_entry', fail)
     with caplog.at_level(logging.INFO):
         only_one_fails(
             script(), bad, good, bad.request_line, "unexpected", "log")
@@ -238,7 +238,7 @@ def test_whatever_happens_to_one_entry(broken, monkeypatch, caplog, error):
 
 def test_one_error_is_logged_once_for_all(broken, monkeypatch, caplog):
     monkeypatch.setattr(
-        Pool().get(TEMPLATE), 'to_file', lambda template, text: 1 / 0)
+        Pool().get(TEMPLATE), 'to_entry', lambda template, text: 1 / 0)
     with caplog.at_level(logging.INFO):
         assert all(e['error'] for e in entries().values())
     assert len([r for r in caplog.records if 'worklist' in r.name]) == 1
@@ -274,6 +274,6 @@ def test_an_error_of_the_database_is_not_swallowed(broken, monkeypatch):
 
     def fail(template, text):
         raise backend.DatabaseOperationalError("try again")
-    monkeypatch.setattr(Pool().get(TEMPLATE), 'to_file', fail)
+    monkeypatch.setattr(Pool().get(TEMPLATE), 'to_entry', fail)
     with pytest.raises(backend.DatabaseOperationalError):
         entries()

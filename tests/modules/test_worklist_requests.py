@@ -17,11 +17,13 @@ from support.statements import counted
 
 from trytond.config import config
 from trytond.model.exceptions import AccessError
+from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging_worklist import attributes
 from trytond.modules.health_imaging_worklist import dataset as dataset_module
-from trytond.modules.health_imaging_worklist import expressions
+from trytond.modules.health_imaging_worklist import expressions, migration
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
+from trytond.modules.health_imaging_worklist.variables import Variable
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -176,6 +178,45 @@ def test_fields_that_templates_may_read(request_, name):
     assert entries()['entries'][0]['error'] is None
 
 
+def test_kinds_of_values_of_former_templates(hospital):
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    template, table = make_template(), Template.__table__()
+    others = [
+        ('(0008,0005) CS', '(0008,0005) SH'), ('(0040,0001) AE', '(40,1)OB'),
+        ('(0010,0010) PN', '{% if 1 %}{% end %}(0010,0010) UN')]
+    text = GOOD
+    for right, wrong in others:
+        text = text.replace(right, wrong)
+    text += '# (0010,0020) ID of the patient\n(0011,0010) LO [x]\n'
+    execute(table.update(
+            [table.template], [text], where=table.id == template.id))
+    for _ in range(2):
+        migration.repair_vrs(Template)
+        (repaired,), = execute(table.select(
+                table.template, where=table.id == template.id))
+        assert '(40,1)AE [' in repaired and '%}(0010,0010) PN [' in repaired
+        assert '(0008,0005) CS' in repaired
+        assert repaired.endswith(
+            '# (0010,0020) ID of the patient\n(0011,0010) LO [x]\n')
+    Template.write([template], {'template': repaired})
+
+
+def test_another_module_adds_a_variable(request_, monkeypatch):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    text = GOOD + '(0010,1020) DS [$PatientSize]\n'
+    with pytest.raises(WorklistTemplateError, match='PatientSize'):
+        make_template(template=text)
+    ours = Request.worklist_variables
+    monkeypatch.setattr(Request, 'worklist_variables', lambda: {
+            **ours(), 'PatientSize': Variable(
+                lambda request, batch: f'1.{request.id % 100}', '1.70')})
+    request_.requested_test.imaging_worklist_template = make_template(
+        template=text)
+    request_.requested_test.save()
+    entry, = entries()['entries']
+    assert dataset(entry).PatientSize == float(f'1.{request_.id % 100}')
+
+
 def test_a_slow_template_leaves_time_to_the_others(
         request_, monkeypatch):
     module = 'trytond.modules.health_imaging_worklist.batch'
@@ -189,10 +230,11 @@ def test_a_slow_template_leaves_time_to_the_others(
     patient = make_patient("A", "B")
     for _ in range(4):
         Request.requested([make_request(patient, slow, request_.doctor)])
-    # Each entry takes a second, of the three that a template has.
+    # Each entry takes a second, of the three that each template has.
     clock = SimpleNamespace(monotonic=itertools.count().__next__)
     monkeypatch.setattr(f'{module}.time', clock)
-    monkeypatch.setattr(f'{module}.TEMPLATE_SECONDS', 3)
+    monkeypatch.setattr(f'{module}.POLL_SECONDS', 6)
+    monkeypatch.setattr(f'{module}.ENTRY_SECONDS', 0)
     fast, *others = entries()['entries']
     assert fast['error'] is None
     assert ["too long" in (e['error'] or '') for e in others] == [
@@ -529,7 +571,7 @@ def test_uids_of_former_releases_stay(request_):
     Request = Pool().get('gnuhealth.imaging.test.request')
     uid = attributes.LEGACY_UID_ROOT + '4242'
     former, = Request.copy([request_], {'merge_id': uid})
-    assert former.merge_id == uid and attributes.is_legacy_uid(uid)
+    assert former.merge_id == uid and attributes.is_uid(uid)
     Request.requested([former])
     told = {entry['study_instance_uid'] for entry in entries()['entries']}
     assert told == {uid, request_.merge_id}

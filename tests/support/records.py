@@ -282,14 +282,15 @@ class Rpc:
 
     :param login: his login name
     :param url: of the database on a server, in this process without
+    :ivar user: id of the user
     """
 
     def __init__(self, login, password=PASSWORD, url=None):
         self._url = url
         self._headers = {'Content-Type': 'application/json'}
-        user, session, *_ = self._call(
+        self.user, session, *_ = self._call(
             'common.db.login', [login, {'password': password}])
-        token = base64.b64encode(f'{login}:{user}:{session}'.encode())
+        token = base64.b64encode(f'{login}:{self.user}:{session}'.encode())
         self._headers['Authorization'] = f'Session {token.decode()}'
         self.context = self._call(
             'model.res.user.get_preferences', [True, {}])

@@ -28,10 +28,11 @@ from unit.test_script_connection import (
 
 sys.path.insert(0, str(SCRIPTS))
 
+import command_line  # noqa: E402
 import worklist_entries  # noqa: E402
 import worklist_folder  # noqa: E402
-from connection import (  # noqa: E402
-    Messages, Orthanc, Signals, Stopped, Unreachable)
+from command_line import Messages, Stopped, Unreachable  # noqa: E402
+from connection import Orthanc  # noqa: E402
 from worklist_entries import (  # noqa: E402
     make_maker, prefix, safe, source_hash)
 from worklist_folder import (  # noqa: E402
@@ -139,13 +140,11 @@ class Desk:
     def __init__(self, path, database='his', with_dump2dcm=False, **options):
         self.path = path
         self.messages = Told()
-        self.signals = Signals()
         self.folder = Folder(path, database, **options)
         self.folder.open()
         self.publisher = Publisher(
             self.folder, database,
-            make_maker(with_dump2dcm, self.signals), self.messages,
-            self.signals)
+            make_maker(with_dump2dcm), self.messages)
 
     def apply(self, *arguments, regenerate=False, **values):
         "Publish an answer; return what was done, without what is zero."
@@ -548,8 +547,8 @@ def test_hanging_dump2dcm(path, tmp_path, monkeypatch):
 
 
 def test_dump2dcm_is_not_installed(path):
-    done = run(WORKLISTS, '-d', 'x', '-P', 'x', '-w', path,
-        '--with-dump2dcm', PATH='/no/such/folder')
+    done = run(WORKLISTS, '-d', 'x', '-w', path, '--with-dump2dcm',
+        PATH='/no/such/folder', GNUHEALTH_PASSWORD='x')
     assert_one_sentence(done, 2, "install dcmtk")
 
 
@@ -561,16 +560,19 @@ def test_dump2dcm_is_not_installed(path):
         ('/proc', "cannot be used"),
         ])
 def test_folder_that_cannot_be_used(folder, words):
-    done = run(WORKLISTS, '-d', 'x', '-P', 'x', '-w', folder)
+    done = run(
+        WORKLISTS, '-d', 'x', '-w', folder, GNUHEALTH_PASSWORD='x')
     assert_one_sentence(done, 5, words, folder)
 
 
 def test_second_instance(desk):
-    done = run(WORKLISTS, '-d', 'x', '-P', 'x', '-w', desk.path)
+    done = run(
+        WORKLISTS, '-d', 'x', '-w', desk.path, GNUHEALTH_PASSWORD='x')
     assert_one_sentence(
         done, 5, "Another instance", f"process {os.getpid()}")
     desk.close()
-    done = run(WORKLISTS, '-d', 'x', '-p', '1', '-P', 'x', '-w', desk.path)
+    done = run(WORKLISTS, '-d', 'x', '-p', '1', '-w', desk.path,
+        GNUHEALTH_PASSWORD='x')
     assert done.returncode == 3
 
 
@@ -699,11 +701,16 @@ def test_signal_stops_between_entries(desk):
     entries = [make_entry(1), make_entry(2)]
 
     def make(entry):
-        desk.signals.number = signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGTERM)
         return lambda: entry.dicom, source_hash(entry, False)
     desk.publisher.make = make
-    with pytest.raises(Stopped):
-        desk.apply(entries)
+    former = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, command_line._stop)
+    try:
+        with pytest.raises(Stopped):
+            desk.apply(entries)
+    finally:
+        signal.signal(signal.SIGTERM, former)
     assert len(desk.names) == 1
     desk.close()
     later = Desk(desk.path)
@@ -940,8 +947,8 @@ def test_poll_waits_for_the_server_at_start(stand_in, path):
 def test_poll_ends_with_a_wrong_password(stand_in, path):
     process = subprocess.run(
         [sys.executable, WORKLISTS, *stand_in.options, '-w', path, '-s', '1',
-            '-P', 'wrong', '-u', 'nobody2'], timeout=60, capture_output=True,
-        text=True, env=environment())
+            '-u', 'nobody2'], timeout=60, capture_output=True, text=True,
+        env=environment(GNUHEALTH_PASSWORD='wrong'))
     assert process.returncode == 4
     assert len(process.stderr.splitlines()) == 1
 
@@ -1065,11 +1072,8 @@ def rest():
 
 def rest_desk(rest, database='his', **options):
     "Return a publisher for the fake."
-    signals, messages = Signals(), Told()
-    target = RestWorklist(
-        Orthanc(rest.url, signals), database, **options)
-    return Publisher(target, database,
-        make_maker(False, signals), messages, signals)
+    target = RestWorklist(Orthanc(rest.url), database, **options)
+    return Publisher(target, database, make_maker(False), Told())
 
 
 def rest_apply(publisher, *arguments, regenerate=False, **values):

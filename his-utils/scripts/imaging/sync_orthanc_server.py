@@ -4,11 +4,15 @@
 """Make GNU Health read what is new on its Orthanc servers, now or again and
 again.  Run it with -h for a manual.
 """
+import contextlib
 import sys
+import threading
 
-from connection import (
-    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, Failure, Trytond,
-    Unreachable, UsageFailure, make_parser, positive, read_server, repeat, run)
+from command_line import (
+    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, Failure, Unreachable,
+    UsageFailure, make_parser, one_line, positive, read_server, repeat, run,
+    stop_on_signals)
+from connection import Trytond
 
 MODEL = 'gnuhealth.orthanc.config'
 RUNS = 'gnuhealth.orthanc.sync_run'
@@ -70,12 +74,11 @@ class Synchronization:
         if not self._checked:
             self._check_labels()
             self._checked = True
-        progress = Progress(self.trytond) if self.progress else None
-        results = self.trytond.call(
-            MODEL, 'sync_now', self.labels, tick=progress,
-            limit=LONGEST_SECONDS, silence=LONGEST_SECONDS)
-        if progress:
-            progress.clear()
+        with (Progress(self.trytond.server) if self.progress
+                else contextlib.nullcontext()):
+            results = self.trytond.call(
+                MODEL, 'sync_now', self.labels,
+                limit=LONGEST_SECONDS, silence=LONGEST_SECONDS)
         self._tell(results)
 
     def _check_labels(self):
@@ -137,52 +140,59 @@ def describe(counts):
 
 
 class Progress:
-    "Shows on a terminal how far the runs are, about once a second."
+    """Shows on a terminal how far the runs are, about once a second, while
+    something is done in its context."""
 
-    def __init__(self, trytond):
-        # A connection of its own, as the other one waits for its answer.
-        self.trytond = Trytond(trytond.server, trytond.signals, MODULE)
+    def __init__(self, server):
+        self.server = server
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
         self._width = 0
 
-    def __call__(self):
-        "Ask for the runs and print them; be quiet if that fails."
-        try:
-            runs = self.trytond.call(
-                RUNS, 'search_read', [('state', '=', 'running')], 0, 5, None,
-                ['server.rec_name', 'done', 'total'], limit=5)
-        except Failure:
-            return
-        self._print(', '.join(map(self._describe, runs)))
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._ended.set()
+        self._thread.join(1)
+        if self._width:
+            self._print('')
+            self._print('')
+
+    def _show(self):
+        # A connection of its own, as the other one waits for its answer.
+        trytond = Trytond(self.server, MODULE)
+        while not self._ended.wait(1):
+            with contextlib.suppress(Failure):
+                runs = trytond.call(
+                    RUNS, 'search_read', [('state', '=', 'running')], 0, 5,
+                    None, ['server.rec_name', 'done', 'total'], silence=5)
+                self._print(', '.join(map(self._describe, runs)))
+        trytond.close()
 
     def _describe(self, run):
         name = (run.get('server.') or {}).get('rec_name') or ''
         return f"{name} {run.get('done') or 0}/{run.get('total') or '?'}"
 
     def _print(self, text):
-        text = text[:70]
+        text = one_line(text)[:70]
         print(f"\r{text.ljust(self._width)}", end='', file=sys.stderr,
             flush=True)
         self._width = len(text)
 
-    def clear(self):
-        "Take the line away."
-        if self._width:
-            self._print('')
-            self._print('')
-        self.trytond.close()
 
-
-def work(options, messages, signals):
+def work(options, messages):
     "Do what the options say; return the exit status."
     server = read_server(options)
-    signals.install()
-    trytond = Trytond(server, signals, MODULE)
-    progress = messages.verbosity >= 0 and sys.stderr.isatty()
+    stop_on_signals()
+    trytond = Trytond(server, MODULE)
+    shown = messages.verbosity >= 0 and sys.stderr.isatty()
     synchronization = Synchronization(
-        trytond, options.labels, messages, progress)
+        trytond, options.labels, messages, shown)
     try:
         if options.seconds:
-            repeat(synchronization, options.seconds, signals, messages)
+            repeat(synchronization, options.seconds, messages)
         synchronization()
     finally:
         trytond.close()

@@ -4,24 +4,28 @@
 """Publish the requested exams of GNU Health as worklist entries of an Orthanc
 server, so that modalities find their patients.  Run it with -h for a manual.
 
-The parts are in the files beside it: ``connection`` talks to GNU Health and
-Orthanc, ``worklist_entries`` has what GNU Health tells, ``worklist_folder``
-and ``worklist_rest`` are where entries go, ``worklist_publisher`` decides what
-is written, and ``worklist_check`` explains what is wrong.
+The parts are in the files beside it: ``command_line`` has options, messages
+and exit statuses, ``connection`` talks to GNU Health and Orthanc,
+``worklist_entries`` reads what GNU Health sends, ``worklist_folder`` and
+``worklist_rest`` are where entries go, ``worklist_publisher`` decides what is
+written, and ``worklist_check`` explains what is wrong.
 """
 import logging
 import os
 import shutil
 import sys
+import warnings
 
-from connection import (
-    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, Orthanc, Trytond,
-    UsageFailure, clean_url, make_parser, positive, read_password_file,
-    read_server, repeat, run, tls_context)
+from command_line import (
+    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, UsageFailure, clean_url,
+    make_parser, positive, read_authorities, read_password_file, read_server,
+    repeat, run, stop_on_signals)
+from connection import Orthanc, Trytond
 from worklist_check import check
 from worklist_entries import MODULE, make_maker
 from worklist_folder import Folder
 from worklist_publisher import FULL_EVERY, Publisher, Update
+from worklist_query import need_pynetdicom
 from worklist_rest import RestWorklist
 
 MODEL = 'gnuhealth.imaging.test.request'
@@ -117,16 +121,15 @@ def make_filters(options):
     return filters
 
 
-def make_orthanc(options, signals, environ=os.environ):
+def make_orthanc(options, environ=os.environ):
     "Return the Orthanc of the options, None without one; UsageFailure."
     url = options.orthanc_url or (
         options.check and 'http://localhost:8042')
     if not url:
         return
     url = clean_url(url, '--orthanc-url')
-    context = tls_context(
-        options.ca_file or environ.get('GNUHEALTH_CA_FILE')
-        ) if url.startswith('https:') else None
+    authorities = read_authorities(
+        url, options.ca_file or environ.get('GNUHEALTH_CA_FILE'))
     user = options.orthanc_user or environ.get('ORTHANC_USER')
     file = options.orthanc_password_file or environ.get(
         'ORTHANC_PASSWORD_FILE')
@@ -135,7 +138,7 @@ def make_orthanc(options, signals, environ=os.environ):
         password = read_password_file(file)
     else:
         password = environ.get('ORTHANC_PASSWORD')
-    return Orthanc(url, signals, user, password, context, options.timeout)
+    return Orthanc(url, user, password, authorities, options.timeout)
 
 
 def require(options):
@@ -145,19 +148,23 @@ def require(options):
     except ImportError:
         raise UsageFailure("The Python package pydicom is missing: pip "
             "install \"pydicom>=3,<4\".")
-    logging.getLogger('pydicom').setLevel(logging.CRITICAL)
+    # What it warns of has names of patients.
+    logging.getLogger('pydicom').setLevel(logging.CRITICAL + 1)
+    warnings.simplefilter('ignore')
+    if options.check:
+        need_pynetdicom()
     if options.with_dump2dcm and not shutil.which('dump2dcm'):
         raise UsageFailure("The program dump2dcm is missing: install dcmtk, "
             "or leave out --with-dump2dcm.")
 
 
-def work(options, messages, signals):
+def work(options, messages):
     "Do what the options say; return the exit status."
     server = read_server(options)
-    signals.install()
+    stop_on_signals()
     require(options)
-    orthanc = make_orthanc(options, signals)
-    trytond = Trytond(server, signals, MODULE)
+    orthanc = make_orthanc(options)
+    trytond = Trytond(server, MODULE)
     filters = make_filters(options)
 
     def fetch(cursor):
@@ -168,18 +175,18 @@ def work(options, messages, signals):
 
     try:
         if options.check:
-            return check(options, server, orthanc, fetch, fetch_exams,
-                messages, signals)
+            return check(
+                options, server, orthanc, fetch, fetch_exams, messages)
         target = (
             RestWorklist(orthanc, server.database, options.dry_run)
             if orthanc else
             Folder(options.worklists_db, server.database, options.dry_run))
-        return publish(options, server, target, fetch, messages, signals)
+        return publish(options, server, target, fetch, messages)
     finally:
         trytond.close()
 
 
-def publish(options, server, target, fetch, messages, signals):
+def publish(options, server, target, fetch, messages):
     "Publish once or, with -s, for ever; return the exit status."
     target.open()
     older = target.older()
@@ -190,11 +197,11 @@ def publish(options, server, target, fetch, messages, signals):
     update = Update(
         fetch, Publisher(
             target, server.database,
-            make_maker(options.with_dump2dcm, signals), messages, signals),
+            make_maker(options.with_dump2dcm), messages),
         messages, options.regenerate, options.full_every, options.dry_run)
     try:
         if options.seconds:
-            repeat(update, options.seconds, signals, messages)
+            repeat(update, options.seconds, messages)
         update()
     finally:
         target.close()

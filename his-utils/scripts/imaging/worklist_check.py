@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Explains why a machine sees nothing, or damaged names: compares what GNU
 Health asks for with what Orthanc tells."""
+import io
 import os
 import stat
 import urllib.parse
-import warnings
 from collections import Counter
 from pathlib import Path
 
-import worklist_query
-from connection import DONE, SOME_FAILED, Rejected, Unreachable
+from command_line import DONE, SOME_FAILED, Unreachable
+from connection import Rejected
+from files import open_plain, read_all
+from worklist_access import Access, Dicom
+from worklist_charsets import ENCODINGS, damages, fits, letters
 from worklist_entries import (
     Entry, EntryFailure, make_maker, read_answer, read_exams, texts_of, verify)
-from worklist_folder import Folder, FolderFailure
+from worklist_folder import LARGEST_FILE, Folder, FolderFailure
 from worklist_query import QueryFailed, QueryRefused
 from worklist_rest import RestWorklist
 
@@ -21,27 +24,6 @@ ASK_SECONDS = 10
 SHOWN = 5
 #: The most characters of AccessionNumber and the like (VR SH).
 NUMBER_LENGTH = 16
-ENCODINGS = {
-    # Names of Orthanc's DefaultEncoding, and Python's.
-    'Ascii': 'ascii',
-    'Utf8': 'utf-8',
-    'Latin1': 'iso8859-1',
-    'Latin2': 'iso8859-2',
-    'Latin3': 'iso8859-3',
-    'Latin4': 'iso8859-4',
-    'Latin5': 'iso8859-9',
-    'Cyrillic': 'iso8859-5',
-    'Windows1251': 'cp1251',
-    'Arabic': 'iso8859-6',
-    'Greek': 'iso8859-7',
-    'Hebrew': 'iso8859-8',
-    'Thai': 'tis-620',
-    'Japanese': 'shift_jis',
-    'Chinese': 'gb18030',
-    'Korean': 'euc_kr',
-    'JapaneseKanji': 'iso2022_jp',
-    'SimplifiedChinese': 'gb2312',
-    }
 
 
 class Check:
@@ -51,20 +33,18 @@ class Check:
     ``warnings`` what may become wrong.
 
     :param exams: what get_worklist_exams answered
-    :param ask: function of an AE title that asks Orthanc in its name, see
-        worklist_query.ask
+    :param dicom: a Dicom, or what has its methods
     """
 
-    def __init__(self, orthanc, entries, exams, messages, ask):
+    def __init__(self, orthanc, entries, exams, messages, dicom):
         self.orthanc = orthanc
         self.entries = entries
         self.exams = exams
         self.messages = messages
-        self.ask = ask
+        self.dicom = dicom
         self.wrong = self.warnings = 0
         self.entries_read = []
         self.made = []
-        self.system = {}
         self.serves = True
         self._there = set()
         self._lost = set()
@@ -92,7 +72,7 @@ class Check:
         if not isinstance(system, dict) or 'DicomAet' not in system:
             raise Unreachable(
                 f"What answers at {self.orthanc.url} is no Orthanc.")
-        self.system = system
+        self.dicom.of(system)
         self.good(f"Orthanc {system.get('Version')} answers, its AE title is "
             f"{system['DicomAet']}, its DICOM port {system.get('DicomPort')}.")
         plugins = self.orthanc.request('GET', '/plugins')
@@ -122,8 +102,7 @@ class Check:
             try:
                 entry = Entry.read(values)
                 self.entries_read.append(entry)
-                if entry.error:
-                    raise EntryFailure(entry.error)
+                entry.check()
                 data, _ = maker(entry)
                 self.made.append((entry, verify(data(), entry)))
             except EntryFailure as error:
@@ -171,8 +150,8 @@ class Check:
             self.bad(f"the DefaultEncoding \"{name}\" of Orthanc is unknown.")
         self._check_extensions()
         for charset, templates in sorted(self._character_sets().items()):
-            if codec and not damages(charset) and not _fits(
-                    _letters(charset), codec):
+            if codec and not damages(charset) and not fits(
+                    letters(charset), codec):
                 self.warn(f"Orthanc answers in {name}, which lacks letters "
                     f"of {charset}, the character set of {templates}: a name "
                     "with them would arrive damaged. Set "
@@ -182,7 +161,7 @@ class Check:
 
     def _check_letters(self, name, codec):
         lost = [entry for entry, dataset in self.made
-            if not all(_fits(text, codec) for text in texts_of(dataset))]
+            if not all(fits(text, codec) for text in texts_of(dataset))]
         self._lost.update(entry.id for entry in lost)
         if lost:
             self.bad(f"Orthanc answers in {name}, which lacks letters of "
@@ -227,12 +206,12 @@ class Check:
 
     def check_modalities(self):
         "Machines may ask, and get what was published, undamaged."
-        known = self._known_modalities()
+        known = self.known_modalities()
         titles = {entry.aetitle for entry, _ in self.made}
         titles.update(exam['aetitle'] for exam in self.exams)
         for title in sorted(titles - {''}) if self.serves else []:
             try:
-                answers = self.ask(title)
+                answers = self.dicom.ask(title)
             except QueryRefused as error:
                 self._explain_refusal(title, known.get(title), error)
             except (QueryFailed, OSError) as error:
@@ -243,7 +222,8 @@ class Check:
             else:
                 self._compare(title, answers)
 
-    def _known_modalities(self):
+    def known_modalities(self):
+        "Return what Orthanc knows of modalities, dictionaries by AE title."
         known = self.orthanc.request('GET', '/modalities?expand')
         values = known.values() if isinstance(known, dict) else []
         return {
@@ -274,14 +254,14 @@ class Check:
             self.bad(f"\"{title}\" does not get {len(missing)} entries that "
                 f"are published ({_some(missing)}).")
         damaged = [
-            (entry, *damage) for entry, dataset in own
+            (entry, keyword) for entry, dataset in own
             if entry.id not in self._lost
             and entry.study_instance_uid in got
-            for damage in _damage(dataset, got[entry.study_instance_uid])]
-        for entry, keyword, sent, came in damaged[:SHOWN]:
-            self.bad(f"{entry.label}: its {keyword} \"{sent}\" arrives at "
-                f"\"{title}\" as \"{came}\". Set the character set of its "
-                f"template, {entry.charset}, to ISO_IR 192.")
+            for keyword in _damage(dataset, got[entry.study_instance_uid])]
+        for entry, keyword in damaged[:SHOWN]:
+            self.bad(f"{entry.label}: its {keyword} arrives damaged at "
+                f"\"{title}\". Set the character set of its template, "
+                f"{entry.charset}, to ISO_IR 192.")
         if not missing and not damaged:
             self.good(f"\"{title}\" may ask and gets {len(got)} entries.")
 
@@ -322,7 +302,8 @@ class Check:
         broken = []
         for file in others:
             try:
-                dcmread(file)
+                dcmread(io.BytesIO(
+                        read_all(open_plain(file), file, LARGEST_FILE)))
             except Exception:
                 broken.append(file.name)
         if others:
@@ -358,28 +339,6 @@ class Check:
                 "for.")
 
 
-def damages(charset):
-    """Whether Orthanc reads a SpecificCharacterSet wrongly and so damages
-    letters; tried with Orthanc 1.10.1, which knows two with extensions."""
-    return '\\' in charset and charset not in {
-        '\\ISO 2022 IR 87', '\\ISO 2022 IR 87\\ISO 2022 IR 159'}
-
-
-def _letters(charset):
-    "Return letters of a SpecificCharacterSet, as many as tell it apart, str."
-    from pydicom.charset import python_encoding
-    if charset in {'ISO_IR 192', 'GB18030'}:
-        return "\xe9\u0416\u03a9\u0639\u738b\u3042\ud64d"
-    samples = {
-        'GBK': "\u738b\u4e1c",
-        '\\ISO 2022 IR 87': "\u5c71\u3084\u30a2",
-        '\\ISO 2022 IR 87\\ISO 2022 IR 159': "\u5c71\u4e02"}
-    if charset in samples:
-        return samples[charset]
-    codec = python_encoding.get(charset, 'ascii')
-    return bytes(range(0xa1, 0xff)).decode(codec, 'ignore')
-
-
 def _fits_number(text):
     return len(text) <= NUMBER_LENGTH and '\\' not in text
 
@@ -401,14 +360,14 @@ def _shared(made, keyword):
 
 
 def _damage(sent, came):
-    "Yield keyword, value and other value where two data sets differ."
+    "Yield the keywords of values that two data sets have otherwise."
     for keyword in ['PatientName', 'PatientID', 'RequestingPhysician',
             'ReferringPhysicianName', 'RequestedProcedureDescription']:
         values = [
             str(dataset.get(keyword) or '').rstrip('^= ')
             for dataset in (sent, came)]
         if keyword in sent and values[0] != values[1]:
-            yield keyword, *values
+            yield keyword
 
 
 def _some(names):
@@ -424,49 +383,30 @@ def _hidden(file, group):
     return status.st_gid != group and not status.st_mode & stat.S_IROTH
 
 
-def _fits(text, codec):
-    try:
-        text.encode(codec)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _chosen(exam, options):
     return not (
         options.aet and exam['aetitle'] not in options.aet
         or options.modality and exam['modality'] not in options.modality)
 
 
-def check(options, server, orthanc, fetch, fetch_exams, messages, signals):
+def check(options, server, orthanc, fetch, fetch_exams, messages):
     "Print what a modality would see; return the exit status."
     answer = read_answer(fetch(None))
     exams = [exam for exam in read_exams(fetch_exams())
         if _chosen(exam, options)]
-    host = urllib.parse.urlsplit(orthanc.url).hostname
-
-    def ask(title):
-        port = options.dicom_port or found.system.get('DicomPort')
-        if not port:
-            raise QueryFailed("it does not tell its port")
-        return signals.apart(
-            lambda: worklist_query.ask(
-                host, port, title, found.system['DicomAet'], title,
-                min(options.timeout, ASK_SECONDS)),
-            ASK_SECONDS * 3)
-
-    found = Check(orthanc, answer['entries'], exams, messages, ask)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        found.check_server()
-        found.check_exams()
-        found.check_entries(make_maker(options.with_dump2dcm, signals))
-        found.check_identifiers()
-        found.check_encoding()
-        if os.path.isdir(options.worklists_db) or not options.orthanc_url:
-            found.check_folder(options.worklists_db, server.database)
-        else:
-            found.check_rest(server.database)
-        found.check_modalities()
+    dicom = Dicom(urllib.parse.urlsplit(orthanc.url).hostname,
+        options.dicom_port, min(options.timeout, ASK_SECONDS))
+    found = Check(orthanc, answer['entries'], exams, messages, dicom)
+    found.check_server()
+    found.check_exams()
+    found.check_entries(make_maker(options.with_dump2dcm))
+    found.check_identifiers()
+    found.check_encoding()
+    if os.path.isdir(options.worklists_db) or not options.orthanc_url:
+        found.check_folder(options.worklists_db, server.database)
+    else:
+        found.check_rest(server.database)
+    found.check_modalities()
+    Access(dicom, found.known_modalities(), found).check(found.serves)
     messages.info(found.conclusion())
     return SOME_FAILED if found.wrong else DONE

@@ -11,7 +11,7 @@ import warnings
 from collections import namedtuple
 from pathlib import Path
 
-from connection import Unreachable
+from command_line import Unreachable, interruptible
 
 MODULE = 'health_imaging_worklist'
 PREFIX = 'gnuhealth-'
@@ -79,6 +79,17 @@ class Entry(namedtuple('Entry', [
             for name, value in values.items()}
         return cls(id=id_, dicom=bytes(dicom) or None, **texts)
 
+    def check(self):
+        """Raise EntryFailure when GNU Health has no entry for a request.
+
+        Only the first line of its reason is given: those after it repeat
+        values, and these may be names.
+        """
+        if self.error:
+            first, *more = self.error.split('\n')
+            raise EntryFailure(f"{first} The page Worklist of the request in "
+                "GNU Health says more." if more else first)
+
     @property
     def label(self):
         "How a person knows it, str."
@@ -114,13 +125,13 @@ def hash_of(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def dicom_file(entry, with_dump2dcm, signals):
+def dicom_file(entry, with_dump2dcm):
     """Return the DICOM file of an entry, bytes.
 
     :raises EntryFailure: there is none
     """
     if with_dump2dcm and entry.template_type == 'dump2dcm':
-        return dump2dcm(entry, signals)
+        return dump2dcm(entry)
     if not entry.dicom:
         raise EntryFailure("there is no data set in what GNU Health sent.")
     if entry.dicom[PREAMBLE:PREAMBLE + 4] != b'DICM':
@@ -135,7 +146,7 @@ def source_hash(entry, with_dump2dcm):
     return hash_of(entry.dicom or b'')
 
 
-def dump2dcm(entry, signals):
+def dump2dcm(entry):
     """Return the DICOM file that dcmtk makes of the text of an entry.
 
     :raises EntryFailure: it makes none; it may say so without an exit status
@@ -143,22 +154,25 @@ def dump2dcm(entry, signals):
     dump = encode_dump(entry.text, entry.charset)
     try:
         with tempfile.TemporaryDirectory(prefix='gnuhealth-') as folder:
-            return _run_dump2dcm(dump, Path(folder), signals)
+            return _run_dump2dcm(dump, Path(folder))
     except (OSError, subprocess.SubprocessError) as error:
         raise EntryFailure(f"dump2dcm cannot be run: {error}")
 
 
-def _run_dump2dcm(dump, folder, signals):
+def _run_dump2dcm(dump, folder):
     source, target = folder / 'dump', folder / 'dicom'
     source.write_bytes(dump)
-    done = signals.apart(lambda: subprocess.run(
+    with interruptible():
+        done = subprocess.run(
             ['dump2dcm', '-g', '+l', '131072', source, target],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=DUMP2DCM_SECONDS))
+            stderr=subprocess.STDOUT, timeout=DUMP2DCM_SECONDS)
     if done.returncode or not target.is_file():
-        reason = done.stdout.decode('utf-8', 'replace')
-        reason = reason.replace(str(source), "its text")
-        raise EntryFailure(f"dump2dcm cannot read it: {reason}")
+        # What it prints repeats lines, and these may have a name.
+        lines = sorted(set(re.findall(rb'line (\d+)', done.stdout)), key=int)
+        place = b', '.join(lines).decode() or "unknown"
+        raise EntryFailure("dump2dcm cannot read it (line of its text: "
+            f"{place}).")
     return target.read_bytes()
 
 
@@ -199,7 +213,7 @@ def verify(data, entry):
             texts = list(texts_of(dataset))
     except Exception as error:
         raise EntryFailure(
-            f"its file cannot be read back: {type(error).__name__}: {error}")
+            f"its file cannot be read back: {type(error).__name__}.")
     if not whole:
         raise EntryFailure("its file is incomplete.")
     uid = str(dataset.get('StudyInstanceUID', ''))
@@ -233,10 +247,10 @@ def texts_of(dataset):
             yield str(element.value)
 
 
-def make_maker(with_dump2dcm, signals):
+def make_maker(with_dump2dcm):
     "Return the function that makes the files, for a publisher."
     def make(entry):
         return (
-            lambda: dicom_file(entry, with_dump2dcm, signals),
+            lambda: dicom_file(entry, with_dump2dcm),
             source_hash(entry, with_dump2dcm))
     return make

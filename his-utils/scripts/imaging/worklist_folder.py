@@ -13,13 +13,15 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from connection import FOLDER, Failure
+from command_line import FOLDER, Failure
+from files import check_own, open_own, open_plain, read_all
 from worklist_entries import (
     PREAMBLE, EntryFailure, hash_of, prefix, safe, verify)
 
 LOCK = '.gnuhealth-worklist.lock'
 TEMPORARY = ('.gnuhealth-worklist-', '.tmp')
 LARGEST_FILE = 16 * 1024 * 1024
+LARGEST_NOTES = 64 * 1024 * 1024
 # Files that wait for the disk together, and how many threads wait.
 PENDING_FILES = 64
 SYNC_THREADS = 16
@@ -103,10 +105,10 @@ class Folder:
         try:
             with self._failures():
                 self._open()
+                self._load()
         except BaseException:
             self.close()
             raise
-        self._load()
 
     def _open(self):
         status = os.stat(self.path)
@@ -314,9 +316,8 @@ class Folder:
 
     def _take(self):
         "Lock the folder for this process."
-        descriptor = os.open(
-            self.path / LOCK,
-            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        descriptor = open_own(
+            self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o640)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -337,6 +338,7 @@ class Folder:
         begin, end = TEMPORARY
         for name in os.listdir(self.path):
             if name.startswith(begin) and name.endswith(end):
+                check_own(os.lstat(self.path / name), self.path / name)
                 os.unlink(self.path / name)
 
     def _try(self):
@@ -344,34 +346,30 @@ class Folder:
         os.unlink(self._write(b'.'))
 
     def _load(self):
-        try:
-            published = json.loads(self._record.read_bytes())
+        "Read the notes on what is published; damaged ones are as none."
+        self._published = {}
+        # Whoever only looks may be somebody else.
+        open_ = open_plain if self.dry_run else open_own
+        with contextlib.suppress(
+                FileNotFoundError, ValueError, TypeError, AttributeError,
+                RecursionError):
+            notes = json.loads(read_all(
+                    open_(self._record), self._record, LARGEST_NOTES))
             self._published = {
                 str(int(id_)): [name, digest, source]
-                for id_, (name, digest, source) in published.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            self._published = {}
+                for id_, (name, digest, source) in notes.items()}
         self._saved = dict(self._published)
 
+    @contextlib.contextmanager
     def _failures(self):
-        return _FolderFailures(self.path)
-
-
-class _FolderFailures:
-    "Turns errors of the operating system into a FolderFailure."
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, OSError):
+        "Raise FolderFailure for an error of the operating system."
+        try:
+            yield
+        except OSError as error:
             reason = error.strerror or str(error)
-            file = error.filename
+            file = error.filename2 or error.filename
             if file and str(file).startswith(f'{self.path}{os.sep}'):
-                reason = f"{reason} ({os.path.basename(file)})"
+                reason = f"{os.path.basename(file)}: {reason}"
             raise FolderFailure(f"The folder \"{self.path}\" cannot be used: "
                 f"{reason}.", temporary=True) from error
 

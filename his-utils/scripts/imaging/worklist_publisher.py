@@ -5,6 +5,7 @@ what is removed, and what is said of it."""
 import time
 from collections import Counter
 
+from command_line import check_signals
 from worklist_entries import Entry, EntryFailure, read_answer
 
 FULL_EVERY = 300
@@ -18,12 +19,11 @@ class Publisher:
         hash of what it is made from, or raises EntryFailure
     """
 
-    def __init__(self, target, database, make, messages, signals):
+    def __init__(self, target, database, make, messages):
         self.target = target
         self.database = database
         self.make = make
         self.messages = messages
-        self.signals = signals
         self._names = None
         self._owners = {}
         self._told = {}
@@ -44,7 +44,7 @@ class Publisher:
                 self._begin(entries, answer['full'], report)
             self._withdraw(answer['removed'], report)
             for entry in entries:
-                self.signals.check()
+                check_signals()
                 self._publish(entry, regenerate, report)
         finally:
             self.target.flush()
@@ -84,8 +84,7 @@ class Publisher:
         name = entry.name(self.database)
         former = self._names.get(entry.id)
         try:
-            if entry.error:
-                raise EntryFailure(entry.error)
+            entry.check()
             if self._owners.get(name, entry.id) != entry.id:
                 raise EntryFailure("another request has the same number.")
             outcome = self._put(name, former, entry, regenerate)

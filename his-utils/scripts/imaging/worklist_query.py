@@ -1,32 +1,27 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a worklist as a modality does (C-FIND, DICOM PS3.4 annex K), with
-nothing but sockets and pydicom.
-"""
+"""Ask a DICOM server as a modality does (C-FIND, PS3.4 annex K), and find out
+what it lets a stranger do."""
+import contextlib
+import logging
 import socket
-import struct
-from contextlib import closing
+
+from command_line import TooLate, UsageFailure, deadline
 
 WORKLIST = '1.2.840.10008.5.1.4.31'
-APPLICATION = '1.2.840.10008.3.1.1.1'
+CT_IMAGE = '1.2.840.10008.5.1.4.1.1.2'
 IMPLICIT = '1.2.840.10008.1.2'
-IMPLEMENTATION = '2.25.321874027866359167036591982603731937105'
-
-# Types of PDUs, PS3.8 section 9.3.
-REQUEST, ACCEPT, REJECT, DATA, RELEASE, RELEASED, ABORT = range(1, 8)
-
-LARGEST_PDU = 16384
-LARGEST_ANSWER = 4 * 1024 * 1024
 MOST_ANSWERS = 100_000
+# pynetdicom 3.0 misses one rejection of 25, when the connection is closed
+# right after it.
+ATTEMPTS = 5
 PENDING = {0xff00, 0xff01}
-NO_DATASET = 0x0101
-
 _REJECTIONS = {
-    # Source and reason, PS3.8 table 9-21.
+    # Source and diagnostic, PS3.8 table 9-21.
     (1, 3): "it does not know the AE title that asks",
     (1, 7): "it has another AE title",
     }
-# What is asked for; those of the step with their path.
+# What is asked for; the second list is of the scheduled procedure step.
 _RETURNED = [
     'SpecificCharacterSet', 'AccessionNumber', 'ReferringPhysicianName',
     'PatientName', 'PatientID', 'StudyInstanceUID', 'RequestingPhysician',
@@ -42,31 +37,130 @@ class QueryRefused(Exception):
 
 
 class QueryFailed(Exception):
-    "What the server says is no DICOM, or it breaks off."
+    "The server does not answer, breaks off, or does not speak DICOM."
 
 
-def ask(host, port, calling, called, station=None, seconds=10):
+def need_pynetdicom():
+    "Raise UsageFailure when pynetdicom is not installed."
+    try:
+        import pynetdicom  # noqa: F401
+    except ImportError:
+        raise UsageFailure("The Python package pynetdicom is missing: pip "
+            "install \"pynetdicom>=3,<4\".")
+    logging.getLogger('pynetdicom').setLevel(logging.CRITICAL + 1)
+
+
+def ask(host, port, calling, called, station=None, seconds=10, source=''):
     """Return what a worklist server answers to a modality.
 
     :param str calling: AE title of the modality
     :param str called: AE title of the server
-    :param str station: ScheduledStationAETitle (AE) that entries must have,
-        None for any
+    :param str station: ScheduledStationAETitle (0040,0001) AE that entries
+        must have, None for any
     :param seconds: the longest silence
+    :param str source: the address of this computer to ask from
     :return: list of pydicom data sets
     :raises QueryRefused, QueryFailed: see there
-    :raises OSError: no connection
     """
-    with closing(socket.create_connection((host, port), seconds)) as link:
-        link.settimeout(seconds)
-        connection = _Association(link)
-        try:
-            connection.open(calling, called)
-            answers = connection.find(_keys(station))
-            connection.release()
-        except (struct.error, IndexError, LookupError) as error:
-            raise QueryFailed(f"its answer is no DICOM: {error}") from None
-    return answers
+    with _associate(
+            host, port, calling, called, WORKLIST, seconds,
+            source) as association:
+        answers = []
+        for status, answer in association.send_c_find(
+                _keys(station), WORKLIST):
+            if 'Status' not in status:
+                raise QueryRefused("it breaks off when it is asked")
+            if status.Status not in PENDING:
+                break
+            if answer is None or len(answers) >= MOST_ANSWERS:
+                raise QueryFailed("its answer cannot be understood")
+            answers.append(answer)
+        if status.Status:
+            raise QueryRefused("it answers the question with the status "
+                f"{status.Status:04X}")
+        return answers
+
+
+def may_store(host, port, calling, called, seconds=10):
+    """Return whether a server takes images from an AE title.
+
+    The image that is sent has no StudyInstanceUID, so that no server can keep
+    it: one that takes images from the title answers with an error status, one
+    that does not breaks off.
+
+    :raises QueryRefused, QueryFailed: see there
+    """
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import generate_uid
+    image = Dataset()
+    image.SOPClassUID, image.SOPInstanceUID = CT_IMAGE, generate_uid()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = IMPLICIT
+    with _associate(
+            host, port, calling, called, CT_IMAGE, seconds) as association:
+        return 'Status' in association.send_c_store(image)
+
+
+def own_address(host, port):
+    """Return the address of this computer from which it reaches another.
+
+    :raises QueryFailed: the other one is not known
+    """
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, port))
+            return probe.getsockname()[0]
+    except (OSError, TypeError) as error:
+        raise QueryFailed(str(error)) from None
+
+
+@contextlib.contextmanager
+def _associate(host, port, calling, called, service, seconds, source=''):
+    from pynetdicom import AE, evt
+    opened = []
+
+    def keep(event):
+        opened.append(event.assoc.dul.socket.socket)
+    try:
+        # Its error says more than pynetdicom's does.
+        socket.create_connection((host, port), seconds).close()
+        entity = AE(calling)
+        entity.acse_timeout = entity.dimse_timeout = seconds
+        entity.network_timeout = entity.connection_timeout = seconds
+        entity.add_requested_context(service, IMPLICIT)
+        with deadline(3 * seconds):
+            for _ in range(ATTEMPTS):
+                association = entity.associate(
+                    host, port, ae_title=called, bind_address=(source, 0),
+                    evt_handlers=[(evt.EVT_CONN_OPEN, keep)])
+                if association.rejected_contexts or not association.is_aborted:
+                    break
+            _check(association)
+            yield association
+            association.release()
+    except TooLate:
+        raise QueryFailed("it does not answer in time") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise QueryFailed(str(reason)) from None
+    finally:
+        for connection in opened:
+            # Else a thread that waits for it keeps the script from its end.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def _check(association):
+    "Raise QueryRefused or QueryFailed unless an association was accepted."
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        reason = answer.result_source, answer.diagnostic
+        raise QueryRefused("it rejects the association, " + _REJECTIONS.get(
+                reason, f"reason {reason[0]}/{reason[1]}"))
+    if association.rejected_contexts:
+        raise QueryRefused("it does not offer this service to it")
+    if not association.is_established:
+        raise QueryFailed("it breaks off, or does not speak DICOM")
 
 
 def _keys(station):
@@ -80,175 +174,3 @@ def _keys(station):
         setattr(keys, keyword, None)
     keys.ScheduledProcedureStepSequence = [step]
     return keys
-
-
-class _Association:
-    """A connection to a DICOM server, PS3.8 section 7.
-
-    :param link: a connected socket
-    """
-
-    def __init__(self, link):
-        self._link = link
-        self._largest = LARGEST_PDU
-
-    def open(self, calling, called):
-        "Agree on the worklist; raise QueryRefused."
-        self._send(REQUEST, struct.pack('>HH', 1, 0)
-            + _title(called) + _title(calling) + bytes(32)
-            + _item(0x10, APPLICATION.encode())
-            + _item(0x20, bytes([1, 0, 0, 0])
-                + _item(0x30, WORKLIST.encode())
-                + _item(0x40, IMPLICIT.encode()))
-            + _item(0x50, _item(0x51, struct.pack('>I', LARGEST_PDU))
-                + _item(0x52, IMPLEMENTATION.encode())))
-        kind, body = self._receive()
-        if kind == REJECT:
-            reason = _REJECTIONS.get(
-                (body[2], body[3]), f"reason {body[2]}/{body[3]}")
-            raise QueryRefused(f"it rejects the association, {reason}")
-        if kind != ACCEPT:
-            raise QueryRefused("it breaks off the association")
-        self._read_acceptance(body[68:])
-
-    def _read_acceptance(self, items):
-        results = {}
-        for kind, value in _items(items):
-            if kind == 0x21:
-                results[value[0]] = value[2]
-            elif kind == 0x50:
-                sizes = dict(_items(value))
-                if 0x51 in sizes:
-                    self._largest, = struct.unpack('>I', sizes[0x51])
-        if results.get(1) != 0:
-            raise QueryRefused("it does not let it ask for worklists")
-
-    def find(self, keys):
-        "Return the answers to the keys, data sets."
-        self._send_data(_command(), 1)
-        self._send_data(_encode(keys), 0)
-        answers = []
-        while True:
-            command = _decode(self._receive_data(1))
-            status = command[0x0000, 0x0900].value
-            dataset = None
-            if command[0x0000, 0x0800].value != NO_DATASET:
-                dataset = _decode(self._receive_data(0))
-            if status not in PENDING:
-                break
-            answers.append(dataset)
-            if dataset is None or len(answers) > MOST_ANSWERS:
-                raise QueryFailed("its answer cannot be understood")
-        if status:
-            raise QueryRefused(
-                f"it answers the question with the status {status:04X}")
-        return answers
-
-    def release(self):
-        "End politely."
-        try:
-            self._send(RELEASE, bytes(4))
-            self._receive()
-        except (OSError, QueryFailed):
-            pass
-
-    def _send(self, kind, body):
-        self._link.sendall(struct.pack('>BBI', kind, 0, len(body)) + body)
-
-    def _send_data(self, data, is_command):
-        room = (self._largest or LARGEST_PDU) - 6
-        parts = [data[i:i + room] for i in range(0, len(data), room)]
-        for part in parts:
-            control = is_command | (2 if part is parts[-1] else 0)
-            self._send(DATA, struct.pack(
-                    '>IBB', len(part) + 2, 1, control) + part)
-
-    def _receive_data(self, is_command):
-        "Return the next command or data set, bytes."
-        data, last = b'', False
-        while not last:
-            kind, body = self._receive()
-            if kind == ABORT:
-                raise QueryRefused("it breaks off when it is asked")
-            if kind != DATA:
-                raise QueryFailed("its answer cannot be understood")
-            for control, part in _fragments(body):
-                if control & 1 != is_command:
-                    raise QueryFailed("its answer cannot be understood")
-                data, last = data + part, bool(control & 2)
-            if len(data) > LARGEST_ANSWER:
-                raise QueryFailed("its answer is too long")
-        return data
-
-    def _receive(self):
-        "Return type and body of the next PDU."
-        kind, _, length = struct.unpack('>BBI', self._read(6))
-        if length > LARGEST_ANSWER or kind not in range(1, 8):
-            raise QueryFailed("what answers there does not speak DICOM")
-        return kind, self._read(length)
-
-    def _read(self, length):
-        data = b''
-        while len(data) < length:
-            part = self._link.recv(min(65536, length - len(data)))
-            if not part:
-                raise QueryFailed("it closes the connection")
-            data += part
-        return data
-
-
-def _title(text):
-    return text.encode('ascii', 'replace')[:16].ljust(16)
-
-
-def _item(kind, value):
-    return struct.pack('>BBH', kind, 0, len(value)) + value
-
-
-def _items(data):
-    while data:
-        kind, _, length = struct.unpack('>BBH', data[:4])
-        yield kind, data[4:4 + length]
-        data = data[4 + length:]
-
-
-def _fragments(data):
-    while data:
-        length, _, control = struct.unpack('>IBB', data[:6])
-        if length < 2:
-            raise QueryFailed("its answer cannot be understood")
-        yield control, data[6:4 + length]
-        data = data[4 + length:]
-
-
-def _command():
-    "Return the command C-FIND-RQ, PS3.7 section 9.3.2.1."
-    elements = [
-        (0x0002, WORKLIST.encode().ljust(len(WORKLIST) + 1 & ~1, b'\0')),
-        (0x0100, struct.pack('<H', 0x0020)),
-        (0x0110, struct.pack('<H', 1)),
-        (0x0700, struct.pack('<H', 0)),
-        (0x0800, struct.pack('<H', 1)),
-        ]
-    data = b''.join(
-        struct.pack('<HHI', 0, number, len(value)) + value
-        for number, value in elements)
-    return struct.pack('<HHII', 0, 0, 4, len(data)) + data
-
-
-def _encode(dataset):
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_dataset
-    file = DicomBytesIO()
-    file.is_implicit_VR = file.is_little_endian = True
-    write_dataset(file, dataset)
-    return file.getvalue()
-
-
-def _decode(data):
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filereader import read_dataset
-    try:
-        return read_dataset(DicomBytesIO(data), True, True)
-    except (EOFError, ValueError) as error:
-        raise QueryFailed(f"its answer cannot be read: {error}") from None

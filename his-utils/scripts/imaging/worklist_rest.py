@@ -1,9 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The worklist that newer Orthancs keep themselves, over their REST API."""
+import re
 import urllib.parse
 
-from connection import Rejected, Unreachable
+from command_line import Unreachable
+from connection import Rejected
 from worklist_entries import EntryFailure, prefix, verify
 from worklist_folder import Mark
 
@@ -73,11 +75,15 @@ class RestWorklist:
 
         :raises EntryFailure: it is not what it should be
         """
-        tags = json_tags(verify(data, entry))
+        dataset = verify(data, entry)
+        tags = json_tags(dataset)
         if contains(self._there.get(name), tags):
             return False
         if not self.dry_run:
-            self._request('PUT', self._path(name), {'Tags': tags})
+            try:
+                self._request('PUT', self._path(name), {'Tags': tags})
+            except EntryFailure as error:
+                raise EntryFailure(without_names(error.args[0], dataset))
         self._there[name] = tags
         return True
 
@@ -137,6 +143,15 @@ def json_tags(dataset):
         # JSON is Unicode, whatever the file was.
         tags['0008,0005'] = 'ISO_IR 192'
     return tags
+
+
+def without_names(text, dataset):
+    "Return a text in which no name of a data set is left, str."
+    names = {part for element in dataset.iterall() if element.VR == 'PN'
+        for part in re.split(r'[\^= ]+', str(element.value)) if part}
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf'(?<!\w){re.escape(name)}(?!\w)', '...', text)
+    return text
 
 
 def _value(element):

@@ -15,9 +15,13 @@ import shutil
 import sqlite3
 import sys
 import urllib.parse
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import metadata
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'imaging'))
+
+from files import open_own, open_plain, read_all  # noqa: E402
 
 VERSION = '5.0.11'
 DONE, SOME_FAILED, USAGE, NOT_CONNECTED, FOLDER = 0, 1, 2, 3, 5
@@ -48,6 +52,8 @@ SHARED = [
         "results are kept without their request, one keeps it"),
     ]
 
+LARGEST_FILE = 16 * 1024 * 1024
+
 # The user and password of an address, which nobody should read.
 CREDENTIALS = re.compile(r'^((?:[\w+.-]+://)?)[^/?#]*@')
 
@@ -70,6 +76,11 @@ class Failure(Exception):
     def __init__(self, message, status):
         super().__init__(message)
         self.status = status
+
+
+def reason_of(error):
+    "Return why a file cannot be used, one line, str."
+    return getattr(error, 'strerror', None) or str(error).splitlines()[0]
 
 
 def parse(arguments=None):
@@ -98,11 +109,14 @@ class Database:
     def __init__(self, config, name):
         parser = configparser.RawConfigParser()
         try:
-            with open(config, encoding='utf-8') as file:
-                parser.read_file(file)
+            text = read_all(open_plain(config), config, LARGEST_FILE)
+            parser.read_string(text.decode())
+        except UnicodeDecodeError:
+            raise Failure(f"The configuration {config} cannot be read: it is "
+                "no UTF-8 text.", USAGE)
         except (OSError, configparser.Error) as error:
             raise Failure(f"The configuration {config} cannot be read: "
-                f"{getattr(error, 'strerror', None) or error}.", USAGE)
+                f"{reason_of(error)}.", USAGE)
         self.name = name
         self.uri = (os.environ.get('TRYTOND_DATABASE_URI')
             or parser.get('database', 'uri', fallback='sqlite://'))
@@ -124,6 +138,9 @@ class Database:
                 uri = f'{self.file.absolute().as_uri()}?mode=ro'
                 return sqlite3.connect(uri, uri=True)
             return self._connect_postgresql()
+        except ValueError:
+            raise Failure("The address of the database in the configuration "
+                "is wrong: see uri in the section database.", USAGE)
         except ImportError as error:
             raise Failure(f"The environment of this Python does not fit to "
                 f"the database: {error}.", NOT_CONNECTED)
@@ -396,21 +413,23 @@ def before(database, name):
     show_before(found)
     fine = show_space(database)
     try:
-        with open(name, 'w', encoding='utf-8') as file:
+        descriptor = open_own(name, os.O_WRONLY | os.O_CREAT)
+        os.ftruncate(descriptor, 0)
+        with open(descriptor, 'w', encoding='utf-8') as file:
             json.dump(found, file, indent=1)
     except OSError as error:
-        raise Failure(
-            f"The file {name} cannot be written: {error.strerror}.", FOLDER)
+        raise Failure(f"The file {name} cannot be written: "
+            f"{reason_of(error)}.", FOLDER)
     print(f"The counts are in {name}. Make a backup before you go on.")
     return fine
 
 
 def after(database, name):
     try:
-        with open(name, encoding='utf-8') as file:
-            former = json.load(file)
+        former = json.loads(read_all(open_plain(name), name, LARGEST_FILE))
         former['counts'].items()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError,
+            RecursionError) as error:
         raise Failure(f"The counts from before cannot be read from {name}: "
             f"{getattr(error, 'strerror', None) or 'it is another file'}.",
             FOLDER)
@@ -419,9 +438,22 @@ def after(database, name):
     return complete
 
 
+def warn_of_readers(config):
+    """Say so when every user of this computer can read a configuration that
+    has a secret, an address with a password or a fernet_key."""
+    with suppress(OSError):
+        others = os.stat(config).st_mode & 0o007
+        text = read_all(open_plain(config), config, LARGEST_FILE)
+        if others and re.search(
+                rb'^\s*(fernet_key\b|uri\b.*://[^/\s]*:[^/\s]*@)', text, re.M):
+            print(f"Every user of this computer can read {config}, which has "
+                f"a secret: chmod 640 {config} helps.", file=sys.stderr)
+
+
 def main(arguments=None):
     "Run the script; return its exit status."
     options = parse(arguments)
+    warn_of_readers(options.config)
     name = options.file or f'upgrade-{options.database}.json'
     try:
         database = Database(options.config, options.database)

@@ -13,9 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'imaging'))
 
-from connection import (  # noqa: E402
+from command_line import (  # noqa: E402
     CONNECTION_HELP, DONE, EXIT_STATUSES, FOLDER, SOME_FAILED, Failure,
-    Trytond, Unreachable, make_parser, read_server, run)
+    Unreachable, make_parser, read_server, run, stop_on_signals)
+from connection import Trytond  # noqa: E402
+from files import open_own  # noqa: E402
 
 MODEL = 'gnuhealth.orthanc.study'
 MODULE = 'health_orthanc'
@@ -181,18 +183,20 @@ def open_report(name):
     if not name:
         return nullcontext()
     try:
-        return open(name, 'w', newline='', encoding='utf-8',
-            opener=lambda path, flags: os.open(path, flags, 0o600))
+        descriptor = open_own(name, os.O_WRONLY | os.O_CREAT)
+        os.fchmod(descriptor, 0o600)
+        os.ftruncate(descriptor, 0)
+        return open(descriptor, 'w', newline='', encoding='utf-8')
     except OSError as error:
         raise NoReport(f"The report \"{name}\" cannot be written: "
             f"{error.strerror}.")
 
 
-def work(options, messages, signals):
+def work(options, messages):
     "Do what the options say; return the exit status."
     server = read_server(options)
-    signals.install()
-    trytond = Trytond(server, signals, MODULE)
+    stop_on_signals()
+    trytond = Trytond(server, MODULE)
     try:
         trytond.connect()
         with open_report(options.csv) as file:

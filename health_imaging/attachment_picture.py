@@ -1,0 +1,231 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pictures among the attachments of results: each is unpacked once, when
+it is attached, and kept in the sizes of the list and of the page."""
+import time
+
+from sql import Null
+
+from trytond.i18n import gettext
+from trytond.ir.attachment import file_id as in_files
+from trytond.ir.attachment import store_prefix
+from trytond.model import Index, fields
+from trytond.transaction import Transaction, without_check_access
+
+from . import pictures
+from .exceptions import KeptValueError, PictureError
+from .tables import execute
+
+# Larger files are films and archives, they are not opened.
+PICTURE_BYTES = 64 * 1000 ** 2
+THUMBNAIL_PIXELS = 128, 96
+# Of pictures side by side on the page, 8 by 9 cm: 400 pixels per inch.
+PRINT_PIXELS = 1280, 1440
+# For all pictures of a list that are not kept yet, in seconds.
+LIST_SECONDS = 0.2
+# For one run of the scheduled task.
+TASK_SECONDS = 30
+
+_SIZES = {'imaging_small': THUMBNAIL_PIXELS, 'imaging_print': PRINT_PIXELS}
+_KEPT = ['imaging_picture', *_SIZES, *(f'{name}_id' for name in _SIZES)]
+# What decides what the picture is.
+_SOURCES = {'data', 'file_id', 'resource', 'type'}
+_RESULT = 'gnuhealth.imaging.test.result,'
+
+
+def _kept(label, name):
+    return fields.Binary(label, readonly=True,
+        file_id=in_files and f'{name}_id', store_prefix=store_prefix)
+
+
+class KeptPictures:
+    """Mixin of attachments: pictures of results in the sizes that are shown.
+    """
+    __slots__ = ()
+
+    imaging_picture = fields.Selection([
+            (None, ""),
+            ('kept', "Shown"),
+            ('none', "No picture"),
+            ('kind', "Other kind of picture"),
+            ('large', "File too large"),
+            ('pixels', "Too many pixels"),
+            ('effort', "Too hard to open"),
+            ('damaged', "Damaged"),
+            ], "In Reports", readonly=True, sort=False,
+        help="Whether reports show the file, or why not. "
+        "Empty until it was opened for the first time.")
+    imaging_small = _kept("Small Picture", 'imaging_small')
+    imaging_small_id = fields.Char("Small Picture ID", readonly=True)
+    imaging_print = _kept("Printed Picture", 'imaging_print')
+    imaging_print_id = fields.Char("Printed Picture ID", readonly=True)
+    imaging_thumbnail = fields.Function(
+        fields.Binary("Picture"), 'get_imaging_thumbnail')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(
+                table, (table.resource, Index.Similarity(begin=True)),
+                where=table.imaging_picture == Null))
+
+    @classmethod
+    def get_imaging_thumbnail(cls, attachments, name):
+        """Return small PNG pictures, None for what is no picture.
+
+        Of what nobody opened yet it makes those that take no effort.
+        """
+        size = Transaction().context.get(f'{cls.__name__}.{name}') == 'size'
+        end = time.monotonic() + LIST_SECONDS
+        with cls._whole():
+            found = {
+                a.id: a.imaging_small or a._quick_thumbnail(end)
+                for a in cls.browse(attachments)}
+        return {
+            id_: len(data) if size and data else data
+            for id_, data in found.items()}
+
+    @classmethod
+    def _whole(cls):
+        """Return a context in which files are read, also for a client that
+        asked for their sizes."""
+        return Transaction().set_context(
+            {f'{cls.__name__}.{name}': None for name in ['data', *_SIZES]})
+
+    def _quick_thumbnail(self, end):
+        if (self.imaging_picture or not self._is_of_result()
+                or time.monotonic() > end
+                or (self.data_size or 0) > pictures.PLAIN_BYTES):
+            return None
+        try:
+            file, = pictures.render_plain(self.data, [THUMBNAIL_PIXELS]).files
+        except pictures.NoPicture:
+            return None
+        return fields.Binary.cast(file)
+
+    def picture_to_print(self):
+        """Return the picture as PNG of the size of the page, None when the
+        file is none that is shown.
+
+        :rtype: bytes
+        :raises PictureError: it cannot be opened now
+        """
+        if self.imaging_picture not in {None, 'kept'}:
+            return None
+        with self._whole():
+            attachment = type(self)(self.id)
+            return attachment.imaging_print or (
+                attachment._look()['imaging_print'])
+
+    def _is_of_result(self):
+        return str(self.resource or '').startswith(_RESULT)
+
+    def _look(self, wait=pictures.WAIT):
+        """Return what is to be kept of the file, dict by field.
+
+        :param wait: how many seconds to wait while others are opened
+        :raises PictureError: it cannot be opened now
+        """
+        found = dict.fromkeys(['imaging_picture', *_SIZES])
+        size = self.data_size or 0
+        if self.type != 'data' or not (size or self.file_id):
+            found['imaging_picture'] = 'none'
+        elif size > PICTURE_BYTES:
+            found['imaging_picture'] = 'large'
+        elif size:
+            # Else the file is missing, which may be over tomorrow.
+            found.update(self._open(wait))
+        return found
+
+    def _open(self, wait):
+        try:
+            rendered = pictures.render(
+                self.data, list(_SIZES.values()), wait=wait)
+        except pictures.NoPicture as error:
+            return {'imaging_picture': error.code}
+        except (pictures.Busy, pictures.Unable):
+            raise PictureError(gettext(
+                    'health_imaging.msg_picture_later',
+                    name=self.name)) from None
+        return {'imaging_picture': 'kept', **dict(zip(_SIZES, rendered.files))}
+
+    @classmethod
+    @without_check_access
+    def _keep_pictures(cls, attachments):
+        """Open the files of results once, and keep what is shown of them.
+        """
+        with cls._whole():
+            for attachment in cls.browse(attachments):
+                found = dict.fromkeys(['imaging_picture', *_SIZES])
+                if attachment._is_of_result():
+                    try:
+                        found = attachment._look()
+                    except PictureError:
+                        # The scheduled task tries again.
+                        pass
+                elif not attachment.imaging_picture:
+                    continue
+                attachment._store(found)
+
+    def _store(self, values):
+        """Write what only the system writes: it is no change of the file, so
+        who changed it last, and when, stay."""
+        cls = type(self)
+        table = cls.__table__()
+        execute(table.update(
+                [table.imaging_picture], [values['imaging_picture']],
+                where=table.id == self.id))
+        for name in _SIZES:
+            cls._fields[name].set(cls, name, [self.id], values[name])
+        for cache in Transaction().cache.values():
+            if cls.__name__ in cache:
+                cache[cls.__name__].pop(self.id, None)
+
+    @classmethod
+    def keep_imaging_pictures(cls):
+        """Open what was attached before pictures were kept, and what could
+        not be opened at its time, the latest first. It ends transactions."""
+        end = time.monotonic() + TASK_SECONDS
+        table = cls.__table__()
+        for id_, in execute(table.select(table.id,
+                    where=table.resource.like(f'{_RESULT}%')
+                    & (table.imaging_picture == Null),
+                    order_by=table.id.desc)):
+            cls._keep_pictures([id_])
+            Transaction().commit()
+            if time.monotonic() > end:
+                break
+
+    @classmethod
+    def create(cls, vlist):
+        vlist = [dict(values) for values in vlist]
+        if Transaction().check_access:
+            for values in vlist:
+                cls._refuse_pictures(n for n in _KEPT if values.get(n))
+        attachments = super().create(vlist)
+        cls._keep_pictures(attachments)
+        return attachments
+
+    @classmethod
+    def write(cls, *args):
+        changed = []
+        for records, values in zip(args[::2], args[1::2]):
+            if Transaction().check_access:
+                cls._refuse_pictures(n for n in _KEPT if n in values)
+            if _SOURCES & values.keys():
+                changed.extend(records)
+        super().write(*args)
+        cls._keep_pictures(list(dict.fromkeys(changed)))
+
+    @classmethod
+    def _refuse_pictures(cls, names):
+        for name in names:
+            raise KeptValueError(gettext(
+                    'health_imaging.msg_kept_value', **cls.__names__(name)))
+
+    @classmethod
+    def copy(cls, attachments, default=None):
+        # Those of the copy are made anew.
+        default = {**dict.fromkeys(_KEPT), **(default or {})}
+        return super().copy(attachments, default=default)

@@ -1,0 +1,298 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The values of a worklist template while it is rendered: which may come in,
+where their separators come from, and how much of them there may be."""
+import re
+import time
+from collections import namedtuple
+from decimal import Decimal
+from functools import lru_cache
+
+from genshi.template.base import Context
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from .attributes import MultiValue, clean, is_charset
+from .reasons import EvaluationError, LimitError, UnknownVariableError
+from .view import SCALARS, RecordView
+
+#: What a rendering may use: characters of the source, of the output, of one
+#: text and of all texts made, loop rounds and calls, seconds.
+Limits = namedtuple('Limits', 'source output text memory rounds seconds')
+LIMITS = Limits(
+    source=64_000, output=200_000, text=64_000, memory=4_000_000,
+    rounds=20_000, seconds=2)
+
+_MAX_DATA = 1_000_000
+_MAX_NUMBER = 10 ** 30
+# A list may take as much memory as ten texts, and each of its items counts
+# as so many characters.
+_TEXTS_IN_LIST = 10
+_ITEM = 16
+
+# The clock is looked at after so many rounds and calls.
+_UNWATCHED = 4
+
+NUMBERS = (int, float, Decimal)
+
+# A value is calculated a second time with marks where it has characters that
+# can be part of a format. A separator that comes from data is then one of
+# these code points, which are no characters and are taken out of all data.
+_MARKS = {'\\': '\ufdd0', '^': '\ufdd1', '=': '\ufdd2'}
+# A text that the template itself writes in an expression, and that has such
+# characters, is then written in private ones, which data do not have then.
+_WRITTEN = {chr(c): chr(0xf0000 + c) for c in [10, 13, *range(32, 127)]}
+SPECIAL = re.compile(r'[\\^=\[\]("\n#]')
+_STRUCTURE = re.compile(r'[\[\]("\n#]')
+_PRIVATE = re.compile('[\U000f0000-\U000f00ff]')
+_IN_PRIVATE = re.compile('([\U000f0000-\U000f00ff]+)')
+RESERVED = re.compile('[\ufdd0-\ufdef]')
+
+_WRITE = str.maketrans(_WRITTEN)
+_UNMARK = str.maketrans({
+        mark: c for c, mark in [*_MARKS.items(), *_WRITTEN.items()]})
+
+#: A value, and the same with its separators that come from data marked.
+Pair = namedtuple('Pair', 'plain marked')
+
+
+class Items(tuple):
+    """A list; ``size`` counts it with all that is in it."""
+    size = 0
+
+
+class Map(dict):
+    """A dictionary; ``size`` counts it with all that is in it."""
+    size = 0
+
+
+def items(values):
+    """Return `Items` of an iterable."""
+    result = Items(values)
+    result.size = sum(map(_size, result))
+    return result
+
+
+def mapping(pairs):
+    """Return the `Map` of an iterable of keys and values."""
+    result = Map(pairs)
+    result.size = sum(map(_size, result)) + sum(map(_size, result.values()))
+    return result
+
+
+def _size(value):
+    if isinstance(value, str):
+        return _ITEM + len(value)
+    return _ITEM + (value.size if isinstance(value, (Items, Map)) else 0)
+
+
+def number(value):
+    """Return a number.
+
+    :raises LimitError: it is too large
+    :raises ValueError: it is none
+    """
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError("not a number")
+        too_large = abs(value.adjusted()) > 30
+    else:
+        too_large = isinstance(value, int) and abs(value) > _MAX_NUMBER
+    if too_large:
+        raise LimitError('limit_number')
+    return value
+
+
+def admit(value, marking=False, names=False):
+    """Return a value as expressions may use it, texts cleaned.
+
+    :param bool marking: whether what comes from data is marked
+    :param bool names: whether ``^`` and ``=`` are the separators of a PN
+    :raises TypeError: templates must not have it
+    """
+    if isinstance(value, str):
+        if len(value) > _MAX_DATA:
+            raise LimitError('limit_text')
+        text = clean(str.__str__(value), lines=True)
+        if not text.isascii():
+            text = _PRIVATE.sub('', text)
+        return mark(text, names, _is_several(value)) if marking else text
+    if isinstance(value, NUMBERS):
+        return number(value)
+    if isinstance(value, (*SCALARS, RecordView)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return items(admit(item, marking, names) for item in value)
+    if isinstance(value, dict):
+        return mapping(
+            (admit(key), admit(item, marking, names))
+            for key, item in value.items() if isinstance(key, SCALARS))
+    raise TypeError(type(value).__name__)
+
+
+def _is_several(value):
+    return '\\' in value and (
+        isinstance(value, MultiValue) or is_charset(value))
+
+
+def mark(value, names=False, several=False):
+    """Return a value that comes from data with the separators of its texts
+    marked, those of names and of several values apart when they are such."""
+    if isinstance(value, str):
+        if not several:
+            value = value.replace('\\', _MARKS['\\'])
+        if names:
+            return value
+        return value.replace('^', _MARKS['^']).replace('=', _MARKS['='])
+    if isinstance(value, Items):
+        return items(map(mark, value))
+    if isinstance(value, Map):
+        return mapping((key, mark(item)) for key, item in value.items())
+    return value
+
+
+def mark_written(text):
+    """Return a text of the template itself, marked where it is structure."""
+    return text.translate(_WRITE) if _STRUCTURE.search(text) else text
+
+
+def unmark(value):
+    """Return a value without marks."""
+    if isinstance(value, str):
+        return value.translate(_UNMARK)
+    if isinstance(value, Items):
+        return tuple(map(unmark, value))
+    if isinstance(value, Map):
+        return {key: unmark(item) for key, item in value.items()}
+    return value
+
+
+def parts(text):
+    """Return in turn what is not and what is structure of a marked text."""
+    return _IN_PRIVATE.split(text)
+
+
+def is_special(value):
+    """Tell if a value has texts with signs of a format."""
+    if isinstance(value, str):
+        return SPECIAL.search(value) is not None
+    if isinstance(value, Map):
+        return any(map(is_special, value.values()))
+    return isinstance(value, Items) and any(map(is_special, value))
+
+
+@lru_cache(maxsize=1024)
+def _may_be_names(variable):
+    # Variables that are no DICOM keywords may be names as well.
+    tag = tag_for_keyword(variable)
+    return tag is None or dictionary_VR(tag) == 'PN'
+
+
+class State(Context):
+    """What one rendering knows, has made and has used up so far."""
+
+    def __init__(self, variables, limits=LIMITS):
+        super().__init__()
+        self.frames[-1].clear()
+        self.variables = variables
+        self.limits = limits
+        self.memory = limits.memory
+        self.rounds = limits.rounds
+        self.deadline = time.monotonic() + limits.seconds
+        self.line = 1
+        self.marking = False
+        self._known = {}, {}
+        self.known = self._known[False]
+
+    def fetch(self, name):
+        """Return a variable, admitted."""
+        try:
+            raw = self.variables[name]
+            value = self._known[False].get(name)
+            if self.marking and isinstance(value, str):
+                value = mark(value, _may_be_names(name), _is_several(raw))
+            elif type(raw) is str and raw.isascii() and (
+                    raw.isprintable() and len(raw) < 100):
+                # What `admit` does with most.
+                value = raw.strip()
+            else:
+                value = admit(raw, self.marking, _may_be_names(name))
+        except (KeyError, TypeError):
+            raise UnknownVariableError('variable', name=name) from None
+        self.known[name] = value
+        return value
+
+    def look_up(self, name):
+        """Return the value of a name that the template has set.
+
+        :raises KeyError: it has not
+        """
+        for frame in self.frames:
+            if name in frame:
+                value = frame[name]
+                if type(value) is Pair:
+                    return value[self.marking]
+                return value
+        raise KeyError(name)
+
+    def marked(self, evaluate, plain):
+        """Return what an expression makes with marks; where that is another
+        value than ``plain``, all of it is data."""
+        if not is_special(plain):
+            return plain
+        self.marking, self.known = True, self._known[True]
+        try:
+            value = evaluate(self)
+            if value == plain:
+                return plain
+            if unmark(value) == plain:
+                return value
+        except EVALUATION_ERRORS:
+            # With marks it goes another way than without.
+            return mark(plain)
+        finally:
+            self.marking, self.known = False, self._known[False]
+        return mark(plain)
+
+    def tick(self):
+        """Count one round or call."""
+        self.rounds -= 1
+        if self.rounds < 0:
+            raise LimitError('limit_rounds')
+        if self.rounds % _UNWATCHED == 0 and (
+                time.monotonic() > self.deadline):
+            raise LimitError('limit_seconds')
+
+    def spend(self, size, texts=1):
+        """Count characters that are about to be made, no more than so many
+        texts may have."""
+        if size > self.limits.text * texts:
+            raise LimitError('limit_text')
+        self.memory -= max(size, 0)
+        if self.memory < 0:
+            raise LimitError('limit_memory')
+
+    def count(self, value):
+        """Return a value that was made, counted."""
+        if isinstance(value, str):
+            self.spend(len(value))
+        elif isinstance(value, (list, tuple)):
+            return self.collect(value)
+        return value
+
+    def collect(self, values):
+        """Return `Items` of an iterable, counted."""
+        result = items(values)
+        self.spend(result.size, _TEXTS_IN_LIST)
+        return result
+
+    def collect_map(self, pairs):
+        """Return the `Map` of an iterable of keys and values, counted."""
+        result = mapping(pairs)
+        self.spend(result.size, _TEXTS_IN_LIST)
+        return result
+
+
+#: What operations of Python raise that are not possible, and ours.
+EVALUATION_ERRORS = (
+    ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+    RecursionError, EvaluationError)

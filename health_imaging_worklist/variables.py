@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The variables of worklist templates, one entry each.
+
+Those named as DICOM keywords have values of the attribute's VR.
+"""
+from collections import namedtuple
+
+from . import attributes
+from .sample import sample_request, set_fields
+from .texts import DUMP2DCM
+from .view import RecordView
+
+#: ``value`` is a function of a request and its `batch.Batch`, ``sample`` what
+#: the patient who does not exist has.
+Variable = namedtuple('Variable', 'value sample')
+
+
+def _exam(name, sample):
+    return Variable(
+        lambda request, batch: batch.exam(request.requested_test)[name],
+        sample)
+
+
+def _charset(request, batch):
+    return batch.exam(request.requested_test)['SpecificCharacterSet']
+
+
+def _doctor(name, sample):
+    return Variable(
+        lambda request, batch: batch.doctor(
+            request.doctor, _charset(request, batch))[name], sample)
+
+
+def _merge_id(request, batch):
+    return request.merge_id or ''
+
+
+def _step_id(request, batch):
+    return request.step_id or ''
+
+
+def _sex(request, batch):
+    patient = request.patient
+    return attributes.patient_sex(
+        patient.party.gender, patient.biological_sex)
+
+
+def _age(request, batch):
+    at = attributes.local_datetime(request.date, batch.zone)
+    return attributes.patient_age(request.patient.party.dob, at.date())
+
+
+def _nothing(request, batch):
+    return ''
+
+
+_SAMPLE = sample_request()
+_DESCRIPTION = _SAMPLE.requested_test.name
+_DOCTOR = 'Roe^Ann^^Dr'
+
+#: All variables by name; a module that adds one extends
+#: `worklist_variables` of the request.
+VARIABLES = {
+    'my': Variable(
+        lambda request, batch: RecordView(request, batch.open_fields),
+        RecordView(_SAMPLE, set_fields(_SAMPLE, {}))),
+    'template_type': _exam('template_type', DUMP2DCM),
+    'MergeID': Variable(_merge_id, _SAMPLE.merge_id),
+    'SpecificCharacterSet': _exam('SpecificCharacterSet', 'ISO_IR 192'),
+    'TimezoneOffsetFromUTC': Variable(
+        lambda request, batch: attributes.timezone_offset(
+            request.date, batch.zone), '-0500'),
+    'AccessionNumber': Variable(
+        lambda request, batch: request.accession_number or '',
+        _SAMPLE.accession_number),
+    'RequestedProcedureID': Variable(_step_id, _SAMPLE.step_id),
+    'RequestedProcedureDescription': _exam(
+        'RequestedProcedureDescription', _DESCRIPTION),
+    'RequestedProcedurePriority': Variable(
+        lambda request, batch: attributes.requested_procedure_priority(
+            request.urgent), 'ROUTINE'),
+    'StudyInstanceUID': Variable(_merge_id, _SAMPLE.merge_id),
+    'PatientName': Variable(
+        lambda request, batch: batch.person_name(
+            request.patient.party, _charset(request, batch)), 'Doe^Jane'),
+    'PatientID': Variable(
+        lambda request, batch: request._patient_id(_charset(request, batch)),
+        _SAMPLE.patient.puid),
+    'PatientBirthDate': Variable(
+        lambda request, batch: attributes.dicom_date(
+            request.patient.party.dob), '19800229'),
+    'PatientAge': Variable(_age, '045Y'),
+    'PatientSex': Variable(_sex, 'F'),
+    'PatientWeight': Variable(
+        lambda request, batch: attributes.patient_weight(
+            batch.weights.get(request.patient.id)), '70.5'),
+    'PregnancyStatus': Variable(
+        lambda request, batch: attributes.pregnancy_status(
+            None, _sex(request, batch)), '4'),
+    'Allergies': Variable(
+        lambda request, batch: attributes.multi_value(
+            batch.allergies.get(request.patient.id, [])),
+        attributes.multi_value(["Penicillin", "Iodine"])),
+    'MedicalAlerts': Variable(
+        lambda request, batch: attributes.multi_value(request._alerts()),
+        attributes.multi_value(["Pacemaker"])),
+    'CurrentPatientLocation': Variable(_nothing, "Ward 1"),
+    'RequestingPhysician': _doctor('RequestingPhysician', _DOCTOR),
+    'RequestingService': _doctor('RequestingService', "Radiology"),
+    'ReferringPhysicianName': _doctor('ReferringPhysicianName', _DOCTOR),
+    'InstitutionName': Variable(
+        lambda request, batch: batch.institution_name, "Sample Hospital"),
+    'Modality': _exam('Modality', 'CT'),
+    'ScheduledStationAETitle': _exam(
+        'ScheduledStationAETitle', _SAMPLE.requested_test.aetitle),
+    'ScheduledProcedureStepStartDate': Variable(
+        lambda request, batch: attributes.dicom_date(
+            request.date, batch.zone), '20260131'),
+    'ScheduledProcedureStepStartTime': Variable(
+        lambda request, batch: attributes.dicom_time(
+            request.date, batch.zone), '083000'),
+    'ScheduledProcedureStepID': Variable(_step_id, _SAMPLE.step_id),
+    'ScheduledProcedureStepDescription': _exam(
+        'ScheduledProcedureStepDescription', _DESCRIPTION),
+    'ScheduledPerformingPhysicianName': Variable(_nothing, ''),
+    }
+
+
+def sample_variables(
+        template_type=DUMP2DCM, charset='ISO_IR 192', fields=None,
+        variables=VARIABLES):
+    """Return the values of variables for a patient who does not exist.
+
+    :param fields: those of `RecordView` for ``my``; by default the usual ones
+        of a request, its patient, exam and health professional
+    """
+    values = {name: variable.sample for name, variable in variables.items()}
+    if fields:
+        values['my'] = RecordView(_SAMPLE, fields)
+    return {
+        **values, 'template_type': template_type,
+        'SpecificCharacterSet': charset}

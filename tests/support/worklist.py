@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Worklist entries, from the text of a template to what a modality reads."""
+import io
+from functools import partial
+
+import pydicom
+
+from trytond.modules.health_imaging_worklist import dataset
+
+from_dump = partial(dataset.from_text, template_type='dump2dcm')
+from_json = partial(dataset.from_text, template_type='json')
+
+
+def check(text, template_type, charset=None):
+    """Return the list of findings of a rendered template, also when it cannot
+    be read or not be written."""
+    try:
+        entry = dataset.from_text(text, template_type)
+        findings = dataset.validate(entry)
+        if not any(finding.is_error for finding in findings):
+            dataset.to_bytes(entry, charset)
+    except dataset.DatasetError as error:
+        return error.findings
+    return findings
+
+
+def read_back(data):
+    """Return the pydicom Dataset of the bytes of a worklist file, every value
+    decoded."""
+    entry = pydicom.dcmread(io.BytesIO(data))
+    for element in entry.iterall():
+        str(element.value)
+    assert entry.file_meta.MediaStorageSOPClassUID == (
+        dataset.SOP_CLASS_UID)
+    return entry
