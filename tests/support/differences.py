@@ -6,6 +6,8 @@
 OF_HOSPITALS = {
     'ir_attachment', 'ir_cron', 'ir_note', 'ir_sequence', 'ir_sequence_type',
     'ir_module'}
+# Rows of the framework in tables of other names.
+OF_FRAMEWORK = ('cron_', 'ir_', 'res_')
 # What a module ships may get another text.
 SHIPPED = {'gnuhealth_command'}
 
@@ -61,5 +63,5 @@ def added_rows(before, after):
         table: len(rows.keys() - before.get(table, {}).keys())
         for table, rows in after.items()
         if (table in OF_HOSPITALS - {'ir_cron', 'ir_module'}
-            or not table.startswith(('ir_', 'res_')))
+            or not table.startswith(OF_FRAMEWORK))
         and rows.keys() - before.get(table, {}).keys()}

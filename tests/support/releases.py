@@ -508,7 +508,10 @@ def read_everything():
     names = [
         name for name, Model in Pool().iterobject()
         if issubclass(Model, ModelSQL)
-        and set(Model.__module__.split('.')[2:3]) & set(MODULES)]
+        and any(
+            set(Base.__module__.split('.')[2:3]) & set(MODULES)
+            for Base in Model.__mro__
+            if getattr(Base, '__name__', None) == name)]
     for name in names:
         Model = Pool().get(name)
         ids = [record.id for record in Model.search([])]

@@ -478,7 +478,18 @@ def fill(last, configuration, database, source, *pacs):
     twins(hospital)
     for function in last:
         function(hospital)
+    made['files'] = stored_files(database)
     print(json.dumps(made))
+
+
+def stored_files(database):
+    "Return the files beside the database, in base64 by their path."
+    from trytond.config import config
+    folder = Path(config.get('database', 'path'), database)
+    return {
+        str(path.relative_to(folder)): base64.b64encode(
+            path.read_bytes()).decode()
+        for path in folder.rglob('*') if path.is_file()}
 
 
 if __name__ == '__main__':

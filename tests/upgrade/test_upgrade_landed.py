@@ -3,6 +3,8 @@
 """A hospital that works with the last landed state of this repository takes
 the modules of this checkout: every row is there afterwards, what is new is
 filled in, and work goes on."""
+import base64
+
 import pytest
 import since_landed
 from support import releases
@@ -181,6 +183,32 @@ def test_the_next_synchronization_goes_on(
     kept = {id_: row for id_, row in after[STUDY].items() if id_ not in new}
     assert all(row['missing_since'] for row in kept.values())
     assert links({STUDY: kept}) == links(landed.after)
+
+
+def test_pictures_that_were_attached_are_shown(
+        database_landed, opened, landed):
+    "The scheduled task opens them, since none of them is kept in sizes yet."
+    from trytond.filestore import filestore
+    from trytond.pool import Pool
+    copy = database_landed()
+    releases.upgrade(copy)
+    with opened(copy):
+        for data in landed.made['files'].values():
+            # Under the name that it had.
+            filestore.set(base64.b64decode(data), prefix=copy.name)
+        Attachment = Pool().get('ir.attachment')
+        Attachment.keep_imaging_pictures()
+    rows = releases.snapshot(copy, ATTACHMENT)[ATTACHMENT]
+    pictures = {landed.made['photo'], *(
+            id_ for id_ in landed.made['pictures'].values() if id_ in rows)}
+    assert len(pictures) > 4
+    assert {id_: row['imaging_picture'] for id_, row in rows.items()} == {
+        id_: 'kept' if id_ in pictures else 'none' for id_ in rows}
+    kept = {**landed.after, ATTACHMENT: rows}
+    assert not set(differences(landed.after, kept)) - {
+        (ATTACHMENT, id_, name) for id_ in rows for name in [
+            'imaging_picture', 'imaging_small', 'imaging_print',
+            'imaging_small_id', 'imaging_print_id']}
 
 
 # Decisions go on
