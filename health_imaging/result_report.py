@@ -44,7 +44,6 @@ class ImagingReport(CheckedReport, Report):
         if not ids:
             raise NothingSelectedError(gettext(
                     'health_imaging.msg_nothing_selected'))
-        ids = list(dict.fromkeys(map(int, ids)))
         token = _end.set(time.monotonic() + _seconds())
         try:
             return super().execute(ids, data)

@@ -13,8 +13,8 @@ from .reasons import (
     KINDS, REASONS, EvaluationError, ForbiddenError, LimitError, TemplateError,
     TemplateSyntaxError)
 from .values import (
-    NUMBERS, RESERVED, Items, Pair, State, is_special, items, mark_written,
-    number)
+    NUMBERS, RESERVED, Items, Pair, State, is_special, items, mark,
+    mark_written, number)
 
 __all__ = ['FUNCTIONS', 'KINDS', 'REASONS', 'Expression', 'MAX_EXPRESSION']
 
@@ -100,7 +100,8 @@ class Expression:
     def pair(self, state):
         """Return the value and the same with separators marked."""
         plain = Expression.evaluate(self, state)
-        return Pair(plain, state.marked(self.run, plain))
+        marked = state.marked(self.run, plain)
+        return Pair(plain, mark(plain) if marked is None else marked)
 
 
 class _Builder:

@@ -25,7 +25,7 @@ from .reasons import (
 from .texts import DUMP2DCM, JSON, Text, token
 from .values import (
     EVALUATION_ERRORS, LIMITS, RESERVED, SPECIAL, Items, Limits, Map, Pair,
-    State, parts, unmark)
+    State, mark, parts, unmark)
 from .variables import sample_variables
 from .view import FieldError, RecordView
 
@@ -58,8 +58,8 @@ class _Interpolation(Expression):
         if not SPECIAL.search(plain):
             return state.keep(plain)
         marked = state.marked(self._text, plain)
-        if marked is plain:
-            return state.keep(Pair(plain, plain))
+        if marked is None or marked is plain:
+            return state.keep(Pair(plain, marked or mark(plain)))
         # Between data there is what the expression writes of the format.
         return ''.join(
             unmark(part) if index % 2

@@ -39,7 +39,8 @@ NUMBERS = (int, float, Decimal)
 # these code points, which are no characters and are taken out of all data.
 _MARKS = {'\\': '\ufdd0', '^': '\ufdd1', '=': '\ufdd2'}
 # A text that the template itself writes in an expression, and that has such
-# characters, is then written in private ones, which data do not have then.
+# characters, is then written in private ones, which are taken out of data
+# then: where data have them, nothing is structure.
 _WRITTEN = {chr(c): chr(0xf0000 + c) for c in [10, 13, *range(32, 127)]}
 SPECIAL = re.compile(r'[\\^=\[\]("\n#]')
 _STRUCTURE = re.compile(r'[\[\]("\n#]')
@@ -113,9 +114,9 @@ def admit(value, marking=False, names=False):
         if len(value) > _MAX_DATA:
             raise LimitError('limit_text')
         text = clean(str.__str__(value), lines=True)
-        if not text.isascii():
-            text = _PRIVATE.sub('', text)
-        return mark(text, names, _is_several(value)) if marking else text
+        if not marking:
+            return text
+        return mark(_PRIVATE.sub('', text), names, _is_several(value))
     if isinstance(value, NUMBERS):
         return number(value)
     if isinstance(value, (*SCALARS, RecordView)):
@@ -235,8 +236,8 @@ class State(Context):
         raise KeyError(name)
 
     def marked(self, evaluate, plain):
-        """Return what an expression makes with marks; where that is another
-        value than ``plain``, all of it is data."""
+        """Return what an expression makes with marks, None where that is
+        another value than ``plain``: then all of it is data."""
         if not is_special(plain):
             return plain
         self.marking, self.known = True, self._known[True]
@@ -248,10 +249,10 @@ class State(Context):
                 return value
         except EVALUATION_ERRORS:
             # With marks it goes another way than without.
-            return mark(plain)
+            return None
         finally:
             self.marking, self.known = False, self._known[False]
-        return mark(plain)
+        return None
 
     def tick(self):
         """Count one round or call."""

@@ -22,7 +22,9 @@ from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, synchronize, transaction)
 
 from trytond.ir import queue_
-from trytond.modules.health_orthanc import synchronization
+from trytond.modules.health_orthanc.sync import reading
+from trytond.modules.health_orthanc.sync import run as running
+from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, NotOrthanc, OrthancClient, OrthancError,
     TooSlow)
@@ -41,7 +43,9 @@ ID = IDS[0]
 
 @pytest.fixture
 def liar():
+    "A server whose files are harmless: they are read before their attributes."
     with FaultServer() as server:
+        server.on('^/instances/[^/]*/file$', answer(b''))
         yield server
 
 
@@ -119,10 +123,19 @@ def packed(body):
 @pytest.mark.parametrize('call', CALLS)
 def test_packed_bomb(liar, client, call, bomb):
     liar.on('', packed(PACKED[bomb]))
-    call, most = CALLS[call]
+    ask, most = CALLS[call]
     with bounded(most, 10), pytest.raises((AnswerTooLarge, NotOrthanc)):
-        call(client)
-    assert liar.count() == 1
+        ask(client)
+    assert liar.count() == (2 if call == 'tags' else 1)
+
+
+@pytest.mark.parametrize('bomb', BOMBS)
+def test_bomb_as_a_file(bomb):
+    with FaultServer() as server, OrthancClient(server.url) as client:
+        server.on('', packed(PACKED[bomb]))
+        with bounded(20, 10), pytest.raises(OrthancError):
+            client.tags(ID)
+        assert server.count() == 1
 
 
 @pytest.mark.parametrize('bomb', BOMBS)
@@ -294,7 +307,7 @@ def test_bomb_in_a_run(in_database, liar, path, bomb):
 
 
 def limited(monkeypatch, seconds):
-    monkeypatch.setattr(synchronization, 'HOUR', seconds)
+    monkeypatch.setattr(running, 'HOUR', seconds)
 
 
 @pytest.mark.parametrize('changes', [
@@ -341,7 +354,7 @@ def test_slow_answer_ends_with_the_run(
 
 def test_runs_that_end_early_bring_everything_in_the_end(
         in_database, tmp_path, monkeypatch):
-    monkeypatch.setattr(synchronization, 'GROUP_STUDIES', 1)
+    monkeypatch.setattr(reading, 'GROUP_STUDIES', 1)
     limited(monkeypatch, 1)
     orthanc = Orthanc(tmp_path)
     orthanc.start()
@@ -402,7 +415,7 @@ def test_impatient_person(with_worker):
     Server = Pool().get(SERVER)
     with Transaction().set_context(_check_access=False):
         servers = [new_server(f'http://127.0.0.1:{p}') for p in (1, 2)]
-    clear_queue(dequeued_at=synchronization.now())
+    clear_queue(dequeued_at=now())
     one, other = Server.browse(servers)
     for _ in range(50):
         Server.do_sync([one])
@@ -418,7 +431,7 @@ def test_impatient_person(with_worker):
     assert waiting(one.id)[0] == ('check_servers', False)
     assert len(waiting(one.id)) == 3
     # What a worker has begun may have missed what came meanwhile.
-    clear_queue(dequeued_at=synchronization.now())
+    clear_queue(dequeued_at=now())
     Server.do_sync([one])
     assert waiting(one.id) == [('sync_server', False)]
     Transaction().rollback()

@@ -126,7 +126,8 @@ def test_a_server_here_or_with_https_needs_no_word(admin):
 def test_a_server_that_moves_into_the_clear_is_confirmed(admin, name):
     server = create(admin)
     with pytest.raises(RpcError) as error:
-        admin(f'model.{SERVER}.write', [server], {name: 'http://pacs.example'})
+        admin(f'model.{SERVER}.write', [server], {
+                name: 'http://pacs.example', 'password': "typed again"})
     assert error.value.kind == 'UserWarning'
     assert 'http://pacs.example' in str(error.value)
 

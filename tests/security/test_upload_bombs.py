@@ -333,10 +333,11 @@ def test_an_upload_that_is_too_large_is_refused(hospital, limit):
 
 
 @pytest.mark.parametrize('content', ["text", 5, [1], {'a': 1}, True])
-def test_what_is_no_file_is_an_empty_one(hospital, content):
+def test_what_is_no_file_is_refused(hospital, content):
     with pytest.raises(RpcError) as error:
         upload(hospital, content)
-    assert "nothing in the file" in error.value.message
+    assert error.value.kind == 'UserError'
+    assert "does not ask for" in error.value.message
 
 
 def test_a_wizard_keeps_no_file(hospital):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from genshi.template import NewTextTemplate
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trytond.modules.health_imaging_worklist import (
@@ -651,6 +651,9 @@ KEYWORDS = {
 
 @settings(deadline=None)
 @given(hostile)
+@example('\U000f0000')
+@example('\U000f005b^=')
+@example('\U000f005d\U000f000a(0010,0020) LO [WRONG] "^')
 def test_no_value_breaks_a_dump(value):
     comment = attributes.clean(value, lines=True)
     for source in [DUMP, DUMP.replace('value', 'my.comment')]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from files import open_plain, read_secret
 
-VERSION = '5.0.11'
+VERSION = '5.0.12'
 
 DONE = 0
 SOME_FAILED = 1

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'imaging'))
 
 from files import open_own, open_plain, read_all  # noqa: E402
 
-VERSION = '5.0.11'
+VERSION = '5.0.12'
 DONE, SOME_FAILED, USAGE, NOT_CONNECTED, FOLDER = 0, 1, 2, 3, 5
 
 SUITE = 'gnuhealth-imaging-suite'
