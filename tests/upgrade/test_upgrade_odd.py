@@ -16,6 +16,11 @@ REQUEST = 'gnuhealth_imaging_test_request'
 RESULT = 'gnuhealth_imaging_test_result'
 TEMPLATE = 'gnuhealth_imaging_worklist_worklist_template'
 OWN = [SERVER, STUDY, SERIES, INSTANCE, REQUEST, RESULT, TEMPLATE]
+# Models of which some rows point to nothing.
+ORPHANED = [
+    'gnuhealth.imaging_orthanc.study', 'gnuhealth.imaging.test.result',
+    'gnuhealth.imaging_orthanc.study_series',
+    'gnuhealth.imaging_orthanc.series_instances', 'gnuhealth.orthanc.study']
 MAIN = 'http://pacs.example:8042'
 # What stands for the main server as well.
 SPELLINGS = [
@@ -250,7 +255,7 @@ def test_templates_can_be_used(odd, opened):
 
 def test_every_row_can_be_read(odd, opened):
     with opened(odd):
-        assert len(read_everything()) > 12
+        assert len(read_everything(ORPHANED)) > 12
 
 
 def test_a_second_upgrade_changes_nothing(odd):
