@@ -1,51 +1,50 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turns what GNU Health 4.4 and 5.0 told machines into what this release
-does: a UID for each request, templates with a valid character set.
+"""Turns the worklist data of GNU Health 4.4 and 5.0 into that of this release:
+a Study Instance UID for each request, templates with a valid character set.
 
-Each step is done once; done again it changes nothing.
+Each step can run again and then changes nothing.
 """
-import logging
+import itertools
 import re
-from collections import defaultdict
+from operator import itemgetter
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from sql import Null, Table
+from sql import Literal, Null, Table
 from sql.aggregate import Count
-from sql.conditionals import Case
-from sql.functions import CurrentTimestamp
-from sql.operators import Or
+from sql.conditionals import Case, NullIf
 
 from trytond import backend
+from trytond.modules.health_imaging.migration import (
+    insert_row, set_where, warn)
 from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 
 from . import attributes, identifiers
 
-# Where 4.4 kept its templates, and what the table is called once they are
-# carried over.
+# The table of the templates of 4.4, and its name after they are copied.
 _TEMPLATES = 'gnuhealth_orthanc_worklist_template'
 _CARRIED_OVER = f'{_TEMPLATES}_44'
 _CHARSET = re.compile(r'\(0008,0005\)\s*\w\w\s*\[([^$\]]+)\]')
-# A tag and its VR at the begin of a line, or behind a directive.
+# Tag and VR at the beginning of a line, or after a directive.
 _ATTRIBUTE = re.compile(
     r'((?:^|%\})[ \t]*\([ \t]*([0-9a-fA-F]{1,4})[ \t]*,'
     r'[ \t]*([0-9a-fA-F]{1,4})[ \t]*\)[ \t]*)([A-Z]{2})', re.MULTILINE)
-# The lines of genshi's older syntax, "#if x" for "{% if x %}".
+# Lines of Genshi's old text syntax: "#if x" for "{% if x %}".
 _DIRECTIVE = re.compile(
     r'^[ \t]*#(?:(#.*)|((?:if|for|def|with|choose|when|otherwise|end)\b.*))$',
     re.MULTILINE)
-
-logger = logging.getLogger(__name__)
 
 
 # Requests
 
 def prepare_requests(Request, module, new_uid):
-    """Give requests of former releases a status and UIDs of their own.
+    """Give requests of former releases a worklist status and UIDs.
 
-    :param new_uid: function that returns a UID
+    :param Request: class of gnuhealth.imaging.test.request
+    :param str module: name of the module that is registered
+    :param new_uid: function that returns a new UID, str
     """
     table_h = Request.__table_handler__(module)
     if not table_h.column_exist('state'):
@@ -57,62 +56,68 @@ def prepare_requests(Request, module, new_uid):
 
 
 def set_statuses(Request, stamped):
-    """Machines are told of open requests only, never of those that were done
-    before.
+    """Set the worklist status of requests that have none by their state.
 
-    :param stamped: whether the requests know when they were done
+    Requests that were done before the upgrade never go to the worklist.
+
+    :param Request: class of gnuhealth.imaging.test.request
+    :param bool stamped: whether requests have the time when they were done
     """
     table = Request.__table__()
-    execute(table.update([table.worklist_status], [Null],
-            where=table.worklist_status == ''))
+    set_where(table, table.worklist_status == '', worklist_status=Null)
     for state, status in [
             ('draft', 'todo'), ('requested', 'todo'), ('done', 'done'),
             ('canceled', 'canceled')]:
-        execute(table.update([table.worklist_status], [status],
-                where=(table.state == state)
-                & (table.worklist_status == Null)))
-    # 5.0 left it to the arrival of the images.
-    where = (table.state == 'done') & (table.worklist_status == 'todo')
-    if stamped:
-        where &= table.done_at == Null
-    execute(table.update([table.worklist_status], ['done'], where=where))
+        set_where(table, (table.state == state)
+            & (table.worklist_status == Null), worklist_status=status)
+    # In 5.0 the status changed when the images came, not with the state.
+    done_before = (table.done_at == Null) if stamped else Literal(True)
+    set_where(table, (table.state == 'done')
+        & (table.worklist_status == 'todo') & done_before,
+        worklist_status='done')
 
 
 def separate_merge_ids(Request, new_uid):
-    """Give a UID of its own to each request that has none or shares it.
+    """Give each request that has no Study Instance UID or shares it a new
+    one.
 
-    Of the exams of the first order the first that is still to be done keeps
-    the shared one: copies took it too.  What several patients share, because
-    a former release filled the column with one value, is left to none.  All
-    of them know it as their former UID: machines may have been told of it.
+    Of the exams of one order the first that is not done keeps the shared
+    UID.  Nobody keeps a UID that several patients share, because a former
+    release filled the column with one value.  All requests keep the shared
+    UID as the former one, since a modality may have it.
+
+    :param Request: class of gnuhealth.imaging.test.request
+    :param new_uid: function that returns a new UID, str
     """
     table = Request.__table__()
     for id_, in execute(table.select(table.id,
                 where=(table.merge_id == Null) | (table.merge_id == ''))):
-        _set_merge_id(Request, id_, new_uid())
+        set_where(table, table.id == id_, merge_id=new_uid())
     shared = table.select(table.merge_id,
         where=table.merge_id != Null, group_by=table.merge_id,
         having=Count(table.id) > 1)
-    groups = defaultdict(list)
-    for uid, *row in execute(table.select(
-                table.merge_id, table.id, table.patient, table.request,
-                table.state,
-                where=table.merge_id.in_(shared), order_by=table.id)):
-        groups[uid].append(row)
-    execute(table.update([table.former_merge_id], [table.merge_id],
-            where=table.merge_id.in_(shared)))
-    for rows in groups.values():
-        keeper = _keeper(rows)
-        ids = [id_ for id_, *_ in rows]
-        for id_ in ids:
+    rows = execute(table.select(
+            table.merge_id, table.id, table.patient, table.request,
+            table.state, where=table.merge_id.in_(shared),
+            order_by=[table.merge_id, table.id]))
+    set_where(table, table.merge_id.in_(shared),
+        former_merge_id=table.merge_id)
+    for _, group in itertools.groupby(rows, itemgetter(0)):
+        group = [row[1:] for row in group]
+        keeper = _keeper(group)
+        for id_, *_ in group:
             if id_ != keeper:
-                _set_merge_id(Request, id_, new_uid())
-        logger.warning(
-            "%s %s: they shared a merge id, %s keeps it, the others have one "
-            "of their own", Request.__name__, _some(ids), keeper or 'none')
+                set_where(table, table.id == id_, merge_id=new_uid())
+        warn(Request, [id_ for id_, *_ in group], "they shared a merge id, "
+            "%s keeps it, the others have one of their own", keeper or 'none')
 
 
 def _keeper(rows):
+    """Return which request keeps a shared UID.
+
+    :param rows: (id, patient, order number, state) of each request
+    :return: id of the request, None for none of them
+    """
     first, patient, order, _ = rows[0]
     if any(row[1] != patient for row in rows):
         return None
@@ -120,30 +125,39 @@ def _keeper(rows):
             if of_order == order and state != 'done'), first)
 
 
-def _some(ids):
-    more = f' and {len(ids) - 20} more' if len(ids) > 20 else ''
-    return ', '.join(map(str, ids[:20])) + more
-
-
-def _set_merge_id(Request, id_, uid):
-    table = Request.__table__()
-    execute(table.update(
-            [table.merge_id], [uid], where=table.id == id_))
-
-
 def set_identifiers(Request):
-    """Give requests that have none an accession number and a step id: the
-    numbers of the order and of the request, short ones where these are too
-    long for machines."""
+    """Set the AccessionNumber (0008,0050, SH) and the step ID (0040,0009, SH)
+    of requests that have none: the numbers of the order and of the request,
+    or short ones where these do not fit.
+
+    :param Request: class of gnuhealth.imaging.test.request
+    """
     table = Request.__table__()
-    if not execute(table.select(table.id, limit=1, where=Or([
-                        column == value
-                        for column in [table.accession_number, table.step_id]
-                        for value in [Null, '']]))):
+    accession, step = table.accession_number, table.step_id
+    set_where(table, (accession == '') | (step == ''),
+        accession_number=NullIf(accession, ''), step_id=NullIf(step, ''))
+    lacking = (accession == Null) | (step == Null)
+    if not execute(table.select(table.id, where=lacking, limit=1)):
         return
-    rows = execute(table.select(
-            table.id, table.request, table.request_line,
-            table.accession_number, table.step_id, order_by=table.id))
+    own = _own_identifiers(execute(table.select(
+                table.id, table.request, table.request_line, accession, step,
+                order_by=table.id)))
+    _write_identifiers(table, own)
+    set_where(table, lacking,
+        accession_number=table.request, step_id=table.request_line)
+    if own:
+        warn(Request, list(own), "their numbers are too long for modalities, "
+            "which get short ones")
+
+
+def _own_identifiers(rows):
+    """Return the identifiers of the requests for which the numbers of order
+    and request are not enough.
+
+    :param rows: (id, order number, request number, accession number, step
+        ID) of all requests
+    :return: dict of (accession number, step ID) by id
+    """
     accessions = {
         order: accession for _, order, _, accession, _ in rows
         if order and accession}
@@ -155,65 +169,69 @@ def set_identifiers(Request):
         {step for *_, step in rows if step})
     own = {}
     for id_, order, line, accession, step in rows:
-        values = (
-            accession or accessions[_number(order, id_)],
-            step or steps[_number(line, id_)])
-        is_new = None in (accession, step)
-        if values != (accession, step) and not (
-                is_new and values == (order, line)):
-            own[id_] = values
-    _write_identifiers(table, own)
-    execute(table.update(
-            [table.accession_number, table.step_id],
-            [table.request, table.request_line],
-            where=(table.accession_number == Null) | (table.step_id == Null)))
-    if own:
-        logger.warning(
-            "%s %s: their numbers are too long for machines, which are told "
-            "short ones", Request.__name__, _some(list(own)))
+        if None in (accession, step):
+            values = (
+                accession or accessions[_number(order, id_)],
+                step or steps[_number(line, id_)])
+            if values != (order, line):
+                own[id_] = values
+    return own
 
 
 def _number(number, id_):
-    "Return the number of an order or a request, one of its own without."
+    "Return the number of an order or a request, or a unique key without one."
     return number or f'\0{id_}'
 
 
 def _identify(numbers, taken):
+    """Choose an identifier for each number.
+
+    :param set numbers: numbers of orders or requests
+    :param set taken: identifiers that are in use
+    :return: dict of identifiers by number
+    """
     return identifiers.choose(numbers, lambda wishes: [
             number for number, wish in wishes.items() if wish in taken])
 
 
 def _write_identifiers(table, own):
+    """Write identifiers, 500 requests with a statement.
+
+    :param dict own: (accession number, step ID) by id
+    """
     for ids in grouped_slice(own, 500):
         ids = list(ids)
-        execute(table.update(
-                [table.accession_number, table.step_id], [
-                    Case(*((table.id == id_, own[id_][n]) for id_ in ids))
-                    for n in range(2)],
-                where=reduce_ids(table.id, ids)))
+        accession, step = [
+            Case(*((table.id == id_, own[id_][n]) for id_ in ids))
+            for n in range(2)]
+        set_where(table, reduce_ids(table.id, ids),
+            accession_number=accession, step_id=step)
 
 
 # Templates
 
 def set_template_types(Template, module):
-    """Give templates without a type the one that their text has."""
-    table_h = Template.__table_handler__(module)
-    if not table_h.column_exist('template_type'):
+    """Set the type of templates that have none, by their text.
+
+    :param Template: class of gnuhealth.imaging_worklist.worklist_template
+    :param str module: name of the module that is registered
+    """
+    if not Template.__table_handler__(module).column_exist('template_type'):
         return
     table = Template.__table__()
     is_json = table.template.like('%"vr"%')
-    execute(table.update(
-            [table.template_type],
-            [Case((is_json, 'json'), else_='dump2dcm')],
-            where=(table.template_type == Null)
-            | (table.template_type == '')))
+    set_where(table,
+        (table.template_type == Null) | (table.template_type == ''),
+        template_type=Case((is_json, 'json'), else_='dump2dcm'))
 
 
 def repair_charsets(Template):
-    """Correct the character sets of templates.
+    """Correct the SpecificCharacterSet (0008,0005, CS) of templates.
 
-    5.0 wrote its default with the digit zero for the letter O, and Orthanc
-    then drops every letter that is not ASCII.
+    The default of 5.0 has the digit zero for the letter O, for which Orthanc
+    drops all letters beyond ASCII.
+
+    :param Template: class of gnuhealth.imaging_worklist.worklist_template
     """
     table = Template.__table__()
     for id_, charset in execute(table.select(table.id, table.charset,
@@ -222,20 +240,20 @@ def repair_charsets(Template):
             continue
         repaired = attributes.repair_charset(charset)
         if repaired is None:
-            logger.warning(
-                "%s %s: %r is no character set of DICOM, choose one",
-                Template.__name__, id_, charset)
+            warn(Template, id_,
+                "%r is no character set of DICOM, choose one", charset)
             continue
-        execute(table.update(
-                [table.charset], [repaired], where=table.id == id_))
-        logger.warning("%s %s: the character set %r is now %r",
-            Template.__name__, id_, charset, repaired)
+        set_where(table, table.id == id_, charset=repaired)
+        warn(Template, id_, "the character set %r is now %r",
+            charset, repaired)
 
 
 def repair_vrs(Template):
-    """Write the kinds of values (VR) of dumps as DICOM has them.
+    """Write the value representations (VR) of dumps as DICOM defines them.
 
-    Those of 5.0 had some that are others, and dump2dcm believes them.
+    dump2dcm uses those of the dump, of which 5.0 has some that are wrong.
+
+    :param Template: class of gnuhealth.imaging_worklist.worklist_template
     """
     table = Template.__table__()
     for id_, text in execute(table.select(table.id, table.template,
@@ -243,15 +261,17 @@ def repair_vrs(Template):
                 & (table.template != Null))):
         repaired = with_vrs(text)
         if repaired != text:
-            execute(table.update(
-                    [table.template], [repaired], where=table.id == id_))
-            logger.warning(
-                "%s %s: kinds of values (VR) are now those of DICOM",
-                Template.__name__, id_)
+            set_where(table, table.id == id_, template=repaired)
+            warn(Template, id_,
+                "kinds of values (VR) are now those of DICOM")
 
 
 def with_vrs(text):
-    """Return a dump, or its template, with the VRs that DICOM has."""
+    """Return a dump with the VRs of the data dictionary (PS3.6).
+
+    :param str text: the dump, or a template of it
+    :rtype: str
+    """
     return _ATTRIBUTE.sub(_with_vr, text)
 
 
@@ -265,8 +285,12 @@ def _with_vr(match):
 
 
 def carry_over_templates(Exam, module):
-    """Make templates of those that 4.4 had, with their encoding, and keep
-    each exam's choice."""
+    """Copy the templates of 4.4 with their encoding, and assign the copies to
+    the exams that had them.
+
+    :param Exam: class of gnuhealth.imaging.test
+    :param str module: name of the module that is registered
+    """
     if not backend.TableHandler.table_exist(_TEMPLATES):
         return
     Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
@@ -277,43 +301,43 @@ def carry_over_templates(Exam, module):
                 former.id, former.name, former.template,
                 former.dump_file_encoding, former.comment,
                 order_by=former.id))}
-    table_h = Exam.__table_handler__(module)
-    if table_h.column_exist('worklist_template'):
+    if Exam.__table_handler__(module).column_exist('worklist_template'):
         table = Exam.__table__()
         for id_, template in carried.items():
-            execute(table.update(
-                    [table.imaging_worklist_template], [template],
-                    where=(table.worklist_template == id_)
-                    & (table.imaging_worklist_template == Null)))
+            set_where(table, (table.worklist_template == id_)
+                & (table.imaging_worklist_template == Null),
+                imaging_worklist_template=template)
     backend.TableHandler.table_rename(_TEMPLATES, _CARRIED_OVER)
 
 
 def _carry_over(Template, name, text, encoding, comment):
-    """Make a template, unless a person made the same already, and return its
-    id."""
+    """Copy a template of 4.4 unless there is one of its name and text.
+
+    :param str name: its name
+    :param str text: its text in Genshi's old syntax
+    :param str encoding: name of a Python codec
+    :param str comment: its comment
+    :return: id of the copy
+    """
     table = Template.__table__()
     text = with_vrs(new_syntax(text or ''))
-    same = (table.name == name) & (table.template == text)
-    if not execute(table.select(table.id, where=same)):
-        values = {
-            'name': name, 'template': text, 'comment': comment,
-            'template_type': 'dump2dcm', 'charset': charset(text, encoding),
-            'create_uid': 0, 'create_date': CurrentTimestamp()}
-        execute(table.insert(
-                [getattr(table, key) for key in values],
-                [list(values.values())]))
-    (id_,), *_ = execute(table.select(
-            table.id, where=same, order_by=table.id))
-    logger.warning("%s %s: it is the template %r of 4.4",
-        Template.__name__, id_, name)
+    same = table.select(table.id,
+        where=(table.name == name) & (table.template == text),
+        order_by=table.id)
+    if not execute(same):
+        insert_row(table, name=name, template=text, comment=comment,
+            template_type='dump2dcm', charset=charset(text, encoding))
+    (id_,), *_ = execute(same)
+    warn(Template, id_, "it is the template %r of 4.4", name)
     return id_
 
 
 def charset(text, encoding):
-    """Return the SpecificCharacterSet (0008,0005) that a template of 4.4
-    names, else the one of the encoding in which it was written.
+    """Return the SpecificCharacterSet (0008,0005, CS) of a template of 4.4.
 
-    :param str encoding: as Python names it, such as utf-8 or gbk
+    :param str text: the template, which may name one
+    :param str encoding: name of a Python codec, such as utf-8 or gbk
+    :return: a defined term, or the encoding if it stands for none
     """
     named = _CHARSET.search(text)
     candidates = [named.group(1) if named else None, encoding]
@@ -325,8 +349,11 @@ def charset(text, encoding):
 
 
 def new_syntax(text):
-    """Return a template of 4.4, in genshi's older syntax, in the one that is
-    used since 5.0."""
+    """Convert a template from Genshi's old text syntax to the new one.
+
+    :param str text: the template
+    :rtype: str
+    """
     def convert(match):
         comment, directive = match.groups()
         if comment is not None:

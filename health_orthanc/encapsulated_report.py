@@ -103,7 +103,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module):
-        counted = migration.has_column(cls, module, 'refusals')
+        counted = cls.__table_handler__(module).column_exist('refusals')
         super().__register__(module)
         if not counted:
             migration.try_reports_again(cls)

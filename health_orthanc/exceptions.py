@@ -48,7 +48,7 @@ class NoViewerError(UserError):
 
 
 class ViewerURLError(ValidationError):
-    pass
+    """The address of a viewer is not valid."""
 
 
 class LedgerError(AccessError):

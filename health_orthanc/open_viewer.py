@@ -130,21 +130,25 @@ class ViewerLinks:
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_ohif(cls, records):
+        "Open the first record in OHIF."
         return cls._open(records, 'ohif')
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_stone(cls, records):
+        "Open the first record in Stone."
         return cls._open(records, 'stone')
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_explorer2(cls, records):
+        "Open the first record in Orthanc Explorer 2."
         return cls._open(records, 'explorer2')
 
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_explorer(cls, records):
+        "Open the first record in Orthanc Explorer."
         return cls._open(records, 'explorer')
 
     @classmethod
@@ -214,6 +218,7 @@ class OpenViewer(CheckedWizard, Wizard):
 
     @classmethod
     def check_user(cls):
+        "Raise an error unless the user works with images."
         check_group(*USERS)
         super().check_user()
 

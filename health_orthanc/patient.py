@@ -80,7 +80,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module):
-        checked = migration.has_column(cls, module, 'bd_text')
+        checked = cls.__table_handler__(module).column_exist('bd_text')
         super().__register__(module)
         if not checked:
             migration.clear_odd_dates(cls, {'bd': 'bd_text'})

@@ -188,7 +188,8 @@ class Study(
     @classmethod
     def __register__(cls, module):
         migration.migrate_studies(cls, module)
-        checked = migration.has_column(cls, module, 'patient_birth_date_text')
+        checked = cls.__table_handler__(module).column_exist(
+            'patient_birth_date_text')
         super().__register__(module)
         if not checked:
             migration.clear_odd_dates(cls, {

@@ -99,3 +99,33 @@ def test_reports_that_failed_are_tried_again(server):
 def test_servers_from_before_runs_were_limited(server):
     register_again('gnuhealth.orthanc.config', 'run_hours')
     assert Pool().get('gnuhealth.orthanc.config')(server.id).run_hours == 6
+
+
+@pytest.mark.sqlite
+def test_servers_with_the_same_address_keep_one_that_is_active(server):
+    "SQLite knows no constraint that would have refused them."
+    Server = type(server)
+    servers = [server] + Server.create([{
+                'label': f"PACS {n}", 'domain': f'http://127.0.0.1:{n}',
+                'user': 'u', 'password': 'p'} for n in range(1, 6)])
+    ids = [s.id for s in servers]
+    table = Server.__table__()
+    cursor = Transaction().connection.cursor()
+    for id_, domain in zip(ids[1:], [
+                'HTTP://127.0.0.1:9//', 'HTTP://127.0.0.1:9//',
+                'http://127.0.0.1:9', 'http://u:secret@127.0.0.1:9',
+                'http://127.0.0.1:9/']):
+        cursor.execute(*table.update([table.domain], [domain],
+                where=table.id == id_))
+    for _ in range(2):
+        Server.__register__('health_orthanc')
+        cursor.execute(*table.select(
+                table.id, table.domain, table.active, order_by=table.id))
+        rows = cursor.fetchall()
+        assert [tuple(row) for row in rows] == [
+            (ids[0], 'http://127.0.0.1:9', 1),
+            (ids[1], 'HTTP://127.0.0.1:9//', 0),
+            (ids[2], f'http://127.0.0.1:9#{ids[2]}', 0),
+            (ids[3], f'http://127.0.0.1:9#{ids[3]}', 0),
+            (ids[4], f'http://127.0.0.1:9#{ids[4]}', 0),
+            (ids[5], 'http://127.0.0.1:9/', 0)]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fills a database of the last landed state with what people of each role and
-machines do in a hospital, and prints the ids of what the tests ask for as
+"""Fills a database of a landed state with what people of each role and
+modalities do in a hospital, and prints the ids of what the tests ask for as
 JSON.
 
 It runs with the Python of an environment in which that state is installed,
@@ -11,6 +11,7 @@ URL is that of an empty Orthanc.
 """
 import base64
 import datetime as dt
+import io
 import json
 import sys
 import urllib.request
@@ -22,7 +23,6 @@ RESULT = 'gnuhealth.imaging.test.result'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 SERVER = 'gnuhealth.orthanc.config'
 INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
-PREFIX = 'RADIOLOGY-2026-'
 DAY = dt.date.today()
 # Given name, family name, date of birth, sex.
 PEOPLE = {
@@ -107,7 +107,8 @@ def people(hospital):
     company, = hospital.model('company.company').find([])
     for login, group in [
             ('desk', 'health.group_health_frontdesk'),
-            ('it', 'health_orthanc.group_imaging_orthanc_admin')]:
+            ('it', 'health_orthanc.group_imaging_orthanc_admin'),
+            ('lead', 'health_imaging.group_health_imaging_admin')]:
         seed.make_user(admin, seed.Login(login, seed.Person(
                     login.title(), "Tamang", None, 'f', login.upper(),
                     'pgfs'), [group]), company)
@@ -132,7 +133,7 @@ def server(hospital):
     added, = hospital.model(SERVER, 'it').find([])
     added.store_reports = True
     added.save()
-    made['server'] = added.id
+    made.update(server=added.id, password=hospital.password)
 
 
 def order(hospital, name, patient, exam='CTHEAD', sent=True):
@@ -150,13 +151,10 @@ def order(hospital, name, patient, exam='CTHEAD', sent=True):
     return request
 
 
-def long_order(hospital, name, patient, *exams):
-    """Let the doctor order exams together, after the administrator has given
-    orders a long number."""
-    sequence, = hospital.model('ir.sequence').find([
-            ('sequence_type.name', '=', "Imaging Test Request")])
-    sequence.prefix = PREFIX
-    sequence.save()
+def order_together(hospital, name, patient, *exams):
+    "Let the doctor order exams together, and return their requests."
+    Request = hospital.model(REQUEST, 'doctor')
+    known = {r.id for r in Request.find([])}
     wizard = hospital.wizard(
         'gnuhealth.patient.imaging.test.request', 'doctor', hospital.get(
             'gnuhealth.patient', made['patients'][patient], 'doctor'))
@@ -164,9 +162,9 @@ def long_order(hospital, name, patient, *exams):
         exam, = hospital.model(EXAM, 'doctor').find([('code', '=', code)])
         wizard.form.tests.append(exam)
     wizard.execute('request')
-    Request = hospital.model(REQUEST, 'doctor')
-    found = Request.find(
-        [('request', 'like', f'{PREFIX}%')], order=[('request_line', 'ASC')])
+    found = [
+        r for r in Request.find([], order=[('request_line', 'ASC')])
+        if r.id not in known]
     Request.click(found, 'requested')
     made['requests'][name] = [r.id for r in found]
 
@@ -364,37 +362,111 @@ def send_again(hospital, first):
         'accept')
 
 
-# What only SQL can do
+# What came since the former state
 
-def leftovers(hospital):
-    "A character set that is none, and a report that a server refused."
-    from sql import Table
+def work(hospital):
+    "What people do besides reporting."
+    order_together(hospital, 'together', 'tom', 'CTHEAD', 'XRCHEST')
+    canceled = order(hospital, 'canceled', 'tom')
+    wizard = hospital.wizard(
+        'gnuhealth.imaging.test.request.cancel', 'doctor', canceled)
+    wizard.form.reason = "He did not come."
+    wizard.execute('cancel')
+    amend(hospital, 'by_accession')
+    photograph(hospital, 'by_uid')
+    template = hospital.model(
+        'gnuhealth.imaging.report.template', 'lead')(
+        name="Head", text="No haemorrhage.")
+    template.save()
+    look(hospital, 'by_uid')
+    upload(hospital)
+    delete(hospital, 'nobody')
+    lose(hospital)
 
+
+def amend(hospital, name):
+    "Let the radiologist correct a signed result, and sign it again."
+    signed = hospital.get(RESULT, made['results'][name], 'radiologist')
+    wizard = hospital.wizard(
+        'gnuhealth.imaging.test.result.amend', 'radiologist', signed)
+    wizard.form.reason = "The other side."
+    wizard.execute('amend')
+    signed.reload()
+    signed.comment += " Left."
+    signed.save()
+    signed.click('finalize')
+
+
+def photograph(hospital, name):
+    "Let the radiologist attach a picture that is of no study."
+    from PIL import Image
+    photo = io.BytesIO()
+    Image.new('RGB', (640, 480), 'navy').save(photo, 'JPEG')
+    attached = hospital.model('ir.attachment', 'radiologist')(
+        name='photo.jpg', data=photo.getvalue(), type='data',
+        resource=hospital.get(RESULT, made['results'][name], 'radiologist'))
+    attached.save()
+    made['photo'] = attached.id
+
+
+def look(hospital, name):
+    "Let the radiologist see the pictures of a study."
+    hospital.wizard('gnuhealth.imaging_orthanc.preview', 'radiologist',
+        hospital.get(STUDY, made['studies'][name], 'radiologist'))
+
+
+def upload(hospital):
+    "Let the radiologist upload a file."
+    from support import archive
+    study = images(30, 'eva', instances=1)
+    wizard = hospital.wizard(
+        'gnuhealth.imaging_orthanc.upload_image_data', 'radiologist')
+    wizard.form.file_name = 'image.dcm'
+    wizard.form.data_to_upload = next(archive.files(study))
+    wizard.execute('upload')
+    hospital.synchronize()
+    made['studies']['uploaded'] = hospital.study(study.uid).id
+
+
+def delete(hospital, name):
+    "Let the one who looks after the PACS delete a study."
+    wizard = hospital.wizard(
+        'gnuhealth.imaging_orthanc.delete', 'it',
+        hospital.get(STUDY, made['studies'][name], 'it'))
+    wizard.form.reason = "It is nobody's."
+    wizard.execute('remove')
+
+
+def lose(hospital):
+    "Add a server that is gone when it is synchronized."
+    gone = hospital.model(SERVER, 'it')(
+        label="Old PACS", domain='http://127.0.0.1:9', user='u',
+        password='p')
+    gone.save()
+    gone.click('do_sync')
+    made['gone_server'] = gone.id
+
+
+def die(hospital):
+    """A worker that was ended after it took notes of what to decide, and a
+    study that it could not decide."""
+    from trytond.pool import Pool
     from trytond.transaction import Transaction
-    exam, = hospital.model(EXAM).find([('code', '=', 'USABDO')])
-    made['templates']['odd'] = exam.imaging_worklist_template.id
-    order(hospital, 'odd_template', 'karl', exam='USABDO')
-    long_order(hospital, 'long', 'tom', 'CTHEAD', 'XRCHEST')
-    template = Table('gnuhealth_imaging_worklist_worklist_template')
-    report = Table('gnuhealth_orthanc_report')
     with Transaction().start(hospital._database, 1) as transaction:
-        cursor = transaction.connection.cursor()
-        cursor.execute(*template.update([template.charset], ['cp1252'],
-                where=template.id == made['templates']['odd']))
-        cursor.execute(*report.select(
-                report.result, report.id, where=report.state == 'stored'))
-        made['stored_reports'] = dict(cursor.fetchall())
-        cursor.execute(*report.insert([
-                    report.result, report.revision, report.study,
-                    report.state, report.attempts], [[
-                        made['results']['of_result'], 0,
-                        made['studies']['of_result'], 'failed', 20]]))
-        cursor.execute(*report.select(
-                report.id, where=report.state == 'failed'))
-        (made['failed_report'],), = cursor.fetchall()
+        pool = Pool()
+        events = pool.get('gnuhealth.orthanc.link_event')
+        events.note('study', [made['studies']['by_puid']], 'sync')
+        Study = pool.get(STUDY)
+        Study.write([Study(made['studies']['review'])], {
+                'undecided_since': dt.datetime.now()})
+        transaction.tasks.clear()
 
 
-def main(configuration, database, source, *pacs):
+def fill(last, configuration, database, source, *pacs):
+    """Fill the database and print what was made.
+
+    :param last: functions of the hospital that do what only this state allows
+    """
     for folder in ['tests', 'his-utils/demo']:
         sys.path.insert(0, str(Path(source, folder)))
     hospital = Hospital(configuration, database, *pacs)
@@ -404,9 +476,21 @@ def main(configuration, database, source, *pacs):
     server(hospital)
     first_day(hospital)
     twins(hospital)
-    leftovers(hospital)
+    for function in last:
+        function(hospital)
+    made['files'] = stored_files(database)
     print(json.dumps(made))
 
 
+def stored_files(database):
+    "Return the files beside the database, in base64 by their path."
+    from trytond.config import config
+    folder = Path(config.get('database', 'path'), database)
+    return {
+        str(path.relative_to(folder)): base64.b64encode(
+            path.read_bytes()).decode()
+        for path in folder.rglob('*') if path.is_file()}
+
+
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    fill([work, die], *sys.argv[1:])

@@ -59,6 +59,9 @@ def expected_differences(made):
     yield EXAM, made['exams']['same_code'], 'code'
     for name in ['default', 'typo', 'json', 'unsafe']:
         yield TEMPLATE, made['templates'][name], 'charset'
+    # The dump that 5.0.4 shipped has kinds of values that DICOM has not.
+    for name in ['default', 'typo', 'blank']:
+        yield TEMPLATE, made['templates'][name], 'template'
     for name, column in [
             ('branch', 'domain'), ('branch', 'proxy_domain'),
             ('unused', 'domain'), ('odd', 'domain')]:

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Series and instances of former releases: one row for each, and their
+numbers in the study."""
+from collections import defaultdict
+
+from sql import Null
+from sql.aggregate import Count
+from sql.functions import Function
+
+from trytond.modules.health_imaging.migration import set_by_id, set_where, warn
+from trytond.pool import Pool
+
+from ..tables import execute
+from .requests import return_merge_ids
+from .rows import Merge, repeated
+
+
+class Replace(Function):
+    __slots__ = ()
+    _function = 'REPLACE'
+
+
+def migrate_series(Series, module):
+    """Merge the rows of one series of a study.
+
+    :param Series: class of gnuhealth.imaging_orthanc.study_series
+    :param str module: name of the module that is registered
+    """
+    table_h = Series.__table_handler__(module)
+    if (not table_h.column_exist('series_UID')
+            or table_h.column_exist('body_part')):
+        return
+    names = ['notes', 'series_description', 'series_number']
+    merge = Merge(Series)
+    for rows in repeated(Series, ['study', 'series_UID'], names):
+        rows.sort(key=lambda r: (not r['notes'], r['id']))
+        merge.add(rows, names)
+    merge.finish()
+
+
+def migrate_instances(Instance, module):
+    """Merge the rows of one instance of a series, and separate the numbers of
+    ImagePositionPatient (0020,0032, DS) by backslashes.
+
+    :param Instance: class of gnuhealth.imaging_orthanc.series_instances
+    :param str module: name of the module that is registered
+    """
+    table_h = Instance.__table_handler__(module)
+    if (not table_h.column_exist('sop_instance_UID')
+            or table_h.column_exist('number_of_frames')):
+        return
+    merge, by_series = Merge(Instance), defaultdict(list)
+    for first, *others in repeated(
+            Instance, ['series', 'sop_instance_UID'], []):
+        ids = [o['id'] for o in others]
+        merge.replace(first['id'], ids)
+        by_series[first['series']] += ids
+    merge.finish()
+    for series, ids in sorted(by_series.items()):
+        warn(Instance, ids, "%s instances of series %s were there twice",
+            len(ids), series)
+    table = Instance.__table__()
+    set_where(table, table.image_position_patient.like('%, %'),
+        image_position_patient=Replace(
+            table.image_position_patient, ', ', '\\'))
+
+
+def complete_studies():
+    """Link the studies of 5.0 to their requests, and count their series and
+    instances.
+
+    They are those without a number of series, which a synchronization sets.
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    table = Study.__table__()
+    if execute(table.select(
+                table.id, where=table.number_of_series == Null, limit=1)):
+        return_merge_ids()
+        _count_images(Study)
+
+
+def _count_images(Study):
+    """Set the numbers of series and instances, and the modalities, of studies
+    that have none."""
+    pool = Pool()
+    study = Study.__table__()
+    series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
+    instance = pool.get(
+        'gnuhealth.imaging_orthanc.series_instances').__table__()
+    uncounted = study.select(study.id, where=study.number_of_series == Null)
+    counts, modalities = {}, {id_: [] for id_, in execute(uncounted)}
+    totals = dict.fromkeys(modalities, 0)
+    for id_, parent, modality, count in execute(series.join(instance, 'LEFT',
+                condition=instance.series == series.id).select(
+                series.id, series.study, series.modality, Count(instance.id),
+                where=series.study.in_(uncounted),
+                group_by=[series.id, series.study, series.modality])):
+        counts[id_] = count
+        totals[parent] += count
+        modalities[parent].append(modality)
+    set_by_id(series, 'number_of_instances', counts)
+    set_by_id(study, 'number_of_instances', totals)
+    set_by_id(study, 'number_of_series', {
+            id_: len(codes) for id_, codes in modalities.items()})
+    set_by_id(study, 'modalities', {
+            id_: ', '.join(sorted(set(filter(None, codes))))
+            for id_, codes in modalities.items() if any(codes)})
