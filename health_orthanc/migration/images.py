@@ -17,6 +17,7 @@ from .rows import Merge, repeated
 
 
 class Replace(Function):
+    "The function REPLACE of SQL."
     __slots__ = ()
     _function = 'REPLACE'
 
