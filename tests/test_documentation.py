@@ -105,7 +105,7 @@ def rows(page, *header):
 def emphasised(page):
     "Return what a page emphasises."
     return [
-        ' '.join(node.astext().split())
+        ' '.join(node.astext().replace('\u2026', '...').split())
         for node in page.findall(docutils.nodes.emphasis)]
 
 
@@ -400,7 +400,7 @@ def test_services_are_those_that_were_installed(unit, pages):
 
 def limits():
     "Yield pages and sentences in them, made with the limits of the modules."
-    from trytond.modules.health_orthanc import gallery, preview, server
+    from trytond.modules.health_orthanc import connection, gallery, preview
     from trytond.modules.health_orthanc.archive import container, structure
     from trytond.modules.health_orthanc.sync import lease, run
     usage = 'health_orthanc/doc/usage.rst'
@@ -421,7 +421,7 @@ def limits():
     yield usage, "the last hundred of them"
     assert lease.DURATION.total_seconds() == 600
     yield 'doc/nothing_arrives.rst', "more than ten minutes without progress"
-    assert server._PATIENCE == 5
+    assert connection._PATIENCE == 5
     yield ('health_orthanc/doc/configuration.rst',
         "a whole answer may take five times the read timeout")
 

@@ -11,7 +11,7 @@ from support.fault_server import (
 from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
 
-from trytond.modules.health_orthanc import server as server_module
+from trytond.modules.health_orthanc import connection
 from trytond.modules.health_orthanc.archive import session
 from trytond.pool import Pool
 
@@ -152,7 +152,7 @@ def test_fault_at_each_call_of_a_later_run(orthanc, name):
 
 @pytest.mark.parametrize('name', SLOW)
 def test_slow_fault(orthanc, monkeypatch, name):
-    monkeypatch.setattr(server_module, '_PATIENCE', 2)
+    monkeypatch.setattr(connection, '_PATIENCE', 2)
     # The request for the instances
     assert survive_first(orthanc, SLOW[name], 6)
 
