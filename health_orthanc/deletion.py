@@ -198,7 +198,7 @@ class DeletableStudy(Deletable):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_study')
     def delete_study(cls, studies):
-        pass
+        "Ask before the studies are deleted on their servers."
 
     @property
     def _deleted_study(self):
@@ -259,7 +259,7 @@ class DeletableSeries(Deletable):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_series')
     def delete_series(cls, series):
-        pass
+        "Ask before the series are deleted on their servers."
 
     @property
     def _deleted_study(self):
@@ -330,6 +330,7 @@ class Delete(CheckedWizard, Wizard):
 
     @classmethod
     def check_user(cls):
+        "Raise an error unless the user is in the groups of the wizard."
         check_group(*KEEPERS)
         super().check_user()
 

@@ -244,6 +244,7 @@ class Preview(CheckedWizard, Wizard):
 
     @classmethod
     def check_user(cls):
+        "Raise an error unless the user is in the groups of the wizard."
         check_group(*USERS)
         super().check_user()
 

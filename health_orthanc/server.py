@@ -406,6 +406,7 @@ class Server(
     @classmethod
     @ModelView.button
     def remove_config_server(cls, servers):
+        "Delete servers that have no studies."
         cls.delete(servers)
 
     @classmethod

@@ -203,6 +203,7 @@ class UploadImageData(CheckedWizard, Wizard):
 
     @classmethod
     def check_user(cls):
+        "Raise an error unless the user is in the groups of the wizard."
         check_group(*USERS)
         super().check_user()
 

@@ -49,6 +49,11 @@ def letters(charset):
 
 
 def fits(text, codec):
+    """Return whether a text can be encoded.
+
+    :param str text: the text
+    :param str codec: name of a codec of Python
+    """
     try:
         text.encode(codec)
     except UnicodeEncodeError:

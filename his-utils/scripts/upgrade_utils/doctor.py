@@ -84,6 +84,7 @@ def reason_of(error):
 
 
 def parse(arguments=None):
+    "Return the options of the command line."
     parser = argparse.ArgumentParser(
         description=__doc__.split('\n\n')[0].split('  ')[0], epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,10 +126,12 @@ class Database:
 
     @property
     def is_sqlite(self):
+        "Whether the database is a file of SQLite."
         return self.uri.startswith('sqlite')
 
     @property
     def file(self):
+        "The file of SQLite."
         return self.path / f'{self.name}.sqlite'
 
     def _connect(self):
@@ -164,6 +167,11 @@ class Database:
             NOT_CONNECTED)
 
     def rows(self, statement):
+        """Run a statement and return its rows.
+
+        :param str statement: SQL
+        :raises Failure: the database cannot be read
+        """
         try:
             with closing(self.connection.cursor()) as cursor:
                 cursor.execute(statement)
@@ -172,6 +180,7 @@ class Database:
             raise self._unreadable(error)
 
     def value(self, statement):
+        "Return the first value of the first row of a statement."
         return self.rows(statement)[0][0]
 
     def columns(self, table):
@@ -199,6 +208,7 @@ class Database:
 
 
 def free(folder):
+    "Return the free bytes where a folder is, None when unknown."
     try:
         return shutil.disk_usage(folder).free if folder else None
     except OSError:
@@ -230,6 +240,10 @@ def examine(database):
 
 
 def release(columns):
+    """Return which release made the tables: suite, 5.0 or 4.4.
+
+    :param columns: names of the columns by table
+    """
     if 'orthanc_server' in columns[STUDY] or (
             'signed_at' in columns['gnuhealth_imaging_test_result']):
         return 'suite'
@@ -283,12 +297,14 @@ def examine_servers(database):
 
 
 def distinct(database, columns, query):
+    "Return how many rows of a query differ in some columns."
     return database.value(
         f'SELECT COUNT(*) FROM (SELECT DISTINCT {columns} FROM ({query}) '
         'AS rows_) AS distinct_')
 
 
 def quoted(text):
+    "Return a text as a literal of SQL."
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -311,6 +327,10 @@ def address(text):
 # What is told
 
 def show_before(found):
+    """Print what is to know before an upgrade.
+
+    :param dict found: what ``examine`` returned
+    """
     print({
             '4.4': "Made by GNU Health 4.4 or before.",
             '5.0': "Made by GNU Health 5.0.",
@@ -381,6 +401,7 @@ def show_space(database):
 
 
 def megabytes(size):
+    "Return a number of bytes as a text in MB."
     return f"{size / 1e6:.0f} MB"
 
 
@@ -409,6 +430,12 @@ def compare(before, after):
 
 
 def before(database, name):
+    """Examine a database before its upgrade, and keep the counts.
+
+    :param Database database: the database
+    :param str name: name of the file for the counts
+    :raises Failure: the file cannot be written
+    """
     found = examine(database)
     show_before(found)
     fine = show_space(database)
@@ -425,6 +452,12 @@ def before(database, name):
 
 
 def after(database, name):
+    """Compare an upgraded database with the counts that were kept.
+
+    :param Database database: the database
+    :param str name: name of the file with the counts
+    :raises Failure: the file cannot be read
+    """
     try:
         former = json.loads(read_all(open_plain(name), name, LARGEST_FILE))
         former['counts'].items()
