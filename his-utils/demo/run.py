@@ -144,11 +144,15 @@ def start_servers(stack, folder, web_client, database, viewer, password):
             folder / 'orthanc', users={'gnuhealth': secrets.token_urlsafe(12)},
             modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS},
             extra=viewer))
-    # LibreOffice keeps a profile in its home.
+    temporary = folder / 'tmp'
+    temporary.mkdir()
+    # LibreOffice keeps a profile in its home, trytond locks and reports in the
+    # temporary folder.
     server = stack.enter_context(Trytond(
             folder / 'trytond', URI, DATABASE, database_path=folder,
             web_root=web_client, environment={
-                'HOME': str(folder), 'XDG_CACHE_HOME': str(folder / 'cache')}))
+                'HOME': str(folder), 'XDG_CACHE_HOME': str(folder / 'cache'),
+                'TMPDIR': str(temporary)}))
     say(f"Orthanc {orthanc.rest('GET', '/system')['Version']}: {orthanc.url}, "
         f"DICOM port {orthanc.dicom_port}")
     say(f"trytond: {server.url}")
