@@ -30,7 +30,7 @@ from trytond.config import config  # noqa: E402
 # test means to roll back, and the next test fails.
 config.set('cache', 'clean_timeout', '86400')
 
-from services import Orthanc, Trytond  # noqa: E402
+from services import Orthanc, Trytond, prefer_system_programs  # noqa: E402
 from sources import MODULES  # noqa: E402
 from support.databases import (  # noqa: E402
     SEEDED, Copies, Templates, activate, activate_seeded)
@@ -41,6 +41,7 @@ templates_key = pytest.StashKey()
 
 
 def pytest_configure(config):
+    prefer_system_programs()
     # It would run the scenarios that are named on the command line again.
     config.pluginmanager.unregister(name='doctest')
     for name, other in [('postgresql', "SQLite"), ('sqlite', "PostgreSQL")]:

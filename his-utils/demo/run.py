@@ -24,7 +24,9 @@ import ohif
 import seed
 from npm import NpmError
 from proteus.config import set_xmlrpc_session
-from services import DICOMWEB, Orthanc, ServiceError, Trytond, create_database
+from services import (
+    DICOMWEB, Orthanc, ServiceError, Trytond, create_database,
+    prefer_system_programs)
 from sources import MODULES, sources_hash
 from story import Story
 from webclient import WebClientError, make_web_client
@@ -288,6 +290,7 @@ def main(arguments=None):
         return USAGE
     for number in [signal.SIGTERM, signal.SIGHUP]:
         signal.signal(number, _end)
+    prefer_system_programs()
     try:
         return run(options)
     except (ServiceError, WebClientError, NpmError) as error:

@@ -30,6 +30,17 @@ class ServiceError(Exception):
     """A server that does not start, or a command that fails."""
 
 
+def prefer_system_programs():
+    """Let programs of the system be found before those beside Python.
+
+    pynetdicom brings some that have the names of dcmtk's.
+    """
+    beside = Path(sys.prefix, 'bin')
+    folders = os.environ.get('PATH', os.defpath).split(os.pathsep)
+    os.environ['PATH'] = os.pathsep.join(
+        sorted(folders, key=lambda folder: Path(folder) == beside))
+
+
 def free_port():
     """Return the number of a loopback TCP port that is free now.
 
