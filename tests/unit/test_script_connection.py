@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from services import Trytond, create_database, free_port
+from support.fault_server import FaultServer, answer, drop
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / 'his-utils' / 'scripts' / 'imaging'
@@ -551,6 +552,22 @@ def test_endless_answer_ends(monkeypatch):
             command_line.Unreachable, match="cannot be understood"):
         connection.Orthanc(
             f'http://127.0.0.1:{server.port}').request('GET', '/system')
+
+
+@pytest.mark.parametrize('method, times, heard', [
+        ('GET', 1, 2), ('GET', 2, 2), ('PUT', 1, 1), ('POST', 1, 1)])
+def test_reading_is_tried_again_when_the_connection_is_closed(
+        method, times, heard):
+    with FaultServer() as server:
+        server.on('/system', drop(), times=times)
+        server.on('/system', answer({'Version': '1'}))
+        orthanc = connection.Orthanc(server.url)
+        if times < heard:
+            assert orthanc.request(method, '/system') == {'Version': '1'}
+        else:
+            with pytest.raises(command_line.Unreachable, match="closed"):
+                orthanc.request(method, '/system')
+        assert server.count() == heard
 
 
 @pytest.fixture(scope='module')

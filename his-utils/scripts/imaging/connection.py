@@ -45,6 +45,10 @@ class _Expired(Refused):
     "The session is over."
 
 
+class _Closed(Unreachable):
+    "The connection ended before the answer began."
+
+
 class Http:
     """Requests to one server, with limits on time and size.
 
@@ -99,7 +103,8 @@ class Http:
         if isinstance(error, ssl.SSLError):
             return Unreachable(f"No TLS connection to {self.where}: "
                 f"{error.reason or error}. Does it speak https on this port?")
-        return Unreachable(f"Cannot connect to {self.where}: "
+        kind = _Closed if _is_closed(error) else Unreachable
+        return kind(f"Cannot connect to {self.where}: "
             f"{_reason(error, self.url)}.", temporary=True)
 
 
@@ -136,6 +141,11 @@ def _read(response):
         if len(answer) > LARGEST_ANSWER:
             raise http.client.HTTPException("the answer is too long")
     return bytes(answer)
+
+
+def _is_closed(error):
+    return isinstance(error, ConnectionError) and not isinstance(
+        error, ConnectionRefusedError)
 
 
 def _reason(error, url):
@@ -322,8 +332,15 @@ class Orthanc:
         """
         if body is not None and not isinstance(body, str):
             body = json.dumps(body)
-        status, _, answer = self._http.send(
-            method, path, body and body.encode())
+        arguments = method, path, body and body.encode()
+        try:
+            status, _, answer = self._http.send(*arguments)
+        except _Closed:
+            # A busy Orthanc does so now and then. What only reads may be
+            # asked again (RFC 9110, 9.2.2).
+            if method != 'GET':
+                raise
+            status, _, answer = self._http.send(*arguments)
         if status != 200:
             raise self._explain_status(status, answer, method, path)
         try:
