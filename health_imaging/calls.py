@@ -43,6 +43,7 @@ class CheckedCalls:
     def search(cls, domain, *args, **kwargs):
         if Transaction().check_access:
             check_texts(domain)
+            domain = with_whole_patterns(domain)
         return super().search(domain, *args, **kwargs)
 
 
@@ -91,7 +92,8 @@ def is_id(value):
 
     New records have negative ids.
     """
-    return isinstance(value, int) and abs(value) <= MAX_ID
+    return (isinstance(value, int) and not isinstance(value, bool)
+        and abs(value) <= MAX_ID)
 
 
 def check_texts(domain):
@@ -109,6 +111,23 @@ def check_texts(domain):
             parts.extend(part)
         elif isinstance(part, str) and len(part) > MAX_TEXT:
             refuse_search()
+
+
+def with_whole_patterns(domain):
+    r"""Return a domain in which no pattern ends with half an escape.
+
+    PostgreSQL refuses such a pattern: "\" escapes the character after it.
+
+    :param domain: a search domain, or a part of one
+    """
+    if not isinstance(domain, (list, tuple)):
+        return domain
+    if (len(domain) > 2 and all(isinstance(d, str) for d in domain[:3])
+            and 'like' in domain[1]):
+        name, operator, pattern, *more = domain
+        end = len(pattern) - len(pattern.rstrip('\\'))
+        return (name, operator, pattern + '\\' * (end % 2), *more)
+    return type(domain)(map(with_whole_patterns, domain))
 
 
 def check_words(words):

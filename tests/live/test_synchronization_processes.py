@@ -325,8 +325,9 @@ def test_keys_are_rotated_by_the_documented_command(database, tmp_path):
         return stored.partition('fernet:')[2].encode()
     execute(database, 'DELETE FROM gnuhealth_orthanc_config')
     execute(database, 'INSERT INTO gnuhealth_orthanc_config '
-        '(label, domain, "user", password, connect_timeout, read_timeout) '
-        "VALUES ('PACS', 'http://pacs', 'demo', 'secret', 5, 60)")
+        '(label, domain, "user", password, connect_timeout, read_timeout, '
+        "run_hours) VALUES ('PACS', 'http://pacs', 'demo', 'secret', 5, 60, "
+        "6)")
     assert Fernet(one).decrypt(rotate(one)) == b'secret'
     stored = rotate(two, one)
     assert Fernet(two).decrypt(stored) == b'secret'
