@@ -258,6 +258,7 @@ def test_order_to_answer(hospital, make_orthanc, tmp_path, numbers, full):
     order(config, numbers.waiting)
     folder, secret = tmp_path / 'worklists', tmp_path / 'secret'
     folder.mkdir()
+    secret.touch(mode=0o600)
     secret.write_text(seed.PASSWORD)
     orthanc = make_orthanc(worklists=folder)
     service = Process([
