@@ -17,12 +17,11 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import StateView
 
 from . import asking
+from .calls import is_id
 from .exceptions import (
     NothingSelectedError, ReasonMissingError, StrangeInputError)
 from .rights import check_rights
 
-# PostgreSQL has no larger ids.
-_LAST_ID = 2 ** 31 - 1
 # Python types of the values that clients send, by type of the field.
 _KINDS = {
     'binary': (bytes, bytearray),
@@ -263,9 +262,7 @@ class CheckedReport:
 
 
 def _are_ids(values):
-    return isinstance(values, (list, tuple)) and all(
-        isinstance(v, int) and not isinstance(v, bool) and abs(v) <= _LAST_ID
-        for v in values)
+    return isinstance(values, (list, tuple)) and all(map(is_id, values))
 
 
 def _exists(model):

@@ -8,6 +8,7 @@ from ..archive import orthanc, values
 from ..connection import connect
 from ..links import deciding
 from . import known
+from .reading import MAX_REFUSED
 from .transactions import now, roll_back, transact
 
 logger = logging.getLogger(__name__)
@@ -16,8 +17,6 @@ logger = logging.getLogger(__name__)
 # one run.
 LOOKED_INTO = 200
 LOOKED_INTO_ROUNDS = 10
-# After so many failures one after the other no more are asked for.
-MAX_REFUSED = 10
 # Nobody answered.
 _SILENT = (
     orthanc.ConnectionLost, orthanc.ConnectionRefused, orthanc.HostNotFound,
