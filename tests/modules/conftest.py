@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who acts in the tests of the models."""
 import pytest
-from support.records import (
-    as_user, make_institution, make_professional, make_user)
+from support.records import as_user, make_institution, make_radiologist
 
 
 @pytest.fixture
@@ -14,8 +13,6 @@ def acting(transaction):
     without them stands in a ``with without_check_access()``.
     """
     company = make_institution()
-    user = make_user('radiologist', 'health.group_health_doctor',
-        'health_imaging.group_health_imaging')
-    make_professional(user, "Rosa", "Luna")
+    user = make_radiologist()
     with as_user(user, company=company.id):
         yield user

@@ -14,6 +14,7 @@ from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user)
 from support.statements import counted
+from support.worklist import GOOD
 
 from trytond.config import config
 from trytond.model.exceptions import AccessError
@@ -26,20 +27,6 @@ from trytond.modules.health_imaging_worklist.exceptions import (
 from trytond.modules.health_imaging_worklist.variables import Variable
 from trytond.pool import Pool
 from trytond.transaction import Transaction
-
-GOOD = '''(0008,0005) CS [$SpecificCharacterSet]
-(0020,000d) UI [$StudyInstanceUID]
-(0010,0010) PN [$PatientName]
-(0010,0020) LO [$PatientID]
-(0040,0100) SQ
-  (fffe,e000) na
-    (0008,0060) CS [$Modality]
-    (0040,0001) AE [$ScheduledStationAETitle]
-    (0040,0002) DA [$ScheduledProcedureStepStartDate]
-    (0040,0003) TM [$ScheduledProcedureStepStartTime]
-  (fffe,e00d) na
-(fffe,e0dd) na
-'''
 
 
 @pytest.fixture

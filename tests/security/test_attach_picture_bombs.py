@@ -18,7 +18,7 @@ import seed
 from support import picture_bombs as bombs
 from support.records import (
     PASSWORD, Rpc, RpcError, commit, make_attachment, make_institution,
-    make_picture, make_professional, make_requested, make_result, make_user)
+    make_picture, make_radiologist, make_requested, make_result)
 
 from trytond.modules.health_imaging import attachment_picture, pictures
 from trytond.pool import Pool
@@ -34,9 +34,7 @@ def hospital(activated):
     "The radiologist, over RPC, and a result."
     def make():
         make_institution()
-        user = make_user('radiologist', 'health.group_health_doctor',
-            'health_imaging.group_health_imaging', password=PASSWORD)
-        make_professional(user, "Rosa", "Luna")
+        make_radiologist(PASSWORD)
     commit(make)
     return Rpc('radiologist')
 

@@ -9,6 +9,7 @@ import pytest
 from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user)
+from support.worklist import GOOD
 
 from trytond.modules.health_imaging_worklist import dataset, rendering
 from trytond.modules.health_imaging_worklist.exceptions import (
@@ -17,19 +18,6 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 SECRET = b'PASSWORD-OF-ORTHANC!'
-TEMPLATE = '''(0008,0005) CS [$SpecificCharacterSet]
-(0020,000d) UI [$StudyInstanceUID]
-(0010,0010) PN [$PatientName]
-(0010,0020) LO [$PatientID]
-(0040,0100) SQ
-  (fffe,e000) na
-    (0008,0060) CS [$Modality]
-    (0040,0001) AE [$ScheduledStationAETitle]
-    (0040,0002) DA [$ScheduledProcedureStepStartDate]
-    (0040,0003) TM [$ScheduledProcedureStepStartTime]
-  (fffe,e00d) na
-(fffe,e0dd) na
-'''
 # Lines that name a file.
 REFUSED = [
     *(f'(0040,1400) {vr} =FILE'
@@ -95,7 +83,7 @@ def test_dump2dcm_reads_files(secret, tmp_path):
 
 
 def make(line, secret, **values):
-    template = rendering.compile(TEMPLATE + line.replace('FILE', secret))
+    template = rendering.compile(GOOD + line.replace('FILE', secret))
     text = rendering.render(template, {
             **rendering.sample_variables(), **values})
     return dataset.complete(text, 'dump2dcm', 'ISO_IR 192')
@@ -169,7 +157,7 @@ def test_a_template_that_names_a_file_is_refused(administrator, secret):
     for line in ['(0040,1400) OB =FILE', '(0011,1001) OB [=FILE]',
             '(0002,0102) OB =FILE']:
         with pytest.raises(WorklistTemplateError) as refused:
-            create(TEMPLATE + line.replace('FILE', secret))
+            create(GOOD + line.replace('FILE', secret))
         assert '13' in refused.value.message
 
 
@@ -183,7 +171,7 @@ def test_a_template_that_the_sample_does_not_show(
         }
     for line, expected in lines.items():
         exam.imaging_worklist_template = create(
-            TEMPLATE + '{% if my.comment != "Sample" %}' + line + '{% end %}')
+            GOOD + '{% if my.comment != "Sample" %}' + line + '{% end %}')
         with Transaction().set_user(0):
             exam.save()
             request = make_request(

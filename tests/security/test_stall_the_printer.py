@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from support.records import (
-    PASSWORD, Rpc, RpcError, commit, make_institution, make_professional,
-    make_requested, make_result, make_user)
+    PASSWORD, Rpc, RpcError, commit, make_institution, make_radiologist,
+    make_requested, make_result)
 
 from trytond.modules.health_imaging import office, result_report
 from trytond.modules.health_imaging.exceptions import OfficeError
@@ -39,9 +39,7 @@ def hospital(activated):
     "The radiologist, over RPC."
     def make():
         make_institution()
-        user = make_user('radiologist', 'health.group_health_doctor',
-            'health_imaging.group_health_imaging', password=PASSWORD)
-        make_professional(user, "Rosa", "Luna")
+        make_radiologist(PASSWORD)
     commit(make)
     return Rpc('radiologist')
 

@@ -9,6 +9,7 @@ import pytest
 from support.bombs import explode
 from support.records import (
     make_exam, make_institution, make_patient, make_professional, make_request)
+from support.worklist import GOOD
 
 from trytond.modules.health_imaging_worklist import batch
 from trytond.modules.health_imaging_worklist.exceptions import (
@@ -196,19 +197,6 @@ def test_what_is_no_entry_takes_little(results, name):
 
 # In the database
 
-GOOD = '''(0008,0005) CS [$SpecificCharacterSet]
-(0020,000d) UI [$StudyInstanceUID]
-(0010,0010) PN [$PatientName]
-(0010,0020) LO [$PatientID]
-(0040,0100) SQ
-  (fffe,e000) na
-    (0008,0060) CS [$Modality]
-    (0040,0001) AE [$ScheduledStationAETitle]
-    (0040,0002) DA [$ScheduledProcedureStepStartDate]
-    (0040,0003) TM [$ScheduledProcedureStepStartTime]
-  (fffe,e00d) na
-(fffe,e0dd) na
-'''
 STALLS = (
     '{% if my.comment != "Sample" %}'
     '{% with a="a" * 60000; b="a" * 500 + "b" + "a" * 499 %}'

@@ -100,6 +100,14 @@ def make_user(login, *groups, password=None):
     return user
 
 
+def make_radiologist(password=None):
+    "Make the user who reports images, a health professional."
+    user = make_user('radiologist', 'health.group_health_doctor',
+        'health_imaging.group_health_imaging', password=password)
+    make_professional(user, "Rosa", "Luna")
+    return user
+
+
 @without_check_access
 def make_exam(name="Head CT", code=None, type_='ctscan', **values):
     """Make an exam of one of the shipped types."""

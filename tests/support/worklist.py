@@ -8,6 +8,21 @@ import pydicom
 
 from trytond.modules.health_imaging_worklist import dataset
 
+#: A template without errors.
+GOOD = '''(0008,0005) CS [$SpecificCharacterSet]
+(0020,000d) UI [$StudyInstanceUID]
+(0010,0010) PN [$PatientName]
+(0010,0020) LO [$PatientID]
+(0040,0100) SQ
+  (fffe,e000) na
+    (0008,0060) CS [$Modality]
+    (0040,0001) AE [$ScheduledStationAETitle]
+    (0040,0002) DA [$ScheduledProcedureStepStartDate]
+    (0040,0003) TM [$ScheduledProcedureStepStartTime]
+  (fffe,e00d) na
+(fffe,e0dd) na
+'''
+
 from_dump = partial(dataset.from_text, template_type='dump2dcm')
 from_json = partial(dataset.from_text, template_type='json')
 
