@@ -358,7 +358,7 @@ class Server(
             values = {n: v for n, v in values.items() if n not in cls._found}
         else:
             values = values.copy()
-        for name in ['domain', 'proxy_domain']:
+        for name in in_the_clear.ADDRESSES:
             if name in values:
                 values[name] = values[name] and normal_url(
                     values[name], cls.__names__(name)['field']) or None

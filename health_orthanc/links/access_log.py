@@ -11,7 +11,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .. import tables
@@ -239,8 +239,7 @@ class AccessLog(Ledger, ModelSQL, ModelView):
         table = cls.__table__()
         ids = [id_ for id_, in tables.execute(table.select(
                     table.id, where=table.at < moment, limit=_BLOCK))]
-        if ids:
-            tables.execute(table.delete(where=reduce_ids(table.id, ids)))
+        tables.delete(cls, ids)
         return len(ids) == _BLOCK
 
     @classmethod
