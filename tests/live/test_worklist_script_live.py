@@ -21,8 +21,8 @@ import pytest
 from pydicom import dcmread
 from services import free_port
 from unit.test_script_connection import (
-    DATABASE, PASSWORD, SCRIPTS, WORKLISTS, Misbehaving, StandIn,
-    assert_one_sentence, environment, run, wait_for, worklist)
+    DATABASE, PASSWORD, SCRIPTS, WORKLISTS, Misbehaving, assert_one_sentence,
+    environment, run, stand_in, wait_for, worklist)
 from unit.test_worklist_script import (
     NAMES, TEMPORARY, Stamp, make_dump, make_entry)
 
@@ -35,13 +35,7 @@ import worklist_query  # noqa: E402
 DEMO = SCRIPTS / 'worklists_service_demo.sh'
 STEP = '0040,0100[0].'
 
-
-@pytest.fixture(scope='module')
-def stand_in(tmp_path_factory):
-    "A running trytond whose answers the test sets."
-    stand_in = StandIn(tmp_path_factory.mktemp('trytond'))
-    yield stand_in
-    stand_in.server.stop()
+__all__ = ['stand_in']
 
 
 @pytest.fixture

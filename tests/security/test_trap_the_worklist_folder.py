@@ -25,8 +25,8 @@ from pathlib import Path
 
 import pytest
 from unit.test_script_connection import (
-    DATABASE, PASSWORD, ROOT, SYNC, WORKLISTS, StandIn, assert_one_sentence,
-    environment, run, wait_for, worklist)
+    DATABASE, PASSWORD, ROOT, SYNC, WORKLISTS, assert_one_sentence,
+    environment, folder, run, stand_in, wait_for, worklist)
 from unit.test_worklist_script import (
     LOCK, TEMPORARY, make_dump, make_entry, rest, rest_apply, rest_desk)
 
@@ -43,22 +43,7 @@ OTHERS = 65534
 is_root = os.geteuid() == 0
 as_root = pytest.mark.skipif(not is_root, reason="only root gives files away")
 
-__all__ = ['rest']
-
-
-@pytest.fixture(scope='module')
-def stand_in(tmp_path_factory):
-    "A running trytond whose answers the test sets."
-    stand_in = StandIn(tmp_path_factory.mktemp('trytond'))
-    yield stand_in
-    stand_in.server.stop()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / 'worklists'
-    folder.mkdir()
-    return folder
+__all__ = ['folder', 'rest', 'stand_in']
 
 
 @pytest.fixture

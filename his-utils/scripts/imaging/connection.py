@@ -114,7 +114,7 @@ def _make_session(authorities):
         from requests.adapters import HTTPAdapter
     except ImportError:
         raise UsageFailure("The Python package requests is missing: pip "
-            "install \"requests>=2.31\".")
+            "install \"requests>=2.33\".")
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args, **kwargs):
