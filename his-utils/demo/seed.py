@@ -25,6 +25,7 @@ DOCTOR = Login('doctor',
 RADIOLOGIST = Login('radiologist',
     Person("Tomás", "Okafor", dt.date(1969, 11, 2), 'm', 'RAD001', 'pgfs'),
     ['health.group_health_doctor', 'health_imaging.group_health_imaging',
+        'health_imaging.group_health_imaging_reporting',
         'health_orthanc.group_imaging_orthanc'])
 LOGINS = [DOCTOR, RADIOLOGIST]
 

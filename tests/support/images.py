@@ -30,7 +30,8 @@ INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
 LOGINS = {
     'keeper': ['health_orthanc.group_imaging_orthanc_admin'],
     'radiologist': [
-        'health.group_health_doctor', 'health_imaging.group_health_imaging'],
+        'health.group_health_doctor', 'health_imaging.group_health_imaging',
+        'health_imaging.group_health_imaging_reporting'],
     'desk': ['health.group_health_frontdesk'],
     'health_admin': ['health.group_health_admin'],
     }

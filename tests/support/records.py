@@ -103,7 +103,8 @@ def make_user(login, *groups, password=None):
 def make_radiologist(password=None):
     "Make the user who reports images, a health professional."
     user = make_user('radiologist', 'health.group_health_doctor',
-        'health_imaging.group_health_imaging', password=password)
+        'health_imaging.group_health_imaging',
+        'health_imaging.group_health_imaging_reporting', password=password)
     make_professional(user, "Rosa", "Luna")
     return user
 
@@ -136,7 +137,8 @@ def make_hospital():
     doctor = make_user('doctor', 'health.group_health_doctor')
     make_professional(doctor, "Hugo", "Meier")
     radiologist = make_user(
-        'radiologist', 'health_imaging.group_health_imaging')
+        'radiologist', 'health_imaging.group_health_imaging',
+        'health_imaging.group_health_imaging_reporting')
     make_professional(radiologist, "Rosa", "Luna")
     make_user('technician', 'health_imaging.group_health_imaging')
     make_user('stranger')
