@@ -45,10 +45,9 @@ def note(action, studies, details=None, once=False):
     :param str details: free text to keep
     :param bool once: add no second line of the user for a study within SEEN
     """
-    Log = Pool().get('gnuhealth.orthanc.access_log')
     with without_check_access():
         _add([
-                Log.line(action, study, details)
+                _line(action, study, details)
                 for study in studies or [None]], once)
 
 
@@ -61,26 +60,21 @@ def note_results(action, results, once=False):
     :param results: records
     :param bool once: see note
     """
-    Log = Pool().get('gnuhealth.orthanc.access_log')
     with without_check_access():
         lines = []
         for result in dict.fromkeys(type(results[0]).browse(results)):
             for study in result.orthanc_studies or [None]:
-                line = Log.line(action, study, result.number)
+                lines.append(_line(action, study, result.number))
                 if not study:
-                    line.update(Log.patient_values(None, result.patient))
-                lines.append(line)
+                    lines[-1].update(_of_patient(None, result.patient))
         _add(lines, once)
 
 
-def _add(lines, once=False):
-    """Add lines to the access log.
+def _add(lines, once):
+    """Add lines, all of one action, to the access log.
 
     In a read-only transaction they are committed in a transaction of their
     own.
-
-    :param lines: list of dict, all of one action
-    :param bool once: see note
     """
     Log = Pool().get('gnuhealth.orthanc.access_log')
     transaction = Transaction()
@@ -88,9 +82,56 @@ def _add(lines, once=False):
         else nullcontext()
     with own:
         # Only the new transaction sees lines added meanwhile.
-        lines = Log.not_noted(lines) if once else lines
+        lines = _not_noted(lines) if once else lines
         if lines:
             Log.create(lines)
+
+
+def _not_noted(lines):
+    """Return the lines that no recent line repeats."""
+    Log = Pool().get('gnuhealth.orthanc.access_log')
+    noted = {
+        line.study.id
+        for some in grouped_slice([v for v in lines if v.get('study')])
+        for line in Log.search([
+                ('user', '=', Transaction().user),
+                ('action', '=', lines[0]['action']),
+                ('study', 'in', [v['study'] for v in some]),
+                ('at', '>', dt.datetime.now() - SEEN)])}
+    return [v for v in lines if v.get('study') not in noted]
+
+
+def _line(action, study, details=None):
+    """Return the values of a line.
+
+    Names and identifiers are copied: the line outlives study and patient.
+    """
+    values = {
+        'at': dt.datetime.now().replace(microsecond=0),
+        'user': Transaction().user,
+        'action': action,
+        'details': details,
+        }
+    if study:
+        values.update(
+            study=study.id,
+            study_text=study.rec_name,
+            study_instance_UID=study.study_instance_UID,
+            server=study.orthanc_server.label,
+            **_of_patient(study, study.patient))
+    return values
+
+
+def _of_patient(study, patient):
+    """Return what of a line identifies a patient, or without one the DICOM
+    name of the study."""
+    if patient:
+        text = f'{isolated(patient.rec_name)} [{patient.puid}]'
+    else:
+        text = study and ' '.join(filter(None, [
+                    isolated(texts.readable_name(study.patient_name)),
+                    f'[{study.patient_id}]' if study.patient_id else None]))
+    return {'patient': patient and patient.id, 'patient_text': text}
 
 
 def note_links(changes, cause, action=None):
@@ -104,7 +145,6 @@ def note_links(changes, cause, action=None):
     :param str action: undo when a person took a change back
     """
     pool = Pool()
-    Log = pool.get('gnuhealth.orthanc.access_log')
     Patient = pool.get('gnuhealth.patient')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     lines, lost_by = [], {
@@ -113,21 +153,19 @@ def note_links(changes, cause, action=None):
     studies = Study.browse([c.study for c in changes])
     for change, study in zip(changes, studies):
         lost = change.left('patient')
-        got = cause != 'sync' and any(
-            change.gained(name)
-            for name in ['patient', 'request', 'imaging_test'])
         if lost:
             lines.append({
-                    **Log.line('unlink', study),
-                    **Log.patient_values(study, lost_by[lost])})
-        if got:
+                    **_line('unlink', study),
+                    **_of_patient(study, lost_by[lost])})
+        if cause != 'sync' and any(map(
+                change.gained, ['patient', 'request', 'imaging_test'])):
             result = study.imaging_test
-            lines.append(Log.line(
+            lines.append(_line(
                     'undo' if action == 'undo' else 'link', study,
                     result.rec_name if result else None))
         elif cause == PERSON and not lost:
-            lines.append(Log.line('unlink', study))
-    tables.insert(Log, lines)
+            lines.append(_line('unlink', study))
+    tables.insert(pool.get('gnuhealth.orthanc.access_log'), lines)
 
 
 def check_group(*groups):
@@ -197,94 +235,21 @@ class AccessLog(Ledger, ModelSQL, ModelView):
         return f'{self.at:%Y-%m-%d %H:%M} {self.user.rec_name}'
 
     @classmethod
-    def not_noted(cls, lines):
-        """Return the lines that no recent line repeats.
-
-        :param lines: list of dict, all of one action
-        :rtype: list of dict
-        """
-        since = dt.datetime.now() - SEEN
-        noted = {
-            line.study.id
-            for some in grouped_slice([
-                    v for v in lines if v.get('study')])
-            for line in cls.search([
-                    ('user', '=', Transaction().user),
-                    ('action', '=', lines[0]['action']),
-                    ('study', 'in', [v['study'] for v in some]),
-                    ('at', '>', since)])}
-        return [v for v in lines if v.get('study') not in noted]
-
-    @classmethod
     def forget(cls):
         """Delete lines older than the configured age, in blocks.
 
         Commits after each block. Called by the scheduled task.
         """
-        years = config.getint(
-            'health_orthanc', 'access_log_years', default=0)
-        if years <= 0:
-            return
-        before = dt.datetime.now() - relativedelta(years=years)
-        while transact(lambda: cls._forget_before(before)):
+        years = config.getint('health_orthanc', 'access_log_years', default=0)
+        before = dt.datetime.now() - relativedelta(years=max(years, 0))
+        while years > 0 and transact(lambda: cls._forget_before(before)):
             pass
 
     @classmethod
     def _forget_before(cls, moment):
-        """Delete one block of lines.
-
-        :param datetime.datetime moment: UTC
-        :return: whether there may be more
-        """
+        "Delete one block of lines, return whether there may be more."
         table = cls.__table__()
         ids = [id_ for id_, in tables.execute(table.select(
                     table.id, where=table.at < moment, limit=_BLOCK))]
         tables.delete(cls, ids)
         return len(ids) == _BLOCK
-
-    @classmethod
-    def line(cls, action, study, details=None):
-        """Return the values of a line.
-
-        Names and identifiers are copied: the line outlives study and patient.
-
-        :param str action: value of AccessLog.action
-        :param study: record, or None
-        :param str details: free text to keep
-        :rtype: dict
-        """
-        values = {
-            'at': dt.datetime.now().replace(microsecond=0),
-            'user': Transaction().user,
-            'action': action,
-            'details': details,
-            }
-        return {**values, **cls._study_values(study)} if study else values
-
-    @classmethod
-    def _study_values(cls, study):
-        return {
-            'study': study.id,
-            'study_text': study.rec_name,
-            'study_instance_UID': study.study_instance_UID,
-            'server': study.orthanc_server.label,
-            **cls.patient_values(study, study.patient),
-            }
-
-    @classmethod
-    def patient_values(cls, study, patient):
-        """Return the columns of a line that identify a patient.
-
-        :param study: record or None; its DICOM name is used without a patient
-        :param patient: record or None
-        :rtype: dict
-        """
-        dicom = study and ' '.join(filter(None, [
-                    isolated(texts.readable_name(study.patient_name)),
-                    f'[{study.patient_id}]' if study.patient_id else None]))
-        return {
-            'patient': patient.id if patient else None,
-            'patient_text': (
-                f'{isolated(patient.rec_name)} [{patient.puid}]'
-                if patient else dicom),
-            }

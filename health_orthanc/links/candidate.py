@@ -11,10 +11,9 @@ from trytond.modules.health_imaging.doors import (
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
-from trytond.tools import grouped_slice
 from trytond.wizard import StateTransition, Wizard
 
-from .. import tables
+from .. import blocks, tables
 from ..archive import texts
 from ..exceptions import SeveralCandidatesError
 from ..kept import Kept
@@ -114,6 +113,9 @@ class ChooseCandidate(CheckedWizard, Wizard):
         return 'end'
 
 
+_COMPARED = ['patient', 'request', *(name for name, _ in ATTRIBUTES)]
+
+
 def replace(candidates):
     """Store the candidates of studies in place of the former ones.
 
@@ -122,43 +124,26 @@ def replace(candidates):
     :param dict candidates: lists of matching.Candidate by id of the study
     """
     Candidate = Pool().get('gnuhealth.imaging_orthanc.link_candidate')
-    rows = {
-        study: [row(study, choice) for choice in choices]
-        for study, choices in candidates.items()}
-    stored = defaultdict(list)
-    for some in grouped_slice(list(candidates)):
-        for record in Candidate.search([('study', 'in', list(some))]):
-            stored[record.study.id].append(record)
-    changed = [
-        study for study, wanted in rows.items()
-        if [_values(r) for r in stored[study]] != list(map(_key, wanted))]
-    Candidate.delete([r for study in changed for r in stored[study]])
-    tables.insert(
-        Candidate, [values for study in changed for values in rows[study]])
+    table, stored = Candidate.__table__(), defaultdict(list)
+    for study, *row in blocks.rows(
+            table, [table.study, table.id, *(
+                getattr(table, name) for name in _COMPARED)],
+            table.study, candidates, order_by=table.id):
+        stored[study].append(row)
+    gone, new = [], []
+    for study, choices in candidates.items():
+        rows = [_row(study, choice) for choice in choices]
+        wanted = [[row[name] for name in _COMPARED] for row in rows]
+        if wanted != [values for _, *values in stored[study]]:
+            gone += [id_ for id_, *_ in stored[study]]
+            new += rows
+    Candidate.delete(Candidate.browse(gone))
+    tables.insert(Candidate, new)
 
 
-_COMPARED = ['patient', 'request', *(name for name, _ in ATTRIBUTES)]
-
-
-def _key(values):
-    """Return the values by which a candidate is compared with stored ones."""
-    return tuple(values.get(name) or None for name in _COMPARED)
-
-
-def _values(record):
-    """Return the same values of a stored candidate."""
-    return tuple(
-        getattr(value, 'id', value) or None
-        for value in (getattr(record, name) for name in _COMPARED))
-
-
-def row(study, candidate):
-    """Return the values of a LinkCandidate.
-
-    :param int study: id of the study
-    :param candidate: matching.Candidate
-    :rtype: dict
-    """
+def _row(study, candidate):
+    """Return the values of a LinkCandidate, each attribute as it is here, and
+    that of the study beside it where they differ."""
     values = {
         'study': study,
         'patient': candidate.patient,
@@ -169,20 +154,10 @@ def row(study, candidate):
         **dict.fromkeys(name for name, _ in ATTRIBUTES),
         }
     for difference in candidate.differences:
-        values[difference.attribute] = _side_by_side(difference)
+        own, theirs = plain(difference.own), difference.study
+        if difference.verdict in DOUBTFUL:
+            if difference.attribute == 'name':
+                theirs = texts.readable_name(theirs)
+            own = f'{own or "?"} \u2260 {plain(theirs) or "?"}'
+        values[difference.attribute] = own or None
     return values
-
-
-def _side_by_side(difference):
-    """Return the value here, and that of the study where they differ.
-
-    :param difference: matching.Difference
-    """
-    own, study = difference.own, difference.study
-    own = plain(own)
-    if difference.verdict not in DOUBTFUL:
-        return own
-    if difference.attribute == 'name':
-        study = texts.readable_name(study)
-    study = plain(study)
-    return f'{own or "?"} \u2260 {study or "?"}'

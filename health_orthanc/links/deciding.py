@@ -40,8 +40,7 @@ def link_studies(ids, cause='sync', new=()):
         sub = set(sub)
         studies = [new[id_] for id_ in sorted(sub.intersection(new))]
         studies += facts.read_studies(sub.difference(new))
-        there = [s.id for s in studies if not s.missing_since]
-        _offer_requests([s for s in studies if s.link.is_of_person])
+        _offer_requests(studies)
         # The study that replaced a missing one takes its link.
         replaced = twins.ambiguous_studies(
             [s.id for s in studies if s.missing_since])
@@ -49,7 +48,10 @@ def link_studies(ids, cause='sync', new=()):
                 s for s in studies
                 if not s.link.is_of_person and s.id not in replaced],
             cause, new)
-        _end_replaced(twins.missing_twins(there))
+        replaced = twins.missing_twins(
+            [s.id for s in studies if not s.missing_since])
+        ledger.keep(dict.fromkeys(replaced, Link()), 'replaced',
+            dict.fromkeys(replaced, ()))
     effects.count_images_of(set(ids).difference(new))
     return linked
 
@@ -70,10 +72,7 @@ def choose(studies, values, cause=PERSON):
 
 @without_check_access
 def _offer_requests(studies):
-    """Store requests as candidates of studies linked to a patient only.
-
-    :param studies: list of facts.StudyRow
-    """
+    "Store requests as candidates where a person chose only a patient."
     studies = [s for s in studies if s.link.is_of_person and s.link.patient
         and not s.link.request and not s.link.imaging_test]
     if not studies:
@@ -117,53 +116,41 @@ def wanting_details(server, limit):
 
 
 def _link(studies, cause, new):
-    of_studies = {s: facts.study_facts(s) for s in studies}
-    decisions = _decisions(of_studies)
-    former = _former_links(of_studies)
+    said = {s.id: facts.study_facts(s) for s in studies}
+    former = _former_links(said)
     links, candidates = {}, {}
-    for study, (decision, index) in decisions.items():
-        before = former.get(study.id, [])
-        for one in before:
-            decision = _with_former_link(decision, one)
-        link = _taken_over(_link_of(decision, index), before)
-        links[study.id] = link
-        candidates[study.id] = (
-            () if link.is_of_person else decision.candidates)
+    for index, ids in _indexes(studies, said):
+        for id_ in ids:
+            decision = matching.decide(said[id_], index)
+            for one in former[id_]:
+                decision = _with_former_link(decision, one)
+            links[id_] = _taken_over(_link_of(decision, index), former[id_])
+            candidates[id_] = (
+                () if links[id_].is_of_person else decision.candidates)
     changes = ledger.decide(
         links, cause, candidates, new.keys() & links.keys())
     return sum(1 for change in changes
         if change.after.link_state == 'linked' != change.before.link_state)
 
 
-def _decisions(of_studies):
-    """Return Decision and Index by StudyRow.
+def _indexes(studies, said):
+    """Yield the Index for some of the studies, and their ids.
 
     Inactive patients get no new studies and keep their present ones.
 
-    :param dict of_studies: StudyFacts by StudyRow
+    :param dict said: StudyFacts by id
     """
-    patients = {s.link.patient for s in of_studies} - {None}
+    patients = {s.link.patient for s in studies} - {None}
     inactive = patients - facts.active_patients(patients)
-    with_inactive = {
-        s: fact for s, fact in of_studies.items()
-        if s.link.patient in inactive}
-    present = facts.present_patients({s.link.patient for s in with_inactive})
     # Merged patients have no studies.
-    with_inactive = {
-        s: fact for s, fact in with_inactive.items()
-        if present[s.link.patient] == s.link.patient}
-    others = {
-        s: fact for s, fact in of_studies.items() if s not in with_inactive}
-    decisions = {}
-    for some, linked in [
-            (others, set()),
-            (with_inactive, {s.link.patient for s in with_inactive})]:
-        if some:
-            index = facts.index_of(some.values(), linked)
-            decisions.update(
-                (s, (matching.decide(fact, index), index))
-                for s, fact in some.items())
-    return decisions
+    inactive = {
+        p for p, now in facts.present_patients(inactive).items() if p == now}
+    for linked in [False, True]:
+        ids = [
+            s.id for s in studies if (s.link.patient in inactive) == linked]
+        if ids:
+            yield facts.index_of(
+                [said[id_] for id_ in ids], inactive if linked else ()), ids
 
 
 def _link_of(decision, index):
@@ -185,7 +172,7 @@ def _link_of(decision, index):
 
 # Studies that came again under another PatientID
 
-class FormerLink(NamedTuple):
+class _FormerLink(NamedTuple):
     """What a study was linked to before it was sent again.
 
     :ivar bool own: whether the study itself came back, rather than under
@@ -200,28 +187,26 @@ class FormerLink(NamedTuple):
     parameters: dict
 
 
-def _former_links(of_studies):
-    """Return lists of FormerLink by id of the study that is present.
+def _former_links(said):
+    """Return lists of _FormerLink by id of the study that is present.
 
-    :param dict of_studies: StudyFacts by StudyRow
+    :param dict said: StudyFacts by id
     """
-    rows = twins.former_links([s.id for s in of_studies])
+    rows = twins.former_links(said)
     present = facts.present_patients({link.patient for *_, link in rows})
     Patient = Pool().get('gnuhealth.patient')
     patients = {
         p.id: p for p in facts.patient_facts(Patient.browse(sorted(
                     facts.active_patients(present.values()))))}
-    by_id = {study.id: fact for study, fact in of_studies.items()}
     found = defaultdict(list)
     for id_, of, patient_id, link in rows:
         patient = patients.get(present[link.patient])
-        if not patient:
-            continue
-        found[id_].append(FormerLink(
-                of == id_, link._replace(patient=patient.id),
-                matching.Candidate('patient', patient.id, patient.id, tuple(
-                        matching.differences(by_id[id_], patient))),
-                {'patient_id': patient_id or '', 'patient': patient.puid}))
+        if patient:
+            found[id_].append(_FormerLink(
+                    of == id_, link._replace(patient=patient.id),
+                    matching.Candidate('patient', patient.id, patient.id,
+                        matching.differences(said[id_], patient)),
+                    {'patient_id': patient_id or '', 'patient': patient.puid}))
     return found
 
 
@@ -230,20 +215,15 @@ def _with_former_link(decision, former):
 
     It stays as it is when both links are the same, or when its rule is more
     exact than the former one.
-
-    :param decision: matching.Decision
-    :param former: list of FormerLink
     """
     candidate = former.candidate
     if decision.link_state == matching.REVIEW:
-        known = {c.patient for c in decision.candidates}
-        if candidate.patient in known:
+        if candidate.patient in {c.patient for c in decision.candidates}:
             return decision
         return replace(
             decision, candidates=(*decision.candidates, candidate))
-    if decision.patient == candidate.patient:
-        return decision
-    if (decision.link_state == matching.LINKED
+    if decision.patient == candidate.patient or (
+            decision.link_state == matching.LINKED
             and not former.link.is_of_person):
         return decision
     return matching.Decision(
@@ -252,27 +232,13 @@ def _with_former_link(decision, former):
 
 
 def _taken_over(link, before):
-    """Return the link completed with what a person had chosen before.
-
-    :param link: new Link
-    :param before: Link of the same patient's former study
-    """
+    """Return the link completed with what a person had chosen before."""
     for former in before:
         if former.link.is_of_person and (former.own or (
                     link.patient == former.link.patient
                     and link.request in {None, former.link.request})):
             return former.link
     return link
-
-
-def _end_replaced(studies):
-    """Unlink missing studies that are present under another PatientID.
-
-    :param studies: ids of missing studies
-    """
-    ledger.keep(
-        {id_: Link() for id_, link in ledger.read(studies).items()},
-        'replaced', {id_: () for id_ in studies})
 
 
 def reason_text(code, parameters):
@@ -283,10 +249,12 @@ def reason_text(code, parameters):
     """
     if not code:
         return ''
-    values = dict.fromkeys(matching.REASONS.get(code, ()), '')
-    values.update(
-        (name, plain(value) if isinstance(value, str) else value)
-        for name, value in json.loads(parameters or '{}').items())
+    values = {
+        **dict.fromkeys(matching.REASONS.get(code, ()), ''),
+        **json.loads(parameters or '{}')}
+    values = {
+        name: plain(value) if isinstance(value, str) else value
+        for name, value in values.items()}
     if code.startswith('name_'):
         values['study'] = texts.readable_name(values['study'])
     return gettext(f'health_orthanc.msg_review_{code}', **values)

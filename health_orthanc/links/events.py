@@ -17,11 +17,12 @@ from sql.functions import Lower
 from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.migration import insert_row
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from .. import matching, tables
+from .. import blocks, matching, tables
 from ..kept import Ledger
 from ..sync import transactions
 from . import deciding, facts, twins
@@ -70,22 +71,12 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     def __register__(cls, module):
         is_new = not backend.TableHandler.table_exist(cls._table)
         super().__register__(module)
-        if is_new:
-            cls._note_sent_again()
-
-    @classmethod
-    def _note_sent_again(cls):
-        """Note the studies sent again before there were events.
-
-        The next run ends the links of the missing ones.
-        """
-        ids = twins.studies_sent_again()
+        # The next run ends the links of the missing ones, of which the
+        # studies were sent again before there were events.
+        ids = is_new and twins.studies_sent_again()
         if ids:
-            table = cls.__table__()
-            tables.execute(table.insert(
-                    [table.kind, table.cause, table.changed, table.at],
-                    [['study', 'sync', json.dumps([sorted(ids), []]),
-                        transactions.now()]]))
+            insert_row(cls.__table__(), kind='study', cause='sync',
+                changed=json.dumps([sorted(ids), []]), at=transactions.now())
 
     @staticmethod
     def default_attempts():
@@ -126,18 +117,18 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
         :param events: records
         """
         for id_ in [e.id for e in events]:
+            error = None
             try:
                 found = transactions.transact(lambda: cls._read(id_))
                 if found:
                     user, cause, studies = found
                     with Transaction().set_user(user):
                         decide_in_parts(studies, cause)
-                failed = False
-            except Exception as error:
+            except Exception as failure:
                 # One failing event must not stop the others.
-                log_unexpected(error)
-                failed = True
-            transactions.transact(lambda: cls._note_outcome(id_, failed))
+                log_unexpected(failure)
+                error = gettext('health_orthanc.msg_event_failed')
+            transactions.transact(lambda: cls._note_outcome(id_, error))
 
     @classmethod
     def _read(cls, id_):
@@ -146,21 +137,18 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
             ids, identifiers = json.loads(event.changed)
             user = event.user.id if event.user else Transaction().user
             return user, event.cause, sorted(
-                STUDIES[event.kind](ids, identifiers))
+                _STUDIES[event.kind](ids, identifiers))
 
     @classmethod
-    def _note_outcome(cls, id_, failed):
+    def _note_outcome(cls, id_, error):
+        now, table = transactions.now(), cls.__table__()
         for event in cls.search([('id', '=', id_)]):
-            cls.write([event], {
-                    'attempts': (event.attempts or 0) + 1,
-                    **({'error': gettext('health_orthanc.msg_event_failed')}
-                        if failed else {
-                            'error': None,
-                            # A repeated match keeps the time of the first one.
-                            'decided_at': (
-                                event.decided_at or transactions.now())}),
-                    })
-        cls._forget(transactions.now() - KEPT)
+            values = {'attempts': (event.attempts or 0) + 1, 'error': error}
+            if not error:
+                # A repeated match keeps the time of the first one.
+                values['decided_at'] = event.decided_at or now
+            cls.write([event], values)
+        tables.execute(table.delete(where=table.decided_at < now - KEPT))
 
     @classmethod
     @without_check_access
@@ -175,23 +163,17 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
                 ('decided_at', '=', None),
                 ('decided_at', '>=', since - CLOCKS),
                 ], order=[('id', 'ASC')])
-        if events:
-            cls.settle(events)
-        decide_in_parts(sorted(_studies(
-                    lambda table: table.undecided_since != Null)), 'sync')
-
-    @classmethod
-    def _forget(cls, before):
-        table = cls.__table__()
-        tables.execute(table.delete(
-                where=table.decided_at < before))
+        cls.settle(events)
+        table = _study_table()
+        decide_in_parts([id_ for id_, in tables.execute(table.select(
+                        table.id, where=table.undecided_since != Null,
+                        order_by=table.id))], 'sync')
 
 
 def decide_in_parts(studies, cause):
-    """Match studies; one that fails does not stop the others.
+    """Match studies, mark those that fail for the next run to try again.
 
-    Studies that fail are marked, and the next run tries them again. Commits
-    transactions.
+    Commits transactions.
 
     :param studies: list of ids
     :param str cause: one of link.CAUSES
@@ -203,17 +185,16 @@ def decide_in_parts(studies, cause):
 def _decide_part(ids, cause):
     try:
         transactions.transact(lambda: decide(ids, cause))
-        return
     except backend.DatabaseOperationalError:
         raise
     except Exception as error:
         log_unexpected(error)
-    if len(ids) == 1:
-        transactions.transact(lambda: mark_undecided(ids))
-    else:
         half = len(ids) // 2
-        _decide_part(ids[:half], cause)
-        _decide_part(ids[half:], cause)
+        if half:
+            _decide_part(ids[:half], cause)
+            _decide_part(ids[half:], cause)
+        else:
+            transactions.transact(lambda: mark_undecided(ids))
 
 
 @without_check_access
@@ -224,10 +205,9 @@ def decide(ids, cause):
     :param str cause: one of link.CAUSES
     """
     deciding.link_studies(ids, cause)
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Study.__table__()
+    table = _study_table()
     tables.execute(table.update([table.undecided_since], [Null],
-            where=reduce_ids(table.id, ids or [-1])
+            where=reduce_ids(table.id, ids)
             & (table.undecided_since != Null)))
 
 
@@ -241,9 +221,8 @@ def mark_undecided(ids):
 
 
 def log_unexpected(error):
-    """Log the place of an error without its message.
-
-    The message of a database may contain data of a patient.
+    """Log the place of an error without its message, which may contain data
+    of a patient.
 
     :param Exception error: the error
     """
@@ -254,25 +233,8 @@ def log_unexpected(error):
 
 # Studies affected by a change, one statement for each relation
 
-def _studies(where):
-    """Return the ids of studies.
-
-    :param where: function of the table of studies
-    """
-    table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-    return {id_ for id_, in tables.execute(
-            table.select(table.id, where=where(table)))}
-
-
-def _in_blocks(values, column):
-    """Return the ids of studies that have one of some values.
-
-    :param values: the values
-    :param column: function of the table of studies
-    """
-    return {
-        id_ for sub in grouped_slice(sorted(values), 1000)
-        for id_ in _studies(lambda table: column(table).in_(list(sub)))}
+def _study_table():
+    return Pool().get('gnuhealth.imaging_orthanc.study').__table__()
 
 
 def among_candidates(name, ids):
@@ -283,106 +245,84 @@ def among_candidates(name, ids):
     """
     table = Pool().get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
-    return {
-        id_ for sub in grouped_slice(sorted(ids), 1000)
-        for id_, in tables.execute(table.select(table.study,
-                where=getattr(table, name).in_(list(sub))))}
+    return blocks.ids(table, table.study, getattr(table, name), ids)
 
 
-def studies_of_people(parties, identifiers=()):
-    """Return the studies whose match may depend on people.
-
-    These are their own studies, those that have them as candidates, and
-    unlinked ones with their PatientID or date of birth.
-
-    :param parties: ids of parties
-    :param identifiers: former identifiers
-    :rtype: set of int
-    """
-    present = facts.patients_of(parties)
-    former = facts.patients_by_party(parties)
-    patients = {*present.values(), *former.values()}
+def _studies_of_people(parties, identifiers):
+    """Return the studies whose match may depend on people: their own, those
+    that have them as candidates, and unlinked ones with their PatientID, a
+    former one among them, or date of birth."""
+    present = set(facts.patients_of(parties).values())
+    patients = present.union(facts.patients_by_party(parties).values())
     Patient = Pool().get('gnuhealth.patient')
-    known = facts.patient_facts(
-        Patient.browse(sorted(set(present.values()))))
+    known = facts.patient_facts(Patient.browse(sorted(present)))
     codes = {*identifiers}
     for person in known:
         codes |= {person.puid, *(code for code, _ in person.alternative_ids)}
     codes = {
         spelling.lower() for code in codes for spelling in matching.keys(
             matching.StudyFacts(None, patient_id=code)).identifiers}
+    table = _study_table()
     return (
-        _in_blocks(patients, lambda table: table.patient)
+        blocks.ids(table, table.id, table.patient, patients)
         | among_candidates('patient', patients)
-        | _in_blocks(codes, lambda table: Lower(table.patient_id))
+        | blocks.ids(table, table.id, Lower(table.patient_id), codes)
         | _born_on({p.birth_date for p in known if p.birth_date}))
 
 
 def _born_on(births):
     """Return unlinked studies of people born on some days."""
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Study.__table__()
-    found = set()
+    table, found = _study_table(), set()
     for birth in births:
-        rows = tables.execute(table.select(table.id,
+        rows = tables.execute(table.select(
+                table.id, limit=_MOST_STUDIES_OF_ONE_DAY,
                 where=(table.patient_birth_date == birth)
-                & (table.patient == Null),
-                limit=_MOST_STUDIES_OF_ONE_DAY))
+                & (table.patient == Null)))
         if len(rows) < _MOST_STUDIES_OF_ONE_DAY:
             found.update(id_ for id_, in rows)
     return found
 
 
-def studies_of_requests(requests, identifiers=()):
-    """Return the studies whose match may depend on requests.
-
-    These are their own studies, those with their numbers, and those of their
-    patients: images may come before the order is written.
-
-    :param requests: ids of requests
-    :param identifiers: former numbers
-    :rtype: set of int
-    """
+def _studies_of_requests(requests, _):
+    """Return the studies whose match may depend on requests: their own, those
+    with their numbers, and those of their patients, as images may come before
+    the order is written."""
     Request = Pool().get('gnuhealth.imaging.test.request')
     requests = Request.search([('id', 'in', list(requests))])
-    ids = {r.id for r in requests}
+    ids, patients = {r.id for r in requests}, {r.patient for r in requests}
 
     def all_of(*names):
         return {
-            value for r in requests for name in names
-            for value in [getattr(r, name, None)] if value}
+            getattr(r, name, None) for r in requests for name in names
+            } - {None, ''}
 
-    numbers = {n.lower() for n in all_of(
-            'request', 'request_line', 'accession_number', 'step_id')}
-    patients = {r.patient.id for r in requests}
-    return (
-        _in_blocks(ids, lambda table: table.request)
-        | among_candidates('request', ids)
-        | _in_blocks(all_of('merge_id', 'former_merge_id'),
-            lambda table: table.study_instance_UID)
-        | _in_blocks(numbers, lambda table: Lower(table.accession_number))
-        | _without_request(patients)
-        | _in_blocks(
-            {r.patient.puid.lower() for r in requests if r.patient.puid},
-            lambda table: Lower(table.patient_id)))
-
-
-def _without_request(patients):
-    """Return the ids of the studies of patients that have no request."""
-    return {
-        id_ for sub in grouped_slice(sorted(patients), 1000)
-        for id_ in _studies(lambda table: reduce_ids(table.patient, list(sub))
-            & (table.request == Null))}
+    numbers = all_of('request', 'request_line', 'accession_number', 'step_id')
+    table = _study_table()
+    found = among_candidates('request', ids)
+    for column, values in [
+            (table.request, ids),
+            (table.study_instance_UID, all_of('merge_id', 'former_merge_id')),
+            (Lower(table.accession_number), {n.lower() for n in numbers}),
+            (Lower(table.patient_id), {
+                p.puid.lower() for p in patients if p.puid})]:
+        found |= blocks.ids(table, table.id, column, values)
+    return found | blocks.ids(
+        table, table.id, table.patient, {p.id for p in patients},
+        table.request == Null)
 
 
-STUDIES = {
-    'people': studies_of_people,
-    'request': studies_of_requests,
-    'study': lambda ids, identifiers=(): set(ids),
+_STUDIES = {
+    'people': _studies_of_people,
+    'request': _studies_of_requests,
+    'study': lambda ids, _: set(ids),
     }
 
 
 # Called by the models that change
+
+def _note(*args):
+    Pool().get('gnuhealth.orthanc.link_event').note(*args)
+
 
 def people_changed(parties, cause='people', identifiers=()):
     """Note that the identity of people changed.
@@ -391,8 +331,7 @@ def people_changed(parties, cause='people', identifiers=()):
     :param str cause: one of link.CAUSES
     :param identifiers: former identifiers
     """
-    Pool().get('gnuhealth.orthanc.link_event').note(
-        'people', parties, cause, [i for i in identifiers if i])
+    _note('people', parties, cause, filter(None, identifiers))
 
 
 def requests_changed(requests):
@@ -400,8 +339,7 @@ def requests_changed(requests):
 
     :param requests: ids of requests
     """
-    Pool().get('gnuhealth.orthanc.link_event').note(
-        'request', requests, 'request')
+    _note('request', requests, 'request')
 
 
 def studies_let_go(changes, cause, offered=()):
@@ -411,5 +349,4 @@ def studies_let_go(changes, cause, offered=()):
     :param str cause: one of link.CAUSES
     :param offered: ids of the studies that had the record as candidate
     """
-    Pool().get('gnuhealth.orthanc.link_event').note(
-        'study', [*(c.study for c in changes), *offered], cause)
+    _note('study', [*(c.study for c in changes), *offered], cause)

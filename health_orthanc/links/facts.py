@@ -14,9 +14,9 @@ from trytond.config import config
 from trytond.modules.health_imaging.institution import (
     institution, institution_timezone, local_datetime)
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 
-from .. import matching, tables
+from .. import blocks, matching, tables
 from .link import NEVER_DECIDED, Link
 
 # Columns in which a modality may have written the UID of the request.
@@ -34,6 +34,9 @@ OF_PATIENTS = {
 _MOST_BORN_ON_ONE_DAY = 2000
 # Limit of the length of a chain of merges.
 _MERGES = 20
+# Fields of requests where health_imaging_worklist is activated
+_OF_WORKLIST = ['merge_id', 'former_merge_id', 'step_id', 'accession_number']
+_OF_PARTY = ['ref', 'lastname', 'name', 'dob', 'est_dob', 'gender']
 
 
 #: The columns of a study used for matching, and its Link.
@@ -50,15 +53,11 @@ def read_studies(ids):
     :param ids: ids of studies
     :rtype: list of StudyRow
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table, count = Study.__table__(), len(_COLUMNS)
-    columns = [
-        getattr(table, name) for name in [*_COLUMNS, *Link._fields]]
-    rows = []
-    for sub in grouped_slice(sorted(ids), 500):
-        rows += tables.execute(table.select(
-                *columns, where=reduce_ids(table.id, list(sub)),
-                order_by=table.id))
+    table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    count = len(_COLUMNS)
+    rows = blocks.rows(
+        table, [getattr(table, n) for n in [*_COLUMNS, *Link._fields]],
+        table.id, ids, order_by=table.id)
     return [StudyRow(*row[:count], Link(*row[count:])) for row in rows]
 
 
@@ -102,16 +101,6 @@ def study_facts(study):
         arrived=_moment(study.create_date))
 
 
-def uid_roots():
-    """Return the roots of the UIDs that requests have or had.
-
-    :rtype: tuple of str
-    """
-    root = config.get('health_imaging_worklist', 'uid_root', default='2.25')
-    return tuple(dict.fromkeys([
-                *matching.UID_ROOTS, root.rstrip('.') + '.']))
-
-
 def index_of(facts, linked=(), chosen=()):
     """Read the requests and patients that studies may belong to.
 
@@ -120,32 +109,28 @@ def index_of(facts, linked=(), chosen=()):
     :param chosen: ids of patients whose requests count in any case
     :rtype: matching.Index
     """
-    uids, numbers, identifiers, births, days = (set() for _ in range(5))
-    roots = uid_roots()
-    for fact in facts:
-        keys = matching.keys(fact, roots)
-        uids |= keys.uids
-        numbers |= keys.accession_numbers
-        identifiers |= keys.identifiers
-        births |= keys.birth_dates
-        days |= keys.request_dates
+    root = config.get('health_imaging_worklist', 'uid_root', default='2.25')
+    roots = tuple(dict.fromkeys([
+                *matching.UID_ROOTS, root.rstrip('.') + '.']))
+    keys = [matching.keys(fact, roots) for fact in facts]
+    uids, numbers, identifiers, births, days = (
+        set().union(*values) for values in zip(*keys))
     people = patients_identified(identifiers) | set(chosen)
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    table = Request.__table__()
     requests = _requests(uids, numbers)
     requests |= _requests_of(
-        people | {id_ for id_, in tables.execute(
-                _patients_of(requests))} if requests else people, days)
-    Request = Pool().get('gnuhealth.imaging.test.request')
-    requests = Request.browse(sorted(requests))
-    requests = request_facts(requests)
+        people | blocks.ids(table, table.patient, table.id, requests), days)
+    requests = request_facts(Request.browse(sorted(requests)))
     of_requests = {r.patient for r in requests}
     people |= _born(births)
     people = (active_patients(people) | of_requests
         | (people | of_requests) & set(linked))
+    nobody = config.get('health_orthanc', 'nobody', default='').split(',')
     Patient = Pool().get('gnuhealth.patient')
     return matching.Index(
-        requests,
-        patient_facts(Patient.browse(sorted(people))), roots,
-        issuers=_issuers(), nobody=_nobody())
+        requests, patient_facts(Patient.browse(sorted(people))), roots,
+        issuers=_issuers(), nobody=map(str.strip, nobody))
 
 
 def _issuers():
@@ -157,68 +142,35 @@ def _issuers():
     return [row['code'], row['party.']['name']]
 
 
-def _nobody():
-    """Return the configured values of PatientID that mean nobody."""
-    return frozenset(filter(None, map(str.strip, config.get(
-                    'health_orthanc', 'nobody', default='').split(','))))
-
-
-def _patients_of(requests):
-    Request = Pool().get('gnuhealth.imaging.test.request')
-    table = Request.__table__()
-    return table.select(
-        table.patient, where=reduce_ids(table.id, sorted(requests)))
-
-
 def _requests(uids, numbers):
-    """Return the ids of the requests with a UID or a number.
-
-    :param uids: Study Instance UIDs
-    :param numbers: accession numbers and the like
-    :rtype: set
-    """
+    """Return the ids of the requests with a UID or a number."""
     Request = Pool().get('gnuhealth.imaging.test.request')
-    found = set()
-    for names, fold, values in [
-            (['merge_id', 'former_merge_id'], lambda c: c, uids),
-            (['request', 'request_line', 'accession_number', 'step_id'],
-                Lower, {n.lower() for n in numbers})]:
-        for sub in grouped_slice(sorted(values), 1000):
-            sub = list(sub)
-            for name in names:
-                if name in Request._fields:
-                    table = Request.__table__()
-                    found.update(id_ for id_, in tables.execute(
-                            table.select(table.id, where=fold(
-                                    getattr(table, name)).in_(sub))))
+    table, found = Request.__table__(), set()
+    numbers = {n.lower() for n in numbers}
+    for name in ['request', 'request_line', *_OF_WORKLIST]:
+        if name in Request._fields:
+            column, values = getattr(table, name), uids
+            if not name.endswith('merge_id'):
+                column, values = Lower(column), numbers
+            found |= blocks.ids(table, table.id, column, values)
     return found
 
 
 def _requests_of(patients, days):
-    """Return the ids of the requests of patients around some days.
-
-    :param patients: ids
-    :param days: datetime.date
-    :rtype: set
-    """
-    Request = Pool().get('gnuhealth.imaging.test.request')
+    """Return the ids of the requests of patients around some days."""
+    table = Pool().get('gnuhealth.imaging.test.request').__table__()
     # Days are local, stored times are UTC.
     near = {
         day + dt.timedelta(days=n) for day in days for n in [-1, 0, 1]
         if dt.date(1850, 1, 1) < day < dt.date(9990, 1, 1)}
-    table = Request.__table__()
-    found = set()
-    for sub in grouped_slice(sorted(patients) if near else [], 1000):
-        found.update(
-            id_ for id_, moment in tables.execute(table.select(
-                    table.id, table.date,
-                    where=reduce_ids(table.patient, list(sub))
-                    & (table.date >= dt.datetime.combine(
-                            min(near), dt.time.min))
-                    & (table.date <= dt.datetime.combine(
-                            max(near), dt.time.max))))
-            if _moment(moment).date() in near)
-    return found
+    if not near:
+        return set()
+    return {
+        id_ for id_, moment in blocks.rows(
+            table, [table.id, table.date], table.patient, patients,
+            (table.date >= dt.datetime.combine(min(near), dt.time.min))
+            & (table.date <= dt.datetime.combine(max(near), dt.time.max)))
+        if _moment(moment).date() in near}
 
 
 def _moment(value):
@@ -233,37 +185,26 @@ def request_facts(requests):
     :param requests: records
     :rtype: list of matching.RequestFacts
     """
-    Request = Pool().get('gnuhealth.imaging.test.request')
-    zone = institution_timezone()
-    rows = Request.read([r.id for r in requests], [
+    pool = Pool()
+    Request = pool.get('gnuhealth.imaging.test.request')
+    result = pool.get('gnuhealth.imaging.test.result').__table__()
+    zone, ids = institution_timezone(), [r.id for r in requests]
+    results = {
+        request: values for request, *values in blocks.rows(
+            result, [result.request, result.id, result.state],
+            result.request, ids)}
+    rows = Request.read(ids, [
             'patient', 'state', 'date', 'done_at', 'request', 'request_line',
             'requested_test.test_type.code',
             *(name for name in _OF_WORKLIST if name in Request._fields)])
-    results = _results([row['id'] for row in rows])
     return [
-        _one_request_facts(row, results.get(row['id'], (None, None)), zone)
+        _one_request_facts(row, *results.get(row['id'], (None, None)), zone)
         for row in rows]
 
 
-# Fields of requests where health_imaging_worklist is activated
-_OF_WORKLIST = ['merge_id', 'former_merge_id', 'step_id', 'accession_number']
-
-
-def _results(requests):
-    """Return id and state of results by id of the request."""
-    table = Pool().get('gnuhealth.imaging.test.result').__table__()
-    return {
-        request: (id_, state)
-        for sub in grouped_slice(requests, 1000)
-        for request, id_, state in tables.execute(table.select(
-                table.request, table.id, table.state,
-                where=reduce_ids(table.request, list(sub))))}
-
-
-def _one_request_facts(row, result, zone):
+def _one_request_facts(row, result, result_state, zone):
     def own(name):
         return tuple(filter(None, [row.get(name)]))
-    exam = row['requested_test.']
     return matching.RequestFacts(
         id=row['id'],
         merge_id=row.get('merge_id'),
@@ -273,10 +214,10 @@ def _one_request_facts(row, result, zone):
         other_order_numbers=own('accession_number'),
         former_uids=own('former_merge_id'),
         patient=row['patient'],
-        modality=exam['test_type.']['code'],
+        modality=row['requested_test.']['test_type.']['code'],
         state=row['state'],
-        result=result[0],
-        result_state=result[1],
+        result=result,
+        result_state=result_state,
         done_at=row['done_at'],
         date=local_datetime(row['date'], zone).date()
         if row['date'] else None)
@@ -296,15 +237,10 @@ def patients_identified(identifiers):
     pool = Pool()
     party = pool.get('party.party').__table__()
     other = pool.get('gnuhealth.person_alternative_identification').__table__()
-    found = set()
-    for sub in grouped_slice(sorted({i.lower() for i in identifiers}), 1000):
-        sub = list(sub)
-        found.update(id_ for id_, in tables.execute(party.select(
-                    party.id, where=Lower(party.ref).in_(sub))))
-        found.update(id_ for id_, in tables.execute(other.select(
-                    other.party, where=Lower(other.code).in_(sub)))
-            if id_)
-    return set(patients_of(found).values())
+    codes = {i.lower() for i in identifiers}
+    found = blocks.ids(party, party.id, Lower(party.ref), codes)
+    found |= blocks.ids(other, other.party, Lower(other.code), codes)
+    return set(patients_of(found - {None}).values())
 
 
 def patients_of(parties):
@@ -318,23 +254,18 @@ def patients_of(parties):
     """
     chains = {id_: [id_] for id_ in parties}
     for _ in range(_MERGES):
-        ends = {chain[-1] for chain in chains.values()}
-        replaced = _replaced_by(ends)
+        replaced = _replaced_by({chain[-1] for chain in chains.values()})
         if not replaced:
             break
         for chain in chains.values():
             following = replaced.get(chain[-1])
             if following and following not in chain:
                 chain.append(following)
-    patients = patients_by_party(
-        {id_ for chain in chains.values() for id_ in chain})
-    found = {}
-    for id_, chain in chains.items():
-        patient = next(
-            (patients[p] for p in reversed(chain) if p in patients), None)
-        if patient:
-            found[id_] = patient
-    return found
+    patients = patients_by_party(set().union(*chains.values()))
+    found = {
+        id_: [patients[p] for p in chain if p in patients]
+        for id_, chain in chains.items()}
+    return {id_: known[-1] for id_, known in found.items() if known}
 
 
 def present_patients(patients):
@@ -344,11 +275,8 @@ def present_patients(patients):
     :return: dict of ids by the former id
     """
     table = Pool().get('gnuhealth.patient').__table__()
-    parties = dict(
-        row for sub in grouped_slice(sorted(patients), 1000)
-        for row in tables.execute(table.select(
-                table.id, table.party,
-                where=reduce_ids(table.id, list(sub)))))
+    parties = dict(blocks.rows(
+            table, [table.id, table.party], table.id, patients))
     of_parties = patients_of(set(parties.values()))
     return {
         id_: of_parties.get(party, id_) for id_, party in parties.items()}
@@ -368,10 +296,7 @@ def present_links(links):
     found = {}
     for id_, link in links.items():
         link = link._replace(patient=present.get(link.patient))
-        found[id_] = link._replace(**{
-                name: None for name in of
-                if getattr(link, name) and link.patient
-                and of[name].get(getattr(link, name)) != link.patient})
+        found[id_] = link._replace(**dict.fromkeys(foreign(link, of)))
     return found
 
 
@@ -384,13 +309,23 @@ def owners(links):
     found = {}
     for name, model in OF_PATIENTS.items():
         table = Pool().get(model).__table__()
-        ids = sorted({getattr(link, name) for link in links} - {None})
-        found[name] = dict(
-            row for sub in grouped_slice(ids, 500)
-            for row in tables.execute(table.select(
-                    table.id, table.patient,
-                    where=reduce_ids(table.id, list(sub)))))
+        found[name] = dict(blocks.rows(
+                table, [table.id, table.patient], table.id,
+                {getattr(link, name) for link in links} - {None}))
     return found
+
+
+def foreign(link, of):
+    """Return which of request and result are not of the patient of a link.
+
+    :param link: Link
+    :param dict of: see owners
+    :return: list of names
+    """
+    return [
+        name for name in OF_PATIENTS
+        if link.patient and getattr(link, name)
+        and of[name].get(getattr(link, name)) != link.patient]
 
 
 def _replaced_by(parties):
@@ -399,13 +334,9 @@ def _replaced_by(parties):
     A party that was activated again counts as not replaced.
     """
     table = Pool().get('party.party').__table__()
-    return dict(
-        row for sub in grouped_slice(sorted(parties), 1000)
-        for row in tables.execute(table.select(
-                table.id, table.replaced_by,
-                where=reduce_ids(table.id, list(sub))
-                & (table.replaced_by != Null)
-                & (table.active == Literal(False)))))
+    return dict(blocks.rows(
+            table, [table.id, table.replaced_by], table.id, parties,
+            (table.replaced_by != Null) & (table.active == Literal(False))))
 
 
 def patients_by_party(parties):
@@ -415,11 +346,17 @@ def patients_by_party(parties):
     :rtype: dict
     """
     table = Pool().get('gnuhealth.patient').__table__()
-    return dict(
-        row for sub in grouped_slice(sorted(parties), 1000)
-        for row in tables.execute(table.select(
-                table.party, table.id,
-                where=reduce_ids(table.party, list(sub)))))
+    return dict(blocks.rows(
+            table, [table.party, table.id], table.party, parties))
+
+
+def _people():
+    """Return the tables of patients and parties, and their join."""
+    pool = Pool()
+    party = pool.get('party.party').__table__()
+    patient = pool.get('gnuhealth.patient').__table__()
+    return patient, party, patient.join(
+        party, condition=patient.party == party.id)
 
 
 def active_patients(patients):
@@ -428,28 +365,14 @@ def active_patients(patients):
     :param patients: ids
     :rtype: set of int
     """
-    pool = Pool()
-    party = pool.get('party.party').__table__()
-    patient = pool.get('gnuhealth.patient').__table__()
-    query = patient.join(party, condition=patient.party == party.id)
-    return {
-        id_ for sub in grouped_slice(sorted(patients), 1000)
-        for id_, in tables.execute(query.select(patient.id,
-                where=reduce_ids(patient.id, list(sub))
-                & (patient.active == Literal(True))
-                & (party.active == Literal(True))))}
+    patient, party, query = _people()
+    return blocks.ids(query, patient.id, patient.id, patients,
+        (patient.active == Literal(True)) & (party.active == Literal(True)))
 
 
 def _born(births):
-    """Return the ids of the patients with some dates of birth.
-
-    :param births: list of datetime.date
-    :rtype: set of int
-    """
-    pool = Pool()
-    party = pool.get('party.party').__table__()
-    patient = pool.get('gnuhealth.patient').__table__()
-    query = patient.join(party, condition=patient.party == party.id)
+    """Return the ids of the patients with some dates of birth."""
+    patient, party, query = _people()
     found = set()
     for sub in grouped_slice(list(births), 1000):
         born = query.select(
@@ -472,11 +395,7 @@ def patient_facts(patients):
     rows = Patient.read([p.id for p in patients], [
             'party', 'biological_sex',
             *(f'party.{name}' for name in _OF_PARTY)])
-    own = {row['party']: row['party'] for row in rows}
-    own.update(_merged_into(own))
-    names, codes = defaultdict(list), defaultdict(list)
-    for sub in grouped_slice(sorted(own), 1000):
-        _read_people(list(sub), own, names, codes)
+    names, codes = _of_people([row['party'] for row in rows])
     found = {
         row['id']: _one_patient_facts(
             row, names[row['party']], codes[row['party']])
@@ -484,56 +403,47 @@ def patient_facts(patients):
     return [found[p.id] for p in patients]
 
 
-_OF_PARTY = ['ref', 'lastname', 'name', 'dob', 'est_dob', 'gender']
-
-
 def _merged_into(parties):
     """Return the party that stays, by the ids of merged parties."""
     table = Pool().get('party.party').__table__()
     found, todo = {}, {id_: id_ for id_ in parties}
     for _ in range(_MERGES):
-        more = {}
-        for sub in grouped_slice(sorted(todo), 1000):
-            more.update(
-                (id_, todo[by]) for id_, by in tables.execute(table.select(
-                        table.id, table.replaced_by,
-                        where=reduce_ids(table.replaced_by, list(sub))
-                        & (table.active == Literal(False))))
-                if id_ not in parties and id_ not in found)
-        if not more:
+        todo = {
+            id_: todo[by] for id_, by in blocks.rows(
+                table, [table.id, table.replaced_by], table.replaced_by, todo,
+                table.active == Literal(False))
+            if id_ not in parties and id_ not in found}
+        if not todo:
             break
-        found.update(more)
-        todo = more
+        found.update(todo)
     return found
 
 
-def _read_people(ids, own, names, codes):
-    """Add the names and identifiers of merged parties to the present ones.
-
-    :param ids: ids of parties
-    :param dict own: id of the party that stays, by id of the party
-    :param dict names: lists of names, changed in place
-    :param dict codes: lists of identifiers, changed in place
-    """
+def _of_people(parties):
+    """Return lists of the further names and identifiers of parties, those of
+    merged ones among them, by id of the party that stays."""
     pool = Pool()
     party = pool.get('party.party').__table__()
     name = pool.get('gnuhealth.person_name').__table__()
     other = pool.get('gnuhealth.person_alternative_identification').__table__()
-    for id_, *parts in tables.execute(name.select(
-                name.party, name.family, name.given,
-                where=reduce_ids(name.party, ids), order_by=name.id)):
+    own, merged = {id_: id_ for id_ in parties}, _merged_into(set(parties))
+    own.update(merged)
+    names, codes = defaultdict(list), defaultdict(list)
+    for id_, *parts in blocks.rows(
+            name, [name.party, name.family, name.given], name.party, own,
+            order_by=name.id):
         names[own[id_]].append(tuple(parts))
-    for id_, code, *kinds in tables.execute(other.select(
+    for id_, code, kind, other_kind in blocks.rows(other, [
                 other.party, other.code, other.other_alternative_id_type,
-                other.alternative_id_type,
-                where=reduce_ids(other.party, ids), order_by=other.id)):
-        codes[own[id_]].append((code, kinds[0] or kinds[1]))
-    merged = [id_ for id_ in ids if own[id_] != id_]
-    for id_, ref, lastname, given in tables.execute(party.select(
-                party.id, party.ref, party.lastname, party.name,
-                where=reduce_ids(party.id, merged))) if merged else ():
+                other.alternative_id_type], other.party, own,
+            order_by=other.id):
+        codes[own[id_]].append((code, kind or other_kind))
+    for id_, ref, *parts in blocks.rows(
+            party, [party.id, party.ref, party.lastname, party.name],
+            party.id, merged):
         codes[own[id_]].append((ref, None))
-        names[own[id_]].append((lastname, given))
+        names[own[id_]].append(tuple(parts))
+    return names, codes
 
 
 def _one_patient_facts(row, names, codes):

@@ -9,10 +9,9 @@ from sql import For, Null
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from .. import tables
+from .. import blocks, tables
 from ..exceptions import StudyMismatchError
 from . import effects, facts
 from .link import NEVER_DECIDED, PERSON, Change, Link, ids_of
@@ -21,23 +20,23 @@ from .link import NEVER_DECIDED, PERSON, Change, Link, ids_of
 CHOICES = frozenset(['patient', 'request', 'imaging_test'])
 
 
+def _study_table():
+    return Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+
+
 def read(ids):
     """Return the links of studies and lock their rows.
 
     :param ids: ids of studies
     :return: dict of Link by id of the study
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Study.__table__()
-    columns = [getattr(table, name) for name in Link._fields]
+    table = _study_table()
     lock = Transaction().database.has_select_for()
-    links = {}
-    for sub in grouped_slice(sorted(ids), 500):
-        rows = tables.execute(table.select(table.id, *columns,
-                where=reduce_ids(table.id, list(sub)), order_by=table.id,
-                for_=For('UPDATE') if lock else None))
-        links.update((id_, Link(*values)) for id_, *values in rows)
-    return links
+    rows = blocks.rows(
+        table, [table.id, *(getattr(table, name) for name in Link._fields)],
+        table.id, ids, order_by=table.id,
+        for_=For('UPDATE') if lock else None)
+    return {id_: Link(*values) for id_, *values in rows}
 
 
 @without_check_access
@@ -112,7 +111,8 @@ def choose(studies, values, cause=PERSON, action=None):
     links = read(s.id for s in studies)
     owners = facts.owners(links.values())
     links = {
-        id_: _chosen(link, values, owners) for id_, link in links.items()}
+        id_: _chosen(link, dict(values), owners)
+        for id_, link in links.items()}
     check(links)
     return keep(links, cause, action=action)
 
@@ -121,12 +121,9 @@ def choose(studies, values, cause=PERSON, action=None):
 def _chosen(link, values, owners):
     """Return the Link that a person made by choosing values.
 
-    :param link: former Link
-    :param dict values: ids by the names in CHOICES
     :param dict owners: see facts.owners
     """
     Result = Pool().get('gnuhealth.imaging.test.result')
-    values = dict(values)
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])
         if not values.get('patient', link.patient):
@@ -152,17 +149,14 @@ def check(links):
     :raises StudyMismatchError: one is of another patient
     """
     pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
     owners = facts.owners(links.values())
-    for name, model in facts.OF_PATIENTS.items():
-        for id_, link in links.items():
-            linked = getattr(link, name)
-            if (linked and link.patient
-                    and owners[name].get(linked) != link.patient):
-                raise StudyMismatchError(gettext(
-                        'health_orthanc.msg_study_other_patient',
-                        study=Study(id_).rec_name,
-                        result=pool.get(model)(linked).rec_name))
+    for id_, link in links.items():
+        for name in facts.foreign(link, owners):
+            linked = pool.get(facts.OF_PATIENTS[name])(getattr(link, name))
+            study = pool.get('gnuhealth.imaging_orthanc.study')(id_)
+            raise StudyMismatchError(gettext(
+                    'health_orthanc.msg_study_other_patient',
+                    study=study.rec_name, result=linked.rec_name))
 
 
 def let_go(names, where, cause):
@@ -175,12 +169,19 @@ def let_go(names, where, cause):
     :param str cause: one of link.CAUSES
     :rtype: list of Change
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Study.__table__()
+    table = _study_table()
     rows = tables.execute(table.select(table.id, where=where(table)))
     return keep({
             id_: _without(link, names)
             for id_, link in read(id_ for id_, in rows).items()}, cause)
+
+
+def _without(link, names):
+    """Return a link without some of its ids."""
+    link = link._replace(**dict.fromkeys(names))
+    if not link.patient and not link.imaging_test:
+        return Link()
+    return link._replace(merge_id=link.merge_id if link.request else None)
 
 
 def give_waiting(results):
@@ -189,16 +190,12 @@ def give_waiting(results):
     :param dict results: ids of results by id of the request
     :rtype: list of Change
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Study.__table__()
-    rows = [
-        row for sub in grouped_slice(sorted(results))
-        for row in tables.execute(table.select(table.id,
-                where=reduce_ids(table.request, list(sub))
-                & (table.imaging_test == Null)))]
+    table = _study_table()
+    waiting = blocks.ids(
+        table, table.id, table.request, results, table.imaging_test == Null)
     return keep({
             id_: link._replace(imaging_test=results[link.request])
-            for id_, link in read(id_ for id_, in rows).items()}, 'result')
+            for id_, link in read(waiting).items()}, 'result')
 
 
 def move(source, destination):
@@ -208,21 +205,10 @@ def move(source, destination):
     :param int destination: id of the patient that stays
     :rtype: list of Change
     """
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    table = Study.__table__()
+    table = _study_table()
     # Wait for a study being linked to the patient.
-    tables.touch(pool.get('gnuhealth.patient'), [source])
-    rows = tables.execute(table.select(
-            table.id, where=table.patient == source))
+    tables.touch(Pool().get('gnuhealth.patient'), [source])
+    studies = blocks.ids(table, table.id, table.patient, [source])
     return keep({
             id_: link._replace(patient=destination)
-            for id_, link in read(id_ for id_, in rows).items()}, 'merge')
-
-
-def _without(link, names):
-    """Return a link without some of its ids."""
-    link = link._replace(**dict.fromkeys(names))
-    if not link.patient and not link.imaging_test:
-        return Link()
-    return link._replace(merge_id=link.merge_id if link.request else None)
+            for id_, link in read(studies).items()}, 'merge')

@@ -5,10 +5,9 @@ import datetime as dt
 
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-from .. import tables
+from .. import blocks, tables
 from ..kept import Ledger
 from .link import CAUSES, PERSON, Link
 
@@ -78,7 +77,10 @@ class LinkLog(Ledger, ModelSQL, ModelView):
             return
         now = dt.datetime.now().replace(microsecond=0)
         user = Transaction().user or None
-        uids = _study_uids([c.study for c in changes])
+        study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+        uids = dict(blocks.rows(
+                study, [study.id, study.study_instance_UID],
+                study.id, [c.study for c in changes]))
         tables.insert(cls, [{
                     **_line(change, action),
                     'study_instance_UID': uids[change.study],
@@ -132,17 +134,6 @@ def _line(change, action):
         'review_code_before': before.review_code,
         'review_parameters_before': before.review_parameters,
         }
-
-
-def _study_uids(ids):
-    """Return the Study Instance UIDs of studies by id."""
-    table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-    uids = {}
-    for sub in grouped_slice(ids):
-        uids.update(tables.execute(table.select(
-                    table.id, table.study_instance_UID,
-                    where=reduce_ids(table.id, list(sub)))))
-    return uids
 
 
 def last_not_undone(lines):

@@ -6,9 +6,9 @@ others: they were sent again under another PatientID (0010,0020).
 from sql import Null
 
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
 
-from ..tables import ROWS, execute
+from .. import blocks
+from ..tables import execute
 from .link import Link
 
 
@@ -20,7 +20,9 @@ def same_studies(ids):
     :param ids: ids of the others
     :rtype: set of int
     """
-    return {other for _, other in _present_twins(ids)}
+    study, other, twins = _twins()
+    return blocks.ids(
+        twins, other.id, study.id, ids, other.missing_since == Null)
 
 
 def ambiguous_studies(ids):
@@ -29,7 +31,9 @@ def ambiguous_studies(ids):
     :param ids: ids of studies
     :rtype: set of int
     """
-    return {study for study, _ in _present_twins(ids)}
+    study, other, twins = _twins()
+    return blocks.ids(
+        twins, study.id, study.id, ids, other.missing_since == Null)
 
 
 def studies_of_results_again(ids):
@@ -39,10 +43,9 @@ def studies_of_results_again(ids):
     :return: list of pairs of ids of study and result
     """
     study, other, twins = _twins()
-    return execute(twins.select(
-            study.id, other.imaging_test,
-            where=reduce_ids(study.id, list(ids))
-            & (other.imaging_test != Null)))
+    return blocks.rows(
+        twins, [study.id, other.imaging_test], study.id, ids,
+        other.imaging_test != Null)
 
 
 def studies_sent_again():
@@ -60,11 +63,8 @@ def missing_twins(ids):
     :rtype: set of int
     """
     study, other, twins = _twins()
-    return {
-        id_ for sub in grouped_slice(list(ids), ROWS)
-        for id_, in execute(twins.select(
-                other.id, where=reduce_ids(study.id, list(sub))
-                & (other.missing_since != Null)))}
+    return blocks.ids(
+        twins, other.id, study.id, ids, other.missing_since != Null)
 
 
 def former_links(ids):
@@ -77,45 +77,34 @@ def former_links(ids):
     study, other, twins = _twins()
     log, later = [
         Pool().get('gnuhealth.orthanc.link_log').__table__() for _ in 'ab']
+    there, columns = study.missing_since == Null, [
+        study.id, other.id, other.patient_id]
+    order = [other.missing_since, other.id]
+    found = blocks.rows(twins, [
+            *columns, other.link_rule, other.link_state, other.patient,
+            other.request, other.imaging_test], study.id, ids,
+        there & (other.missing_since != Null) & (other.patient != Null),
+        order_by=order)
     # The link was ended when the study came again: the history has it.
-    ended = study.join(other, condition=(
-            (other.orthanc_server == study.orthanc_server)
-            & (other.study_instance_UID == study.study_instance_UID))).join(
+    ended = study.join(other, condition=_have_same_uid(study, other)).join(
         log, condition=log.study == other.id).join(
         later, 'LEFT', condition=(later.study == log.study)
         & (later.id > log.id))
-    found = []
-    for sub in grouped_slice(list(ids), ROWS):
-        there = (study.missing_since == Null) & reduce_ids(
-            study.id, list(sub))
-        found += execute(twins.select(
-                study.id, other.id, other.patient_id, other.link_rule,
-                other.link_state, other.patient, other.request,
-                other.imaging_test,
-                where=there & (other.missing_since != Null)
-                & (other.patient != Null),
-                order_by=[other.missing_since, other.id]))
-        found += execute(ended.select(
-                study.id, other.id, other.patient_id, log.rule_before,
-                log.state_before, log.patient_before, log.request_before,
-                log.result_before,
-                where=there & (other.patient == Null)
-                & ((other.missing_since != Null) | (other.id == study.id))
-                & (later.id == Null) & (log.cause == 'replaced')
-                & (log.patient_before != Null),
-                order_by=[other.missing_since, other.id]))
+    found += blocks.rows(ended, [
+            *columns, log.rule_before, log.state_before, log.patient_before,
+            log.request_before, log.result_before], study.id, ids,
+        there & (other.patient == Null)
+        & ((other.missing_since != Null) | (other.id == study.id))
+        & (later.id == Null) & (log.cause == 'replaced')
+        & (log.patient_before != Null), order_by=order)
     return [
         (id_, twin, patient_id, Link(*link))
         for id_, twin, patient_id, *link in found]
 
 
-def _present_twins(ids):
-    study, other, twins = _twins()
-    return [
-        pair for sub in grouped_slice(list(ids), ROWS)
-        for pair in execute(twins.select(
-                study.id, other.id, where=reduce_ids(study.id, list(sub))
-                & (other.missing_since == Null)))]
+def _have_same_uid(study, other):
+    return ((other.orthanc_server == study.orthanc_server)
+        & (other.study_instance_UID == study.study_instance_UID))
 
 
 def _twins():
@@ -123,6 +112,4 @@ def _twins():
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     study, other = Study.__table__(), Study.__table__()
     return study, other, study.join(other, condition=(
-            (other.orthanc_server == study.orthanc_server)
-            & (other.study_instance_UID == study.study_instance_UID)
-            & (other.id != study.id)))
+            _have_same_uid(study, other) & (other.id != study.id)))

@@ -7,8 +7,8 @@ from functools import cached_property
 from operator import ge, gt
 
 from .decision import (
-    ACCESSION, LINKED, MERGE_ID, PATIENT_ID, REVIEW, UNLINKED, Candidate,
-    Decision, Difference, Reason, reason_of)
+    ACCESSION, LINKED, MERGE_ID, PATIENT_ID, REASONS, REVIEW, UNLINKED,
+    Candidate, Decision, Difference, Reason)
 from .facts import DAYS_BESIDE
 from .names import (
     AGREE, CLOSE, DIFFERS, MISSING, RANK, SAME, SIMILAR, UNREADABLE, UNSURE,
@@ -28,8 +28,13 @@ NEWBORN_DAYS = 366
 class Case:
     """A study, the index and the rules; names are parsed when needed.
 
+    Patients are PatientFacts and requests RequestFacts in all its methods; a
+    rule is the code of the rule that found them.
+
     :ivar study: StudyFacts
     :ivar index: Index
+    :ivar exact, similar: the patients with the PatientID by their id, and
+        those who have it but for case, issuer or leading zeros
     """
 
     def __init__(self, study, index):
@@ -41,6 +46,12 @@ class Case:
     def names(self):
         """The Names in PatientName (0010,0010, VR PN) of the study."""
         return study_names(clean(self.study.patient_name))
+
+    @cached_property
+    def _date(self):
+        return full_date(self.study.study_date)
+
+    # Requests
 
     def named(self):
         """Return the requests with the accession number of the study.
@@ -60,48 +71,58 @@ class Case:
         return ([r for r in found if r in asked]
             or unique([found, asked]))
 
-    def is_beside(self, request):
-        """Return whether a request fits the modality and the date.
+    def open(self, requests):
+        """Return the requests whose images are still expected.
+
+        Others were open when the study arrived: they may have been reported
+        from these images.
+
+        :param requests: list of RequestFacts
+        """
+        # Stamps of records know no fractions of a second.
+        arrived = self.study.arrived and self.study.arrived.replace(
+            microsecond=0)
+        return [r for r in requests
+            if r.state in OPEN_STATES or r.id == self.study.request
+            or r.state == 'done' and r.done_at and arrived
+            and r.done_at >= arrived]
+
+    def fits(self, request):
+        """Return whether the modality does not contradict a request.
 
         :param request: RequestFacts
         """
-        study, own = (
-            full_date(self.study.study_date), full_date(request.date))
-        return (request.state != 'canceled' and study and own
-            and abs((study - own).days) <= DAYS_BESIDE
-            and compare_modality(
-                self.study.modalities, request.modality) in {SAME, CLOSE})
+        return self._modality_verdict(request) != DIFFERS
 
-    def to_request(self, request, rule):
-        """Return the Decision to link to a request, or to review.
+    def date_verdict(self, request):
+        """Return the verdict on study date and date of a request.
 
         :param request: RequestFacts
-        :param str rule: code of the rule that found it
         """
-        patient = self.patient(request)
-        reason = (self.request_problem(request, rule)
-            or self.contradiction(patient, rule)
-            or self.not_confirmed(patient, rule)
-            or self.rival_problem(patient, rule))
-        if reason:
-            return self.review(reason, [
-                    self.candidate(patient, request),
-                    *self.other_candidates(patient, rule)])
-        return Decision(LINKED, rule, patient.id, request.id, request.result)
+        own = full_date(request.date)
+        if not self._date or not own:
+            return MISSING
+        if self._date == own:
+            return SAME
+        days = (self._date - own).days
+        return CLOSE if -DAYS_BEFORE <= days <= DAYS_AFTER else DIFFERS
 
-    def other_candidates(self, patient, rule):
-        """Return the other patients that the study may belong to.
+    def _modality_verdict(self, request):
+        return compare_modality(self.study.modalities, request.modality)
 
-        These have the PatientID, or the name and date of birth.
+    def _number_verdict(self, request):
+        study = set(map(clean, [
+                    self.study.accession_number,
+                    *(self.study.requested_ids or ())])) - {''}
+        lines = request.line_numbers
+        if not study or not lines:
+            return MISSING
+        if not study.isdisjoint(lines):
+            return SAME
+        alike = {n.casefold() for n in lines + request.order_numbers}
+        return DIFFERS if alike.isdisjoint(map(str.casefold, study)) else CLOSE
 
-        :param patient: PatientFacts
-        :param str rule: code of the rule
-        :rtype: iterator of Candidate
-        """
-        others = {**self.exact, **self.similar}
-        others.update((p.id, p) for p in self.rivals(patient, rule))
-        others.pop(patient.id, None)
-        return map(self.candidate, others.values())
+    # Patients
 
     def identified(self):
         """Return the patients with the PatientID (0010,0020, VR LO).
@@ -115,28 +136,72 @@ class Case:
         """Return the PatientFacts of a RequestFacts."""
         return self.index.patients[request.patient]
 
-    def request_problem(self, request, rule):
-        """Return the Reason against a request itself, or None.
+    def confirmed(self, patient):
+        """Return whether name, date of birth and sex confirm a patient.
 
-        :param request: RequestFacts
-        :param str rule: code of the rule that found it
+        :param patient: PatientFacts
         """
-        number = request.accession_number
-        if request.state == 'canceled':
-            return Reason('request_canceled', {
-                    'rule': rule, 'request': number})
-        owners = self.exact
-        if not owners and not self.confirmed(self.patient(request)):
-            owners = self.similar
-        if owners and request.patient not in owners:
-            return Reason('other_patient_id', {
-                    'rule': rule, 'request': number,
-                    'patient_id': clean(self.study.patient_id)})
-        # A UID is used once, and clocks of modalities may be wrong.
-        if rule == ACCESSION and self.date_verdict(request) == DIFFERS:
-            return self.reason('study_date', rule,
-                self.study.study_date, request.date)
-        return None
+        return (self._birth_verdict(patient) == SAME
+            and self._sex_verdict(patient) != DIFFERS
+            and self.name_verdict(patient) in AGREE)
+
+    def name_verdict(self, patient):
+        """Return the verdict on the name of a patient.
+
+        :param patient: PatientFacts
+        """
+        return self._compare_name(patient)[0]
+
+    def _compare_name(self, patient):
+        """Return verdict and rank of the name of a patient, cached."""
+        if patient.id not in self._verdicts:
+            found = compare_names(self.names, self.index.names(patient))
+            if found[0] in {UNSURE, UNREADABLE} and self._too_old(patient):
+                found = DIFFERS, RANK[DIFFERS]
+            self._verdicts[patient.id] = found
+        return self._verdicts[patient.id]
+
+    def _too_old(self, patient):
+        """Return whether the name is a newborn's and the patient is older."""
+        birth = full_date(patient.birth_date)
+        return any(n.newborn for n in self.names) and not (
+            self._date and birth
+            and abs((self._date - birth).days) <= NEWBORN_DAYS)
+
+    def _birth_verdict(self, patient):
+        return compare_births(self.study.birth_date, patient)
+
+    def _sex_verdict(self, patient):
+        return compare_sex(self.study.sex, patient.sexes)
+
+    def _id_verdict(self, patient):
+        if self.index.is_nobody(clean(self.study.patient_id)):
+            return MISSING
+        if patient.id in self.exact:
+            return SAME
+        return CLOSE if patient.id in self.similar else DIFFERS
+
+    def _born(self, names=()):
+        """Return the patients with the date of birth and name of the study."""
+        return self.index.born(
+            self.study.birth_date, [*self.names, *names])
+
+    def _rivals(self, patient, rule):
+        """Return patients with the same date of birth whose name fits as well.
+
+        Where a UID confirms the patient and the name does not contradict, a
+        rival must fit better.
+        """
+        verdict, rank = self._compare_name(patient)
+        if verdict in {SAME, MISSING}:
+            return []
+        better = gt if rule == MERGE_ID and verdict in AGREE else ge
+        return [other for other in self._born(self.index.names(patient))
+            if other.id != patient.id
+            and self._sex_verdict(other) != DIFFERS
+            and better(self._compare_name(other)[1], rank)]
+
+    # Reasons against a link
 
     def contradiction(self, patient, rule):
         """Return the Reason why the study is not of a patient, or None.
@@ -145,213 +210,104 @@ class Case:
         :param str rule: code of the rule that found the patient, or None
         """
         study = self.study
-        if compare_births(study.birth_date, patient) == DIFFERS:
-            return self.reason(
-                'birth_date', rule, study.birth_date, patient.birth_date)
-        if compare_sex(study.sex, patient.sexes) == DIFFERS:
-            return self.reason(
-                'sex', rule, study.sex, ' '.join(sorted(patient.sexes)))
+        if self._birth_verdict(patient) == DIFFERS:
+            return _reason('birth_date_differs', rule,
+                study.birth_date, patient.birth_date)
+        if self._sex_verdict(patient) == DIFFERS:
+            return _reason('sex_differs', rule,
+                study.sex, ' '.join(sorted(patient.sexes)))
         if self.name_verdict(patient) == DIFFERS:
-            return self.name_reason('name_differs', patient, rule)
+            return self._name_reason('name_differs', rule, patient)
         return None
 
-    def not_confirmed(self, patient, rule):
+    def _request_problem(self, request, rule):
+        """Return the Reason against a request itself, or None."""
+        values = {'rule': rule, 'request': request.accession_number}
+        if request.state == 'canceled':
+            return Reason('request_canceled', values)
+        owners = self.exact
+        if not owners and not self.confirmed(self.patient(request)):
+            owners = self.similar
+        if owners and request.patient not in owners:
+            return Reason('other_patient_id', {
+                    **values, 'patient_id': clean(self.study.patient_id)})
+        # A UID is used once, and clocks of modalities may be wrong.
+        if rule == ACCESSION and self.date_verdict(request) == DIFFERS:
+            return _reason('study_date_differs', rule,
+                self.study.study_date, request.date)
+        return None
+
+    def _not_confirmed(self, patient, rule):
         """Return the Reason when too little confirms the patient, or None.
 
         A name that cannot be compared needs date of birth and sex. Without a
         request, a name that a sister may have needs the date of birth.
-
-        :param patient: PatientFacts
-        :param str rule: code of the rule
         """
         verdict = self.name_verdict(patient)
         doubtful = {UNREADABLE}
         if rule == PATIENT_ID:
             doubtful |= {UNSURE, SIMILAR}
+        same_sex = ({'M', 'F'}.isdisjoint(patient.sexes)
+            or self._sex_verdict(patient) == SAME)
         if verdict in doubtful and (
-                compare_births(self.study.birth_date, patient) != SAME
-                or verdict == UNREADABLE and not self.same_sex(patient)):
-            return self.name_reason('name_unsure', patient, rule)
+                self._birth_verdict(patient) != SAME
+                or verdict == UNREADABLE and not same_sex):
+            return self._name_reason('name_unsure', rule, patient)
         return None
 
-    def same_sex(self, patient):
-        """Return whether the sex agrees, as far as it is known here.
-
-        :param patient: PatientFacts
-        """
-        return ({'M', 'F'}.isdisjoint(patient.sexes)
-            or compare_sex(self.study.sex, patient.sexes) == SAME)
-
-    def alone(self, patient):
-        """Return the Reason when nothing but the PatientID fits, or None.
-
-        :param patient: PatientFacts
-        """
+    def _not_by_number(self, patient, rule):
+        """Return the Reason against a patient found by the PatientID when
+        nothing else fits, or the images are older than the patient."""
+        birth = full_date(patient.birth_date)
+        if (self._date and birth and self._date < birth
+                and not patient.birth_date_estimated):
+            return _reason('before_birth', rule, self._date, birth)
         if (self.name_verdict(patient) in AGREE
-                or compare_births(self.study.birth_date, patient) == SAME):
+                or self._birth_verdict(patient) == SAME):
             return None
         return Reason('patient_id_alone', {
                 'patient_id': clean(self.study.patient_id)})
 
-    def before_birth(self, patient):
-        """Return the Reason when the images are older than the patient.
+    def _name_reason(self, code, rule, patient):
+        return _reason(
+            code, rule, self.study.patient_name, shown_name(patient))
 
-        :param patient: PatientFacts
-        :rtype: Reason or None
-        """
-        study, birth = (
-            full_date(self.study.study_date), full_date(patient.birth_date))
-        if (study and birth and study < birth
-                and not patient.birth_date_estimated):
-            return Reason('before_birth', {
-                    'rule': PATIENT_ID, 'study': study.isoformat(),
-                    'own': birth.isoformat()})
-        return None
+    # Decisions
 
-    def rival_problem(self, patient, rule):
-        """Return the Reason when another patient fits as well, or None.
-
-        :param patient: PatientFacts
-        :param str rule: code of the rule
-        """
-        if self.rivals(patient, rule):
-            return self.name_reason('name_of_other', patient, rule)
-        return None
-
-    def born(self, names=()):
-        """Return the patients with the date of birth and name of the study.
-
-        :param names: list of Name
-        """
-        return self.index.born(
-            self.study.birth_date, [*self.names, *names])
-
-    def rivals(self, patient, rule):
-        """Return patients with the same date of birth whose name fits as well.
-
-        Where a UID confirms the patient and the name does not contradict, a
-        rival must fit better.
-
-        :param patient: PatientFacts
-        :param str rule: code of the rule
-        """
-        verdict, rank = self.compare_name(patient)
-        if verdict in {SAME, MISSING}:
-            return []
-        better = ge
-        if rule == MERGE_ID and verdict in AGREE:
-            better = gt
-        return [other for other in self.born(self.index.names(patient))
-            if other.id != patient.id
-            and compare_sex(self.study.sex, other.sexes) != DIFFERS
-            and better(self.compare_name(other)[1], rank)]
-
-    def confirmed(self, patient):
-        """Return whether name, date of birth and sex confirm a patient.
-
-        :param patient: PatientFacts
-        """
-        study = self.study
-        return (compare_births(study.birth_date, patient) == SAME
-            and compare_sex(study.sex, patient.sexes) != DIFFERS
-            and self.name_verdict(patient) in AGREE)
-
-    def name_verdict(self, patient):
-        """Return the verdict on the name of a patient.
-
-        :param patient: PatientFacts
-        """
-        return self.compare_name(patient)[0]
-
-    def compare_name(self, patient):
-        """Return verdict and rank of the name of a patient, cached.
-
-        :param patient: PatientFacts
-        """
-        if patient.id not in self._verdicts:
-            found = compare_names(self.names, self.index.names(patient))
-            if found[0] in {UNSURE, UNREADABLE} and self.too_old(patient):
-                found = DIFFERS, RANK[DIFFERS]
-            self._verdicts[patient.id] = found
-        return self._verdicts[patient.id]
-
-    def too_old(self, patient):
-        """Return whether the name is a newborn's and the patient is older.
-
-        :param patient: PatientFacts
-        """
-        if not any(n.newborn for n in self.names):
-            return False
-        study, birth = (
-            full_date(self.study.study_date), full_date(patient.birth_date))
-        return not (study and birth
-            and abs((study - birth).days) <= NEWBORN_DAYS)
-
-    def open(self, requests):
-        """Return the requests whose images are still expected.
-
-        :param requests: list of RequestFacts
-        """
-        return [r for r in requests
-            if r.state in OPEN_STATES or r.id == self.study.request
-            or self.was_open(r)]
-
-    def was_open(self, request):
-        """Return whether a request was open when the study arrived.
-
-        It may have been reported from these images.
+    def to_request(self, request, rule):
+        """Return the Decision to link to a request, or to review.
 
         :param request: RequestFacts
+        :param str rule: code of the rule that found it
         """
-        arrived = self.study.arrived
-        return bool(
-            request.state == 'done' and request.done_at and arrived
-            # Stamps of records know no fractions of a second.
-            and request.done_at >= arrived.replace(microsecond=0))
+        return self._to(self.patient(request), rule, request)
 
-    def fits(self, request):
-        """Return whether the modality does not contradict a request.
+    def to_patient(self, patient, rule):
+        """Return the Decision to link to a patient, or to review.
 
-        :param request: RequestFacts
-        """
-        return compare_modality(
-            self.study.modalities, request.modality) != DIFFERS
-
-    def date_verdict(self, request):
-        """Return the verdict on study date and date of a request.
-
-        :param request: RequestFacts
-        """
-        study, own = (
-            full_date(self.study.study_date), full_date(request.date))
-        if not study or not own:
-            return MISSING
-        if study == own:
-            return SAME
-        days = (study - own).days
-        return CLOSE if -DAYS_BEFORE <= days <= DAYS_AFTER else DIFFERS
-
-    def reason(self, attribute, rule, study, own):
-        """Return the Reason for an attribute that differs.
-
-        :param str attribute: name of the attribute
-        :param str rule: code of the rule
-        :param study: value of the study
-        :param own: value here
-        """
-        return Reason(f'{attribute}_differs', {
-                'rule': rule, 'study': shown(study), 'own': shown(own)})
-
-    def name_reason(self, code, patient, rule):
-        """Return a Reason that shows both names.
-
-        :param str code: one of REASONS
         :param patient: PatientFacts
-        :param str rule: code of the rule
+        :param str rule: code of the rule that found the patient
         """
-        return Reason(code, {
-                'rule': rule, 'study': shown(self.study.patient_name),
-                'own': shown_name(patient)})
+        return self._to(patient, rule)
+
+    def _to(self, patient, rule, request=None):
+        reason = (request and self._request_problem(request, rule)
+            or self.contradiction(patient, rule)
+            or self._not_confirmed(patient, rule)
+            or not request and self._not_by_number(patient, rule))
+        rivals = self._rivals(patient, rule)
+        if not reason and rivals:
+            reason = self._name_reason('name_of_other', rule, patient)
+        if not reason:
+            return Decision(LINKED, rule, patient.id,
+                *(request.id, request.result) if request else ())
+        # They have the PatientID, or the name and date of birth.
+        others = {
+            **self.exact, **self.similar, **{p.id: p for p in rivals}}
+        others.pop(patient.id, None)
+        return self.review(reason, [
+                self.candidate(patient, request),
+                *map(self.candidate, others.values())])
 
     def review(self, reason, candidates):
         """Return the Decision to let a person review.
@@ -369,12 +325,10 @@ class Case:
         :param requests: list of RequestFacts
         :param str rule: code of the rule
         """
-        values = {
-            'rule': rule, 'count': len(requests),
-            'request': ', '.join(clean(r.accession_number) for r in requests),
-            'patient_id': clean(self.study.patient_id)}
-        return self.review(reason_of(code, values), [
-                self.candidate(self.patient(r), r) for r in requests])
+        numbers = ', '.join(clean(r.accession_number) for r in requests)
+        return self._review_several(code, [
+                self.candidate(self.patient(r), r) for r in requests],
+            rule=rule, request=numbers)
 
     def review_patients(self, code, patients):
         """Return the Decision to let a person choose between patients.
@@ -382,11 +336,22 @@ class Case:
         :param str code: one of REASONS
         :param patients: list of PatientFacts
         """
-        values = {
-            'count': len(patients),
-            'patient_id': clean(self.study.patient_id)}
+        return self._review_several(code, list(map(self.candidate, patients)))
+
+    def _review_several(self, code, candidates, **values):
+        values.update(
+            count=len(candidates), patient_id=clean(self.study.patient_id))
         return self.review(
-            reason_of(code, values), map(self.candidate, patients))
+            Reason(code, {k: values[k] for k in sorted(REASONS[code])}),
+            candidates)
+
+    def unlinked(self):
+        """Return the Decision to link nothing, with patients to suggest.
+
+        These have the name and date of birth of the study.
+        """
+        return Decision(UNLINKED, candidates=tuple(
+                self.candidate(p) for p in self._born() if self.confirmed(p)))
 
     def candidate(self, patient, request=None):
         """Return the Candidate for a patient, or for a request.
@@ -411,63 +376,27 @@ class Case:
             ('name', study.patient_name, shown_name(patient),
                 self.name_verdict(patient)),
             ('birth_date', study.birth_date, patient.birth_date,
-                compare_births(study.birth_date, patient)),
+                self._birth_verdict(patient)),
             ('sex', study.sex, ' '.join(sorted(patient.sexes)),
-                compare_sex(study.sex, patient.sexes)),
+                self._sex_verdict(patient)),
             ('patient_id', study.patient_id, patient.puid,
-                self.id_verdict(patient))]
+                self._id_verdict(patient))]
         if request:
             rows += [
                 ('study_date', study.study_date, request.date,
                     self.date_verdict(request)),
                 ('modality', ' '.join(
                         sorted(map(clean, study.modalities or ()))),
-                    request.modality,
-                    compare_modality(study.modalities, request.modality)),
+                    request.modality, self._modality_verdict(request)),
                 ('accession_number', study.accession_number,
-                    request.accession_number, self.number_verdict(request))]
+                    request.accession_number, self._number_verdict(request))]
         return tuple(
             Difference(name, shown(theirs), shown(own), verdict)
             for name, theirs, own, verdict in rows)
 
-    def id_verdict(self, patient):
-        """Return the verdict on PatientID and the identifiers of a patient.
-
-        :param patient: PatientFacts
-        """
-        if self.index.is_nobody(clean(self.study.patient_id)):
-            return MISSING
-        if patient.id in self.exact:
-            return SAME
-        return CLOSE if patient.id in self.similar else DIFFERS
-
-    def number_verdict(self, request):
-        """Return the verdict on the accession number and that of a request.
-
-        :param request: RequestFacts
-        """
-        study = set(map(clean, [
-                    self.study.accession_number,
-                    *(self.study.requested_ids or ())])) - {''}
-        lines = request.line_numbers
-        if not study or not lines:
-            return MISSING
-        if not study.isdisjoint(lines):
-            return SAME
-        alike = {n.casefold() for n in lines + request.order_numbers}
-        return DIFFERS if alike.isdisjoint(map(str.casefold, study)) else CLOSE
-
-    def unlinked(self):
-        """Return the Decision to link nothing, with patients to suggest.
-
-        These have the name and date of birth of the study.
-        """
-        alike = [p for p in self.born() if self.confirmed(p)]
-        return Decision(
-            UNLINKED, candidates=tuple(map(self.candidate, alike)))
-
     def with_requests_beside(self, decision):
-        """Return a decision with the fitting requests of its patients added.
+        """Return a decision with the requests of its patients added that fit
+        the modality and the date.
 
         :param decision: Decision
         """
@@ -480,8 +409,20 @@ class Case:
             self.candidate(self.patient(r), r)
             for patient in dict.fromkeys(patients)
             for r in self.index.requests_of(patient)
-            if r.id not in known and self.is_beside(r)]
+            if r.id not in known and self._is_beside(r)]
         if not beside:
             return decision
         return replace(
             decision, candidates=(*decision.candidates, *beside))
+
+    def _is_beside(self, request):
+        own = full_date(request.date)
+        return (request.state != 'canceled' and self._date and own
+            and abs((self._date - own).days) <= DAYS_BESIDE
+            and self._modality_verdict(request) in {SAME, CLOSE})
+
+
+def _reason(code, rule, study, own):
+    """Return the Reason that shows the values of the study and of here."""
+    return Reason(code, {
+            'rule': rule, 'study': shown(study), 'own': shown(own)})

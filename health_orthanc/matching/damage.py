@@ -93,8 +93,7 @@ def from_utf8(text):
     :param str text: one component group of a name (VR PN)
     :return: str, None when the text can have been something else
     """
-    found = list(_reread(text, 'latin-1', ['utf-8']))
-    return found[0] if found else None
+    return next(_reread(text, 'latin-1', ['utf-8']), None)
 
 
 def may_have_been(text, family, given):
@@ -116,10 +115,8 @@ def may_have_been(text, family, given):
 
 @lru_cache(maxsize=2 ** 10)
 def _misread(family, given):
-    """Return the letters that are left of a name read as Latin 1.
-
-    Bytes that are control characters there may be gone.
-    """
+    """Return the letters that are left of a name read as Latin 1, where bytes
+    that are control characters may be gone."""
     found = set()
     for change in [str, str.upper, str.title]:
         parts = change(family), change(given)
@@ -200,12 +197,8 @@ def _words(text):
 
 
 def _are_left(words, owns):
-    """Return whether all words may be damaged forms of other words.
-
-    :param words: words of the study
-    :param owns: words of the patient
-    :return: bool, False when no word is damaged
-    """
+    """Return whether all words of the study may be words of the patient, and
+    some of them damaged."""
     damaged = False
     for word in sorted(words, key=len, reverse=True):
         left, own = max(
@@ -222,11 +215,9 @@ NONE, DAMAGED, WHOLE = range(3)
 
 
 def _left_of(word, own):
-    """Return what a word in lower case is of another one.
-
-    Each state is how much of the word is used, whether the letter before may
-    have taken the next one with it, and whether anything was lost.
-    """
+    """Return what a word in lower case is of another one."""
+    # How much of the word is used, whether the letter before may have taken
+    # the next one with it, and whether anything was lost.
     states = {(0, False, False)}
     for letter in own:
         after = set()

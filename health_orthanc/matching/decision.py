@@ -3,7 +3,7 @@
 """The result of matching: a link, or a reason for review, and candidates.
 """
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 LINKED, REVIEW, UNLINKED = 'linked', 'review', 'unlinked'
 MERGE_ID, ACCESSION, PATIENT_ID = 'merge_id', 'accession', 'patient_id'
@@ -58,8 +58,7 @@ class Reason:
     parameters: Dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """How one attribute of a study compares.
 
     :ivar str attribute: name of the attribute
@@ -74,8 +73,7 @@ class Difference:
     verdict: str
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A request or a patient that a person may choose for the study.
 
     :ivar str kind: request or patient
@@ -107,12 +105,3 @@ class Decision:
     result: Optional[int] = None
     review_reason: Optional[Reason] = None
     candidates: Tuple[Candidate, ...] = ()
-
-
-def reason_of(code, values):
-    """Return the Reason with the parameters that its code needs.
-
-    :param str code: one of REASONS
-    :param dict values: at least these parameters
-    """
-    return Reason(code, {k: values[k] for k in sorted(REASONS[code])})

@@ -5,7 +5,7 @@
 import datetime as dt
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, FrozenSet, Optional, Tuple, Union
+from typing import Any, FrozenSet, NamedTuple, Optional, Tuple, Union
 
 from .nobody import means_nobody
 from .values import (
@@ -93,16 +93,16 @@ class RequestFacts:
     @property
     def line_numbers(self):
         """The numbers of this line alone, without padding."""
-        return self._known(self.accession_number, *self.other_numbers)
+        return _known(self.accession_number, *self.other_numbers)
 
     @property
     def order_numbers(self):
         """The numbers of all lines of the order, without padding."""
-        return self._known(self.order_number, *self.other_order_numbers)
+        return _known(self.order_number, *self.other_order_numbers)
 
-    @staticmethod
-    def _known(*numbers):
-        return [n for n in map(clean, numbers) if n]
+
+def _known(*numbers):
+    return [n for n in map(clean, numbers) if n]
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,7 @@ class PatientFacts:
     birth_date_estimated: bool = False
 
 
-@dataclass(frozen=True)
-class Keys:
+class Keys(NamedTuple):
     """Exact values to look up for a study.
 
     Numbers and identifiers are given as they are, folded and in upper case
@@ -154,24 +153,20 @@ def keys(study, roots=UID_ROOTS):
     :param roots: roots of the UIDs that requests have or had
     """
     birth_date = full_date(study.birth_date)
-    numbers = variants(study.accession_number)
-    for number in study.requested_ids or ():
-        numbers |= variants(number)
+    numbers = [study.accession_number, *(study.requested_ids or ())]
     return Keys(
         frozenset(uids_of(study, roots)),
-        numbers,
+        frozenset().union(*map(variants, numbers)),
         _identifiers(study.patient_id),
         frozenset([birth_date] if birth_date else []),
         _days_beside(full_date(study.study_date)))
 
 
-_BESIDE = [
-    dt.timedelta(days) for days in range(-DAYS_BESIDE, DAYS_BESIDE + 1)]
-
-
 @lru_cache(maxsize=2 ** 12)
 def _days_beside(day):
-    return frozenset([day + days for days in _BESIDE] if day else [])
+    return frozenset(
+        day + dt.timedelta(days)
+        for days in range(-DAYS_BESIDE, DAYS_BESIDE + 1) if day)
 
 
 def _identifiers(patient_id):
@@ -190,8 +185,5 @@ def compatible_sexes(*values):
     :param values: gender and biological sex as GNU Health stores them
     :return: frozenset of str, empty when any value fits
     """
-    known = {'m': 'M', 'f': 'F'}
-    values = [v for v in values if v]
-    if all(v in known for v in values):
-        return frozenset(known[v] for v in values)
-    return frozenset()
+    found = {v.upper() for v in values if v}
+    return frozenset(found if found <= {'M', 'F'} else ())

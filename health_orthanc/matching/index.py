@@ -70,16 +70,12 @@ class Index:
         """
         day = full_date(birth_date)
         if day not in self._sounds:
-            self._sounds[day] = self._by_sound(self._births.get(day, []))
-        sounds = set().union(*(n.sounds for n in names))
-        return unique(self._sounds[day].get(s, []) for s in sorted(sounds))
-
-    def _by_sound(self, patients):
-        found = {}
-        for patient in patients:
-            for sound in set().union(*(n.sounds for n in self.names(patient))):
-                found.setdefault(sound, []).append(patient)
-        return found
+            self._sounds[day] = {}
+            for patient in self._births.get(day, []):
+                for sound in _sounds(self.names(patient)):
+                    _file(self._sounds[day], sound, patient)
+        return unique(
+            self._sounds[day].get(s, []) for s in sorted(_sounds(names)))
 
     def with_uid(self, uid):
         """Return the requests that have or shared a Study Instance UID.
@@ -121,16 +117,14 @@ class Index:
             case, issuer or leading zeros
         """
         number, exact, similar = clean(study.patient_id), {}, {}
-        found = self._ids.get(id_key(number))
-        if not found or self.is_nobody(number):
+        found = self._ids.get(id_key(number), ())
+        if found and self.is_nobody(number):
             return exact, similar
         issuer = clean(study.issuer).casefold()
         for code, kind, patient in found:
             same = code == number and self._issued(kind, issuer)
             (exact if same else similar)[patient.id] = patient
-        for id_ in exact:
-            similar.pop(id_, None)
-        return exact, similar
+        return exact, {i: similar[i] for i in similar if i not in exact}
 
     def is_nobody(self, patient_id):
         """Return whether a PatientID is missing or means nobody.
@@ -145,6 +139,10 @@ class Index:
             return True
         kind = clean(kind).casefold()
         return kind == issuer or not kind and issuer in self.issuers
+
+
+def _sounds(names):
+    return set().union(*(n.sounds for n in names))
 
 
 def _file(index, key, value):

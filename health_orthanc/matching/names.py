@@ -200,20 +200,16 @@ _REPAIRED = RANK[UNREADABLE] + .5
 
 
 def _compare_damaged(theirs, owns):
-    """Return the verdict on a damaged name.
-
-    It contradicts only when it can be repaired and is another name.
-    """
+    """Return the verdict on a damaged name, which contradicts only when it
+    can be repaired and is another name."""
+    verdict = None
     if theirs.from_utf8:
-        verdict, _ = _compare_sound([theirs.from_utf8], owns)
+        verdict, rank = _compare_sound([theirs.from_utf8], owns)
         if verdict == DIFFERS:
-            return DIFFERS, RANK[DIFFERS]
-        if verdict in AGREE:
-            return UNREADABLE, _REPAIRED
-    rank = RANK[UNREADABLE]
-    if any(_may_have_been(theirs, own) for own in owns):
-        rank = _REPAIRED
-    return UNREADABLE, rank
+            return verdict, rank
+    if verdict in AGREE or any(_may_have_been(theirs, own) for own in owns):
+        return UNREADABLE, _REPAIRED
+    return UNREADABLE, RANK[UNREADABLE]
 
 
 def _may_have_been(theirs, own):
@@ -237,7 +233,9 @@ def _compare(theirs, own):
     if theirs.thing != own.thing:
         return DIFFERS, RANK[DIFFERS]
     if theirs.newborn != own.newborn:
-        verdict = _compare_newborn(theirs, own)
+        # One is "baby of" somebody.
+        shared = {*theirs.family, *theirs.given} & {*own.family, *own.given}
+        verdict = UNSURE if shared else UNREADABLE
         return verdict, RANK[verdict]
     same_script = theirs.script == own.script
     # Different characters are different names, however they sound.
@@ -272,25 +270,13 @@ def _best_arrangement(theirs, own, readable):
     return best
 
 
-def _compare_newborn(theirs, own):
-    """Return the verdict when one name is "baby of" somebody."""
-    shared = {*theirs.family, *theirs.given} & {*own.family, *own.given}
-    return UNSURE if shared else UNREADABLE
-
-
 def _arrangements(name):
-    """Yield family and given name, swapped, and each split of all words.
-
-    :return: family, given, and whether this is a guess
-    """
+    """Yield family and given name, swapped, and each split of all words, with
+    whether this is a guess."""
     family, given = name.family, name.given
-    if family and given:
-        yield family, given, False
-        yield given, family, False
-    else:
-        yield family or given, (), True
-        yield (), family or given, True
-    words = family + given
+    words, guess = family + given, not (family and given)
+    yield family, given, guess
+    yield given, family, guess
     for i in range(1, len(words)):
         yield words[:i], words[i:], True
         yield words[i:], words[:i], True
@@ -321,7 +307,7 @@ def _compare_parts(own, family, given, guess, readable):
 
 
 def _compare_part(theirs, own, alike):
-    """Compare the words of one part of two names.
+    """Compare the words of one part of two names, paired off, long ones first.
 
     :return: verdict, and whether words of theirs and of ours are left over
     """
@@ -329,12 +315,6 @@ def _compare_part(theirs, own, alike):
         return MISSING, bool(theirs), bool(own)
     if sorted(theirs) == sorted(own) or ''.join(theirs) == ''.join(own):
         return SAME, False, False
-    verdict, more, less = _pair_off(theirs, own, alike)
-    return DIFFERS if more and less else verdict, more, less
-
-
-def _pair_off(theirs, own, alike):
-    """Pair off the words, long ones first; returns as _compare_part."""
     own, more, verdicts = list(own), False, {CLOSE}
     for word in sorted(theirs, key=len, reverse=True):
         if word in own:
@@ -347,7 +327,8 @@ def _pair_off(theirs, own, alike):
             verdicts.add(SHORT if initial else SIMILAR)
         else:
             more = True
-    return min(verdicts, key=RANK.get), more, bool(own)
+    verdict = DIFFERS if more and own else min(verdicts, key=RANK.get)
+    return verdict, more, bool(own)
 
 
 def _alike_family(a, b):
@@ -376,29 +357,21 @@ def _alike_given(a, b):
         return False
     if sorted(a) == sorted(b):
         return edits(a, b, 1) <= 1
-    if len(a) == len(b) >= 6 and _pattern(a) == _pattern(b):
+    if len(short) >= 6 and a.translate(_VOWELS) == b.translate(_VOWELS):
         return True
-    if len(a) != len(b):
-        allowed = (len(short) >= 5) + (len(short) >= 9)
-    else:
-        allowed = (len(short) >= 6) + (len(short) >= 9)
+    least = 6 if len(a) == len(b) else 5
+    allowed = (len(short) >= least) + (len(short) >= 9)
     return edits(a, b, allowed) <= allowed
 
 
 def _alike_sound(a, b):
-    """Return whether two thirds of the consonants agree.
-
-    Used for scripts that do not write vowels.
-    """
+    """Return whether two thirds of the consonants agree, for scripts that do
+    not write vowels."""
     if min(len(a), len(b)) == 1:
         return a[0] == b[0]
     a, b = _consonants(a), _consonants(b)
     allowed = max(len(a), len(b)) // 3
     return edits(a, b, allowed) <= allowed
-
-
-def _pattern(word):
-    return word.translate(_VOWELS)
 
 
 def _consonants(word):
@@ -433,11 +406,8 @@ def edits(a, b, limit):
 
 @lru_cache(maxsize=2 ** 13)
 def _read(text):
-    """Return a part of a name prepared for comparison.
-
-    :return: text without case and variants of letters, its words in ASCII, and
-        the script of its first letter as Unicode names it
-    """
+    """Return a part of a name without case and variants of letters, its words
+    in ASCII, and the script of its first letter as Unicode names it."""
     if not text.isascii():
         text = unicodedata.normalize('NFKC', text)
     text = ' '.join(text.casefold().split())

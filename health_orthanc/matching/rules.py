@@ -29,14 +29,11 @@ class ByUID(Rule):
     code = MERGE_ID
 
     def decide(self, case):
-        """Return the Decision for the request of the UID, or None.
-
-        :param case: Case of the study
-        """
-        first, *others = [
-            case.index.with_uid(u)
-            for u in uids_of(case.study, case.index.roots)] or [[]]
-        hits = [requests for requests in [first, *others] if requests]
+        "Return the Decision for the request of the UID, or None."
+        hits = [
+            case.index.with_uid(uid)
+            for uid in uids_of(case.study, case.index.roots)]
+        first, hits = any(hits[:1]), list(filter(None, hits))
         found = unique(hits)
         if not found:
             return None
@@ -44,7 +41,7 @@ class ByUID(Rule):
             shared = [r for r in found if all(r in more for more in hits)]
             if first and not shared:
                 return case.review_requests('uids_differ', found)
-            found = self.narrowed(case, shared or found, bool(shared))
+            found = self._narrowed(case, shared or found, bool(shared))
             if shared and len(found) == 1 and not case.fits(found[0]):
                 # The number names one exam, the images are of another kind.
                 return case.review_requests(
@@ -54,15 +51,13 @@ class ByUID(Rule):
         return case.to_request(found[0], MERGE_ID)
 
     @staticmethod
-    def narrowed(case, requests, shared):
+    def _narrowed(case, requests, shared):
         """Return which of the requests that share a UID a study is of.
 
         Releases before 5.0.5 gave one UID to all lines of an order, and to
         copies of an order for other patients. Whether a request is done does
         not matter: its own images may be sent again.
 
-        :param case: Case of the study
-        :param requests: list of RequestFacts
         :param bool shared: whether every UID of the study leads to all of
             them
         """
@@ -90,10 +85,7 @@ class ByAccessionNumber(Rule):
     code = ACCESSION
 
     def decide(self, case):
-        """Return the Decision for the accession number, or None.
-
-        :param case: Case of the study
-        """
+        "Return the Decision for the accession number, or None."
         found = [r for r in case.named() if case.fits(r)]
         if not found:
             return None
@@ -107,18 +99,14 @@ class ByAccessionNumber(Rule):
         canceled = [r for r in now if r.state == 'canceled']
         if live or canceled:
             return case.to_request((live or canceled)[0], ACCESSION)
-        return self.of_others(case, [r for r in found if r not in own])
+        return self._of_others(
+            case, [r for r in found if r not in own], patients)
 
     @staticmethod
-    def of_others(case, requests):
-        """Return the Decision when other patients have the number, or None.
-
-        :param case: Case of the study
-        :param requests: list of RequestFacts
-        """
+    def _of_others(case, requests, patients):
+        "Return the Decision when other patients have the number, or None."
         requests = [
             r for r in case.open(requests) if case.date_verdict(r) != DIFFERS]
-        patients = case.identified()
         if not requests or any(map(case.confirmed, patients.values())):
             return None
         if patients:
@@ -136,38 +124,17 @@ class ByPatientID(Rule):
     code = PATIENT_ID
 
     def decide(self, case):
-        """Return the Decision for the PatientID, or None.
-
-        :param case: Case of the study
-        """
+        "Return the Decision for the PatientID, or None."
         patients = list(case.identified().values())
         if len(patients) > 1:
             return case.review_patients('several_patients', patients)
         if patients:
-            return self.to_patient(case, patients[0])
+            return case.to_patient(patients[0], PATIENT_ID)
         similar = [p for p in case.similar.values()
             if not case.contradiction(p, PATIENT_ID)]
         if similar:
             return case.review_patients('patient_id_not_exact', similar)
         return None
-
-    @staticmethod
-    def to_patient(case, patient):
-        """Return the Decision to link to a patient, or to review.
-
-        :param case: Case of the study
-        :param patient: PatientFacts
-        """
-        reason = (case.contradiction(patient, PATIENT_ID)
-            or case.not_confirmed(patient, PATIENT_ID)
-            or case.before_birth(patient)
-            or case.alone(patient)
-            or case.rival_problem(patient, PATIENT_ID))
-        if reason:
-            return case.review(reason, [
-                    case.candidate(patient),
-                    *case.other_candidates(patient, PATIENT_ID)])
-        return Decision(LINKED, PATIENT_ID, patient.id)
 
 
 #: Called in this order, the first Decision counts. Modules that add a rule

@@ -38,11 +38,7 @@ def clean(value):
 
     :param str value: a text or None
     """
-    if not value:
-        return ''
-    text = str(value).strip(' \0\t\r\n')
-    if text.isascii():
-        return '' if '\0' in text else text
+    text = str(value or '').strip(' \0\t\r\n')
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -67,9 +63,7 @@ def variants(value):
     :rtype: frozenset of str
     """
     text = clean(value)
-    if not text:
-        return frozenset()
-    return frozenset([text, text.casefold(), text.upper()])
+    return frozenset([text, text.casefold(), text.upper()]) - {''}
 
 
 def shown(value):
@@ -78,7 +72,7 @@ def shown(value):
     :param value: date, str or None
     """
     if isinstance(value, dt.date):
-        return full_date(value).isoformat() if full_date(value) else ''
+        value = full_date(value)
     return clean(value)
 
 
@@ -87,8 +81,8 @@ def shown_name(patient):
 
     :param patient: PatientFacts
     """
-    names = [' '.join(filter(None, [g, f])) for f, g in patient.names[:1]]
-    return ' '.join(names)
+    family, given = (*patient.names, (None, None))[0]
+    return ' '.join(filter(None, [given, family]))
 
 
 _UID = re.compile(r'(?<![\d.])\d+(?:\.\d+)+(?!\d|\.\d)', re.ASCII)

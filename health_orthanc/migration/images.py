@@ -13,7 +13,7 @@ from trytond.pool import Pool
 
 from ..tables import execute
 from .requests import return_merge_ids
-from .rows import Merge, repeated
+from .rows import Merge, is_former, repeated
 
 
 class Replace(Function):
@@ -28,9 +28,7 @@ def migrate_series(Series, module):
     :param Series: class of gnuhealth.imaging_orthanc.study_series
     :param str module: name of the module that is registered
     """
-    table_h = Series.__table_handler__(module)
-    if (not table_h.column_exist('series_UID')
-            or table_h.column_exist('body_part')):
+    if not is_former(Series, module, 'series_UID', 'body_part'):
         return
     names = ['notes', 'series_description', 'series_number']
     merge = Merge(Series)
@@ -47,9 +45,8 @@ def migrate_instances(Instance, module):
     :param Instance: class of gnuhealth.imaging_orthanc.series_instances
     :param str module: name of the module that is registered
     """
-    table_h = Instance.__table_handler__(module)
-    if (not table_h.column_exist('sop_instance_UID')
-            or table_h.column_exist('number_of_frames')):
+    if not is_former(
+            Instance, module, 'sop_instance_UID', 'number_of_frames'):
         return
     merge, by_series = Merge(Instance), defaultdict(list)
     for first, *others in repeated(
@@ -73,24 +70,14 @@ def complete_studies():
 
     They are those without a number of series, which a synchronization sets.
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Study.__table__()
-    if execute(table.select(
-                table.id, where=table.number_of_series == Null, limit=1)):
-        return_merge_ids()
-        _count_images(Study)
-
-
-def _count_images(Study):
-    """Set the numbers of series and instances, and the modalities, of studies
-    that have none."""
-    pool = Pool()
-    study = Study.__table__()
-    series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
-    instance = pool.get(
-        'gnuhealth.imaging_orthanc.series_instances').__table__()
+    study, series, instance = [
+        Pool().get(f'gnuhealth.imaging_orthanc.{name}').__table__()
+        for name in ['study', 'study_series', 'series_instances']]
     uncounted = study.select(study.id, where=study.number_of_series == Null)
     counts, modalities = {}, {id_: [] for id_, in execute(uncounted)}
+    if not modalities:
+        return
+    return_merge_ids()
     totals = dict.fromkeys(modalities, 0)
     for id_, parent, modality, count in execute(series.join(instance, 'LEFT',
                 condition=instance.series == series.id).select(

@@ -9,8 +9,8 @@ from sql import Null
 
 from trytond.modules.health_imaging.migration import set_by_id, set_where, warn
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
 
+from .. import blocks
 from ..sync.transactions import now
 from ..tables import execute
 
@@ -41,26 +41,30 @@ def find_studies_of_pictures(Attachment):
         series, condition=instance.series == series.id).join(
         study, condition=series.study == study.id)
     studies, foreign = {}, {}
-    for some in grouped_slice(sorted(pictures), 500):
-        for uid, id_, result in execute(query.select(
-                    instance.sop_instance_UID, study.id, study.imaging_test,
-                    where=instance.sop_instance_UID.in_(list(some)),
-                    order_by=study.id)):
-            for picture, of in pictures[uid]:
-                # Of two studies with the instance, that of the result.
-                if picture not in studies or result == of:
-                    studies[picture] = id_
-                    foreign[picture] = of if result != of else None
+    for uid, id_, result in blocks.rows(
+            query, [instance.sop_instance_UID, study.id, study.imaging_test],
+            instance.sop_instance_UID, pictures, order_by=study.id):
+        for picture, of in pictures[uid]:
+            # Of two studies with the instance, that of the result.
+            if picture not in studies or result == of:
+                studies[picture] = id_
+                foreign[picture] = of if result != of else None
     set_by_id(table, 'imaging_study', studies)
-    _mark_signed(Result, set(foreign.values()) - {None})
+    result = Result.__table__()
+    signed = sorted(blocks.ids(
+            result, result.id, result.id, set(foreign.values()) - {None},
+            result.state == 'final'))
+    set_by_id(result, 'studies_changed_at', dict.fromkeys(signed, now()))
+    if signed:
+        warn(Result, signed, "signed with pictures of studies that are not "
+            "theirs any more; to confirm or to amend")
 
 
 def _pictures_by_uid(table, prefix):
-    """Return the pictures in results by their SOP Instance UID (0008,0018,
-    UI).
+    """Return lists of the ids of pictures and their results by SOP Instance
+    UID (0008,0018, UI).
 
     :param str prefix: of references to results
-    :return: dict of lists of (id of the attachment, id of the result)
     """
     pictures = defaultdict(list)
     for id_, resource, name in execute(table.select(
@@ -71,23 +75,6 @@ def _pictures_by_uid(table, prefix):
         if named and result.isdigit():
             pictures[named.group(1)].append((id_, int(result)))
     return pictures
-
-
-def _mark_signed(Result, ids):
-    """Mark the signed ones of some results.
-
-    :param ids: ids of results
-    """
-    table = Result.__table__()
-    signed = [
-        id_ for some in grouped_slice(sorted(ids), 1000)
-        for id_, in execute(table.select(table.id,
-                where=reduce_ids(table.id, list(some))
-                & (table.state == 'final')))]
-    set_by_id(table, 'studies_changed_at', dict.fromkeys(signed, now()))
-    if signed:
-        warn(Result, signed, "signed with pictures of studies that are not "
-            "theirs any more; to confirm or to amend")
 
 
 # Stored reports

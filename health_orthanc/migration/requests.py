@@ -46,35 +46,26 @@ class _MergeIds:
     """The Study Instance UIDs of all requests, read at once because their
     column has no index yet.
 
-    :param Request: class of gnuhealth.imaging.test.request
+    :ivar dict own: UID by id of the request
     """
 
     def __init__(self, Request):
         self._Request = Request
         table = Request.__table__()
-        self._own = dict(execute(table.select(table.id, table.merge_id)))
-        self._holder = {uid: id_ for id_, uid in self._own.items()}
+        self.own = dict(execute(table.select(table.id, table.merge_id)))
+        self._holder = {uid: id_ for id_, uid in self.own.items()}
         # Requests that have images with their own UID.
         self._settled = {
             request for _, request, of_study in _carried(Request)
             if request == of_study}
 
-    def of(self, id_):
-        "Return the UID of a request."
-        return self._own[id_]
-
     def take(self, id_, uid):
-        """Give a UID to a request, in exchange for its own.
-
-        Nothing happens if the request that has it has images with it.
-
-        :param int id_: id of the request
-        :param str uid: StudyInstanceUID (0020,000D, UI)
-        """
-        own, holder = self._own.get(id_), self._holder.get(uid)
+        """Give a UID to a request, in exchange for its own, unless the
+        request that has it has images with it."""
+        own, holder = self.own.get(id_), self._holder.get(uid)
         if own == uid:
             self._settled.add(id_)
-        if own == uid or id_ not in self._own or holder in self._settled:
+        if own == uid or id_ not in self.own or holder in self._settled:
             return
         # No two requests ever have the same UID, because of the constraint.
         if holder:
@@ -89,15 +80,12 @@ class _MergeIds:
     def _set(self, id_, uid):
         table = self._Request.__table__()
         set_where(table, table.id == id_, merge_id=uid)
-        self._own[id_], self._holder[uid] = uid, id_
+        self.own[id_], self._holder[uid] = uid, id_
 
 
 def _carried(Request):
-    """Find the studies that carry the UID of a request.
-
-    :return: sorted list of (study, request that has the UID, request to which
-        the study is linked or 0)
-    """
+    """Return the studies that carry the UID of a request: sorted list of
+    (study, request that has the UID, request of the study or 0)."""
     study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     table = Request.__table__()
     found = set()
@@ -137,18 +125,18 @@ def _link_early_studies(Request, uids):
             warn(Study, study_id, "it may be of several requests of order "
                 "%s, it is linked to its patient only", order)
             continue
-        uids.take(request, uids.of(id_))
+        uids.take(request, uids.own[id_])
         requests[study_id] = request
     set_by_id(study, 'request', requests)
 
 
 def _exam_of(id_, exams, modalities):
-    """Return the request of an order to which images belong.
+    """Return the request of an order to which images belong, None if several
+    or none fit.
 
     :param int id_: id of the request that has their UID
     :param dict exams: modality by id of the requests of its order
     :param set modalities: modalities of the images
-    :return: id of the request, None if several or none fit
     """
     if len(exams) < 2:
         return id_
@@ -157,14 +145,12 @@ def _exam_of(id_, exams, modalities):
 
 
 def _exams_of_orders(Request):
-    """Return the modalities of the requests of each order.
-
-    :return: dict by order number of dicts by id of the request
-    """
-    pool = Pool()
+    """Return the modalities of the requests of each order, dicts by id of the
+    request."""
     table = Request.__table__()
-    exam = pool.get('gnuhealth.imaging.test').__table__()
-    type_ = pool.get('gnuhealth.imaging.test.type').__table__()
+    exam, type_ = [
+        Pool().get(name).__table__()
+        for name in ['gnuhealth.imaging.test', 'gnuhealth.imaging.test.type']]
     exams = defaultdict(dict)
     for order, id_, code in execute(table.join(
                 exam, condition=table.requested_test == exam.id).join(

@@ -17,6 +17,18 @@ from .. import tables
 _SEPARATORS = {'notes': '\n', 'merge_comment': '; '}
 
 
+def is_former(Model, module, column, new):
+    """Return whether a table has a column and not yet a new one.
+
+    :param Model: class of the model
+    :param str module: name of the module that is registered
+    :param str column: name of a column of all releases
+    :param str new: name of a column of this one
+    """
+    table_h = Model.__table_handler__(module)
+    return table_h.column_exist(column) and not table_h.column_exist(new)
+
+
 def add_columns(Model, module, names):
     """Add columns before trytond does, which fills them with defaults.
 
@@ -99,10 +111,7 @@ class Merge:
             tables.delete(self._Model, self._kept)
 
     def _move(self, Other, field):
-        """Write the rows that stay to a field that points to the others.
-
-        :param field: its Many2One or Reference
-        """
+        "Write the rows that stay to a field that points to the others."
         table = Other.__table__()
         column = Column(table, field.name)
         if isinstance(field, fields.Reference):
@@ -122,12 +131,7 @@ class Merge:
 
 
 def _joined(rows, names):
-    """Return what the first row takes over from the others.
-
-    :param list rows: dicts by column
-    :param list names: names of the columns
-    :return: dict of the values that differ from those of the first row
-    """
+    "Return what the first row takes over from the others, by column."
     values, first = {}, rows[0]
     for name in names:
         found = dict.fromkeys(row[name] for row in rows if row[name])

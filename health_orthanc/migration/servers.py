@@ -97,13 +97,7 @@ def _unify_addresses(Server):
 
 
 def _keep_odd_address(Server, domains, id_, domain, active, _):
-    """Keep an address that is not valid, without user and password.
-
-    :param set domains: addresses of all records
-    :param int id_: id of the record
-    :param str domain: its address
-    :param bool active: whether it is active
-    """
+    "Keep an address that is not valid, without user and password."
     bare = without_credentials(domain)
     if bare != domain:
         if bare in domains:
@@ -117,7 +111,6 @@ def _keep_odd_address(Server, domains, id_, domain, active, _):
 def _unify(Server, address, keeper, *others):
     """Let the first of the records of one server have its address.
 
-    :param str address: in its normal form
     :param keeper: (id, address, active, validated) of the first record
     :param others: the same of the others
     """
@@ -140,15 +133,10 @@ def _unify(Server, address, keeper, *others):
 
 
 def _other_spellings(address, spelling, others):
-    """Return the new addresses of records that cannot keep theirs.
+    """Return the new addresses of records that cannot keep theirs, by id.
 
     Who has the normal form takes the spelling of the record that gets it.
     Where that is taken, or contains a password, the address gets a number.
-
-    :param str address: the normal form
-    :param str spelling: address of the record that gets it
-    :param others: (id, address, active, validated) of the other records
-    :return: dict of addresses by id
     """
     taken, moved = {address}, {}
     for id_, domain, *_ in others:
@@ -163,11 +151,7 @@ def _other_spellings(address, spelling, others):
 
 def _move_former(source, target):
     """Move the studies and patients that versions before 5.0 kept of a server
-    to another record of the same server, except those that it has.
-
-    :param int source: id of a server
-    :param int target: id of the other record
-    """
+    to another record of the same server, except those that it has."""
     for name in ['gnuhealth_orthanc_patient', 'gnuhealth_orthanc_study']:
         if backend.TableHandler.table_exist(name):
             table, other = Table(name), Table(name)

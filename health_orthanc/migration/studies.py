@@ -15,7 +15,7 @@ from trytond.pool import Pool
 
 from ..archive import texts
 from ..tables import execute
-from .rows import Merge, add_columns, repeated
+from .rows import Merge, add_columns, is_former, repeated
 from .servers import make_server, normal_address, without_credentials
 
 # Address of the server of studies that name none (RFC 2606, section 2).
@@ -54,15 +54,14 @@ def migrate_studies(Study, module):
     :param Study: class of gnuhealth.imaging_orthanc.study
     :param str module: name of the module that is registered
     """
-    table_h = Study.__table_handler__(module)
-    if (not table_h.column_exist('server')
-            or table_h.column_exist('orthanc_server')):
+    if not is_former(Study, module, 'server', 'orthanc_server'):
         return
     add_columns(Study, module, [
             'orthanc_server', 'request', 'link_state', 'link_rule',
             'review_code', 'review_parameters', 'study_date',
             'referring_physician_name'])
     _set_servers(Study)
+    table_h = Study.__table_handler__(module)
     table_h.drop_constraint('studyUID_unique')
     table_h.not_null_action('server', 'remove')
     _restore_orthanc_ids(Study)
@@ -162,12 +161,9 @@ def _merge_studies(Study):
 
 
 def _merge_study(Study, rows, merge):
-    """Merge the rows of one study.
+    """Merge the rows of one study, dicts, and return the id of what stays.
 
     Where two of them have different links, a person has to decide.
-
-    :param list rows: dicts by column
-    :return: id of the row that stays
     """
     rows.sort(key=lambda r: (
             r['imaging_test'] is None, r['patient'] is None,
@@ -176,7 +172,9 @@ def _merge_study(Study, rows, merge):
     if not others:
         return first['id']
     review = {}
-    other = next((o for o in others if _contradicts(first, o)), None)
+    other = next((
+            o for o in others for name in ['patient', 'imaging_test']
+            if o[name] and first[name] and o[name] != first[name]), None)
     if other:
         review = _review('linked_twice', patient=_puid(other['patient']))
         warn(Study, first['id'], "it is linked to patient %s and result %s, "
@@ -187,19 +185,8 @@ def _merge_study(Study, rows, merge):
     return first['id']
 
 
-def _contradicts(row, other):
-    "Return whether two rows of a study have different links."
-    return any(
-        other[name] and row[name] and other[name] != row[name]
-        for name in ['patient', 'imaging_test'])
-
-
 def _review(code, **parameters):
-    """Return the values of a study that a person has to review.
-
-    :param str code: why it has to be reviewed
-    :param parameters: of the reason
-    """
+    "Return the values of a study that a person has to review."
     return {
         'link_state': 'review',
         'review_code': code,
@@ -208,10 +195,7 @@ def _review(code, **parameters):
 
 
 def _puid(id_):
-    """Return the PUID of a patient, a question mark if there is none.
-
-    :param int id_: id of the patient, or None
-    """
+    "Return the PUID of a patient, a question mark if there is none."
     pool = Pool()
     patient = pool.get('gnuhealth.patient').__table__()
     party = pool.get('party.party').__table__()

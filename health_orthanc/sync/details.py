@@ -57,7 +57,6 @@ class Details:
         """Read one image of each of some studies for what their server does
         not list, and store it: see values.details.
 
-        It asks over a connection of its own, as the other one reads ahead.
         A study whose image cannot be read is not asked for again until it
         changes.
 
@@ -69,6 +68,7 @@ class Details:
         instances = transact(lambda: known.instances_to_read(ids))
         # Where there is no picture, there is nothing to read.
         seen, found = [id_ for id_ in ids if id_ not in instances], {}
+        # The other connection reads ahead.
         with connect(self.server) as client:
             client.end_at(self.run.end)
             roll_back()
@@ -82,10 +82,7 @@ class Details:
 
     def _tags(self, client, instances):
         """Yield the ids of studies and the attributes of their instances,
-        None where they cannot be read, until nobody answers.
-
-        :param instances: Orthanc ids by the id of the study
-        """
+        None where they cannot be read, until nobody answers."""
         refused = 0
         for id_, uid in instances.items():
             try:
@@ -113,12 +110,12 @@ class Details:
         some = dict(sorted(resent.items())[:LOOKED_INTO])
         for uid, tags in self._tags(
                 self.run.client, {u: image for u, (image, _) in some.items()}):
-            listed = some[uid][1]
-            told = tags and values.instance_identity(tags)
-            correction = {'identity': listed, 'tags': told}
-            if told in (None, listed):
-                correction = None
-            if tags and correction != before.get(uid):
+            if not tags:
+                continue
+            listed, told = some[uid][1], values.instance_identity(tags)
+            correction = None if told == listed else {
+                'identity': listed, 'tags': told}
+            if correction != before.get(uid):
                 changed[uid] = correction
         if changed:
             self.run.commit(lambda: known.store_corrections(

@@ -11,10 +11,10 @@ from sql.aggregate import Count, Min, Sum
 from sql.conditionals import Coalesce
 
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
 
 from ..archive.pictures_kind import is_picture
-from ..tables import ROWS, execute, ids_of, set_values, update_each
+from ..blocks import rows
+from ..tables import execute, ids_of, set_values, update_each
 
 
 def present_studies(server):
@@ -46,12 +46,10 @@ def present_instances(server, series_uids):
     """
     study, series, instance, _, with_instances = _tables()
     found = defaultdict(set)
-    for sub in grouped_slice(list(series_uids), ROWS):
-        for series_uid, uid in execute(with_instances.select(
-                    series.orthanc_UID, instance.orthanc_UID,
-                    where=_present(study, server)
-                    & series.orthanc_UID.in_(list(sub)))):
-            found[series_uid].add(uid)
+    for series_uid, uid in rows(
+            with_instances, [series.orthanc_UID, instance.orthanc_UID],
+            series.orthanc_UID, series_uids, _present(study, server)):
+        found[series_uid].add(uid)
     return found
 
 
@@ -101,21 +99,16 @@ def instances_to_read(ids):
     """
     _, series, instance, *_ = _tables()
     first = {}
-    for sub in grouped_slice(list(ids), ROWS):
-        for study, id_, modality, sop_class in execute(series.select(
-                    series.study, series.id, series.modality,
-                    series.sop_class_UID,
-                    where=reduce_ids(series.study, list(sub))
-                    & (series.missing_since == Null),
-                    order_by=[series.study, series.id])):
-            if study not in first and is_picture(modality, sop_class):
-                first[study] = id_
-    uids = {}
-    for sub in grouped_slice(list(first.values()), ROWS):
-        uids.update(execute(instance.select(
-                    instance.series, Min(instance.orthanc_UID),
-                    where=reduce_ids(instance.series, list(sub)),
-                    group_by=instance.series)))
+    for study, id_, *kind in rows(
+            series, [series.study, series.id, series.modality,
+                series.sop_class_UID],
+            series.study, ids, series.missing_since == Null,
+            order_by=[series.study, series.id]):
+        if study not in first and is_picture(*kind):
+            first[study] = id_
+    uids = dict(rows(
+            instance, [instance.series, Min(instance.orthanc_UID)],
+            instance.series, first.values(), group_by=instance.series))
     return {
         study: uids[id_] for study, id_ in first.items() if id_ in uids}
 

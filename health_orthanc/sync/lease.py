@@ -109,10 +109,8 @@ class Lease:
 
 
 def _is_alive(token):
-    """Return whether the process of a lease may still be working.
-
-    Only processes of this computer or container can be looked at.
-    """
+    """Return whether the process of a lease may still be working, as far as
+    it is of this computer or container."""
     try:
         place, pid, program, _ = token.split(' ')
         pid = int(pid)

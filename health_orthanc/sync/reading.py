@@ -89,14 +89,11 @@ class Reader:
         return list(studies.values())
 
     def _answer(self, level, ids, source=None):
-        """Return what the server lists, as far as it can be understood.
-
-        :param level: studies or series
-        """
         return self._understood(
             getattr(self.client, level)(ids, source or level))
 
     def _understood(self, answer):
+        "Return what of an answer can be understood."
         found = [item for item in answer if item is not None]
         if len(found) < len(answer):
             self._odd = True
@@ -141,10 +138,7 @@ class Reader:
         return isinstance(error, _REFUSED + _NOT_UNDERSTOOD)
 
     def _miss(self, ids, others):
-        """Note what was not understood in an answer.
-
-        :param others: what was
-        """
+        "Note what was not understood in an answer, beside others that were."
         for id_ in ids:
             if others and id_:
                 self.keeper.skip(id_, 'not_an_object')
@@ -203,8 +197,8 @@ class Reader:
                     yield from self._read_block(block, series)
 
     def _read_series(self, studies):
-        """Return the series of studies, lists of SeriesValues by the id of
-        the study; none of a study of which one cannot be understood."""
+        """Return lists of the SeriesValues by the id of the study; none of a
+        study of which one cannot be understood."""
         self._odd = False
         series = defaultdict(list)
         found = self._in_parts(
@@ -226,10 +220,7 @@ class Reader:
         return series
 
     def _read_block(self, studies, series):
-        """Read the instances of studies, yield how to store the studies.
-
-        :param series: lists of SeriesValues by the id of a study
-        """
+        "Read the instances of studies, yield how to store the studies."
         items = self._in_parts(
             lambda part: self._read_items(part, series), studies)
         self.answered |= bool(items)
@@ -244,11 +235,10 @@ class Reader:
         for block in self._instance_blocks(all_series, classes):
             for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
-        if self._odd:
-            studies = self._told(studies, series, {
-                    row.id for rows in instances.values() for row in rows})
-        items = [self._convert_study(s, series[s.id]) for s in studies]
-        items = list(filter(None, items))
+        studies = self._told(studies, series, {
+                row.id for rows in instances.values() for row in rows})
+        items = list(filter(None, [
+                    self._convert_study(s, series[s.id]) for s in studies]))
         for item in items:
             for row, rows in item.series:
                 rows.extend(self.convert.unique(
@@ -258,11 +248,8 @@ class Reader:
         return items
 
     def _told(self, studies, series, told):
-        """Return the studies of which all instances were understood; those
-        that went meanwhile are not missed.
-
-        :param told: the ids of the instances that were
-        """
+        """Return the studies of which all instances were understood, by their
+        ids; those that went meanwhile are not missed."""
         if not self._odd:
             return studies
         missed = {
@@ -272,10 +259,8 @@ class Reader:
         return [s for s in studies if s.id not in missed]
 
     def _instance_blocks(self, series, classes):
-        """Yield lists of the InstanceValues in series, of those that their
-        series lists.
+        """Yield lists of the InstanceValues that their series list.
 
-        :param series: list of SeriesValues
         :param classes: dict that gets the SOP Class UID of each series by
             its id, before the second list comes
         """
@@ -296,11 +281,7 @@ class Reader:
             yield block
 
     def _sop_class(self, instance):
-        """Return the SOP Class UID of an instance, None when the server does
-        not tell.
-
-        :param str instance: its id
-        """
+        "Return the SOP Class UID, None when the server does not tell."
         try:
             return self.client.sop_class(instance)
         except orthanc.OrthancError as error:
@@ -320,10 +301,10 @@ class Reader:
                 if told is None:
                     told = set()
                     item.set_classes(classes)
-                    yield large.store_head
+                    yield partial(self.keeper.commit, large.store_head)
                 told.update(item.id for item in block)
-                yield partial(
-                    large.store_instances, self._convert_instances(block))
+                yield partial(self.keeper.commit, partial(
+                        large.store_instances, self._convert_instances(block)))
         except orthanc.OrthancError as error:
             if not self.is_of_one(error):
                 raise
@@ -331,7 +312,7 @@ class Reader:
             told = None
         if told is not None and self._told([study], series, told):
             self.answered = True
-            yield large.store_tail
+            yield partial(self.keeper.commit, large.store_tail, 1)
         else:
             yield from self._lost(1)
 
@@ -340,15 +321,10 @@ class Reader:
             study, series, self.corrections.get(study.id))
 
     def _convert_instances(self, block):
-        """Return lists of InstanceValues by the id of their series.
-
-        :param block: list of InstanceValues
-        """
         self.awaited.difference_update(item.id for item in block)
         return self.convert.instances(block)
 
     def _lost(self, count):
-        """Yield how to note that some studies were not there when they were
-        asked for, or cannot be stored."""
+        "Yield how to note that studies went, or cannot be stored."
         if count > 0:
             yield partial(self.keeper.lose, count)

@@ -115,11 +115,8 @@ class Converter:
 
 
 def _complete_study(study, series):
-    """Set what a study tells of all its series.
-
-    :param study: row
-    :param series: rows; what is no column of them is taken out
-    """
+    """Set what a study tells of all its series, and take out of their rows
+    what is no column of them."""
     study['modalities'] = ', '.join(
         sorted({s['modality'] for s in series})) or None
     for name in ['performing_physician_name', 'institution']:
@@ -128,11 +125,7 @@ def _complete_study(study, series):
 
 
 def _patient(uuid, study):
-    """Return the row of an Orthanc patient.
-
-    :param str uuid: id of the patient in the PACS
-    :param dict study: row of one of the patient's studies
-    """
+    "Return the row of an Orthanc patient, by that of one of the studies."
     return {
         'uuid': uuid,
         'name': study['patient_name'],

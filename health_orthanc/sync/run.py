@@ -81,7 +81,13 @@ class Run:
             "full" if self.full else "incremental")
         state, validated, tell = self._outcome()
         roll_back()
-        if not self._catch_up():
+        try:
+            # What changed meanwhile; a run that ends before leaves it to the
+            # next.
+            Pool().get('gnuhealth.orthanc.link_event').catch_up(self.since)
+        except Exception as error:
+            events.log_unexpected(error)
+            roll_back()
             state, tell = 'interrupted', _unexpected
         transact(lambda: self._finish(state, validated, tell()))
         logger.info("server %s: run %s is %s, %s of %s studies, %s calls",
@@ -90,15 +96,20 @@ class Run:
         return self.run
 
     def _outcome(self):
-        """Do the work, return the state of the run, whether the server is
-        valid (None when nobody knows), and a function that returns what a
-        person should know."""
+        """Do the work; return the state of the run, whether the server is
+        valid, and a function that returns what a person should know."""
         try:
             with connect(self.server) as self.client:
                 self.client.end_at(self.end)
                 roll_back()
                 self.reader = Reader(self.client, self.keeper)
-                self._synchronize()
+                self.version = self.client.version()
+                if self.full:
+                    self._synchronize_all()
+                else:
+                    self._synchronize_new()
+                self._compare()
+                self.details.look_closer()
         except (OutOfTime, orthanc.OrthancError) as error:
             if self.is_over():
                 return 'interrupted', None, self._out_of_time
@@ -112,20 +123,6 @@ class Run:
             events.log_unexpected(error)
             return 'failed', None, _unexpected
         return 'done', True, self._warning
-
-    def _catch_up(self):
-        """Decide on what changed meanwhile, and return whether it was done.
-
-        A run that ends before leaves it to the next.
-        """
-        LinkEvent = Pool().get('gnuhealth.orthanc.link_event')
-        try:
-            LinkEvent.catch_up(self.since)
-            return True
-        except Exception as error:
-            events.log_unexpected(error)
-            roll_back()
-            return False
 
     def is_over(self):
         "Return whether the run took longer than its server allows."
@@ -142,12 +139,16 @@ class Run:
 
     def _start(self):
         position, time, compared, self.resume = self.lease.claim()
-        if time is not None:
-            self.position = position
+        self.position = None if time is None else position
         self.full |= self.position is None
         self.balance = Balance(compared)
         start = now()
-        unfinished = self._unfinished()
+        # The runs after the last one that came to its end
+        unfinished = list(itertools.takewhile(
+                lambda run: run.state in {'running', 'interrupted'},
+                self.SyncRun.search(
+                    [('server', '=', self.server.id)],
+                    order=[('id', 'DESC')])))
         set_values(
             self.SyncRun, [r.id for r in unfinished if r.state == 'running'],
             state='interrupted', end=start)
@@ -161,20 +162,11 @@ class Run:
                     }])
         self.run = run.id
 
-    def _unfinished(self):
-        "Return the runs after the last one that came to its end."
-        runs = self.SyncRun.search(
-            [('server', '=', self.server.id)], order=[('id', 'DESC')])
-        return list(itertools.takewhile(
-                lambda run: run.state in {'running', 'interrupted'}, runs))
-
     def _finish(self, state, validated, message):
-        set_values(self.SyncRun, [self.run],
-            state=state, error=message, end=now(), **self._progress())
-        values = {}
-        if validated is not None:
-            values.update(
-                validated=validated, last_error=message, check_time=now())
+        set_values(self.SyncRun, [self.run], state=state, error=message,
+            end=now(), **self._progress(self.counts))
+        values = {} if validated is None else {
+            'validated': validated, 'last_error': message, 'check_time': now()}
         if state == 'done':
             values.update(
                 sync_time=now(), version=self.version,
@@ -183,15 +175,13 @@ class Run:
         self.SyncRun.delete(self.SyncRun.search(
                 [('server', '=', self.server.id)], offset=KEPT_RUNS))
 
-    def _progress(self, counts=None, done=0):
-        counts = self.counts if counts is None else counts
-        values = {
-            f'{level}_{what}': counts[f'{level}_{what}']
-            for level in LEVELS for what in ['new', 'changed', 'gone']}
+    def _progress(self, counts, done=0):
+        names = [
+            f'{level}_{what}' for level in LEVELS
+            for what in ['new', 'changed', 'gone']]
         return {
-            **values,
+            **{name: counts[name] for name in [*names, 'studies_linked']},
             'full': self.full,
-            'studies_linked': counts['studies_linked'],
             'skipped': len(self.skipped),
             'skipped_reasons': self._reasons(),
             'done': self.done + done,
@@ -250,20 +240,9 @@ class Run:
         """
         self.skipped.setdefault(orthanc_id or '-', reason)
 
-    def _synchronize(self):
-        self.version = self.client.version()
-        if self.full:
-            self._synchronize_all()
-        else:
-            self._synchronize_new()
-        self._compare()
-        self.details.look_closer()
-
     def _synchronize_new(self):
-        """Fetch what the change log lists after the position.
-
-        :return: whether there was anything
-        """
+        """Fetch what the change log lists after the position, return whether
+        there was anything."""
         start = self.position
         covered, fetched = -1, set()
         for changes in self.client.all_changes(start):
@@ -310,7 +289,12 @@ class Run:
         """
         self.full = True
         self.balance.forget()
-        position, last = self._point_of_return(self.client.last_change())
+        newest = self.client.last_change()
+        position, _, last = (self.resume or '').partition(' ')
+        if position.isdigit() and int(position) <= newest:
+            position = int(position)
+        else:
+            position, last = newest, ''
         ids = sorted(self.client.ids('studies', self.client.counts()[0]))
         todo = [uid for uid in ids if uid > last]
         self.total += len(ids)
@@ -324,24 +308,13 @@ class Run:
         self.commit(last_changed_index=position, resume=None)
         self.position = position
 
-    def _point_of_return(self, newest):
-        """Return from which position and after which study to go on.
-
-        :param int newest: the newest change of the server
-        """
-        position, _, last = (self.resume or '').partition(' ')
-        if position.isdigit() and int(position) <= newest:
-            return int(position), last
-        return newest, ''
-
     def _mark_missing(self, ids):
         """Mark what is not listed, but believe no server that lists nothing:
         so looks one whose disk is not mounted. Unless it was asked to delete
         just that."""
-        if not ids and not transact(
-                lambda: known.all_are_being_deleted(self.server.id)):
+        if not ids and not self._ask(known.all_are_being_deleted):
             return
-        present = transact(lambda: known.present_studies(self.server.id))
+        present = self._ask(known.present_studies)
         gone = sorted(present[uid] for uid in present.keys() - set(ids))
         if gone:
             self.commit(lambda: self._mark(gone))
@@ -359,39 +332,36 @@ class Run:
         """Compare counts, because Orthanc deletes without a word and its log
         can be emptied; and what is there when they differ, or when it may
         have deleted something that it did not confirm."""
-        self.balance.doubtful |= transact(
-            lambda: known.has_deletions(self.server.id))
+        self.balance.doubtful |= self._ask(known.has_deletions)
         for _ in range(ROUNDS):
             remote = self.client.counts()
             if self.balance.agrees(remote):
                 break
-            self.balance.present = self._count_known()
+            self.balance.present = self._ask(known.present_counts)
             if self.balance.agrees(remote):
                 break
             if not self._synchronize_new():
                 self._compare_ids(remote)
-                self.balance.present = self._count_known()
+                self.balance.present = self._ask(known.present_counts)
                 self.balance.settle(remote)
                 break
         # Else it is still receiving, and the next run compares.
         self.emptied = self.balance.is_emptied(remote)
 
-    def _count_known(self):
-        return transact(lambda: known.present_counts(self.server.id))
+    def _ask(self, question, *args):
+        "Return what is known of the server."
+        return transact(lambda: question(self.server.id, *args))
 
     def _compare_ids(self, remote):
         """Fetch the studies that are not as they are known, and mark those
-        that are gone.
-
-        :raises BadAnswer: the server counts studies, but lists none
-        """
+        that are gone."""
         ids = self.client.ids('studies', remote[0])
         if remote[0] and not ids:
             raise orthanc.BadAnswer(call='GET /studies')
-        present = transact(lambda: known.present_studies(self.server.id))
+        present = self._ask(known.present_studies)
         self._mark_missing(ids)
         self._fetch_more(uid for uid in ids if uid not in present)
-        if ids and self._count_known()[1:] != remote[1:]:
+        if ids and self._ask(known.present_counts)[1:] != remote[1:]:
             self._fetch_more(self._differing_studies(remote[1]))
 
     def _fetch_more(self, ids):
@@ -401,16 +371,13 @@ class Run:
 
     def _differing_studies(self, count):
         """Return the Orthanc ids of the studies whose series or instances are
-        not those that are known.
-
-        :param int count: how many series the server counts
-        """
-        present = transact(lambda: known.present_series(self.server.id))
+        not those that are known, of so many series on the server."""
+        present = self._ask(known.present_series)
         listed = self.client.ids('series', count)
         studies = {present[uid] for uid in present.keys() - set(listed)}
-        for group in _groups(listed, GROUP_SERIES):
-            instances = transact(lambda: known.present_instances(
-                    self.server.id, group))
+        for start in range(0, len(listed), GROUP_SERIES):
+            group = listed[start:start + GROUP_SERIES]
+            instances = self._ask(known.present_instances, group)
             for series in self.reader.ask('series', group, present.get):
                 uid = series.id
                 if (uid not in present
@@ -421,8 +388,7 @@ class Run:
 
     def _do(self, steps):
         """Call what a generator yields."""
-        self.reader.corrections = transact(
-            lambda: known.corrections(self.server.id))
+        self.reader.corrections = self._ask(known.corrections)
         with ahead(
                 steps, self.prolong, PROLONG_SECONDS,
                 self.client.abort) as steps:
@@ -437,7 +403,3 @@ def _nothing():
 
 def _unexpected():
     return gettext('health_orthanc.msg_sync_unexpected')
-
-
-def _groups(ids, size):
-    return [ids[i:i + size] for i in range(0, len(ids), size)]

@@ -6,15 +6,15 @@ Nothing that belongs to the users (links, notes, comments) is touched.
 """
 from collections import defaultdict
 
-from sql import Column, Null
+from sql import Null
 from sql.operators import Exists
 
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
 
+from .. import blocks
 from ..archive.pictures_kind import is_picture
 from ..links import facts
-from ..tables import ROWS, delete, execute, set_values, update_each, upsert
+from ..tables import delete, set_values, update_each, upsert
 from .transactions import now
 
 # The columns of what instance_row returns
@@ -55,19 +55,17 @@ class Tree:
 
         :param items: list of rows.StudyRows
         """
-        series_ids = self.store_studies(items)
-        rows = [
-            instance_row(series_ids[row['orthanc_UID']], instance)
-            for item in items for row, instances in item.series
-            for instance in instances]
-        done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
-            complete=True, names=_INSTANCE)
-        self._note_instances(done, rows)
-        empty = [
-            series_ids[row['orthanc_UID']]
-            for item in items for row, instances in item.series
-            if not instances]
-        self._delete_instances(done.others + self._ids_in_series(empty))
+        ids = self.store_studies(items)
+        series = [
+            (ids[row['orthanc_UID']], instances)
+            for item in items for row, instances in item.series]
+        done = self.store_instances([
+                instance_row(id_, instance) for id_, instances in series
+                for instance in instances], complete=True)
+        table = self.Instance.__table__()
+        self._delete_instances([*done.others, *blocks.ids(
+                    table, table.id, table.series,
+                    [id_ for id_, instances in series if not instances])])
 
     def new_studies(self):
         """Return what is known of the new studies without reading it again,
@@ -94,12 +92,13 @@ class Tree:
         self._store_details({
                 studies[item.uid]: item.details for item in items
                 if item.details})
-        empty = [studies[item.uid] for item in items if not item.series]
-        self._mark_series(done.others + self._ids_in_studies(empty))
-        ids = {**done.ids, **done.new}
+        table, ids = self.Series.__table__(), {**done.ids, **done.new}
+        self._mark_series([*done.others, *blocks.ids(
+                    table, table.id, table.study,
+                    [studies[item.uid] for item in items if not item.series])])
         return {
-            row['orthanc_UID']: ids[studies[item.uid], row['series_UID']]
-            for item in items for row, _ in item.series}
+            row['orthanc_UID']: ids[row['study'], row['series_UID']]
+            for row in rows}
 
     def store_totals(self, item):
         """Store the totals of a study and of its series, which are known
@@ -118,14 +117,21 @@ class Tree:
                         **_part(row, ['series_UID', 'number_of_instances']),
                         } for row, _ in item.series]))
 
-    def store_instances(self, rows):
+    def store_instances(self, rows, complete=False):
         """Store some of the instances of series.
 
         :param rows: list of what instance_row returns
+        :param bool complete: whether they are all that their series have
+        :rtype: tables.Upsert
         """
-        self._note_instances(upsert(
-                self.Instance, 'series', 'sop_instance_UID', rows,
-                names=_INSTANCE), rows)
+        done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
+            complete=complete, names=_INSTANCE)
+        self._count('instances', done)
+        if self.told:
+            self.resent.update(
+                id_ for series, id_, uid, *_ in rows
+                if id_ in self.told and (series, uid) in done.ids)
+        return done
 
     def drop_instances(self, series, present):
         """Delete the instances of series that are gone.
@@ -134,27 +140,23 @@ class Tree:
         :param present: pairs of series and SOP Instance UID
         """
         table = self.Instance.__table__()
-        gone = []
-        for sub in grouped_slice(list(series), ROWS):
-            gone.extend(id_ for id_, *key in execute(table.select(
-                        table.id, table.series, table.sop_instance_UID,
-                        where=reduce_ids(table.series, list(sub))))
-                if tuple(key) not in present)
-        self._delete_instances(gone)
+        self._delete_instances([id_ for id_, *key in blocks.rows(
+                    table, [table.id, table.series, table.sop_instance_UID],
+                    table.series, series) if tuple(key) not in present])
 
     def mark_missing(self, ids):
         """Mark studies that the server does not list any more.
 
         :param ids: ids of studies that are not missing yet
         """
-        table = self.Study.__table__()
-        for sub in grouped_slice(list(ids), ROWS):
-            for series, instances in execute(table.select(
-                        table.number_of_series, table.number_of_instances,
-                        where=reduce_ids(table.id, list(sub)))):
-                self._count_present(-1, -(series or 0), -(instances or 0))
+        table, patients = self.Study.__table__(), set()
+        for series, instances, patient in blocks.rows(table, [
+                    table.number_of_series, table.number_of_instances,
+                    table.orthanc_patient], table.id, ids):
+            self._count_present(-1, -(series or 0), -(instances or 0))
+            patients.add(patient)
         set_values(self.Study, ids, missing_since=self.now)
-        mark_patients(_patients_of(ids))
+        mark_patients(patients - {None})
         self.counts['studies_gone'] += len(ids)
 
     def _count(self, level, done):
@@ -166,57 +168,40 @@ class Tree:
         self.counts['series_present'] += series
         self.counts['instances_present'] += instances
 
-    def _note_instances(self, done, rows):
-        self._count('instances', done)
-        if self.told:
-            self.resent.update(
-                id_ for series, id_, uid, *_ in rows
-                if id_ in self.told and (series, uid) in done.ids)
-
     def _note_series(self, done):
         """Count series, and let what one of their instances told be read
         again."""
         self._count('series', done)
         studies = {study for study, _ in [*done.new, *done.changed]}
         table = self.Study.__table__()
-        for sub in grouped_slice(sorted(studies - self._new.keys()), ROWS):
-            execute(table.update([table.details_at], [None],
-                    where=reduce_ids(table.id, list(sub))
-                    & (table.details_at != Null)))
+        set_values(self.Study, blocks.ids(
+                table, table.id, table.id, studies - self._new.keys(),
+                table.details_at != Null), details_at=None)
 
     def _note_kinds(self, done, rows):
-        """Note the studies with series that are pictures now, or no more.
-
-        :param rows: of series
-        """
+        "Note the studies with series that are pictures now, or no more."
         for row in rows if done.before else ():
             before = done.before.get((row['study'], row['series_UID']))
             if before and _kind(before) != _kind(row):
                 self.touched.add(row['study'])
 
     def _store_details(self, details):
-        """Store what the server lists of the details of studies.
-
-        :param details: columns by the id of a study, dict of dicts
-        """
-        table = self.Study.__table__()
-        rows = []
-        for sub in grouped_slice(sorted(details), ROWS):
-            for id_, ids, issuer, stored_at in execute(table.select(
-                        table.id, table.requested_ids, table.issuer,
-                        table.details_at,
-                        where=reduce_ids(table.id, list(sub)))):
-                listed = details[id_]
-                before = {'requested_ids': ids, 'issuer': issuer}
-                after = {**before, **listed}
-                at = stored_at or (
-                    self.now if 'requested_ids' in listed else None)
-                if before != after:
-                    self.touched.add(id_)
-                if (*before.values(), stored_at) != (*after.values(), at):
-                    rows.append((id_, (*after.values(), at)))
-        update_each(
-            self.Study, ['requested_ids', 'issuer', 'details_at'], rows)
+        """Store what the server lists of the details of studies, dicts of
+        columns by the id of a study."""
+        table, rows = self.Study.__table__(), []
+        names = ['requested_ids', 'issuer', 'details_at']
+        for id_, *before in blocks.rows(
+                table, [table.id, *(getattr(table, n) for n in names)],
+                table.id, details):
+            after = {**dict(zip(names, before)), **details[id_]}
+            if 'requested_ids' in details[id_]:
+                after['details_at'] = after['details_at'] or self.now
+            after = list(after.values())
+            if before[:2] != after[:2]:
+                self.touched.add(id_)
+            if before != after:
+                rows.append((id_, after))
+        update_each(self.Study, names, rows)
 
     def _store_patients(self, items):
         rows = {
@@ -250,10 +235,7 @@ class Tree:
         return {uid: id_ for (_, uid), id_ in ids.items()}
 
     def _count_difference(self, row, before):
-        """Count how a study changes what is present.
-
-        :param before: its former values, None when it is new
-        """
+        "Count how a study changes what is present; a new one has no before."
         if before and before.get('missing_since'):
             before = None
         old, new = [
@@ -265,19 +247,10 @@ class Tree:
     def _mark_series(self, ids):
         """Mark those of some series as missing that are not marked yet."""
         table = self.Series.__table__()
-        gone = []
-        for sub in grouped_slice(ids, ROWS):
-            gone.extend(id_ for id_, in execute(table.select(table.id,
-                        where=reduce_ids(table.id, list(sub))
-                        & (table.missing_since == Null))))
+        gone = blocks.ids(
+            table, table.id, table.id, ids, table.missing_since == Null)
         set_values(self.Series, gone, missing_since=self.now)
         self.counts['series_gone'] += len(gone)
-
-    def _ids_in_studies(self, studies):
-        return _ids_in(self.Series, 'study', studies)
-
-    def _ids_in_series(self, series):
-        return _ids_in(self.Instance, 'series', series)
 
     def _delete_instances(self, ids):
         """Instances carry nothing of the users, so their rows may go."""
@@ -296,18 +269,14 @@ def mark_patients(patients=None, server=None):
     Patient = Pool().get('gnuhealth.orthanc.patient')
     study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     table = Patient.__table__()
-    lost = (table.missing_since == Null) & ~Exists(study.select(
-            study.id, where=(study.missing_since == Null)
-            & (study.orthanc_patient == table.id)))
-    if server is not None:
-        some = [table.server == server]
-    else:
-        some = [
-            reduce_ids(table.id, list(sub))
-            for sub in grouped_slice(list(patients), ROWS)]
-    for where in some:
-        rows = execute(table.select(table.id, where=lost & where))
-        set_values(Patient, [id_ for id_, in rows], missing_since=now())
+    column, values = table.server, [server]
+    if server is None:
+        column, values = table.id, patients
+    lost = blocks.ids(table, table.id, column, values,
+        (table.missing_since == Null) & ~Exists(study.select(
+                study.id, where=(study.missing_since == Null)
+                & (study.orthanc_patient == table.id))))
+    set_values(Patient, lost, missing_since=now())
 
 
 def instance_row(series, instance):
@@ -323,24 +292,5 @@ def _kind(series):
     return is_picture(series['modality'], series['sop_class_UID'])
 
 
-def _patients_of(studies):
-    """Return the ids of the Orthanc patients of studies given by their
-    ids."""
-    table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-    return {
-        patient for sub in grouped_slice(list(studies), ROWS)
-        for patient, in execute(table.select(table.orthanc_patient,
-                where=reduce_ids(table.id, list(sub))
-                & (table.orthanc_patient != Null)))}
-
-
 def _part(row, names):
     return {name: row[name] for name in names}
-
-
-def _ids_in(Model, scope, ids):
-    table = Model.__table__()
-    return [
-        id_ for sub in grouped_slice(ids, ROWS)
-        for id_, in execute(table.select(table.id,
-                where=reduce_ids(Column(table, scope), list(sub))))]

@@ -19,20 +19,12 @@ class Keeper:
     """
 
     def __init__(self, run):
-        self.run = run
+        self.run, self.commit, self.skip = run, run.commit, run.skip
         # Orthanc ids of instances of which the change log told
         self.told = frozenset()
         # One instance that came again and what the server lists, by the
         # Orthanc id of the study; see StudyValues.corrected
         self.resent = {}
-
-    def commit(self, work=None, done=0, **values):
-        "As Run.commit."
-        self.run.commit(work, done, **values)
-
-    def skip(self, orthanc_id, reason):
-        "As Run.skip."
-        self.run.skip(orthanc_id, reason)
 
     def doubt(self, thing=None, error=None):
         """Note that there may be a study of which nothing is known: it comes
@@ -52,17 +44,16 @@ class Keeper:
         """Store StudyRows; when that fails, each half of them."""
         try:
             self.commit(lambda: self._stored(items), len(items))
-            return
         except (LostLease, backend.DatabaseOperationalError):
             raise
         except Exception as error:
             events.log_unexpected(error)
-        if len(items) == 1:
-            self._store_unlinked(items[0])
-        else:
             half = len(items) // 2
-            self.store_items(items[:half])
-            self.store_items(items[half:])
+            if half:
+                self.store_items(items[:half])
+                self.store_items(items[half:])
+            else:
+                self._store_unlinked(*items)
 
     def _stored(self, items, link=True):
         tree = self.tree()
@@ -102,7 +93,8 @@ class Keeper:
 
 
 class LargeStudy:
-    """A study whose instances are stored in several transactions.
+    """A study whose instances are stored in several transactions. What its
+    methods return is for Run.commit.
 
     :param keeper: Keeper
     :param item: StudyRows without instances
@@ -120,31 +112,16 @@ class LargeStudy:
 
     def store_head(self):
         """Store the study and its series."""
-        self.keeper.commit(self._store_head)
+        self.head = tree = self.keeper.tree()
+        self.series = tree.store_studies([self.item])
+        return tree.counts.copy()
 
     def store_instances(self, rows):
         """Store some of the instances.
 
         :param rows: lists of InstanceValues by the id of their series
         """
-        rows = self._new(rows)
-        self.keeper.commit(lambda: self._store_instances(rows))
-
-    def store_tail(self):
-        """Store the totals, and delete what is gone."""
-        uids = {id_: uid for uid, id_ in self.series.items()}
-        self.item.count(Counter(uids[series] for series, _ in self.present))
-        self.keeper.commit(self._store_tail, 1)
-
-    def _store_head(self):
-        self.head = tree = self.keeper.tree()
-        self.series = tree.store_studies([self.item])
-        return tree.counts.copy()
-
-    def _new(self, rows):
-        """Return the InstanceValues that can be stored, without duplicates.
-        """
-        found = []
+        tree, found = self.keeper.tree(), []
         for uid, some in rows.items():
             for row in some if uid in self.series else ():
                 key = self.series[uid], row.uid
@@ -152,17 +129,16 @@ class LargeStudy:
                     found.append(row)
                 else:
                     self.keeper.skip(row.id, 'duplicate_uid')
-        return found
-
-    def _store_instances(self, rows):
-        tree = self.keeper.tree()
         tree.store_instances([
                 storage.instance_row(self.series[row.series], row)
-                for row in rows])
-        self.keeper.note_resent(self.item, tree, rows)
+                for row in found])
+        self.keeper.note_resent(self.item, tree, found)
         return tree.counts
 
-    def _store_tail(self):
+    def store_tail(self):
+        """Store the totals, and delete what is gone."""
+        uids = {id_: uid for uid, id_ in self.series.items()}
+        self.item.count(Counter(uids[series] for series, _ in self.present))
         tree = self.keeper.tree()
         tree.store_totals(self.item)
         tree.drop_instances(self.series.values(), self.present)

@@ -148,7 +148,7 @@ TWINS = {'card_of_the_twin', 'damaged_name_of_the_twin'}
 def test_labelled_studies_without_twins_looked_up(first):
     "A caller that leaves out the birth dates still links nobody wrong."
     found = [
-        replace(keys(s.study), birth_dates=frozenset())
+        keys(s.study)._replace(birth_dates=frozenset())
         for s in first.studies if s.kind not in TWINS]
     index = Index(*first.look_up(found))
     for labelled in first.studies:

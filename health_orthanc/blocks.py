@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads rows that have one of many values, some hundred in a statement."""
+from trytond.tools import grouped_slice, reduce_ids
+
+from .tables import execute
+
+_VALUES = 1000
+
+
+def rows(query, columns, column, values, where=None, **clauses):
+    """Return the rows of which a column has one of some values.
+
+    :param query: table or join of python-sql
+    :param columns: what to read of each row
+    :param column: what has one of the values
+    :param values: ids or other values
+    :param where: further condition
+    :param clauses: further clauses of each statement, such as order_by
+    """
+    found = []
+    for sub in grouped_slice(sorted(values), _VALUES):
+        sub = list(sub)
+        has_one = (
+            reduce_ids(column, sub) if isinstance(sub[0], int)
+            else column.in_(sub))
+        found += execute(query.select(
+                *columns, **clauses,
+                where=has_one if where is None else has_one & where))
+    return found
+
+
+def ids(query, id_, column, values, where=None):
+    """Return a set of the ids of such rows.
+
+    :param query: table or join of python-sql
+    :param id_: column to read
+    :param column: what has one of the values
+    :param values: ids or other values
+    :param where: further condition
+    """
+    return {found for found, in rows(query, [id_], column, values, where)}
