@@ -52,9 +52,8 @@ def note(action, studies, details=None, once=False):
 
 
 def note_results(action, results, once=False):
-    """Add a line to the access log for each study of results.
-
-    A result without studies gets one line without study.
+    """Add a line to the access log for each study of results, and one without
+    study for those without.
 
     :param str action: value of AccessLog.action
     :param results: records

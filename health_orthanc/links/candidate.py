@@ -82,7 +82,6 @@ class LinkCandidate(Kept, ModelSQL, ModelView):
     def link(cls, candidates):
         """Link studies to the chosen candidates.
 
-        :param candidates: records
         :raises SeveralCandidatesError: two are of one study
         """
         studies = [c.study for c in candidates]

@@ -88,14 +88,13 @@ def _offer_requests(studies):
 
 
 def wanting_details(server, limit):
-    """Return studies whose match may change once an image is read.
+    """Return the ids of studies whose match may change once an image is read.
 
     Only the instances have IssuerOfPatientID (0010,0021, VR LO) and
     RequestAttributesSequence (0040,0275, VR SQ).
 
     :param int server: id of the server
     :param int limit: largest number of studies
-    :return: list of ids of studies of which no instance was read yet
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')

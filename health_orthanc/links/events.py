@@ -110,12 +110,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def settle(cls, events):
-        """Match the studies of events.
-
-        Commits transactions.
-
-        :param events: records
-        """
+        "Match the studies of events, in transactions of their own."
         for id_ in [e.id for e in events]:
             error = None
             try:
@@ -199,7 +194,7 @@ def _decide_part(ids, cause):
 
 @without_check_access
 def decide(ids, cause):
-    """Match studies and remove their mark of a failed match.
+    """Match studies and take back that their match failed.
 
     :param ids: ids of studies
     :param str cause: one of link.CAUSES
@@ -212,20 +207,14 @@ def decide(ids, cause):
 
 
 def mark_undecided(ids):
-    """Mark studies whose match failed.
-
-    :param ids: ids of studies
-    """
+    "Mark studies, given by their ids, whose match failed."
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     tables.set_values(Study, ids, undecided_since=transactions.now())
 
 
 def log_unexpected(error):
     """Log the place of an error without its message, which may contain data
-    of a patient.
-
-    :param Exception error: the error
-    """
+    of a patient."""
     logger.error("unexpected %s\n%s", type(error).__name__, ''.join(
             traceback.format_tb(error.__traceback__)))
     logger.debug("its text is: %s", error)
@@ -335,10 +324,7 @@ def people_changed(parties, cause='people', identifiers=()):
 
 
 def requests_changed(requests):
-    """Note that requests changed.
-
-    :param requests: ids of requests
-    """
+    "Note that requests, given by their ids, changed."
     _note('request', requests, 'request')
 
 

@@ -37,9 +37,7 @@ _MERGES = 20
 # Fields of requests where health_imaging_worklist is activated
 _OF_WORKLIST = ['merge_id', 'former_merge_id', 'step_id', 'accession_number']
 _OF_PARTY = ['ref', 'lastname', 'name', 'dob', 'est_dob', 'gender']
-
-
-#: The columns of a study used for matching, and its Link.
+# The columns of a study used for matching
 _COLUMNS = [
     'id', 'missing_since', 'create_date', 'study_instance_UID', 'issuer',
     'patient_birth_date', 'patient_sex', 'modalities', 'study_date',
@@ -48,11 +46,7 @@ StudyRow = namedtuple('StudyRow', [*_COLUMNS, 'link'])
 
 
 def read_studies(ids):
-    """Return the rows of studies, in the order of their ids.
-
-    :param ids: ids of studies
-    :rtype: list of StudyRow
-    """
+    "Return the StudyRows of studies, in the order of their ids."
     table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     count = len(_COLUMNS)
     rows = blocks.rows(
@@ -62,23 +56,18 @@ def read_studies(ids):
 
 
 def new_study(id_, values, now):
-    """Return what is known of a study that this transaction inserted.
+    """Return the StudyRow of a study that this transaction inserted.
 
     :param int id_: id of its row
     :param dict values: of its columns, by name
     :param datetime now: when it was inserted, UTC
-    :rtype: StudyRow
     """
     values = {**values, 'id': id_, 'create_date': now}
     return StudyRow(*map(values.get, _COLUMNS), NEVER_DECIDED)
 
 
 def study_facts(study):
-    """Return what a study says about its patient and request.
-
-    :param study: StudyRow
-    :rtype: matching.StudyFacts
-    """
+    "Return the matching.StudyFacts of a StudyRow."
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     texts = [getattr(study, name) for name in _TEXTS]
     texts.append(Study.get_merge_id(study))
@@ -115,13 +104,13 @@ def index_of(facts, linked=(), chosen=()):
     keys = [matching.keys(fact, roots) for fact in facts]
     uids, numbers, identifiers, births, days = (
         set().union(*values) for values in zip(*keys))
-    people = patients_identified(identifiers) | set(chosen)
+    people = _patients_identified(identifiers) | set(chosen)
     Request = Pool().get('gnuhealth.imaging.test.request')
     table = Request.__table__()
     requests = _requests(uids, numbers)
     requests |= _requests_of(
         people | blocks.ids(table, table.patient, table.id, requests), days)
-    requests = request_facts(Request.browse(sorted(requests)))
+    requests = _request_facts(Request.browse(sorted(requests)))
     of_requests = {r.patient for r in requests}
     people |= _born(births)
     people = (active_patients(people) | of_requests
@@ -179,12 +168,7 @@ def _moment(value):
         else value
 
 
-def request_facts(requests):
-    """Return the facts of requests.
-
-    :param requests: records
-    :rtype: list of matching.RequestFacts
-    """
+def _request_facts(requests):
     pool = Pool()
     Request = pool.get('gnuhealth.imaging.test.request')
     result = pool.get('gnuhealth.imaging.test.result').__table__()
@@ -198,11 +182,11 @@ def request_facts(requests):
             'requested_test.test_type.code',
             *(name for name in _OF_WORKLIST if name in Request._fields)])
     return [
-        _one_request_facts(row, *results.get(row['id'], (None, None)), zone)
+        _one_request(row, *results.get(row['id'], (None, None)), zone)
         for row in rows]
 
 
-def _one_request_facts(row, result, result_state, zone):
+def _one_request(row, result, result_state, zone):
     def own(name):
         return tuple(filter(None, [row.get(name)]))
     return matching.RequestFacts(
@@ -225,15 +209,9 @@ def _one_request_facts(row, result, result_state, zone):
 
 # People
 
-def patients_identified(identifiers):
-    """Return the patients that have or had some identifiers.
-
-    Identifiers are PUIDs and alternative identifications. Those of merged
-    people lead to the people who stay.
-
-    :param identifiers: texts, in any case
-    :rtype: set of int
-    """
+def _patients_identified(identifiers):
+    """Return the ids of the patients that have or had some PUIDs or
+    alternative identifications; those of merged people lead to who stays."""
     pool = Pool()
     party = pool.get('party.party').__table__()
     other = pool.get('gnuhealth.person_alternative_identification').__table__()
@@ -250,11 +228,16 @@ def patients_of(parties):
     no patient, the former one.
 
     :param parties: ids of parties
-    :rtype: dict of int
     """
+    table = Pool().get('party.party').__table__()
+    # One that was activated again counts as not replaced.
+    is_replaced = (
+        (table.replaced_by != Null) & (table.active == Literal(False)))
     chains = {id_: [id_] for id_ in parties}
     for _ in range(_MERGES):
-        replaced = _replaced_by({chain[-1] for chain in chains.values()})
+        replaced = dict(blocks.rows(
+                table, [table.id, table.replaced_by], table.id,
+                {chain[-1] for chain in chains.values()}, is_replaced))
         if not replaced:
             break
         for chain in chains.values():
@@ -269,11 +252,7 @@ def patients_of(parties):
 
 
 def present_patients(patients):
-    """Return the patients that merged patients are today.
-
-    :param patients: ids
-    :return: dict of ids by the former id
-    """
+    "Return the patients that merged ones are today, by the former id."
     table = Pool().get('gnuhealth.patient').__table__()
     parties = dict(blocks.rows(
             table, [table.id, table.party], table.id, patients))
@@ -288,7 +267,6 @@ def present_links(links):
     Requests and results that are of other patients by now are removed.
 
     :param dict links: Link by id of the study
-    :rtype: dict of Link
     """
     present = present_patients({
             link.patient for link in links.values() if link.patient})
@@ -303,7 +281,6 @@ def present_links(links):
 def owners(links):
     """Return the patients of the requests and results of links.
 
-    :param links: iterable of Link
     :return: dict of ids by name and id
     """
     found = {}
@@ -316,11 +293,11 @@ def owners(links):
 
 
 def foreign(link, of):
-    """Return which of request and result are not of the patient of a link.
+    """Return the names of those of request and result that are not of the
+    patient of a link.
 
     :param link: Link
     :param dict of: see owners
-    :return: list of names
     """
     return [
         name for name in OF_PATIENTS
@@ -328,23 +305,8 @@ def foreign(link, of):
         and of[name].get(getattr(link, name)) != link.patient]
 
 
-def _replaced_by(parties):
-    """Return by whom parties were replaced, by id of the party.
-
-    A party that was activated again counts as not replaced.
-    """
-    table = Pool().get('party.party').__table__()
-    return dict(blocks.rows(
-            table, [table.id, table.replaced_by], table.id, parties,
-            (table.replaced_by != Null) & (table.active == Literal(False))))
-
-
 def patients_by_party(parties):
-    """Return the patients by id of their party.
-
-    :param parties: ids of parties
-    :rtype: dict
-    """
+    "Return the patients by id of their party."
     table = Pool().get('gnuhealth.patient').__table__()
     return dict(blocks.rows(
             table, [table.party, table.id], table.party, parties))
@@ -360,11 +322,7 @@ def _people():
 
 
 def active_patients(patients):
-    """Return the patients that are active, as party and as patient.
-
-    :param patients: ids
-    :rtype: set of int
-    """
+    "Return the ids of the patients active as party and as patient."
     patient, party, query = _people()
     return blocks.ids(query, patient.id, patient.id, patients,
         (patient.active == Literal(True)) & (party.active == Literal(True)))
@@ -386,10 +344,10 @@ def _born(births):
 
 
 def patient_facts(patients):
-    """Return the facts of patients, with those of people merged into them.
+    """Return the matching.PatientFacts of patients, with what is known of
+    people merged into them.
 
     :param patients: records
-    :rtype: list of matching.PatientFacts
     """
     Patient = Pool().get('gnuhealth.patient')
     rows = Patient.read([p.id for p in patients], [
@@ -397,8 +355,7 @@ def patient_facts(patients):
             *(f'party.{name}' for name in _OF_PARTY)])
     names, codes = _of_people([row['party'] for row in rows])
     found = {
-        row['id']: _one_patient_facts(
-            row, names[row['party']], codes[row['party']])
+        row['id']: _one_patient(row, names[row['party']], codes[row['party']])
         for row in rows}
     return [found[p.id] for p in patients]
 
@@ -446,7 +403,7 @@ def _of_people(parties):
     return names, codes
 
 
-def _one_patient_facts(row, names, codes):
+def _one_patient(row, names, codes):
     party = row['party.']
     return matching.PatientFacts(
         id=row['id'],

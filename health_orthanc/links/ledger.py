@@ -25,11 +25,7 @@ def _study_table():
 
 
 def read(ids):
-    """Return the links of studies and lock their rows.
-
-    :param ids: ids of studies
-    :return: dict of Link by id of the study
-    """
+    "Return the Links of studies by id, and lock their rows."
     table = _study_table()
     lock = Transaction().database.has_select_for()
     rows = blocks.rows(
@@ -91,7 +87,7 @@ def decide(links, cause, candidates, new=()):
             if id_ in before and (some or id_ not in new)}, before=before)
 
 
-def choose(studies, values, cause=PERSON, action=None):
+def choose(studies, values, cause=PERSON):
     """Write what a person chose for studies.
 
     The patient is completed from the result. Request and result of the former
@@ -100,8 +96,6 @@ def choose(studies, values, cause=PERSON, action=None):
     :param studies: records
     :param dict values: ids by the names in CHOICES
     :param str cause: one of link.CAUSES
-    :param str action: action of the history
-    :rtype: list of Change
     :raises StudyMismatchError: the result or request is of another patient
     """
     patient = values.get('patient')
@@ -114,7 +108,7 @@ def choose(studies, values, cause=PERSON, action=None):
         id_: _chosen(link, dict(values), owners)
         for id_, link in links.items()}
     check(links)
-    return keep(links, cause, action=action)
+    return keep(links, cause)
 
 
 @without_check_access
@@ -167,7 +161,7 @@ def let_go(names, where, cause):
     :param names: which of CHOICES the studies lose
     :param where: function of the table of studies: which ones
     :param str cause: one of link.CAUSES
-    :rtype: list of Change
+    :return: list of Change
     """
     table = _study_table()
     rows = tables.execute(table.select(table.id, where=where(table)))
@@ -188,7 +182,6 @@ def give_waiting(results):
     """Link new results to the studies that wait at their requests.
 
     :param dict results: ids of results by id of the request
-    :rtype: list of Change
     """
     table = _study_table()
     waiting = blocks.ids(
@@ -203,7 +196,6 @@ def move(source, destination):
 
     :param int source: id of the patient that is merged
     :param int destination: id of the patient that stays
-    :rtype: list of Change
     """
     table = _study_table()
     # Wait for a study being linked to the patient.

@@ -59,36 +59,27 @@ class Change(NamedTuple):
     """A link before and after a change.
 
     :ivar int study: id of the study
-    :ivar before: Link
-    :ivar after: Link
+    :ivar before, after: Link
     """
     study: int
     before: Link
     after: Link
 
     def left(self, name):
-        """Return the id that the study lost, or None.
-
-        :param str name: patient, request or imaging_test
-        """
+        "Return the id of a patient, request or result that is lost, or None."
         before = getattr(self.before, name)
         return before if before != getattr(self.after, name) else None
 
     def gained(self, name):
-        """Return the id that the study gained, or None.
-
-        :param str name: patient, request or imaging_test
-        """
+        "Return the id of a patient, request or result that came, or None."
         after = getattr(self.after, name)
         return after if after != getattr(self.before, name) else None
 
 
 def ids_of(changes, name, of):
-    """Return the ids of patients, requests or results in changes.
+    """Return a set of the ids of patients, requests or results in changes.
 
-    :param changes: list of Change
     :param str name: patient, request or imaging_test
     :param of: Change.left or Change.gained
-    :rtype: set of int
     """
     return {of(change, name) for change in changes} - {None}

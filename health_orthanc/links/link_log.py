@@ -11,6 +11,24 @@ from .. import blocks, tables
 from ..kept import Ledger
 from .link import CAUSES, PERSON, Link
 
+# Names of a Link by those of a line, before and after the change
+_BEFORE = {
+    'rule_before': 'link_rule',
+    'state_before': 'link_state',
+    'patient_before': 'patient',
+    'request_before': 'request',
+    'result_before': 'imaging_test',
+    'review_code_before': 'review_code',
+    'review_parameters_before': 'review_parameters',
+    }
+_AFTER = {
+    'rule': 'link_rule',
+    'patient': 'patient',
+    'request': 'request',
+    'result': 'imaging_test',
+    }
+_ACTIONS = {'linked': 'link', 'unlinked': 'unlink', 'review': 'review'}
+
 
 class LinkLog(Ledger, ModelSQL, ModelView):
     "Link of a Study"
@@ -75,34 +93,33 @@ class LinkLog(Ledger, ModelSQL, ModelView):
         """
         if not changes:
             return
-        now = dt.datetime.now().replace(microsecond=0)
-        user = Transaction().user or None
         study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
         uids = dict(blocks.rows(
                 study, [study.id, study.study_instance_UID],
                 study.id, [c.study for c in changes]))
+        own = {
+            'at': dt.datetime.now().replace(microsecond=0),
+            'user': Transaction().user or None, 'cause': cause}
         tables.insert(cls, [{
-                    **_line(change, action),
+                    **own,
+                    'study': change.study,
                     'study_instance_UID': uids[change.study],
-                    'at': now, 'user': user, 'cause': cause,
+                    'action': action or _ACTIONS[change.after.link_state],
+                    **_values(change.before, _BEFORE),
+                    **_values(change.after, _AFTER),
                     } for change in changes])
 
     def former(self):
         """Return the Link before this line, to undo the change.
 
         A link made by a rule becomes one of the person who undoes: the rule
-        would repeat its change.
-
-        :rtype: Link
-        """
-        link = Link(
-            link_rule=self.rule_before,
-            link_state=self.state_before or 'unlinked',
-            patient=_id(self.patient_before),
-            request=_id(self.request_before),
-            imaging_test=_id(self.result_before),
-            review_code=self.review_code_before,
-            review_parameters=self.review_parameters_before)
+        would repeat its change."""
+        values = {
+            name: getattr(self, own) for own, name in _BEFORE.items()}
+        link = Link(**{
+                name: getattr(value, 'id', value)
+                for name, value in values.items()})
+        link = link._replace(link_state=link.link_state or 'unlinked')
         if (link.link_state == 'linked'
                 and not link.patient and not link.imaging_test):
             # The linked record was deleted since.
@@ -114,33 +131,12 @@ class LinkLog(Ledger, ModelSQL, ModelView):
         return link
 
 
-def _line(change, action):
-    """Return the values of a line for a change."""
-    before, after = change.before, change.after
-    return {
-        'study': change.study,
-        'action': action or {
-            'linked': 'link', 'unlinked': 'unlink', 'review': 'review',
-            }[after.link_state],
-        'rule': after.link_rule,
-        'rule_before': before.link_rule,
-        'state_before': before.link_state,
-        'patient_before': before.patient,
-        'patient': after.patient,
-        'request_before': before.request,
-        'request': after.request,
-        'result_before': before.imaging_test,
-        'result': after.imaging_test,
-        'review_code_before': before.review_code,
-        'review_parameters_before': before.review_parameters,
-        }
+def _values(link, names):
+    return {own: getattr(link, name) for own, name in names.items()}
 
 
 def last_not_undone(lines):
-    """Return the newest line that was not undone, or None.
-
-    :param lines: records of one study, newest first
-    """
+    "Return the newest of lines, newest first, not undone; or None."
     undone = 0
     for line in lines:
         if line.action == 'undo':
@@ -149,7 +145,3 @@ def last_not_undone(lines):
             undone -= 1
         else:
             return line
-
-
-def _id(value):
-    return getattr(value, 'id', value)

@@ -13,12 +13,11 @@ from .link import Link
 
 
 def same_studies(ids):
-    """Return the present studies with server and UID of others.
+    """Return the ids of the present studies with server and UID of others.
 
     The UID is StudyInstanceUID (0020,000D, VR UI).
 
     :param ids: ids of the others
-    :rtype: set of int
     """
     study, other, twins = _twins()
     return blocks.ids(
@@ -26,21 +25,16 @@ def same_studies(ids):
 
 
 def ambiguous_studies(ids):
-    """Return the studies whose UID is that of another of their server.
-
-    :param ids: ids of studies
-    :rtype: set of int
-    """
+    "Return those of the studies whose UID another of their server has."
     study, other, twins = _twins()
     return blocks.ids(
         twins, study.id, study.id, ids, other.missing_since == Null)
 
 
 def studies_of_results_again(ids):
-    """Return the studies whose result has the same UID in another study.
+    """Return pairs of study and result that has the same UID in another study.
 
     :param ids: ids of studies
-    :return: list of pairs of ids of study and result
     """
     study, other, twins = _twins()
     return blocks.rows(
@@ -57,11 +51,7 @@ def studies_sent_again():
 
 
 def missing_twins(ids):
-    """Return the missing studies that are present under another id.
-
-    :param ids: ids of the present studies
-    :rtype: set of int
-    """
+    "Return the ids of missing studies that are present under other ids."
     study, other, twins = _twins()
     return blocks.ids(
         twins, other.id, study.id, ids, other.missing_since != Null)

@@ -51,16 +51,11 @@ class Case:
     def _date(self):
         return full_date(self.study.study_date)
 
-    # Requests
-
     def named(self):
         """Return the requests with the accession number of the study.
 
         The requested IDs of the series select the lines of an order; they also
-        count without an accession number.
-
-        :rtype: list of RequestFacts
-        """
+        count without an accession number."""
         index, study = self.index, self.study
         found = index.with_number(study.accession_number)
         if not study.requested_ids:
@@ -72,13 +67,10 @@ class Case:
             or unique([found, asked]))
 
     def open(self, requests):
-        """Return the requests whose images are still expected.
+        """Return those of the requests whose images are still expected.
 
         Others were open when the study arrived: they may have been reported
-        from these images.
-
-        :param requests: list of RequestFacts
-        """
+        from these images."""
         # Stamps of records know no fractions of a second.
         arrived = self.study.arrived and self.study.arrived.replace(
             microsecond=0)
@@ -88,17 +80,11 @@ class Case:
             and r.done_at >= arrived]
 
     def fits(self, request):
-        """Return whether the modality does not contradict a request.
-
-        :param request: RequestFacts
-        """
+        "Return whether the modality does not contradict a request."
         return self._modality_verdict(request) != DIFFERS
 
     def date_verdict(self, request):
-        """Return the verdict on study date and date of a request.
-
-        :param request: RequestFacts
-        """
+        "Return the verdict on study date and date of a request."
         own = full_date(request.date)
         if not self._date or not own:
             return MISSING
@@ -122,8 +108,6 @@ class Case:
         alike = {n.casefold() for n in lines + request.order_numbers}
         return DIFFERS if alike.isdisjoint(map(str.casefold, study)) else CLOSE
 
-    # Patients
-
     def identified(self):
         """Return the patients with the PatientID (0010,0020, VR LO).
 
@@ -137,19 +121,13 @@ class Case:
         return self.index.patients[request.patient]
 
     def confirmed(self, patient):
-        """Return whether name, date of birth and sex confirm a patient.
-
-        :param patient: PatientFacts
-        """
+        "Return whether name, date of birth and sex confirm a patient."
         return (self._birth_verdict(patient) == SAME
             and self._sex_verdict(patient) != DIFFERS
             and self.name_verdict(patient) in AGREE)
 
     def name_verdict(self, patient):
-        """Return the verdict on the name of a patient.
-
-        :param patient: PatientFacts
-        """
+        "Return the verdict on the name of a patient."
         return self._compare_name(patient)[0]
 
     def _compare_name(self, patient):
@@ -200,8 +178,6 @@ class Case:
             if other.id != patient.id
             and self._sex_verdict(other) != DIFFERS
             and better(self._compare_name(other)[1], rank)]
-
-    # Reasons against a link
 
     def contradiction(self, patient, rule):
         """Return the Reason why the study is not of a patient, or None.
@@ -272,22 +248,12 @@ class Case:
         return _reason(
             code, rule, self.study.patient_name, shown_name(patient))
 
-    # Decisions
-
     def to_request(self, request, rule):
-        """Return the Decision to link to a request, or to review.
-
-        :param request: RequestFacts
-        :param str rule: code of the rule that found it
-        """
+        "Return the Decision to link to a request, or to review."
         return self._to(self.patient(request), rule, request)
 
     def to_patient(self, patient, rule):
-        """Return the Decision to link to a patient, or to review.
-
-        :param patient: PatientFacts
-        :param str rule: code of the rule that found the patient
-        """
+        "Return the Decision to link to a patient, or to review."
         return self._to(patient, rule)
 
     def _to(self, patient, rule, request=None):
@@ -313,7 +279,7 @@ class Case:
         """Return the Decision to let a person review.
 
         :param reason: Reason
-        :param candidates: list of Candidate
+        :param candidates: Candidates
         """
         return Decision(
             REVIEW, review_reason=reason, candidates=tuple(candidates))
@@ -322,8 +288,6 @@ class Case:
         """Return the Decision to let a person choose between requests.
 
         :param str code: one of REASONS
-        :param requests: list of RequestFacts
-        :param str rule: code of the rule
         """
         numbers = ', '.join(clean(r.accession_number) for r in requests)
         return self._review_several(code, [
@@ -334,7 +298,6 @@ class Case:
         """Return the Decision to let a person choose between patients.
 
         :param str code: one of REASONS
-        :param patients: list of PatientFacts
         """
         return self._review_several(code, list(map(self.candidate, patients)))
 
@@ -354,11 +317,7 @@ class Case:
                 self.candidate(p) for p in self._born() if self.confirmed(p)))
 
     def candidate(self, patient, request=None):
-        """Return the Candidate for a patient, or for a request.
-
-        :param patient: PatientFacts
-        :param request: RequestFacts of the patient, or None
-        """
+        "Return the Candidate for a patient, or for a request of the patient."
         kind, id_ = 'patient', patient.id
         if request:
             kind, id_ = 'request', request.id
@@ -366,11 +325,7 @@ class Case:
             kind, id_, patient.id, self.differences(patient, request))
 
     def differences(self, patient, request):
-        """Return the Differences to a patient, and to a request if given.
-
-        :param patient: PatientFacts
-        :param request: RequestFacts or None
-        """
+        "Return the Differences to a patient, and to a request if given."
         study = self.study
         rows = [
             ('name', study.patient_name, shown_name(patient),
@@ -395,11 +350,8 @@ class Case:
             for name, theirs, own, verdict in rows)
 
     def with_requests_beside(self, decision):
-        """Return a decision with the requests of its patients added that fit
-        the modality and the date.
-
-        :param decision: Decision
-        """
+        """Return a Decision with the requests of its patients added that fit
+        the modality and the date."""
         if decision.request:
             return decision
         patients = [decision.patient] if decision.patient else [

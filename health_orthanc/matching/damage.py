@@ -53,10 +53,8 @@ _NOT_IN_WORDS = re.compile(r'[\s.,^=\'`’-]+')
 
 
 def is_damaged(text):
-    """Return whether a text cannot be a name as it was written.
-
-    :param str text: one component group of a name (VR PN, PS3.5 section 6.2.1)
-    """
+    """Return whether a component group of a name (VR PN, PS3.5 section 6.2.1)
+    cannot be a name as it was written."""
     return not _FINE.fullmatch(text) and _is_damaged(text)
 
 
@@ -88,11 +86,8 @@ def _mostly_lost(text):
 
 
 def from_utf8(text):
-    """Return a text decoded as UTF-8 when it was read as Latin 1.
-
-    :param str text: one component group of a name (VR PN)
-    :return: str, None when the text can have been something else
-    """
+    """Return a text decoded as UTF-8 when it was read as Latin 1, None when it
+    can have been something else."""
     return next(_reread(text, 'latin-1', ['utf-8']), None)
 
 
@@ -169,12 +164,7 @@ def is_rest(text, family, given):
 
     The letters are lost or replaced by marks. Bytes of Latin 1 read as UTF-8
     also lose the next letter: "Núñez" becomes "Nz". All other letters have to
-    be there.
-
-    :param str text: one component group of a name (VR PN)
-    :param str family: family name in GNU Health, or None
-    :param str given: given names in GNU Health, or None
-    """
+    be there. The parameters are those of may_have_been."""
     family, given = _words(family or ''), _words(given or '')
     own = ''.join(family + given)
     words = _NOT_IN_WORDS.split(text.lower())

@@ -62,8 +62,7 @@ class Difference(NamedTuple):
     """How one attribute of a study compares.
 
     :ivar str attribute: name of the attribute
-    :ivar str study: value of the study
-    :ivar str own: value here
+    :ivar str study, own: value of the study, and here
     :ivar str verdict: 'same', 'close', 'unsure', 'differs' or 'missing', for
         names those of ``names.compare_names``
     """
@@ -77,8 +76,7 @@ class Candidate(NamedTuple):
     """A request or a patient that a person may choose for the study.
 
     :ivar str kind: request or patient
-    :ivar int id: id of the request or patient
-    :ivar int patient: id of the patient
+    :ivar int id, patient: id of the request or patient, and of the patient
     :ivar differences: tuple of Difference
     """
     kind: str

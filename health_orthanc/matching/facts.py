@@ -22,7 +22,6 @@ Date = Union[dt.date, str, None]
 class StudyFacts:
     """What the PACS says about a study; any value may be missing.
 
-    :ivar int id: id of the study
     :ivar str study_instance_uid: StudyInstanceUID (0020,000D, VR UI)
     :ivar str patient_id: PatientID (0010,0020, VR LO)
     :ivar str issuer: IssuerOfPatientID (0010,0021, VR LO)
@@ -60,17 +59,14 @@ class StudyFacts:
 class RequestFacts:
     """A request: one exam of one patient.
 
-    :ivar int id: id of the request
     :ivar str merge_id: Study Instance UID of the worklist entry
-    :ivar str accession_number: number of the line
-    :ivar str order_number: number of the order
+    :ivar str accession_number, order_number: numbers of line and order
     :ivar int patient: id of the patient
     :ivar str modality: DICOM modality code
     :ivar str state: 'draft', 'requested', 'done' or 'canceled'
     :ivar int result: id of the result, or None
     :ivar date: when the exam is scheduled
-    :ivar other_numbers: further numbers of the line sent to modalities
-    :ivar other_order_numbers: further numbers of the order sent to modalities
+    :ivar other_numbers, other_order_numbers: further ones sent to modalities
     :ivar former_uids: Study Instance UIDs shared with other lines
     :ivar str result_state: None, 'draft' or 'final'
     :ivar done_at: when the result was made, datetime, UTC
@@ -109,8 +105,6 @@ def _known(*numbers):
 class PatientFacts:
     """A patient.
 
-    :ivar int id: id of the patient
-    :ivar str puid: PUID
     :ivar alternative_ids: pairs of code and issuer (or type)
     :ivar names: pairs of family and given names, in any script
     :ivar birth_date: date of birth, or None
@@ -147,7 +141,7 @@ class Keys(NamedTuple):
 
 
 def keys(study, roots=UID_ROOTS):
-    """Return the Keys of a study.
+    """Return the Keys of a StudyFacts.
 
     :param study: StudyFacts
     :param roots: roots of the UIDs that requests have or had
@@ -180,10 +174,10 @@ def _identifiers(patient_id):
 
 
 def compatible_sexes(*values):
-    """Return the values of PatientSex (0010,0040) that fit a patient.
+    """Return the values of PatientSex (0010,0040) that fit a patient, none
+    when any does.
 
     :param values: gender and biological sex as GNU Health stores them
-    :return: frozenset of str, empty when any value fits
     """
     found = {v.upper() for v in values if v}
     return frozenset(found if found <= {'M', 'F'} else ())

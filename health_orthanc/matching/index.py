@@ -66,7 +66,6 @@ class Index:
 
         :param datetime.date birth_date: the date
         :param names: list of Name, see ``study_names``
-        :rtype: list of PatientFacts
         """
         day = full_date(birth_date)
         if day not in self._sounds:
@@ -78,11 +77,7 @@ class Index:
             self._sounds[day].get(s, []) for s in sorted(_sounds(names)))
 
     def with_uid(self, uid):
-        """Return the requests that have or shared a Study Instance UID.
-
-        :param str uid: VR UI
-        :rtype: list of RequestFacts
-        """
+        "Return the requests that have or shared a Study Instance UID."
         return self._uids.get(uid, [])
 
     def requests_of(self, patient):
@@ -93,7 +88,6 @@ class Index:
         """Return the requests whose line has a number.
 
         :param str number: the number; the same case is preferred
-        :rtype: list of RequestFacts
         """
         number = clean(number)
         found = self._lines.get(number.casefold(), [])
@@ -101,18 +95,13 @@ class Index:
         return same or unique([[r for _, r in found]])
 
     def with_number(self, number):
-        """Return the requests of an accession number, of line or order.
-
-        :param str number: AccessionNumber (0008,0050, VR SH)
-        :rtype: list of RequestFacts
-        """
+        "Return the requests of an AccessionNumber, of line or order."
         return self.with_line(number) or unique(
             [self._orders.get(clean(number).casefold(), [])])
 
     def identified(self, study):
-        """Return the patients with the PatientID of a study.
+        """Return the patients with the PatientID of a StudyFacts.
 
-        :param study: StudyFacts
         :return: two dicts of PatientFacts by id: exact, and equal but for
             case, issuer or leading zeros
         """
@@ -127,10 +116,7 @@ class Index:
         return exact, {i: similar[i] for i in similar if i not in exact}
 
     def is_nobody(self, patient_id):
-        """Return whether a PatientID is missing or means nobody.
-
-        :param str patient_id: PatientID (0010,0020, VR LO) without padding
-        """
+        "Return whether a clean PatientID is missing or means nobody."
         return means_nobody(patient_id, self.nobody)
 
     def _issued(self, kind, issuer):

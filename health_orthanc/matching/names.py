@@ -127,11 +127,7 @@ def study_names(text):
 
     Up to three component groups are separated by ``=``: alphabetic,
     ideographic, phonetic; in each, ``^`` separates family, given, middle,
-    prefix and suffix (PS3.5 section 6.2.1). Prefix and suffix are ignored.
-
-    :param str text: the value
-    :rtype: list of Name
-    """
+    prefix and suffix (PS3.5 section 6.2.1). Prefix and suffix are ignored."""
     names = [_name(g[:MAX_LENGTH]) for g in (text or '').split('=', 3)[:3]]
     return [n for n in names if not n.missing]
 
@@ -145,11 +141,7 @@ def _name(group):
 
 
 def own_names(pairs):
-    """Return the Names of patients.
-
-    :param pairs: pairs of family and given names, each may be None
-    :rtype: list of Name
-    """
+    "Return the Names of pairs of family and given names, None if missing."
     names = [
         Name((family or '')[:MAX_LENGTH], (given or '')[:MAX_LENGTH])
         for family, given in pairs[:MAX_NAMES]]
@@ -380,15 +372,10 @@ def _consonants(word):
 
 @lru_cache(maxsize=2 ** 13)
 def edits(a, b, limit):
-    """Return the edit distance of two words.
+    """Return the edit distance of two words, at the most ``limit + 1``.
 
     Letters are added, removed, replaced or swapped with the next one (optimal
-    string alignment distance).
-
-    :param str a: a word
-    :param str b: another word
-    :param int limit: counting stops at ``limit + 1``
-    """
+    string alignment distance)."""
     if abs(len(a) - len(b)) > limit or len(a) > 64:
         return limit + 1
     before, row = [], list(range(len(b) + 1))

@@ -60,10 +60,7 @@ _PUNCTUATION = re.compile(r'[\W_]+')
 
 
 def plain(text):
-    """Return a text without case, accents, blanks and punctuation.
-
-    :param str text: an identifier
-    """
+    "Return a text without case, accents, blanks and punctuation."
     if text.isascii() and text.isalnum():
         return text.casefold()
     if not text.isascii():

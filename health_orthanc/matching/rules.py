@@ -170,13 +170,9 @@ def requests_beside(study, index, patient):
 
 
 def contradiction(study, patient):
-    """Return the Reason why a study is not of a patient, or None.
+    """Return the Reason why a StudyFacts is not of a PatientFacts, or None.
 
-    Missing values contradict nothing.
-
-    :param study: StudyFacts
-    :param patient: PatientFacts
-    """
+    Missing values contradict nothing."""
     return Case(study, Index([], [patient])).contradiction(patient, None)
 
 

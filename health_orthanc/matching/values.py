@@ -34,10 +34,7 @@ ALIKE = [
 def clean(value):
     """Return a text without padding, empty when it cannot be a key.
 
-    DICOM pads with spaces, some writers with NUL (PS3.5 section 6.2).
-
-    :param str value: a text or None
-    """
+    DICOM pads with spaces, some writers with NUL (PS3.5 section 6.2)."""
     text = str(value or '').strip(' \0\t\r\n')
     try:
         text.encode()
@@ -47,40 +44,27 @@ def clean(value):
 
 
 def id_key(number):
-    """Return an identifier without case and leading zeros.
-
-    :param str number: an identifier
-    """
+    "Return an identifier without case and leading zeros."
     if number.isascii() and number.isdigit():
         return number.lstrip('0')
     return number.casefold()
 
 
 def variants(value):
-    """Return a text as it is, folded and in upper case.
-
-    :param str value: a text
-    :rtype: frozenset of str
-    """
+    "Return a text as it is, folded and in upper case."
     text = clean(value)
     return frozenset([text, text.casefold(), text.upper()]) - {''}
 
 
 def shown(value):
-    """Return a value as it is displayed, dates as YYYY-MM-DD.
-
-    :param value: date, str or None
-    """
+    "Return a value as it is displayed, dates as YYYY-MM-DD."
     if isinstance(value, dt.date):
         value = full_date(value)
     return clean(value)
 
 
 def shown_name(patient):
-    """Return given and family name of a patient.
-
-    :param patient: PatientFacts
-    """
+    "Return given and family name of a PatientFacts."
     family, given = (*patient.names, (None, None))[0]
     return ' '.join(filter(None, [given, family]))
 
@@ -119,13 +103,10 @@ _DA = re.compile(r'(\d{4})(?:[-./]?(\d{2})(?:[-./]?(\d{2}))?)?', re.ASCII)
 
 
 def date_parts(value):
-    """Return year, month and day, None when there is no date.
+    """Return year, month and day of a date or str of VR DA, None for no date.
 
     Unknown month and day are 0. DICOM has no value for an unknown date; the
-    first day of 1900 and years out of range stand for it.
-
-    :param value: date, or str of VR DA
-    """
+    first day of 1900 and years out of range stand for it."""
     if isinstance(value, dt.date):
         year, month, day = value.year, value.month, value.day
     else:
@@ -140,10 +121,7 @@ def date_parts(value):
 
 
 def full_date(value):
-    """Return the date, None when a part is unknown.
-
-    :param value: date, or str of VR DA
-    """
+    "Return the date of a date or str of VR DA, None when a part is unknown."
     parts = date_parts(value)
     try:
         return dt.date(*parts) if parts else None
@@ -152,11 +130,10 @@ def full_date(value):
 
 
 def compare_births(study, patient):
-    """Compare PatientBirthDate (0010,0030) with the date of a patient.
+    """Return the verdict on PatientBirthDate (0010,0030).
 
     :param study: date, or str of VR DA
     :param patient: PatientFacts
-    :return: a verdict of ``names``
     """
     theirs, own = date_parts(study), date_parts(patient.birth_date)
     if not theirs or not own:
@@ -172,13 +149,12 @@ def compare_births(study, patient):
 
 
 def compare_sex(study, sexes):
-    """Compare PatientSex (0010,0040) with the values that fit a patient.
+    """Return the verdict on PatientSex (0010,0040).
 
     Only M and F contradict each other: O is also written for unknown.
 
     :param str study: VR CS
-    :param sexes: set of str
-    :return: a verdict of ``names``
+    :param sexes: values that fit the patient
     """
     study = clean(study).upper()
     if study not in {'M', 'F'} or {'M', 'F'}.isdisjoint(sexes):
@@ -187,11 +163,10 @@ def compare_sex(study, sexes):
 
 
 def compare_modality(modalities, own):
-    """Compare the modalities of a study with the requested one.
+    """Return the verdict on the modality.
 
-    :param modalities: set of Modality (0008,0060, VR CS) of the series
+    :param modalities: Modality (0008,0060, VR CS) of the series
     :param str own: code of the requested modality
-    :return: a verdict of ``names``
     """
     own = clean(own).upper()
     theirs = {clean(m).upper() for m in modalities or ()} - DERIVED - {''}
@@ -204,8 +179,5 @@ def compare_modality(modalities, own):
 
 
 def unique(lists):
-    """Return the facts of several lists, each id once.
-
-    :param lists: iterable of lists of facts with an ``id``
-    """
+    "Return the facts of several lists, each id once."
     return list({r.id: r for found in lists for r in found}.values())

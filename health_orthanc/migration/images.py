@@ -25,7 +25,7 @@ class Replace(Function):
 def migrate_series(Series, module):
     """Merge the rows of one series of a study.
 
-    :param Series: class of gnuhealth.imaging_orthanc.study_series
+    :param Series: class of the model
     :param str module: name of the module that is registered
     """
     if not is_former(Series, module, 'series_UID', 'body_part'):
@@ -42,7 +42,7 @@ def migrate_instances(Instance, module):
     """Merge the rows of one instance of a series, and separate the numbers of
     ImagePositionPatient (0020,0032, DS) by backslashes.
 
-    :param Instance: class of gnuhealth.imaging_orthanc.series_instances
+    :param Instance: class of the model
     :param str module: name of the module that is registered
     """
     if not is_former(

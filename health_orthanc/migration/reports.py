@@ -26,10 +26,7 @@ def find_studies_of_pictures(Attachment):
     Instance UID.
 
     Signed results with a picture of a study that belongs elsewhere are marked
-    like those that lose a study from now on.
-
-    :param Attachment: class of ir.attachment
-    """
+    like those that lose a study from now on."""
     pool = Pool()
     Result = pool.get('gnuhealth.imaging.test.result')
     table = Attachment.__table__()
@@ -81,20 +78,14 @@ def _pictures_by_uid(table, prefix):
 
 def try_reports_again(Report):
     """Let failed reports wait again: their attempts included those at which
-    the server refused every report.
-
-    :param Report: class of gnuhealth.orthanc.report
-    """
+    the server refused every report."""
     table = Report.__table__()
     set_where(table, table.state == 'failed', state='waiting', attempts=0)
 
 
 def mark_misplaced_reports(Report):
     """Mark reports that are stored in studies which do not belong to their
-    results any more.
-
-    :param Report: class of gnuhealth.orthanc.report
-    """
+    results any more."""
     table = Report.__table__()
     study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     ids = [id_ for id_, in execute(table.join(

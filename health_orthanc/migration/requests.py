@@ -120,28 +120,18 @@ def _link_early_studies(Request, uids):
     requests = {}
     for study_id, id_ in found:
         order = orders[id_][1]
-        request = _exam_of(id_, exams.get(order, {}), modalities[study_id])
-        if request is None:
+        fitting = [id_]
+        if len(exams.get(order, ())) > 1:
+            fitting = [
+                exam for exam, code in exams[order].items()
+                if code in modalities[study_id]]
+        if len(fitting) != 1:
             warn(Study, study_id, "it may be of several requests of order "
                 "%s, it is linked to its patient only", order)
             continue
-        uids.take(request, uids.own[id_])
-        requests[study_id] = request
+        requests[study_id], = fitting
+        uids.take(requests[study_id], uids.own[id_])
     set_by_id(study, 'request', requests)
-
-
-def _exam_of(id_, exams, modalities):
-    """Return the request of an order to which images belong, None if several
-    or none fit.
-
-    :param int id_: id of the request that has their UID
-    :param dict exams: modality by id of the requests of its order
-    :param set modalities: modalities of the images
-    """
-    if len(exams) < 2:
-        return id_
-    fitting = [i for i, code in exams.items() if code in modalities]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def _exams_of_orders(Request):

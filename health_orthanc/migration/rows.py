@@ -20,22 +20,14 @@ _SEPARATORS = {'notes': '\n', 'merge_comment': '; '}
 def is_former(Model, module, column, new):
     """Return whether a table has a column and not yet a new one.
 
-    :param Model: class of the model
     :param str module: name of the module that is registered
-    :param str column: name of a column of all releases
-    :param str new: name of a column of this one
     """
     table_h = Model.__table_handler__(module)
     return table_h.column_exist(column) and not table_h.column_exist(new)
 
 
 def add_columns(Model, module, names):
-    """Add columns before trytond does, which fills them with defaults.
-
-    :param Model: class of the model
-    :param str module: name of the module that is registered
-    :param names: names of the fields
-    """
+    "Add columns before trytond does, which fills them with defaults."
     table_h = Model.__table_handler__(module)
     for name in names:
         table_h.add_column(name, Model._fields[name]._sql_type)
@@ -44,7 +36,6 @@ def add_columns(Model, module, names):
 def repeated(Model, key, names):
     """Yield the rows that have the same key, lists of dicts by column.
 
-    :param Model: class of the model
     :param list key: names of the columns that together identify one thing
     :param list names: names of further columns to read
     """
@@ -67,19 +58,15 @@ def repeated(Model, key, names):
 
 
 class Merge:
-    """Rows of a model that are merged, and removed at the end.
-
-    :param Model: class of the model
-    """
+    "Rows of a model that are merged, and removed at the end."
 
     def __init__(self, Model):
         self._Model = Model
         self._kept = {}
 
     def add(self, rows, names, **values):
-        """Merge rows that stand for one thing into the first of them.
+        """Merge rows, dicts by column, into the first of them.
 
-        :param list rows: dicts by column
         :param list names: columns that the first row takes over from others
             if it has no value
         :param values: further values for the first row, by column
@@ -95,11 +82,7 @@ class Merge:
             ', '.join(str(o['id']) for o in others))
 
     def replace(self, id_, others):
-        """Let a row take the place of others.
-
-        :param int id_: id of the row that stays
-        :param others: ids of the rows that go
-        """
+        "Let a row take the place of others, all given by their ids."
         self._kept.update(dict.fromkeys(others, id_))
 
     def finish(self):

@@ -25,13 +25,10 @@ _CREDENTIALS = re.compile(r'^(\s*(?:[\w+.-]+://)?)[^/?#]*@')
 # Addresses
 
 def normal_address(text):
-    """Return an address in its normal form, without user and password.
+    """Return an address in its normal form, without user and password; None
+    if it is not valid.
 
-    In 5.0 those of the record were used, and everybody may read an address.
-
-    :param str text: address as it was entered
-    :return: the address, None if it is not valid
-    """
+    In 5.0 those of the record were used, and everybody may read an address."""
     try:
         return normalize_url(text)
     except InvalidURL as error:
@@ -42,11 +39,7 @@ def normal_address(text):
 
 
 def without_credentials(text):
-    """Return an address, valid or not, without user and password.
-
-    :param str text: address as it was entered, or None
-    :rtype: str
-    """
+    "Return an address, valid or not, or None, without user and password."
     return _CREDENTIALS.sub(r'\1', text or '')
 
 
@@ -56,7 +49,7 @@ def unify_servers(Server, module):
     Of several records with one address, one keeps it.  The others become
     inactive and keep another spelling.
 
-    :param Server: class of gnuhealth.orthanc.config
+    :param Server: class of the model
     :param str module: name of the module that is registered
     """
     table_h = Server.__table_handler__(module)
@@ -162,13 +155,11 @@ def _move_former(source, target):
 
 
 def make_server(address, count):
-    """Make an inactive record for a server that only studies name.
-
-    Its user and password are not known.
+    """Make an inactive record for a server that only studies name, and return
+    its id. Its user and password are not known.
 
     :param str address: address of the server
     :param int count: number of its studies, for the log
-    :return: id of the record
     """
     Server = Pool().get('gnuhealth.orthanc.config')
     table = Server.__table__()
@@ -193,7 +184,7 @@ def keep_last_index(Server, module):
     """Take over the index of the last change, which 4.4 had in the column
     last.
 
-    :param Server: class of gnuhealth.orthanc.config
+    :param Server: class of the model
     :param str module: name of the module that is registered
     """
     table_h = Server.__table_handler__(module)

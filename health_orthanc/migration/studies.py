@@ -51,7 +51,7 @@ def clear_odd_dates(Model, names):
 def migrate_studies(Study, module):
     """Turn the studies of 5.0 into those of this release.
 
-    :param Study: class of gnuhealth.imaging_orthanc.study
+    :param Study: class of the model
     :param str module: name of the module that is registered
     """
     if not is_former(Study, module, 'server', 'orthanc_server'):
@@ -104,7 +104,6 @@ def orthanc_id(patient_id, study_uid):
 
     :param str patient_id: PatientID (0010,0020, LO), ASCII
     :param str study_uid: StudyInstanceUID (0020,000D, UI)
-    :rtype: str
     """
     digest = hashlib.sha1(f'{patient_id}|{study_uid}'.encode()).hexdigest()
     return '-'.join(digest[i:i + 8] for i in range(0, 40, 8))

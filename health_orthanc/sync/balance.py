@@ -51,10 +51,8 @@ class Balance:
                 a + b for a, b in zip(self.present, numbers))
 
     def agrees(self, remote):
-        """Return whether nothing has to be looked for.
-
-        :param remote: the numbers that the server tells
-        """
+        """Return whether nothing has to be looked for, as the server tells its
+        numbers."""
         if self.doubtful or self.present is None:
             return False
         difference = self._difference(remote)
@@ -63,8 +61,7 @@ class Balance:
         return self._sure and difference == self._excess
 
     def settle(self, remote):
-        """Accept what the server has beyond what is known, after looking for
-        all that differs."""
+        "Accept what the server has beyond what is known, after a look."
         difference = self._difference(remote)
         self._sure = difference in {self._excess, NOTHING}
         self._excess = difference

@@ -54,14 +54,11 @@ class Details:
                 break
 
     def look_into(self, ids):
-        """Read one image of each of some studies for what their server does
-        not list, and store it: see values.details.
+        """Read an image of each of some studies for what their server does not
+        list, and store it: see values.details. One that cannot be read is not
+        asked for again until the study changes.
 
-        A study whose image cannot be read is not asked for again until it
-        changes.
-
-        :param ids: ids of studies that are stored and committed, of which
-            LOOKED_INTO are read
+        :param ids: ids of studies that are stored and committed
         :return: ids of those that told something
         """
         ids = sorted(ids)[:LOOKED_INTO]

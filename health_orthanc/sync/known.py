@@ -19,10 +19,7 @@ from ..tables import execute, ids_of, set_values, update_each
 
 def present_studies(server):
     """Return the ids of the studies of a server that are not missing, by
-    their Orthanc id.
-
-    :param int server: id of the server
-    """
+    their Orthanc id."""
     study, *_ = _tables()
     return dict(execute(study.select(
                 study.orthanc_UID, study.id, where=_present(study, server))))
@@ -39,10 +36,10 @@ def present_series(server):
 
 
 def present_instances(server, series_uids):
-    """Return the Orthanc ids of instances by that of their series.
+    """Return sets of the Orthanc ids of instances by that of their series.
 
+    :param int server: id of the server
     :param series_uids: Orthanc ids of series
-    :return: dict of sets
     """
     study, series, instance, _, with_instances = _tables()
     found = defaultdict(set)
@@ -54,8 +51,7 @@ def present_instances(server, series_uids):
 
 
 def present_counts(server):
-    """Return how many studies, series and instances of a server are known.
-    """
+    "Return how many studies, series and instances of a server are known."
     study, *_ = _tables()
     (counts,) = execute(study.select(
             Count(Literal(1)),
@@ -91,12 +87,8 @@ def all_are_being_deleted(server):
 
 
 def instances_to_read(ids):
-    """Return which instances tell more about studies: one of the first series
-    that is a picture.
-
-    :param ids: ids of studies
-    :return: Orthanc ids of instances by the id of the study
-    """
+    """Return the Orthanc id of an instance that tells more about each of some
+    studies: one of the first series that is a picture."""
     _, series, instance, *_ = _tables()
     first = {}
     for study, id_, *kind in rows(
@@ -129,10 +121,7 @@ def store_details(details, ids, now):
 
 def corrections(server):
     """Return the corrections of the studies of a server by their Orthanc id,
-    see StudyValues.corrected.
-
-    :param int server: id of the server
-    """
+    see StudyValues.corrected."""
     study, *_ = _tables()
     return {
         uid: json.loads(text) for uid, text in execute(study.select(

@@ -74,10 +74,7 @@ class Reader:
         return found
 
     def studies_of(self, ids):
-        """Return the studies to which resources belong, StudyValues.
-
-        :param ids: lists of ids by level
-        """
+        "Return StudyValues of the resources with ids, lists by level."
         studies, self._odd = {}, False
         for level, some in ids.items():
             found = self._in_parts(
@@ -178,10 +175,7 @@ class Reader:
                     self.keeper.commit, resume=f'{position} {group[-1]}')
 
     def read(self, studies):
-        """Read what is in studies, yield how to store it, a block at a time.
-
-        :param studies: list of StudyValues
-        """
+        "Read what is in StudyValues, yield how to store it, block by block."
         for group in cut(studies, lambda s: len(s.children), GROUP_SERIES):
             series = self._read_series(group)
             there = [

@@ -36,10 +36,7 @@ class StudyRows(NamedTuple):
                 row['orthanc_UID']: len(rows) for row, rows in self.series})
 
     def set_classes(self, classes):
-        """Set the SOP Class UID of each series.
-
-        :param classes: UIDs by the id of the series
-        """
+        "Set the SOP Class UIDs, given by the id of the series."
         for row, _ in self.series:
             row['sop_class_UID'] = classes.get(row['orthanc_UID'])
 
@@ -66,8 +63,7 @@ class Converter:
         self.skip = skip
 
     def study(self, study, series, correction=None):
-        """Return StudyRows without instances, None for a study that cannot
-        be stored.
+        """Return StudyRows without instances, None if it cannot be stored.
 
         :param study: StudyValues
         :param series: list of SeriesValues

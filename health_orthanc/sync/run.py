@@ -206,8 +206,7 @@ class Run:
         """Do something in the database, and keep with it the progress and
         values of the server.
 
-        :param work: function without parameters that may be called again,
-            returns a dict of counts or None
+        :param work: function that may be called again, returns counts or None
         :param int done: how many studies were looked at
         """
         def commit():

@@ -15,6 +15,7 @@ from .. import blocks
 from ..archive.pictures_kind import is_picture
 from ..links import facts
 from ..tables import delete, set_values, update_each, upsert
+from .balance import LEVELS
 from .transactions import now
 
 # The columns of what instance_row returns
@@ -27,12 +28,11 @@ _TOTALS = ['number_of_series', 'number_of_instances']
 class Tree:
     """Stores studies with their series and instances.
 
+    :param told: Orthanc ids of instances that came, set
     :ivar counts: how many rows of each level were new, changed and gone, and
         how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
     :ivar resent: Orthanc ids of the told instances that were known
-
-    :param told: Orthanc ids of instances that came, set
     """
 
     def __init__(self, server, now, told=frozenset()):
@@ -51,7 +51,7 @@ class Tree:
             'gnuhealth.imaging_orthanc.series_instances')
 
     def store(self, items):
-        """Store studies that are complete: what is not in them is gone.
+        """Store StudyRows that are complete: what is not in them is gone.
 
         :param items: list of rows.StudyRows
         """
@@ -68,17 +68,14 @@ class Tree:
                     [id_ for id_, instances in series if not instances])])
 
     def new_studies(self):
-        """Return what is known of the new studies without reading it again,
-        list of facts.StudyRow."""
+        "Return facts.StudyRows of the new studies, which are not read again."
         return [
             facts.new_study(id_, {**item.study, **item.details}, self.now)
             for id_, item in self._new.items()]
 
     def store_studies(self, items):
-        """Store studies with their series, without their instances.
-
-        :return: ids of the series by their Orthanc id
-        """
+        """Store StudyRows with their series, without their instances; return
+        the ids of the series by their Orthanc id."""
         patients = self._store_patients(items)
         studies = self._store_studies(items, patients)
         rows = [
@@ -101,8 +98,8 @@ class Tree:
             for row in rows}
 
     def store_totals(self, item):
-        """Store the totals of a study and of its series, which are known
-        only when all its instances are stored."""
+        """Store the totals of StudyRows, known only when all instances are
+        stored."""
         done = upsert(self.Study, 'orthanc_server', 'orthanc_UID', [{
                     'orthanc_server': self.server,
                     **_part(item.study, ['orthanc_UID', *_TOTALS]),
@@ -145,10 +142,8 @@ class Tree:
                     table.series, series) if tuple(key) not in present])
 
     def mark_missing(self, ids):
-        """Mark studies that the server does not list any more.
-
-        :param ids: ids of studies that are not missing yet
-        """
+        """Mark studies, not missing yet, that the server does not list any
+        more."""
         table, patients = self.Study.__table__(), set()
         for series, instances, patient in blocks.rows(table, [
                     table.number_of_series, table.number_of_instances,
@@ -163,10 +158,9 @@ class Tree:
         self.counts[f'{level}_new'] += len(done.new)
         self.counts[f'{level}_changed'] += len(done.changed)
 
-    def _count_present(self, studies, series, instances):
-        self.counts['studies_present'] += studies
-        self.counts['series_present'] += series
-        self.counts['instances_present'] += instances
+    def _count_present(self, *numbers):
+        for level, number in zip(LEVELS, numbers):
+            self.counts[f'{level}_present'] += number
 
     def _note_series(self, done):
         """Count series, and let what one of their instances told be read
@@ -261,17 +255,14 @@ class Tree:
 def mark_patients(patients=None, server=None):
     """Mark Orthanc patients of whom their server has nothing any more.
 
-    Those who have studies again are unmarked when these are stored.
-
     :param patients: ids of Orthanc patients
     :param int server: id of the server of whose patients to mark, instead
     """
     Patient = Pool().get('gnuhealth.orthanc.patient')
     study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     table = Patient.__table__()
-    column, values = table.server, [server]
-    if server is None:
-        column, values = table.id, patients
+    column, values = (table.id, patients) if server is None else (
+        table.server, [server])
     lost = blocks.ids(table, table.id, column, values,
         (table.missing_since == Null) & ~Exists(study.select(
                 study.id, where=(study.missing_since == Null)
@@ -280,11 +271,7 @@ def mark_patients(patients=None, server=None):
 
 
 def instance_row(series, instance):
-    """Return the row of an instance.
-
-    :param int series: id of the row of its series
-    :param instance: InstanceValues
-    """
+    "Return the row of InstanceValues in the series with an id."
     return (series, *instance[:5])
 
 

@@ -69,11 +69,7 @@ class Keeper:
         return tree.counts
 
     def note_resent(self, item, tree, rows):
-        """Note that an instance of a study came that was known.
-
-        :param item: StudyRows
-        :param rows: InstanceValues
-        """
+        "Note that one of the instances of StudyRows came that was known."
         for row in rows:
             if row.id in tree.resent:
                 self.resent[item.uid] = row.id, item.identity
@@ -96,7 +92,6 @@ class LargeStudy:
     """A study whose instances are stored in several transactions. What its
     methods return is for Run.commit.
 
-    :param keeper: Keeper
     :param item: StudyRows without instances
     """
 
@@ -117,10 +112,7 @@ class LargeStudy:
         return tree.counts.copy()
 
     def store_instances(self, rows):
-        """Store some of the instances.
-
-        :param rows: lists of InstanceValues by the id of their series
-        """
+        "Store some InstanceValues, lists by the id of their series."
         tree, found = self.keeper.tree(), []
         for uid, some in rows.items():
             for row in some if uid in self.series else ():

@@ -22,10 +22,8 @@ def now():
 def transact(work):
     """Call a function and commit, and return its result.
 
-    It is called again when another transaction was in its way, or when the
-    connection to the database broke. So it may change nothing but the
-    database.
-    """
+    It is called again when another transaction was in its way or the
+    connection broke, so it may change nothing but the database."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             result = work()
