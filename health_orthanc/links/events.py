@@ -112,18 +112,18 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     def settle(cls, events):
         "Match the studies of events, in transactions of their own."
         for id_ in [e.id for e in events]:
-            error = None
+            failed = False
             try:
                 found = transactions.transact(lambda: cls._read(id_))
                 if found:
                     user, cause, studies = found
                     with Transaction().set_user(user):
                         decide_in_parts(studies, cause)
-            except Exception as failure:
+            except Exception as error:
                 # One failing event must not stop the others.
-                log_unexpected(failure)
-                error = gettext('health_orthanc.msg_event_failed')
-            transactions.transact(lambda: cls._note_outcome(id_, error))
+                log_unexpected(error)
+                failed = True
+            transactions.transact(lambda: cls._note_outcome(id_, failed))
 
     @classmethod
     def _read(cls, id_):
@@ -135,11 +135,12 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
                 _STUDIES[event.kind](ids, identifiers))
 
     @classmethod
-    def _note_outcome(cls, id_, error):
+    def _note_outcome(cls, id_, failed):
         now, table = transactions.now(), cls.__table__()
+        error = gettext('health_orthanc.msg_event_failed') if failed else None
         for event in cls.search([('id', '=', id_)]):
             values = {'attempts': (event.attempts or 0) + 1, 'error': error}
-            if not error:
+            if not failed:
                 # A repeated match keeps the time of the first one.
                 values['decided_at'] = event.decided_at or now
             cls.write([event], values)

@@ -34,6 +34,7 @@ KEPT_REASONS = 200
 HOUR = 3600
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
+_unexpected = partial(gettext, 'health_orthanc.msg_sync_unexpected')
 
 
 class Run:
@@ -112,13 +113,15 @@ class Run:
                 self.details.look_closer()
         except (OutOfTime, orthanc.OrthancError) as error:
             if self.is_over():
-                return 'interrupted', None, self._out_of_time
+                return 'interrupted', None, partial(
+                    gettext, 'health_orthanc.msg_sync_out_of_time',
+                    n=self.server.run_hours)
             logger.info("server %s: %s", self.server.id, error)
             return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
             return 'failed', False, partial(str, error.message)
         except LostLease:
-            return 'interrupted', None, _nothing
+            return 'interrupted', None, lambda: None
         except Exception as error:
             events.log_unexpected(error)
             return 'failed', None, _unexpected
@@ -127,10 +130,6 @@ class Run:
     def is_over(self):
         "Return whether the run took longer than its server allows."
         return time.monotonic() >= self.end
-
-    def _out_of_time(self):
-        return gettext('health_orthanc.msg_sync_out_of_time',
-            n=self.server.run_hours)
 
     def _warning(self):
         if self.emptied:
@@ -394,11 +393,3 @@ class Run:
             for step in steps:
                 step()
                 self.prolong()
-
-
-def _nothing():
-    return None
-
-
-def _unexpected():
-    return gettext('health_orthanc.msg_sync_unexpected')

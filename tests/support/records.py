@@ -268,7 +268,7 @@ def settle():
         user, cause, studies = Event._read(event.id)
         with transaction.set_user(user):
             events.decide(studies, cause)
-        Event._note_outcome(event.id, None)
+        Event._note_outcome(event.id, False)
 
 
 class RpcError(Exception):
