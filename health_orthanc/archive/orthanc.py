@@ -55,29 +55,27 @@ UPLOAD_SECONDS_PER_MIB = 4
 CHANGES_BLOCK = 4000
 CHANGES_BLOCKS = 1000
 INSTANCES_BLOCK = 5000
-#: Up to so many instances cost less with all their metadata than one more
-#: call for some of them.
+# So many cost less with all their metadata than one more call for some.
 FEW_INSTANCES = 500
-#: The most that answers may take, in bytes: the attributes of one instance,
-#: an id in a list, a change, and what is told of one resource.
+# The most that answers may take, in bytes: the attributes of one instance, an
+# id in a list, a change, and what is told of one resource.
 MAX_TAGS_BYTES = 2 * 2 ** 20
 BYTES_PER_ID = 64
 BYTES_PER_CHANGE = 1024
 BYTES_PER_RESOURCE = 4096
-#: What a block of resources may take beside: one may be much larger than
-#: others, and patients and series list what is in them.
+# What a block of resources may take beside: one may be much larger than
+# others, and patients and series list what is in them.
 BLOCK_BYTES = {
     'patients': 16 * 2 ** 20,
     'studies': 2 * 2 ** 20,
     'series': 16 * 2 ** 20,
     'instances': 2 * 2 ** 20,
     }
-#: Ids in a list, and how many more there may be than were counted before.
+# Ids in a list, and how many more there may be than were counted before.
 MAX_IDS = MAX_BYTES // BYTES_PER_ID
 MORE_IDS = 1000
 
-#: How many files are known to have a safe structure, and for how long: one
-#: may be overwritten on the server.
+# The files of a safe structure, for a while: one may be overwritten.
 _checked = TTLCache(10000, 600)
 _checked_lock = threading.Lock()
 
@@ -129,9 +127,9 @@ class Stored(NamedTuple):
     """What became of one uploaded instance.
 
     :ivar status: stored, already (it was there before) or refused
-    :ivar reason: for a refused one: empty, not_dicom, no_identifiers,
-        filtered or failed
-    :ivar details: what the server said about it, '' when nothing
+    :ivar reason: of a refusal: empty, not_dicom, no_identifiers, filtered or
+        failed
+    :ivar details: what the server said about it
     """
     status: str
     instance: str = None
@@ -194,16 +192,15 @@ class OrthancClient(Session):
     def viewers(self):
         """Return the codes of the viewers that the server offers, list.
 
-        They are explorer (always there), explorer2, ohif and stone. OHIF
-        counts also when it is served as a folder.
+        OHIF counts also when it is served as a folder.
         """
         plugins = set(self.plugins())
-        found = {
-            code for code, name in _VIEWER_PLUGINS.items() if name in plugins}
-        if 'ohif' not in found and 'serve-folders' in plugins:
-            if self._has_page('/ohif/viewer'):
-                found.add('ohif')
-        return sorted(found | {'explorer'})
+        found = {'explorer'}.union(
+            code for code, name in _VIEWER_PLUGINS.items() if name in plugins)
+        if ('ohif' not in found and 'serve-folders' in plugins
+                and self._has_page('/ohif/viewer')):
+            found.add('ohif')
+        return sorted(found)
 
     def _has_page(self, path):
         try:
@@ -269,13 +266,13 @@ class OrthancClient(Session):
         :param ids: Orthanc ids
         :param source: the level of the ids
         """
-        return list(map(values.study, self.bulk(
-                    'studies', ids, source=source, strict=False)))
+        return list(map(
+                values.study, self._resources('studies', ids, source=source)))
 
     def series(self, ids, source='series'):
         "Return values.SeriesValues, as studies."
-        return list(map(values.series, self.bulk(
-                    'series', ids, source=source, strict=False)))
+        return list(map(
+                values.series, self._resources('series', ids, source=source)))
 
     def sop_class(self, instance):
         "Return the SOP Class UID of an instance, None when it is unknown."
@@ -290,8 +287,7 @@ class OrthancClient(Session):
         count = min(count + count // 8 + MORE_IDS, MAX_IDS)
         return self._texts(f'/{_collection(level)}', count)
 
-    def bulk(self, level, ids, metadata=False, source=None, strict=True,
-            count=None):
+    def bulk(self, level, ids, metadata=False, source=None):
         """Return the resources of one level that belong to the ids, list of
         dicts without duplicates.  Unknown ids are left out.
 
@@ -303,52 +299,49 @@ class OrthancClient(Session):
         :param metadata: whether the dicts get a Metadata dict
         :param source: the level of the ids, default the same; all ids must be
             of it
-        :param strict: False: the list may have anything in it, as the server
-            gave it
-        :param count: how many resources the answer may have, default as many
-            as there are ids
         :raises AnswerTooLarge: it is larger than so many resources can be
         :raises BadAnswer: it is no list, or something in it is no dict
         """
+        found = self._resources(level, ids, metadata, source)
+        if not _is_list_of(dict, found):
+            raise BadAnswer("A resource is no object.")
+        return found
+
+    def _resources(
+            self, level, ids, metadata=False, source=None, count=None):
+        """As bulk, but what is in the list may be anything.
+
+        :param count: how many the answer may have, if not as many as ids
+        """
         level, ids = _collection(level), _valid_ids(ids)
-        source = _collection(source or level)
         if not ids:
             return []
         if self.has_bulk:
+            question = {
+                'Resources': ids,
+                'Level': LEVELS[level],
+                'Metadata': bool(metadata),
+                }
             try:
-                return self._bulk(level, ids, metadata, strict, count)
+                return self._get('/tools/bulk-content', list,
+                    _most(level, count or len(ids)), method='POST',
+                    body=json.dumps(question).encode(),
+                    headers={'Content-Type': 'application/json'})
             except (Forbidden, NotFound, MethodNotAllowed) as error:
                 logger.info(
                     "%s refuses bulk-content (%s)", self.url, error.status)
                 self.has_bulk = False
-        return self._one_by_one(level, ids, metadata, source, strict, count)
+        return self._one_by_one(
+            level, ids, metadata, _collection(source or level), count or 1)
 
-    def _bulk(self, level, ids, metadata, strict, count):
-        path = '/tools/bulk-content'
-        question = {
-            'Resources': ids,
-            'Level': LEVELS[level],
-            'Metadata': bool(metadata),
-            }
-        value = _parsed(self.request(
-                'POST', path, body=json.dumps(question).encode(),
-                headers={'Content-Type': 'application/json'},
-                max_bytes=_most(level, count or len(ids))), f'POST {path}')
-        if not _is_list_of(dict if strict else object, value):
-            raise BadAnswer(call=f'POST {path}')
-        return value
-
-    def _one_by_one(self, level, ids, metadata, source, strict, count):
+    def _one_by_one(self, level, ids, metadata, source, count):
         found, odd = {}, []
         for id_ in ids:
-            for resource in self._relatives(level, id_, source, count or 1):
-                own = resource.get('ID') if isinstance(
-                    resource, dict) else None
+            for resource in self._relatives(level, id_, source, count):
+                own = isinstance(resource, dict) and resource.get('ID')
                 if _valid_ids([own]):
                     found.setdefault(own, resource)
-                elif strict and not isinstance(resource, dict):
-                    raise BadAnswer(call=f'GET /{source}/{id_}')
-                elif not strict:
+                else:
                     odd.append(resource)
         if metadata:
             for id_, resource in found.items():
@@ -362,24 +355,17 @@ class OrthancClient(Session):
             down = levels.index(level) > levels.index(source)
             path += f'/{level if down else LEVELS[level].lower()}'
             kind = list if down else dict
-        try:
-            value = self._get(path, kind, _most(level, count))
-        except NotFound as error:
-            if not error.own:
-                raise
+        value = self._get_known(path, kind, _most(level, count))
+        if value is None:
             return []
         return value if kind is list else [value]
 
     def metadata(self, level, id_):
         """Return what Orthanc notes of a resource, dict of str; empty when
         it does not have the resource."""
-        try:
-            return self._get(
-                f'/{_collection(level)}/{_quoted(id_)}/metadata?expand', dict)
-        except NotFound as error:
-            if not error.own:
-                raise
-            return {}
+        return self._get_known(
+            f'/{_collection(level)}/{_quoted(id_)}/metadata?expand',
+            dict) or {}
 
     def instances(self, series, first=(), block=INSTANCES_BLOCK):
         """Yield lists of the values.InstanceValues in series, so that memory
@@ -408,15 +394,12 @@ class OrthancClient(Session):
                 yield self._instances(some[start:start + block], told)
 
     def _instances(self, ids, metadata=False, source=None, count=None):
-        return list(map(values.instance, self.bulk(
-                    'instances', ids, metadata, source, False, count)))
+        return list(map(values.instance, self._resources(
+                    'instances', ids, metadata, source, count)))
 
     def check_file(self, instance):
         """Check the structure of a file before the server has to parse it:
         Orthanc keeps files of modalities that its HTTP threads cannot read.
-
-        The file is sent as it is, and read up to the pixels when nothing
-        follows them.
 
         :param instance: the Orthanc id
         :raises DangerousFile: the server must not be asked to parse it
@@ -431,9 +414,8 @@ class OrthancClient(Session):
             _checked[key] = True
 
     def tags(self, instance):
-        """Return the DICOM attributes of an instance by keyword, dict.
-
-        Long values are left out by the server.
+        """Return the DICOM attributes of an instance by keyword, dict;
+        without long values, which the server leaves out.
 
         :raises DangerousFile: the server must not be asked to parse it
         """
@@ -448,11 +430,9 @@ class OrthancClient(Session):
         """Return a picture of an instance: bytes, and image/png or image/jpeg.
 
         :param instance: the Orthanc id
-        :param frame: the number of the frame, from 0
-        :param window: (center, width) in the units of the pixels, None: what
-            the server thinks best
-        :param size: (width, height) in which it shall fit, in pixels, at most
-            4096 each
+        :param frame: from 0
+        :param window: center and width, None: what the server thinks best
+        :param size: width and height in which it shall fit, in pixels
         :raises NoPicture: the server cannot decode it, or it has no pixels
         :raises NoFrame: it has no such frame
         :raises DangerousFile: the server must not be asked to parse it
@@ -506,18 +486,19 @@ class OrthancClient(Session):
         # A ZIP takes more than half of what is said about the files in it.
         most = BLOCK_BYTES['instances'] + 2 * len(upload)
         try:
-            answer = self.request(
-                'POST', '/instances', body=upload, repeat=False,
-                max_bytes=most,
+            value = self._get('/instances', (dict, list), most, method='POST',
+                body=upload, repeat=False,
                 headers={'Content-Type': 'application/octet-stream'})
-        except (BadRequest, NotFound) as error:
-            failure = error
+        except (BadRequest, NotFound, ConnectionLost) as error:
             if error.details:
-                return [_refused(error)]
-        except ConnectionLost as error:
+                reason = (
+                    'not_dicom' if error.status == 400 else 'no_identifiers')
+                return [Stored(
+                        'refused', reason=reason, details=error.details)]
             failure = error
         else:
-            return _stored(answer)
+            return list(map(
+                    _stored, value if isinstance(value, list) else [value]))
         # A server that refuses early may close before its answer was read.
         self.system()
         raise failure
@@ -525,20 +506,18 @@ class OrthancClient(Session):
     def delete(self, level, id_):
         """Delete a patient, study, series or instance on the server.
 
-        Returns True, and only after Orthanc itself confirmed it.
-
+        :return: True, and only after Orthanc itself confirmed it
         :raises NotFound: it is not there, which a second look confirmed
-        :raises OrthancError: anything else; whether it was deleted is not
-            known then
+        :raises OrthancError: it may have been deleted or not
         """
-        path = f'/{_collection(level)}/{_quoted(id_)}'
+        level = _collection(level)
+        path = f'/{level}/{_quoted(id_)}'
         try:
-            answer = self.request('DELETE', path, repeat=False,
-                max_bytes=_most(_collection(level), 1))
+            value = self._get(
+                path, dict, _most(level, 1), method='DELETE', repeat=False)
         except NotFound as error:
             failure = error
         else:
-            value = _parsed(answer, f'DELETE {path}', dict)
             if 'RemainingAncestor' not in value:
                 raise BadAnswer(call=f'DELETE {path}')
             return True
@@ -560,13 +539,12 @@ class OrthancClient(Session):
     def store_pdf(self, study, pdf, values):
         """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1).
 
-        Returns the Orthanc id of the instance, str; that of the one which is
-        there already when it has the same SOPInstanceUID.
-
         :param study: the Orthanc id; patient and study are taken from it
         :param pdf: the document, bytes
         :param values: of series and document by DICOM keyword, such as
             SeriesDescription, DocumentTitle; none of the patient or study
+        :return: the Orthanc id of the instance, that of the one which is
+            there already when it has the same SOPInstanceUID
         :raises NotFound: there is no such study
         :raises Forbidden: the server's own rules refuse the file
         :raises ValueError: it is no PDF, or a value is the study's own
@@ -610,16 +588,23 @@ class OrthancClient(Session):
 
     # HTTP
 
-    def _get(self, path, kind=None, most=FEW_BYTES,
-            bytes_per_value=BYTES_PER_VALUE):
-        """Return the JSON that is at a path.
+    def _get(self, path, kind=object, most=FEW_BYTES,
+            bytes_per_value=BYTES_PER_VALUE, method='GET', **options):
+        """Return the JSON of the answer for a path.
 
         :param kind: the type that it must have
-        :param most: the largest answer, bytes
-        :param bytes_per_value: of the largest answer
+        :param most: how many bytes it may have
         """
-        answer = self.request('GET', path, max_bytes=most)
-        return _parsed(answer, f'GET {path}', kind, bytes_per_value)
+        answer = self.request(method, path, max_bytes=most, **options)
+        return _parsed(answer, f'{method} {path}', kind, bytes_per_value)
+
+    def _get_known(self, path, kind, most=FEW_BYTES):
+        "As _get, but None for what Orthanc itself says not to have."
+        try:
+            return self._get(path, kind, most)
+        except NotFound as error:
+            if not error.own:
+                raise
 
     def _texts(self, path, count=FEW_BYTES // BYTES_PER_ID):
         "Return a list of at most so many short texts."
@@ -638,11 +623,7 @@ def _most(level, count):
 
 
 def _check_structure(response):
-    """Check the structure of a file that a server sends.
-
-    :param response: http.client.HTTPResponse
-    :raises DangerousFile:
-    """
+    "Raise DangerousFile for what must not be parsed of a HTTPResponse."
     try:
         structure.check(response, response.length)
     except structure.StructureError:
@@ -651,20 +632,19 @@ def _check_structure(response):
         raise DangerousFile from None
 
 
-def _parsed(answer, call, kind=None, bytes_per_value=BYTES_PER_VALUE):
+def _parsed(answer, call, kind, bytes_per_value):
     "Return the JSON of an answer, BadAnswer when it is not of the kind."
     try:
         value = answer.json(bytes_per_value)
+        if isinstance(value, kind):
+            return value
     except AnswerTooLarge as error:
         error.call = call
         raise
     except ValueError:
-        wrong = True
-    else:
-        wrong = kind and not isinstance(value, kind)
-    if wrong:
-        raise BadAnswer(call=call, status=answer.status)
-    return value
+        # Its traceback would show the answer.
+        pass
+    raise BadAnswer(call=call, status=answer.status)
 
 
 def _is_count(value):
@@ -744,9 +724,6 @@ class _Upload:
     def __len__(self):
         return self._left
 
-    def __iter__(self):
-        return iter(lambda: self.read(CHUNK), b'')
-
     def read(self, size):
         data = self._file.read(min(size, self._left))
         if self._left and not data:
@@ -771,14 +748,8 @@ def _as_upload(data):
         yield _Upload(data, size)
 
 
-def _stored(answer):
-    "Return the list of Stored for the answer to an upload."
-    value = _parsed(answer, 'POST /instances', (dict, list))
-    items = value if isinstance(value, list) else [value]
-    return [_stored_instance(item) for item in items]
-
-
-def _stored_instance(item):
+def _stored(item):
+    "Return the Stored for what the answer to an upload says of an instance."
     status = item.get('Status') if isinstance(item, dict) else None
     if not isinstance(status, str):
         raise BadAnswer(call='POST /instances')
@@ -790,9 +761,3 @@ def _stored_instance(item):
         return Stored(known[status], *ids)
     reason = 'filtered' if status == 'FilteredOut' else 'failed'
     return Stored('refused', reason=reason, details=status[:100])
-
-
-def _refused(error):
-    "Return the Stored for a file that Orthanc did not take."
-    reason = 'not_dicom' if error.status == 400 else 'no_identifiers'
-    return Stored('refused', reason=reason, details=error.details)

@@ -36,18 +36,14 @@ class StudyValues(NamedTuple):
 
     :ivar str id: of the study in the PACS
     :ivar children: ids of its series, list
-    :ivar problem: code of why it cannot be stored: no_uid or uid_too_long;
-        None when it can be
+    :ivar problem: why it cannot be stored: no_uid or uid_too_long, or None
     :ivar patient: id of its patient in the PACS, or None
-    :ivar dict columns: of the study, by name. ``study_date``, ``study_time``
-        and ``patient_birth_date`` are date, time and date, or None;
-        ``patient_birth_date_text`` is a PatientBirthDate that is no date;
-        ``patient_name`` is the DICOM name, '' when it is missing; the others
-        are str or None
+    :ivar dict columns: of the study, by name. Dates and times, texts and
+        None; ``patient_name`` is always a text,
+        ``patient_birth_date_text`` a PatientBirthDate that is no date
     :ivar dict identity: of whom and of what the study is, texts by keyword
     :ivar requested: see requested_ids; None when the PACS does not list it
-    :ivar dict issuer: the column ``issuer``; empty when the PACS does not
-        list IssuerOfPatientID
+    :ivar dict issuer: the column ``issuer``, if the PACS lists it
     """
     id: str
     children: list
@@ -61,9 +57,8 @@ class StudyValues(NamedTuple):
     def corrected(self, correction):
         """Return the study as its instances tell it.
 
-        :param correction: None, or a dict: identity has what the PACS listed
-            when an instance said what tags has; while it lists that, the
-            instance is right
+        :param correction: None, or a dict: what the PACS listed (identity)
+            when an instance said otherwise (tags), and is right
         """
         if not correction or self.identity != correction['identity']:
             return self
@@ -125,9 +120,10 @@ def study(record):
     of_all = {**tags, **_tags(record, 'PatientMainDicomTags')}
     uid, problem = _uid(tags, 'StudyInstanceUID')
     text, identity = _reader(tags), instance_identity(of_all)
+    patient = record.get('ParentPatient')
     return StudyValues(
         record['ID'], _children(record, 'Series'), problem,
-        _parent(record, 'ParentPatient'), {
+        patient if _is_id(patient) else None, {
             'orthanc_UID': record['ID'],
             'study_instance_UID': uid,
             **_identity_columns(identity),
@@ -163,8 +159,6 @@ def _identity_columns(identity):
 
 def series(record):
     """Return the SeriesValues of a series, None for what is none.
-
-    A series without Modality gets OT, "Other".
 
     :param record: anything that JSON holds
     """
@@ -209,8 +203,7 @@ def instance(record):
 
 
 def sop_class(metadata):
-    """Return the SOP Class UID (0008,0016, VR UI) of an instance, None when
-    its metadata do not tell.
+    """Return the SOP Class UID (0008,0016) of an instance, or None.
 
     :param metadata: what Orthanc notes of an instance, dict
     """
@@ -223,11 +216,7 @@ def sop_class(metadata):
 
 def requested_ids(tags):
     """Return the ids of what was ordered, tuple of str without duplicates.
-
-    They are ScheduledProcedureStepID (0040,0009), RequestedProcedureID
-    (0040,1001) and AccessionNumber (0008,0050), VR SH, of each item of the
-    RequestAttributesSequence (0040,0275).  What is too long for an
-    identifier is left out, not cut.
+    What is too long for an identifier is left out, not cut.
 
     :param tags: values by DICOM keyword, dict
     """
@@ -269,7 +258,7 @@ def issuer(tags):
 
 def details(tags):
     """Return what an instance tells beyond the main tags, as columns of its
-    study, dict.
+    study.
 
     :param tags: values by DICOM keyword, dict
     """
@@ -280,8 +269,8 @@ def details(tags):
 
 
 def listed_details(study, series):
-    """Return those of the details that a PACS lists, as columns of the study,
-    dict: Orthanc does where its ExtraMainDicomTags say so.
+    """Return the details that a PACS lists, as Orthanc does where its
+    ExtraMainDicomTags say so.
 
     :param study: StudyValues
     :param series: SeriesValues, list
@@ -289,11 +278,12 @@ def listed_details(study, series):
     listed = [
         item.requested for item in [study, *series]
         if item.requested is not None]
-    ids = dict.fromkeys(itertools.chain(*listed))
-    return {
-        **({'requested_ids': '\\'.join([*ids][:MAX_REQUESTED]) or None}
-            if listed else {}),
-        **study.issuer}
+    found = dict(study.issuer)
+    if listed:
+        ids = dict.fromkeys(itertools.chain(*listed))
+        found['requested_ids'] = (
+            '\\'.join([*ids][:MAX_REQUESTED]) or None)
+    return found
 
 
 def instance_identity(tags):
@@ -313,11 +303,7 @@ def _listed_requested(tags):
 # Parts of Orthanc's JSON
 
 def _is_record(value, level, parent=None):
-    """Return whether JSON describes a resource.
-
-    :param level: Study, Series or Instance
-    :param parent: name of the id that it must have beside its own
-    """
+    "Return whether JSON describes a resource, with the id of a parent."
     return (isinstance(value, dict) and _is_id(value.get('ID'))
         and value.get('Type', level) == level
         and (parent is None or _is_id(value.get(parent))))
@@ -325,10 +311,6 @@ def _is_record(value, level, parent=None):
 
 def _is_id(value):
     return isinstance(value, str) and bool(_ORTHANC_ID.match(value))
-
-
-def _parent(record, name):
-    return record[name] if _is_id(record.get(name)) else None
 
 
 def _children(record, name):
@@ -351,7 +333,7 @@ def _reader(tags):
 
 
 def _uid(tags, name):
-    "Return a UID, and the code of why what has it cannot be stored, or None."
+    "Return a UID, or None with the problem that it is."
     uid = clean_text(tags.get(name))
     if 0 < len(uid) <= MAX_UID:
         return uid, None
