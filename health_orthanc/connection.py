@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way from the record of a server to a client that has its password.
-
-These are no methods of the record: what a record has by a public name, the
-templates of reports and messages can call.
-"""
+"""The way from the record of a server to a client that has its password; no
+methods, which the templates of reports and messages could call."""
 from contextlib import contextmanager
 
 from trytond.i18n import gettext
@@ -20,8 +17,7 @@ _PATIENCE = 5
 
 @contextmanager
 def secret_errors():
-    """Turn what goes wrong with the key of the passwords into an error for
-    a person."""
+    "Turn what goes wrong with the key of the passwords into a UserError."
     try:
         yield
     except password.SecretError as error:

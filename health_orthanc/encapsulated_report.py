@@ -5,6 +5,7 @@ and again later when a server did not answer."""
 import datetime as dt
 import logging
 import uuid
+from collections import defaultdict
 from contextlib import ExitStack
 
 from sql import Null
@@ -38,7 +39,7 @@ MAX_REFUSALS = 20
 # are left wait for the next run.
 MAX_TROUBLES = 3
 SERIES_NUMBER = 9000
-_REPORT = 'patient.imaging_report_results'
+_WAITING = {'state': 'waiting', 'attempts': 0, 'refusals': 0}
 
 
 def _is_refusal(error):
@@ -113,14 +114,6 @@ class StoredReport(Kept, ModelSQL, ModelView):
     def default_state():
         return 'waiting'
 
-    @staticmethod
-    def default_attempts():
-        return 0
-
-    @staticmethod
-    def default_refusals():
-        return 0
-
     def get_rec_name(self, name):
         return self.title
 
@@ -145,8 +138,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @ModelView.button
     def retry(cls, reports):
         """Try again to store reports, in the background."""
-        cls.write(reports, {
-                'state': 'waiting', 'attempts': 0, 'refusals': 0})
+        cls.write(reports, _WAITING)
         cls.__queue__.send(reports)
 
     @classmethod
@@ -163,8 +155,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
     @classmethod
     def _prepare(cls, results):
-        """Return new records for the reports of results that shall be stored.
-        """
+        "Return new records for the reports of results that shall be stored."
         wanted = {
             (result.id, result.revision or 0, study.id)
             for result in results for study in result.orthanc_studies
@@ -172,9 +163,10 @@ class StoredReport(Kept, ModelSQL, ModelView):
         known = {
             (r.result.id, r.revision, r.study.id) for r in cls.search([
                     ('result', 'in', [result.id for result in results])])}
-        return cls.create([
-                {'result': result, 'revision': revision, 'study': study}
-                for result, revision, study in sorted(wanted - known)])
+        return cls.create([{
+                    'result': result, 'revision': revision, 'study': study,
+                    **_WAITING,
+                    } for result, revision, study in sorted(wanted - known)])
 
     @classmethod
     @without_check_access
@@ -245,11 +237,10 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
         :param reports: records
         """
-        by_server = {}
+        by_server = defaultdict(list)
         for report in reports:
             if report.state == 'waiting':
-                by_server.setdefault(
-                    report.study.orthanc_server, []).append(report.id)
+                by_server[report.study.orthanc_server].append(report.id)
         for server, ids in by_server.items():
             cls._send_to(server, ids)
 
@@ -304,11 +295,8 @@ class StoredReport(Kept, ModelSQL, ModelView):
         return refused or not values['error']
 
     def _claim(self):
-        """Take the report for this process, unless it is another's or need
-        not be stored any more.
-
-        :return: whether it is to be stored now
-        """
+        """Take the report for this process; return False when it is another's
+        or need not be stored any more."""
         if not self.study.takes_report_of(self.result, self.revision):
             if not self.study.missing_since:
                 tables.set_values(
@@ -360,7 +348,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
         :raises UserError: there is none
         """
         pool = Pool()
-        Report = pool.get(_REPORT, type='report')
+        Report = pool.get('patient.imaging_report_results', type='report')
         User = pool.get('res.user')
         professional = self.result.signed_by
         user = professional.party.internal_user if professional else None
@@ -380,18 +368,18 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 logger.error("report %s was not made: %s",
                     self.id, type(error).__name__)
                 content = b''
-        if not bytes(content[:5]) == b'%PDF-':
+        content = bytes(content)
+        if not content.startswith(b'%PDF-'):
             raise UserError(gettext('health_orthanc.msg_report_no_pdf'))
-        return bytes(content)
+        return content
 
     def _finish(self, values, refused):
         if values.get('orthanc_UID'):
-            values = {**values, 'state': 'stored', 'stored_at': now()}
+            values.update(state='stored', stored_at=now())
             note('report', [self.study], self.title)
         elif refused:
-            refusals = (self.refusals or 0) + 1
-            values = {**values, 'refusals': refusals}
-            if refusals >= MAX_REFUSALS:
+            values['refusals'] = (self.refusals or 0) + 1
+            if values['refusals'] >= MAX_REFUSALS:
                 values['state'] = 'failed'
         tables.set_values(type(self), [self.id], **values)
 
@@ -405,16 +393,14 @@ class ReportedStudy:
 
         :param revision: of the report, by default that of the result
         """
-        server = self.orthanc_server
+        server, signed_at = self.orthanc_server, result.signed_at
+        since = server.store_reports and server.store_reports_since
         return bool(
             result.state == 'final'
             and self.imaging_test == result
             and self.patient == result.patient
             and not self.missing_since
-            and server.store_reports
-            and server.store_reports_since
-            and result.signed_at
-            and result.signed_at >= server.store_reports_since
+            and since and signed_at and signed_at >= since
             and revision in {None, result.revision or 0})
 
 
@@ -447,10 +433,9 @@ class ReportsServer:
             s for servers, values in zip(actions, actions) for s in servers
             if values.get('store_reports') and not s.store_reports}
         super().write(*args)
-        cls._begin_storing(list(new))
+        cls._begin_storing(new)
 
     @classmethod
-    @without_check_access
     def _begin_storing(cls, servers):
-        if servers:
-            super().write(servers, {'store_reports_since': now()})
+        tables.set_values(
+            cls, [s.id for s in servers], store_reports_since=now())

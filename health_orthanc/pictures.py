@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be shown of a DICOM instance and how: its window, its frames, why
-there is no picture; and the check that a server sent a real one."""
+"""What can be shown of a DICOM instance and how, and the check that a server
+sent a real picture."""
 import math
 import threading
 from typing import NamedTuple
@@ -26,21 +26,19 @@ _GREY = {'MONOCHROME1', 'MONOCHROME2', ''}
 # SOP classes (0008,0016) below DICOM PS3.4, B.5, the first that fits wins.
 _ROOT = '1.2.840.10008.5.1.4.1.1.'
 _KINDS = [
-    ('document', ['104.']),
-    ('report', ['88.']),
+    ('document', ['104']),
+    ('report', ['88']),
     ('plan', ['481.3', '481.4', '481.5', '481.6', '481.7', '481.8', '481.9']),
     ('video', ['77.1.1.1', '77.1.2.1', '77.1.4.1']),
-    ('signal', ['9.']),
+    ('signal', ['9']),
     ]
-#: Why there is no picture: what the instance is, that it has no pixels, or
-#: that the server cannot decode them.
-KINDS = [*(kind for kind, _ in _KINDS), 'no_pixels', 'codec']
 
 
 class NothingToShow(NoPicture):
     """There is no picture, and it is known why.
 
-    :ivar kind: among KINDS
+    :ivar kind: what the instance is: document, report, plan, video or signal;
+        no_pixels, or codec, which the server cannot decode
     """
 
     def __init__(self, kind, **kwargs):
@@ -51,10 +49,10 @@ class NothingToShow(NoPicture):
 class About(NamedTuple):
     """What an instance says about its pictures.
 
-    :ivar kind: among KINDS, None when it may have a picture
+    :ivar kind: of NothingToShow, None when it may have a picture
     :ivar window: center and width, None when none is needed
     :ivar rows: of a picture, 0 when it is not known
-    :ivar columns: of a picture, 0 when it is not known
+    :ivar columns: as rows
     """
     kind: str = None
     window: tuple = None
@@ -87,29 +85,21 @@ def kind_of(tags):
     sop_class = _text(tags.get('SOPClassUID'))
     if sop_class.startswith(_ROOT):
         for kind, classes in _KINDS:
-            if any(_is_below(sop_class[len(_ROOT):], c) for c in classes):
+            if f'{sop_class}.'.startswith(
+                    tuple(f'{_ROOT}{c}.' for c in classes)):
                 return kind
     if tags and 'Rows' not in tags:
         return 'no_pixels'
     return None
 
 
-def _is_below(uid, prefix):
-    return uid == prefix or uid.startswith(prefix.rstrip('.') + '.')
-
-
 def _window(tags, frame):
-    """Return center and width that the file gives for a frame, or None.
-
-    Enhanced instances have it in their functional groups (PS3.3,
-    C.7.6.16.2.10): those of the frame, or those that all frames share.
-    """
-    groups = [
-        tags,
-        _item(tags.get('PerFrameFunctionalGroupsSequence'), frame),
-        _item(tags.get('SharedFunctionalGroupsSequence'), 0),
-        ]
-    for group in groups:
+    """Return center and width that the file gives for a frame, or None; with
+    enhanced instances in functional groups (PS3.3, C.7.6.16.2.10)."""
+    for group in [
+            tags,
+            _item(tags.get('PerFrameFunctionalGroupsSequence'), frame),
+            _item(tags.get('SharedFunctionalGroupsSequence'), 0)]:
         for item in [group, _item(group.get('FrameVOILUTSequence'), 0)]:
             center = _number(item.get('WindowCenter'))
             width = _number(item.get('WindowWidth'))

@@ -8,8 +8,7 @@ from typing import Protocol
 class Pacs(Protocol):
     """A PACS, as the synchronization sees it.
 
-    A level is 'studies', 'series' or 'instances'. Each call may raise an
-    OrthancError.
+    A level is 'studies', 'series' or 'instances'.
 
     :ivar int calls: how many questions were asked
     :ivar bool has_bulk: whether one question may be about many resources

@@ -53,9 +53,8 @@ WAVEFORM_SOP_CLASSES = frozenset(
 def is_picture(modality, sop_class_uid):
     """Return whether a series is one that a machine acquires.
 
-    Spectra and the measurements of eyes count, waveforms only from machines
-    for them.  Secondary captures and OT count: a camera, or a scanned film.
-    So does a class that is unknown, such as a private one.
+    Spectra, measurements of eyes, secondary captures, OT and what is not
+    known count, waveforms only from machines for them.
 
     :param modality: Modality (0008,0060, VR CS), None when unknown
     :param sop_class_uid: SOP Class UID (0008,0016, VR UI) of an instance,
