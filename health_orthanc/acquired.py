@@ -14,15 +14,12 @@ from .archive.pictures_kind import (
 
 def series_of_requests(columns, where=None, **options):
     """Return the query for the series with pictures that are on their server,
-    of studies that belong to a request.
-
-    The series of a large study may not be stored yet; then the study itself
-    stands for them.
+    of studies that belong to a request; the study itself stands for the
+    series of a large one that are not stored yet.
 
     :param columns: function of the tables of studies and series, a list
-    :param where: function of the tables, a further condition
-    :param options: of python-sql's select
-    :rtype: sql.Select
+    :param where: the same, a further condition
+    :param options: the same, of python-sql's select
     """
     pool = Pool()
     study = pool.get('gnuhealth.imaging_orthanc.study').__table__()

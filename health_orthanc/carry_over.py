@@ -59,10 +59,7 @@ def former_studies(after, limit, dry_run):
 
 def orthanc_patients(after, limit, dry_run):
     """Carry over the local patients of some Orthanc patients, to those of
-    their studies that no former study stands for.
-
-    Parameters and answer are those of former_studies.
-    """
+    their studies that no former study stands for, see former_studies."""
     pool = Pool()
     OrthancPatient = pool.get('gnuhealth.orthanc.patient')
     Former = pool.get('gnuhealth.orthanc.study')

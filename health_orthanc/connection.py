@@ -26,10 +26,7 @@ def secret_errors():
 
 
 def stored_passwords(servers):
-    """Return what is stored of the passwords of servers, by id.
-
-    :param servers: records
-    """
+    "Return what is stored of the passwords of servers, records, by id."
     if not servers:
         return {}
     table = servers[0].__table__()
@@ -38,10 +35,9 @@ def stored_passwords(servers):
 
 
 def connect(server):
-    """Return a client for a server, to be used in a with statement.
+    """Return an OrthancClient for a server, to be used in a with statement.
 
     :param server: record
-    :rtype: archive.orthanc.OrthancClient
     :raises SecretKeyError: the password cannot be decrypted
     """
     with secret_errors():
@@ -50,11 +46,10 @@ def connect(server):
 
 
 def new_client(server, secret):
-    """Return a client for what is known of a server.
+    """Return an OrthancClient.
 
     :param server: record with domain, user, TLS options and timeouts
     :param str secret: the password
-    :rtype: archive.orthanc.OrthancClient
     """
     return orthanc.OrthancClient(
         server.domain, server.user, secret,

@@ -37,11 +37,8 @@ _REFUSALS = (
 
 
 class Deletable:
-    """Mixin of what can be deleted on a server: a study or a series.
-
-    It has lines for the access log (_kept) and deletes its rows here
-    (_delete_rows).
-    """
+    """Mixin of what can be deleted on a server: a study or a series. It has
+    lines for the access log (_kept) and deletes its rows (_delete_rows)."""
     __slots__ = ()
 
     deleting_since = fields.DateTime("Deletion Asked at", readonly=True,
@@ -121,9 +118,8 @@ class Deletable:
 
     @classmethod
     def settle_deletions(cls, server, since, believed):
-        """Finish what was left open, after the server was compared.
-
-        What it does not list was deleted, what it lists was not.
+        """Finish what was left open, after the server was compared: what it
+        does not list was deleted, what it lists was not.
 
         :param int server: id of the server
         :param since: when the comparison began, datetime
@@ -245,9 +241,7 @@ class DeletableSeries(Deletable):
     def _delete_rows(self):
         """Delete the series, and correct the totals of its study.
 
-        A server deletes a study with its last series. Here the study stays,
-        marked as missing, with what the users have added to it.
-        """
+        The server deletes a study with its last series, here it stays."""
         study = self.study
         _delete_series([self])
         left = [s for s in type(study)(study.id).series

@@ -32,11 +32,9 @@ logger = logging.getLogger(__name__)
 
 # How long one attempt may take before another process tries.
 CLAIMED = dt.timedelta(minutes=15)
-# After so many refusals of one report a person has to look.  A server that is
-# down, read-only or full refuses everything, and one day it does no more.
+# After so many refusals of one report a person has to look.
 MAX_REFUSALS = 20
-# After so many troubles of the server, one after the other, the reports that
-# are left wait for the next run.
+# After so many troubles of the server in a row the rest waits for another run.
 MAX_TROUBLES = 3
 SERIES_NUMBER = 9000
 _WAITING = {'state': 'waiting', 'attempts': 0, 'refusals': 0}
@@ -144,11 +142,8 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def announce(cls, results):
-        """Store the reports of final results where they shall be, in the
-        background.
-
-        :param results: records of results
-        """
+        """Store the reports of final results, records, where they shall be, in
+        the background."""
         reports = cls._prepare(results)
         if reports:
             cls.__queue__.send(reports)
@@ -196,10 +191,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @without_check_access
     def catch_up(cls, server):
         """Store the reports that a server does not have yet, those of studies
-        that were linked late among them. It ends transactions.
-
-        :param server: record
-        """
+        that were linked late among them. It ends transactions."""
         late = cls._late_results(server)
         if late:
             transact(lambda: cls._prepare(late))
@@ -233,10 +225,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def send(cls, reports):
-        """Store reports that wait. It ends transactions.
-
-        :param reports: records
-        """
+        "Store the reports that wait, of records. It ends transactions."
         by_server = defaultdict(list)
         for report in reports:
             if report.state == 'waiting':
@@ -272,12 +261,9 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 error=text, claimed_until=None))
 
     def _send(self, client, label):
-        """Store the report, unless it need not be stored now.
-
-        :return: False when the server has trouble of its own
-        :raises OrthancError: the server does not answer any more, or does not
-            allow it
-        """
+        """Store the report, unless it need not be stored now; return False
+        when the server has trouble of its own, raise OrthancError when it
+        does not answer any more or does not allow it."""
         if not transact(self._claim):
             return True
         refused, values = False, {'claimed_until': None, 'error': None}
@@ -324,10 +310,8 @@ class StoredReport(Kept, ModelSQL, ModelView):
         return client.store_pdf(study, content, values)
 
     def _dicom_values(self):
-        """Return what DICOM tells of the report, str by keyword.
-
-        Two attempts give the same UIDs: what is there is not stored twice.
-        """
+        """Return what DICOM tells of the report, str by keyword; the same UIDs
+        in each attempt: what is there is not stored twice."""
         signed = local_datetime(self.result.signed_at)
         name = ' '.join([
                 self.study.study_instance_UID, self.title,
@@ -343,10 +327,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
             }
 
     def _render(self):
-        """Return the PDF, in the language of who signed it.
-
-        :raises UserError: there is none
-        """
+        "Return the PDF, in the language of who signed it, or raise UserError."
         pool = Pool()
         Report = pool.get('patient.imaging_report_results', type='report')
         User = pool.get('res.user')
@@ -391,7 +372,7 @@ class ReportedStudy:
     def takes_report_of(self, result, revision=None):
         """Return whether the report of a result belongs into this study.
 
-        :param revision: of the report, by default that of the result
+        :param revision: of the report, None: that of the result
         """
         server, signed_at = self.orthanc_server, result.signed_at
         since = server.store_reports and server.store_reports_since

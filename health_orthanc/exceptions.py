@@ -76,9 +76,8 @@ class UploadError(UserError):
 
 
 def error_text(error, server):
-    """Return the translated sentence for an error, for a person to read.
+    """Return the translated sentence for an OrthancError.
 
-    :param error: OrthancError
     :param str server: the label of the server
     """
     return gettext(f'health_orthanc.msg_error_{error.reason}', server=server)

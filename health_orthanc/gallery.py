@@ -52,8 +52,7 @@ class Gallery:
     that does not answer is asked once.
 
     :param seconds: for all pictures
-    :param bool hurried: whether servers that were silent a moment ago are
-        left alone
+    :param bool hurried: whether to leave servers alone that were silent
     """
 
     def __init__(self, seconds=SECONDS, hurried=False):
@@ -75,8 +74,7 @@ class Gallery:
 
         :param instance: record
         :param int frame: from 0
-        :param window: center and width, None for that of the file or of the
-            modality
+        :param window: center and width, None: that of the file or modality
         :param side: what width and height must not exceed, in pixels
         :raises OrthancError: the server has no picture or does not answer
         """
@@ -166,8 +164,7 @@ class Gallery:
 def sentence(error, server):
     """Return the translated sentence that says why there is no picture.
 
-    :param error: OrthancError
-    :param server: record
+    :param error: OrthancError of the server, a record
     """
     if isinstance(error, pictures.NothingToShow):
         return gettext(f'health_orthanc.msg_no_picture_{error.kind}',

@@ -99,10 +99,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     @without_check_access
     def _link_studies(cls, patients, former):
         """Give the local patient the studies that do not contradict: those of
-        nobody, and what the local patient before got as this one does.
-
-        :param former: the local patients before, by id of the record
-        """
+        nobody, and what the former one, by id, got as this one does."""
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for patient in cls.browse(patients):
             person, = facts.patient_facts([patient.patient])

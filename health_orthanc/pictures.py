@@ -12,8 +12,7 @@ from trytond.modules.health_imaging import pictures
 
 from .archive.errors import BadAnswer, NoPicture
 
-#: The windows of modalities whose files may tell none, in Hounsfield units:
-#: soft tissue. Without it a CT is black.
+#: For files without a window: soft tissue, in Hounsfield units.
 WINDOWS = {'CT': (40.0, 400.0)}
 #: Modalities of documents, plans and signals, which have no pixels.
 WITHOUT_PICTURES = frozenset({
@@ -51,8 +50,7 @@ class About(NamedTuple):
 
     :ivar kind: of NothingToShow, None when it may have a picture
     :ivar window: center and width, None when none is needed
-    :ivar rows: of a picture, 0 when it is not known
-    :ivar columns: as rows
+    :ivar rows: of a picture, as its columns 0 when it is not known
     """
     kind: str = None
     window: tuple = None
@@ -63,7 +61,7 @@ class About(NamedTuple):
 def about(tags, modality=None, frame=0):
     """Return what is known of an instance, About.
 
-    :param tags: its attributes by keyword, as Orthanc simplifies them
+    :param tags: its attributes by keyword
     :param modality: Modality (0008,0060), for the default window
     :param frame: the frame whose window is wanted, from 0
     """
@@ -78,10 +76,7 @@ def about(tags, modality=None, frame=0):
 
 
 def kind_of(tags):
-    """Return why an instance has no picture, None when it may have one.
-
-    :param tags: its attributes by keyword
-    """
+    "Return why an instance with tags by keyword has no picture, or None."
     sop_class = _text(tags.get('SOPClassUID'))
     if sop_class.startswith(_ROOT):
         for kind, classes in _KINDS:
@@ -135,8 +130,8 @@ def _integer(value):
 def check(content, side=None, wait=pictures.WAIT):
     """Return a picture that a server sent: bytes and its media type.
 
-    :param content: the bytes
-    :param side: what width and height must not exceed, None: no limit
+    :param bytes content: what it sent
+    :param side: what width and height must not exceed
     :param wait: how many seconds to wait while others are opened
     :raises BadAnswer: it is no picture that can be shown
     :raises pictures.Busy: too many are opened at the same time
@@ -161,8 +156,7 @@ class Cache:
 
     :param size: how many bytes of pictures are kept
     :param seconds: how long they are kept
-    :param silence: for how many seconds a server that did not answer is left
-        alone
+    :param silence: how long a server that did not answer is left alone
     """
 
     def __init__(self, size, seconds=600, silence=20):
@@ -173,18 +167,15 @@ class Cache:
         self._silent = TTLCache(100, silence)
 
     def picture(self, key, picture=None):
-        """Return the picture of a key, None when it is not kept.
-
-        :param picture: what to keep: bytes and media type
-        """
+        "Keep the picture of a key, or return it, None when it is not kept."
         return self._kept(self._pictures, key, picture)
 
     def facts(self, key, about=None):
-        "Return the About of a key, None when it is not kept."
+        "Keep the About of a key, or return it, None when it is not kept."
         return self._kept(self._facts, key, about)
 
     def silent(self, server, error=None):
-        "Return the error of a server that did not answer a moment ago."
+        "Keep the error of a silent server, or return it."
         return self._kept(self._silent, server, error)
 
     def _kept(self, cache, key, value):

@@ -72,10 +72,7 @@ class SeriesPreview(PreviewMixin):
         return next(iter(self.instances_in_order(limit=1)), None)
 
     def neighbour(self, step):
-        """Return the next series of the study, or the one before.
-
-        :param int step: 1 or -1
-        """
+        "Return the next series of the study (step 1), or the one before (-1)."
         all_ = [s for s in self.study.series
             if s == self or not s.missing_since]
         index = all_.index(self) + step
@@ -139,11 +136,7 @@ class InstancePreview(PreviewMixin):
 
     @classmethod
     def note_pictures(cls, action, instances, once=False):
-        """Keep who did what with the pictures of instances.
-
-        :param str action: see note
-        :param bool once: see note
-        """
+        "Keep who did what with the pictures of instances, see note."
         by_study = defaultdict(list)
         for instance in instances:
             by_study[instance.of_study].append(instance)
@@ -170,11 +163,8 @@ class InstancePreview(PreviewMixin):
         return ', '.join(parts)
 
     def neighbour(self, step):
-        """Return the next instance of the study, or the one before; None at
-        the end.
-
-        :param int step: 1 or -1
-        """
+        """Return the next instance of the study (step 1), or the one before
+        (-1); None at the end."""
         series, found = self.series, self.series.instances_in_order()
         index = found.index(self) + step
         while not 0 <= index < len(found):

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of instances in the report: attached to the result of their
-study."""
+"""Pictures of instances in the report of their study."""
 from collections import defaultdict
 
 from trytond.i18n import gettext
@@ -50,10 +49,8 @@ class ReportedInstance:
     @classmethod
     @ModelView.button
     def attach_image_to_imaging_test_report(cls, instances):
-        """Attach pictures of instances to the results of their studies.
-
-        Done again, it replaces what it attached before.
-        """
+        """Attach pictures of instances to the results of their studies, in the
+        place of what was attached before."""
         cls.attach_pictures([(i, None, None) for i in instances])
 
     @classmethod

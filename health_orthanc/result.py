@@ -118,8 +118,7 @@ class Result(metaclass=PoolMeta):
     def finalize(cls, results):
         """Sign results.
 
-        :raises ForeignPictureError: a picture is of a study that does not
-            belong to the result
+        :raises ForeignPictureError: a picture is of a study of another result
         """
         for result, picture in cls._foreign_pictures(results):
             raise ForeignPictureError(gettext(

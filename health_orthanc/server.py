@@ -51,10 +51,7 @@ _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 @contextmanager
 def user_errors(server):
-    """Turn what goes wrong with an Orthanc into one translated UserError.
-
-    :param server: record of the server
-    """
+    "Turn what goes wrong with the Orthanc of a server into a UserError."
     try:
         yield
     except orthanc.OrthancError as error:
@@ -233,10 +230,8 @@ class Server(
     @classmethod
     def rotate_passwords(cls):
         """Encrypt all passwords with the newest key of the configuration, or
-        store them plain when it has none any more.
-
-        To be run by an administrator in trytond-console. Nothing is changed
-        when one of them cannot be read.
+        store them plain when it has none any more; none when one cannot be
+        read. To be run by an administrator in trytond-console.
 
         :return: how many passwords there are
         """
@@ -402,10 +397,8 @@ class Server(
     @classmethod
     @ModelView.button
     def test_connection(cls, servers):
-        """Ask each server now, and show what is wrong with those that fail.
-
-        What was found is kept, so the transaction ends before the error.
-        """
+        """Ask each server now, keep what they say (so the transaction ends),
+        and show what is wrong with those that fail."""
         problems = cls.check_servers(servers)
         if problems:
             Transaction().commit()
@@ -414,10 +407,8 @@ class Server(
     @classmethod
     @without_check_access
     def check_servers(cls, servers):
-        """Ask servers whether they answer, and keep what they say.
-
-        :return: list of the translated problems
-        """
+        """Ask servers whether they answer, keep what they say, and return the
+        translated problems, list."""
         found = [(server, server._look()) for server in servers]
         for server, values in found:
             super().write([server], {**values, 'check_time': now()})
@@ -442,20 +433,14 @@ class Server(
     @classmethod
     @without_check_access
     def sync(cls, servers=None):
-        """Fetch what is new on servers, by default on all that are active,
-        each in a task of its own, so that one that hangs delays no other.
-
-        :param servers: list of records
-        """
+        """Fetch what is new on servers, by default on all that are active, in
+        a task for each, so that one that hangs delays no other."""
         cls._sync_each(servers, started_by='cron')
 
     @classmethod
     @without_check_access
     def full_sync(cls, servers=None):
-        """Compare everything on servers, by default on all that are active.
-
-        :param servers: list of records
-        """
+        "Compare everything on servers, by default on all that are active."
         cls._sync_each(servers, full=True, started_by='nightly')
 
     @classmethod
@@ -541,8 +526,7 @@ class Server(
         scripts.
 
         :param labels: list of labels, None for all that are validated
-        :return: list of dicts with the label and the state of each server,
-            an error or None, and the counts of the run as ``run``
+        :return: list of dicts with label, state, error and counts (``run``)
         """
         check_rights(cls.__name__, 'write')
         if labels is None:
@@ -574,7 +558,7 @@ def normal_url(text, field):
     """Return a URL in its one form.
 
     :param str field: the name of the field it comes from, for people
-    :raises ServerURLError: when it is none that may be asked
+    :raises ServerURLError: it is none that may be asked
     """
     try:
         return orthanc.normalize_url(text)

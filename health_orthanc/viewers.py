@@ -5,9 +5,7 @@ from string import Formatter
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-#: What an address may name: Study Instance UID (0020,000D) and the Orthanc id
-#: of the study; for a series Series Instance UID (0020,000E) and its Orthanc
-#: id, too.
+#: What an address may name: UID and Orthanc id of the study, and of a series.
 OF_STUDY = frozenset({'study', 'study_id'})
 OF_SERIES = OF_STUDY | {'series', 'series_id'}
 # Studies of two patients may have the same ones.

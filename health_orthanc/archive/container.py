@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from . import structure
 
-#: What the client of GNU Health puts before files that it has joined. Each of
-#: them follows its length: 8 bytes, the lowest first.
+#: What the client puts before joined files; their lengths are before each.
 JOINED = b'MULT'
 _LENGTH_BYTES = 8
 
@@ -61,9 +60,8 @@ class Part(NamedTuple):
 
     :ivar name: for people only, it may be anything
     :ivar reason: why it cannot be used: empty, archive, not_dicom, path,
-        encrypted, method, damaged or one of StructureError; None when it can
-    :ivar file: a binary file at its begin, closed when the next part is
-        taken; None when there is a reason
+        encrypted, method, damaged or one of StructureError, or None
+    :ivar file: binary, at its begin, closed when the next part is taken
     """
     name: str
     reason: str = None
@@ -76,7 +74,7 @@ def parts(file, name=''):
 
     :param file: binary file that can seek
     :param name: its name, for people
-    :raises ContainerError:
+    :raises ContainerError: it is so
     """
     budget = _Budget()
     with _Window(file, 0, file.seek(0, io.SEEK_END)) as window:
@@ -120,12 +118,8 @@ def _part(name, file):
 
 
 def is_dicom(head):
-    """Return whether a file is in DICOM's file format (PS3.10, 7.1).
-
-    What begins as a ZIP is none: servers unpack it.
-
-    :param head: its first bytes, at least 132
-    """
+    """Return whether a file with this head is in DICOM's format (PS3.10, 7.1)
+    and does not begin as a ZIP, which servers unpack."""
     return head[128:132] == b'DICM' and not head.startswith(_ZIP)
 
 
@@ -248,9 +242,6 @@ class _Window(io.RawIOBase):
     def read_at(self, position, size):
         self._file.seek(self._start + position)
         return self._file.read(max(min(size, self.size - position), 0))
-
-    def readable(self):
-        return True
 
     def seekable(self):
         return True

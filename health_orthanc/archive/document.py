@@ -50,10 +50,8 @@ def encapsulated(pdf, image, values):
     """Return a PDF as a DICOM file, bytes, in UTF-8.
 
     :param bytes pdf: the document
-    :param image: the attributes of an image of the study by DICOM keyword, as
-        Orthanc gives them
-    :param values: what to tell of series and document, str by DICOM keyword,
-        such as SeriesDescription, DocumentTitle, SOPInstanceUID
+    :param image: the attributes of an image of the study by DICOM keyword
+    :param values: of series and document, str by DICOM keyword
     :raises ValueError: it is no PDF, DICOM knows no such keyword, or a value
         is the study's own
     """

@@ -12,10 +12,10 @@ class OrthancError(Exception):
     a password nor what a server wrote is in it.
 
     :ivar reason: a stable code for the message catalogue
-    :ivar status: the HTTP status of the answer, None when there was none
-    :ivar call: the method and path of the request, '' when there was none
-    :ivar details: what the server wrote about it, cleaned and short, '' when
-        nothing. It may hold data of a patient: for a screen, not for a log.
+    :ivar status: the HTTP status of the answer, or None
+    :ivar call: the method and path of the request, or ''
+    :ivar details: what the server wrote about it, cleaned and short, or ''.
+        It may hold data of a patient: for a screen, not for a log.
     :ivar own: whether the refusal has the form of Orthanc's own
     """
     reason = 'orthanc_error'

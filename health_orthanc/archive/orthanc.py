@@ -6,11 +6,9 @@ Orthanc describes its calls at
 https://orthanc.uclouvain.be/book/users/rest.html
 """
 import io
-import itertools
 import json
 import logging
 import math
-import re
 import shutil
 import tempfile
 import threading
@@ -19,7 +17,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from cachetools import TTLCache
+from cachetools import TTLCache, cached
 
 from . import document, structure, values
 from .errors import (
@@ -75,10 +73,6 @@ BLOCK_BYTES = {
 MAX_IDS = MAX_BYTES // BYTES_PER_ID
 MORE_IDS = 1000
 
-# The files of a safe structure, for a while: one may be overwritten.
-_checked = TTLCache(10000, 600)
-_checked_lock = threading.Lock()
-
 LEVELS = {
     'patients': 'Patient',
     'studies': 'Study',
@@ -96,15 +90,13 @@ _VIEWER_PLUGINS = {
     }
 #: The codes of the viewers.
 VIEWERS = ['explorer', *_VIEWER_PLUGINS]
-_ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
 
 
 class Changes(NamedTuple):
     """A block of the change log.
 
     :ivar changes: dicts with ChangeType, ID, ResourceType, Seq and Date
-    :ivar last: where to go on; smaller than ``since`` when the database of
-        the server was reset
+    :ivar last: where to go on; smaller than ``since`` after a reset
     :ivar done: False when there is more
     """
     changes: list
@@ -112,8 +104,7 @@ class Changes(NamedTuple):
     done: bool
 
     def ids(self):
-        """Return the Orthanc ids of what may be new or changed, lists by
-        level."""
+        "Return the Orthanc ids of what may be new or changed, lists by level."
         collections = {name: level for level, name in LEVELS.items()}
         ids = defaultdict(list)
         for change in self.changes:
@@ -141,11 +132,10 @@ class Stored(NamedTuple):
 
 
 class OrthancClient(Session):
-    """One Orthanc server and what one may ask it for.
+    """One Orthanc server and what one may ask it for, as pacs.Pacs does.
 
     Reading calls are repeated when the connection broke, writing calls never.
-    Each call may raise any OrthancError; only those that have a meaning of
-    their own are named with it.  The parameters are those of Session.
+    Each may raise any OrthancError.  The parameters are those of Session.
     """
     #: Whether the server is not known to refuse ``/tools/bulk-content``
     has_bulk = True
@@ -190,10 +180,8 @@ class OrthancClient(Session):
         return self._texts('/plugins')
 
     def viewers(self):
-        """Return the codes of the viewers that the server offers, list.
-
-        OHIF counts also when it is served as a folder.
-        """
+        """Return the codes of the viewers that the server offers, list; OHIF
+        also where it is served as a folder."""
         plugins = set(self.plugins())
         found = {'explorer'}.union(
             code for code, name in _VIEWER_PLUGINS.items() if name in plugins)
@@ -214,11 +202,7 @@ class OrthancClient(Session):
     # Change log
 
     def changes(self, since, limit=CHANGES_BLOCK):
-        """Return the changes after a position of the log, Changes.
-
-        :param since: int, not negative
-        :param limit: how many at most, at least 1
-        """
+        "Return the Changes after a position of the log, so many at most."
         since, limit = max(int(since), 0), max(int(limit), 1)
         return self._changes(f'/changes?since={since}&limit={limit}',
             FEW_BYTES + limit * BYTES_PER_CHANGE)
@@ -238,13 +222,12 @@ class OrthancClient(Session):
 
     def all_changes(
             self, since, block=CHANGES_BLOCK, max_blocks=CHANGES_BLOCKS):
-        """Yield the Changes after a position until there are no more.
+        """Yield the Changes after a position until there are no more, after
+        max_blocks, or when ``last`` is smaller than ``since``: that server
+        was reset.
 
-        It ends too after max_blocks, with ``done`` False in the last one, and
-        when ``last`` is smaller than ``since``: that server was reset.
-
-        :raises BadAnswer: there shall be more, but the log does not advance,
-            or two blocks one after the other have nothing in them
+        :raises BadAnswer: the log does not advance, or two blocks one after
+            the other have nothing in them
         """
         empty = 0
         for _ in range(max_blocks):
@@ -260,17 +243,12 @@ class OrthancClient(Session):
     # Resources
 
     def studies(self, ids, source='studies'):
-        """Return the values.StudyValues of what belongs to some ids, list;
-        None in place of what cannot be understood.
-
-        :param ids: Orthanc ids
-        :param source: the level of the ids
-        """
+        "Return StudyValues, see Pacs."
         return list(map(
                 values.study, self._resources('studies', ids, source=source)))
 
     def series(self, ids, source='series'):
-        "Return values.SeriesValues, as studies."
+        "Return SeriesValues, see Pacs."
         return list(map(
                 values.series, self._resources('series', ids, source=source)))
 
@@ -279,11 +257,7 @@ class OrthancClient(Session):
         return values.sop_class(self.metadata('instances', instance))
 
     def ids(self, level, count=MAX_IDS):
-        """Return the ids of all patients, studies, series or instances.
-
-        :param level: patients, studies, series or instances
-        :param count: how many the server counted, int
-        """
+        "Return the ids of all resources of a level, see Pacs."
         count = min(count + count // 8 + MORE_IDS, MAX_IDS)
         return self._texts(f'/{_collection(level)}', count)
 
@@ -291,15 +265,13 @@ class OrthancClient(Session):
         """Return the resources of one level that belong to the ids, list of
         dicts without duplicates.  Unknown ids are left out.
 
-        The caller cuts its ids into blocks.  A server that does not offer
-        ``/tools/bulk-content`` is asked for each resource alone from then on.
+        A server that does not offer ``/tools/bulk-content`` is asked for each
+        resource alone from then on.
 
-        :param level: the level of the answer
+        :param level: of the answer
         :param ids: Orthanc ids; going up and down the hierarchy is possible
         :param metadata: whether the dicts get a Metadata dict
-        :param source: the level of the ids, default the same; all ids must be
-            of it
-        :raises AnswerTooLarge: it is larger than so many resources can be
+        :param source: the level of all ids, default the same
         :raises BadAnswer: it is no list, or something in it is no dict
         """
         found = self._resources(level, ids, metadata, source)
@@ -309,11 +281,8 @@ class OrthancClient(Session):
 
     def _resources(
             self, level, ids, metadata=False, source=None, count=None):
-        """As bulk, but what is in the list may be anything.
-
-        :param count: how many the answer may have, if not as many as ids
-        """
-        level, ids = _collection(level), _valid_ids(ids)
+        "As bulk, but what is in the list, of so many, may be anything."
+        level, ids = _collection(level), values.valid_ids(list(ids))
         if not ids:
             return []
         if self.has_bulk:
@@ -339,7 +308,7 @@ class OrthancClient(Session):
         for id_ in ids:
             for resource in self._relatives(level, id_, source, count):
                 own = isinstance(resource, dict) and resource.get('ID')
-                if _valid_ids([own]):
+                if values.is_id(own):
                     found.setdefault(own, resource)
                 else:
                     odd.append(resource)
@@ -368,22 +337,18 @@ class OrthancClient(Session):
             dict) or {}
 
     def instances(self, series, first=(), block=INSTANCES_BLOCK):
-        """Yield lists of the values.InstanceValues in series, so that memory
-        is bounded; None in place of what cannot be understood.
+        """Yield lists of InstanceValues, see Pacs; one for each series and
+        without sop_class where the server has no bulk-content.
 
-        :param series: list of values.SeriesValues
-        :param first: ids of instances that come before the others, with
-            their sop_class; a server without bulk-content does not tell it
-        :param block: the longest list; a server without bulk-content gives
-            one list for each series
+        :param block: the longest list, so that memory is bounded
         """
         if not self.has_bulk:
             for one in series:
                 yield self._instances(
                     [one.id], source='series', count=len(one.children))
             return
-        ids = _valid_ids(
-            itertools.chain.from_iterable(s.children for s in series))
+        ids = list(dict.fromkeys(
+                id_ for one in series for id_ in one.children))
         metadata, others = False, set(first)
         if len(ids) <= min(FEW_INSTANCES, block):
             metadata, first, others = bool(first), (), ()
@@ -397,25 +362,20 @@ class OrthancClient(Session):
         return list(map(values.instance, self._resources(
                     'instances', ids, metadata, source, count)))
 
+    # A file may be overwritten.
+    @cached(TTLCache(10000, 600), lock=threading.Lock(),
+        key=lambda self, instance: (self.url, instance))
     def check_file(self, instance):
-        """Check the structure of a file before the server has to parse it:
-        Orthanc keeps files of modalities that its HTTP threads cannot read.
+        """Check the structure of an instance before the server parses it:
+        Orthanc keeps files that its HTTP threads cannot read.
 
-        :param instance: the Orthanc id
         :raises DangerousFile: the server must not be asked to parse it
         """
-        key = self.url, instance
-        with _checked_lock:
-            if key in _checked:
-                return
         self.request('GET', f'/instances/{_quoted(instance)}/file',
             look=_check_structure, headers={'Accept-Encoding': 'identity'})
-        with _checked_lock:
-            _checked[key] = True
 
     def tags(self, instance):
-        """Return the DICOM attributes of an instance by keyword, dict;
-        without long values, which the server leaves out.
+        """Return the attributes of an instance, without long ones, see Pacs.
 
         :raises DangerousFile: the server must not be asked to parse it
         """
@@ -469,10 +429,7 @@ class OrthancClient(Session):
         """Store a DICOM file, or a ZIP of such files, and return what became
         of each instance, list of Stored.
 
-        Files of a ZIP that are no DICOM do not appear in the list.
-
-        :param data: bytes, or a binary file that is read from its position
-            to its end; it is not held in memory
+        :param data: bytes, or a binary file at its begin
         """
         with _as_upload(data) as upload:
             if not len(upload):
@@ -537,14 +494,9 @@ class OrthancClient(Session):
                 call=f'GET {path}')
 
     def store_pdf(self, study, pdf, values):
-        """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1).
+        """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1),
+        see Pacs.
 
-        :param study: the Orthanc id; patient and study are taken from it
-        :param pdf: the document, bytes
-        :param values: of series and document by DICOM keyword, such as
-            SeriesDescription, DocumentTitle; none of the patient or study
-        :return: the Orthanc id of the instance, that of the one which is
-            there already when it has the same SOPInstanceUID
         :raises NotFound: there is no such study
         :raises Forbidden: the server's own rules refuse the file
         :raises ValueError: it is no PDF, or a value is the study's own
@@ -576,7 +528,7 @@ class OrthancClient(Session):
                 (s.get('MainDicomTags') or {}).get('Modality') == 'DOC',
                 str(s.get('ID'))))
         for one in series:
-            for id_ in _valid_ids(one.get('Instances') or []):
+            for id_ in values.valid_ids(one.get('Instances')):
                 try:
                     return self.tags(id_)
                 except (AnswerTooLarge, DangerousFile):
@@ -590,11 +542,7 @@ class OrthancClient(Session):
 
     def _get(self, path, kind=object, most=FEW_BYTES,
             bytes_per_value=BYTES_PER_VALUE, method='GET', **options):
-        """Return the JSON of the answer for a path.
-
-        :param kind: the type that it must have
-        :param most: how many bytes it may have
-        """
+        "Return the JSON of an answer, of a type and with so many bytes."
         answer = self.request(method, path, max_bytes=most, **options)
         return _parsed(answer, f'{method} {path}', kind, bytes_per_value)
 
@@ -670,16 +618,9 @@ def _collection(level):
     raise ValueError(f"There is no level {level!r}.")
 
 
-def _valid_ids(ids):
-    "Return what can be Orthanc ids without duplicates, list."
-    return list(dict.fromkeys(
-            id_ for id_ in ids
-            if isinstance(id_, str) and _ORTHANC_ID.match(id_)))
-
-
 def _quoted(id_):
     "Return an Orthanc id for an address, ValueError when it cannot be one."
-    if not _valid_ids([id_]):
+    if not values.is_id(id_):
         raise ValueError("This is no id of Orthanc.")
     return id_
 
@@ -754,7 +695,7 @@ def _stored(item):
     if not isinstance(status, str):
         raise BadAnswer(call='POST /instances')
     ids = [
-        item.get(name) if _valid_ids([item.get(name)]) else None
+        item.get(name) if values.is_id(item.get(name)) else None
         for name in ['ID', 'ParentSeries', 'ParentStudy', 'ParentPatient']]
     known = {'Success': 'stored', 'AlreadyStored': 'already'}
     if status in known and ids[0]:

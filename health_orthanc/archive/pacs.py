@@ -68,7 +68,10 @@ class Pacs(Protocol):
         "Delete a resource; return True when the server confirmed it."
 
     def store_pdf(self, study, pdf, values):
-        """Store a PDF in a study, return the id of the instance.
+        """Store a PDF in a study; return the id of the instance, that of the
+        one which is there already when it has the same SOPInstanceUID.
 
+        :param str study: the id; patient and study are taken from it
+        :param bytes pdf: the document
         :param dict values: of series and document by DICOM keyword
         """

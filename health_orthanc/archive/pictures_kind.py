@@ -43,8 +43,7 @@ def _storage_classes():
 NOT_PICTURE_SOP_CLASSES = frozenset(
     uid for uid, keyword in _storage_classes().items()
     if any(word in keyword for word in _NO_PICTURE))
-#: SOP Class UID of waveforms: what a machine for them acquires, or what
-#: another machine stores beside its pictures.
+#: SOP Class UID of waveforms, which other machines store beside pictures.
 WAVEFORM_SOP_CLASSES = frozenset(
     uid for uid, keyword in _storage_classes().items()
     if 'Waveform' in keyword) - NOT_PICTURE_SOP_CLASSES
@@ -56,9 +55,8 @@ def is_picture(modality, sop_class_uid):
     Spectra, measurements of eyes, secondary captures, OT and what is not
     known count, waveforms only from machines for them.
 
-    :param modality: Modality (0008,0060, VR CS), None when unknown
-    :param sop_class_uid: SOP Class UID (0008,0016, VR UI) of an instance,
-        None when unknown
+    :param modality: Modality (0008,0060), None when unknown
+    :param sop_class_uid: SOP Class UID (0008,0016), None when unknown
     """
     modality = (modality or '').strip().upper()
     if (modality in NOT_PICTURE_MODALITIES

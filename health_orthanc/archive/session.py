@@ -34,13 +34,13 @@ TOTAL_TIMEOUT = 300
 #: What an answer may take, unpacked: any, and one of a few words.
 MAX_BYTES = 256 * 2 ** 20
 FEW_BYTES = 2 ** 16
-#: The JSON of an answer may hold as many values as the largest one that is
-#: allowed has at so many bytes each, and a list or an object counts as some:
-#: many small ones take far more memory when parsed than on the way.
+#: The JSON of an answer may hold as many values as the largest one has at so
+#: many bytes each, and a list or an object counts as some: small ones take far
+#: more memory when parsed.
 BYTES_PER_VALUE = 16
 WEIGHT_OF_CONTAINER = 4
-#: How much larger than on the way an answer of more bytes may be when it is
-#: unpacked: JSON of Orthanc is 9 times as large, a bomb 1000 times.
+#: How much an answer of more bytes may grow when it is unpacked: JSON of
+#: Orthanc is 9 times as large, a bomb 1000 times.
 UNPACKED_BYTES = 2 ** 20
 UNPACKED_TIMES = 100
 CHUNK = 2 ** 16
@@ -133,8 +133,7 @@ class _Clock:
     """How long one may still wait for everything.
 
     The timeout of a socket starts anew with each byte, which a server that
-    drips never meets: a timer shuts the socket at the end.
-    """
+    drips never meets: a timer shuts the socket at the end."""
 
     def __init__(self):
         self.deadline = self.silence = None
@@ -201,8 +200,7 @@ class Answer(NamedTuple):
 
         :param bytes_per_value: of the largest answer
         :raises ValueError: it is no JSON
-        :raises AnswerTooLarge: there are more values in it than an honest
-            answer of the largest size has
+        :raises AnswerTooLarge: it has more values than an honest one
         """
         commas, lists, objects = map(self.body.count, (b',', b'[', b'{'))
         weight = commas + WEIGHT_OF_CONTAINER * (lists + objects)
@@ -234,12 +232,12 @@ class Session:
     :param url: the address, see normalize_url
     :param user: the login, None when the server wants none
     :param password: its password
-    :param verify: True checks the certificate against those that the system
-        trusts, a path against that file, False not at all
+    :param verify: how the certificate is checked: True with those that the
+        system trusts, a path with that file, False not at all
     :param connect_timeout: seconds for making a connection
-    :param read_timeout: the longest silence while an answer is read, seconds
-    :param upload_timeout: the longest silence during an upload, seconds
-    :param total_timeout: seconds for one answer in all, repetitions included
+    :param read_timeout: of silence while an answer is read
+    :param upload_timeout: of silence during an upload
+    :param total_timeout: for one answer in all, repetitions included
     :param max_bytes: the largest answer of any call, unpacked
     :ivar calls: how many HTTP requests were sent
     :raises InvalidURL: url is none
@@ -287,21 +285,18 @@ class Session:
         self._clock.stop()
 
     def end_at(self, moment):
-        """Let all requests fail that are not over at a moment.
-
-        :param moment: seconds of time.monotonic
-        """
+        "Let requests fail that are not over at a moment of time.monotonic."
         self._clock.end = moment
 
     def request(self, method, path, body=None, headers=None, repeat=True,
             max_bytes=FEW_BYTES, look=None):
         """Send a request and return its answer when the status is 200.
 
-        :param body: bytes, or a sequence of bytes that knows its length
+        :param body: bytes, or a binary file that knows its length
         :param repeat: whether it may be sent again when the connection broke
         :param max_bytes: the largest answer to this call, unpacked
-        :param look: function of the http.client.HTTPResponse which reads what
-            it wants of the body; the answer then has none
+        :param look: reads what it wants of the http.client.HTTPResponse; the
+            answer then has no body
         """
         if not repeat:
             # A connection that stood idle may be dead without being known.
@@ -322,11 +317,8 @@ class Session:
         raise error
 
     def _attempt(self, method, path, body, headers, limit, look):
-        """Return an answer and None, or None and an error.
-
-        Errors of the library carry the request with the password: they end
-        here, and what is raised later has no context.
-        """
+        """Return an answer and None, or None and an error; without context, as
+        errors of the library carry the request with the password."""
         self.calls += 1
         try:
             return self._send(method, path, body, headers, limit, look), None

@@ -88,8 +88,7 @@ def check(file, size=None):
 
     :param file: binary file at its begin; it is read forwards, and not
         beyond what decides
-    :param int size: bytes of the file, None: it is found out when the file
-        can seek, and not known otherwise
+    :param int size: in bytes, None: as large as it says when it can seek
     :raises StructureError: the file is dangerous or cannot be read
     """
     reader = _Reader(file, size)

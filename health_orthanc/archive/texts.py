@@ -22,12 +22,9 @@ _INTEGER = re.compile(r'([+-]?[0-9]{1,12})(?:\.0*)?\Z')
 
 
 def clean_text(value):
-    """Return a value as text that every database stores, '' for none: the
-    values of a list with backslashes between them (PS3.5, 6.4), without
-    padding, control characters and the end of a very long text.
-
-    :param value: anything that JSON holds
-    """
+    """Return what JSON holds as text that every database stores, '' for none:
+    the values of a list with backslashes between them (PS3.5, 6.4), without
+    padding, control characters and the end of a very long text."""
     if (type(value) is str and value.isprintable()
             and len(value) <= MAX_TEXT):
         # What nearly all values are is dealt with first: there are millions.
@@ -53,11 +50,8 @@ def _plain(value):
 
 
 def parse_date(value):
-    """Return a date (VR DA, also in the form of ACR-NEMA with points), None
-    when no exam or birth can have it.
-
-    :param value: such as 20060102, 2006.01.02 or 2006-01-02
-    """
+    """Return the date of 20060102, 2006.01.02 (ACR-NEMA) or 2006-01-02, None
+    when no exam or birth can have it."""
     match = _DATE.match(clean_text(value))
     if not match:
         return None
@@ -74,10 +68,8 @@ def last_year():
 
 
 def parse_time(value):
-    """Return a time without its fraction (VR TM, also with colons), or None.
-
-    :param value: such as 162253.7700, 1622, 16 or 16:22:53
-    """
+    """Return the time of 162253.7700, 1622, 16 or 16:22:53, without its
+    fraction, or None."""
     match = _TIME.match(clean_text(value))
     if not match:
         return None
@@ -92,10 +84,7 @@ def parse_time(value):
 
 
 def parse_integer(value):
-    """Return an integer of 32 bits (VR IS), or None.
-
-    :param value: such as '3', '3.0', ' 3 ' or 3
-    """
+    "Return the integer of 32 bits of '3', '3.0', ' 3 ' or 3, or None."
     match = _INTEGER.match(clean_text(value))
     number = int(match.group(1)) if match else None
     if match and -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
@@ -111,12 +100,9 @@ def parse_sex(value):
 # For the screen
 
 def readable_name(name):
-    """Return a person's name for the screen, '' for none.
+    """Return a person's name (VR PN, PS3.5 6.2.1.2) for the screen.
 
-    'Wang^XiaoDong=王^小東' becomes 'Wang, XiaoDong (王 小東)'.
-
-    :param name: as in DICOM (VR PN, PS3.5 6.2.1.2), str or None
-    """
+    'Wang^XiaoDong=王^小東' becomes 'Wang, XiaoDong (王 小東)'."""
     names = [
         _readable_groups(part) for part in clean_text(name).split('\\')]
     return '; '.join(filter(None, names))

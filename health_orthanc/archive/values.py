@@ -15,8 +15,7 @@ from .texts import clean_text, parse_date, parse_integer, parse_sex, parse_time
 MAX_UID = 128
 #: DICOM PS3.3 C.7.3.1.1.1: "Other", for a series without modality.
 UNKNOWN_MODALITY = 'OT'
-#: How many ids of what was ordered are read of a study: nobody orders more at
-#: once.
+#: How many ids of what was ordered are read of a study.
 MAX_REQUESTED = 50
 
 _ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
@@ -68,14 +67,11 @@ class StudyValues(NamedTuple):
 
 
 class SeriesValues(NamedTuple):
-    """What a PACS lists of a series.
+    """What a PACS lists of a series, see StudyValues.
 
-    :ivar str id: of the series in the PACS
     :ivar children: ids of its instances, list
-    :ivar problem: as in StudyValues
     :ivar str study: id of its study in the PACS
     :ivar dict columns: of the series, by name, str or None
-    :ivar requested: as in StudyValues
     """
     id: str
     children: list
@@ -86,16 +82,14 @@ class SeriesValues(NamedTuple):
 
 
 class InstanceValues(NamedTuple):
-    """What a PACS lists of an instance. There are millions.
+    """What a PACS lists of an instance, see StudyValues. There are millions.
 
-    :ivar str id: of the instance in the PACS
     :ivar str uid: SOP Instance UID (0008,0018)
     :ivar int number: InstanceNumber (0020,0013), or None
     :ivar str position: ImagePositionPatient (0020,0032), or None
     :ivar int frames: NumberOfFrames (0028,0008), positive, or None
     :ivar str series: id of its series in the PACS
-    :ivar str sop_class: SOP Class UID (0008,0016), None when it is unknown
-    :ivar problem: as in StudyValues
+    :ivar str sop_class: SOP Class UID (0008,0016), or None
     """
     id: str
     uid: str
@@ -110,10 +104,7 @@ class InstanceValues(NamedTuple):
 # From Orthanc's JSON: None for what cannot be understood
 
 def study(record):
-    """Return the StudyValues of a study, None for what is none.
-
-    :param record: anything that JSON holds
-    """
+    "Return the StudyValues of anything that JSON holds, or None."
     if not _is_record(record, 'Study'):
         return None
     tags = _tags(record, 'MainDicomTags')
@@ -122,8 +113,8 @@ def study(record):
     text, identity = _reader(tags), instance_identity(of_all)
     patient = record.get('ParentPatient')
     return StudyValues(
-        record['ID'], _children(record, 'Series'), problem,
-        patient if _is_id(patient) else None, {
+        record['ID'], valid_ids(record.get('Series')), problem,
+        patient if is_id(patient) else None, {
             'orthanc_UID': record['ID'],
             'study_instance_UID': uid,
             **_identity_columns(identity),
@@ -158,17 +149,14 @@ def _identity_columns(identity):
 
 
 def series(record):
-    """Return the SeriesValues of a series, None for what is none.
-
-    :param record: anything that JSON holds
-    """
+    "Return the SeriesValues of anything that JSON holds, or None."
     if not _is_record(record, 'Series', 'ParentStudy'):
         return None
     tags = _tags(record, 'MainDicomTags')
     uid, problem = _uid(tags, 'SeriesInstanceUID')
     text = _reader(tags)
     return SeriesValues(
-        record['ID'], _children(record, 'Instances'), problem,
+        record['ID'], valid_ids(record.get('Instances')), problem,
         record['ParentStudy'], {
             'orthanc_UID': record['ID'],
             'series_UID': uid,
@@ -183,10 +171,7 @@ def series(record):
 
 
 def instance(record):
-    """Return the InstanceValues of an instance, None for what is none.
-
-    :param record: anything that JSON holds
-    """
+    "Return the InstanceValues of anything that JSON holds, or None."
     if not _is_record(record, 'Instance', 'ParentSeries'):
         return None
     tags = _tags(record, 'MainDicomTags')
@@ -203,10 +188,7 @@ def instance(record):
 
 
 def sop_class(metadata):
-    """Return the SOP Class UID (0008,0016) of an instance, or None.
-
-    :param metadata: what Orthanc notes of an instance, dict
-    """
+    "Return the SOP Class UID (0008,0016) in Orthanc's metadata, or None."
     uid = clean_text(
         isinstance(metadata, dict) and metadata.get('SopClassUid'))
     return uid if 0 < len(uid) <= MAX_UID else None
@@ -215,11 +197,8 @@ def sop_class(metadata):
 # From the attributes of an instance
 
 def requested_ids(tags):
-    """Return the ids of what was ordered, tuple of str without duplicates.
-    What is too long for an identifier is left out, not cut.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    """Return the ids of what was ordered in tags by DICOM keyword, tuple of
+    str without duplicates. What is too long is left out, not cut."""
     found = {}
     for item in _items(tags.get('RequestAttributesSequence')):
         for name in _REQUESTED:
@@ -249,19 +228,12 @@ def _all_texts(value):
 
 
 def issuer(tags):
-    """Return the IssuerOfPatientID (0010,0021, VR LO), None when it is empty.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    "Return the IssuerOfPatientID (0010,0021) in tags by keyword, or None."
     return clean_text(tags.get('IssuerOfPatientID')) or None
 
 
 def details(tags):
-    """Return what an instance tells beyond the main tags, as columns of its
-    study.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    "Return the columns of a study in tags by keyword that no PACS lists."
     return {
         'requested_ids': '\\'.join(requested_ids(tags)) or None,
         'issuer': issuer(tags),
@@ -270,11 +242,7 @@ def details(tags):
 
 def listed_details(study, series):
     """Return the details that a PACS lists, as Orthanc does where its
-    ExtraMainDicomTags say so.
-
-    :param study: StudyValues
-    :param series: SeriesValues, list
-    """
+    ExtraMainDicomTags say so, of a StudyValues and list of SeriesValues."""
     listed = [
         item.requested for item in [study, *series]
         if item.requested is not None]
@@ -287,11 +255,7 @@ def listed_details(study, series):
 
 
 def instance_identity(tags):
-    """Return of whom and of what the study of an instance is, texts by
-    keyword.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    "Return of whom and of what a study is, of tags by DICOM keyword."
     return {name: clean_text(tags.get(name)) for name in _IDENTITY}
 
 
@@ -304,20 +268,20 @@ def _listed_requested(tags):
 
 def _is_record(value, level, parent=None):
     "Return whether JSON describes a resource, with the id of a parent."
-    return (isinstance(value, dict) and _is_id(value.get('ID'))
+    return (isinstance(value, dict) and is_id(value.get('ID'))
         and value.get('Type', level) == level
-        and (parent is None or _is_id(value.get(parent))))
+        and (parent is None or is_id(value.get(parent))))
 
 
-def _is_id(value):
+def is_id(value):
+    "Return whether a value can be an id of Orthanc."
     return isinstance(value, str) and bool(_ORTHANC_ID.match(value))
 
 
-def _children(record, name):
-    "Return the ids of a record's children, list without duplicates."
-    ids = record.get(name)
-    return list(dict.fromkeys(filter(_is_id, ids))) if isinstance(
-        ids, list) else []
+def valid_ids(ids):
+    "Return what can be ids of Orthanc of a list, without duplicates."
+    return list(dict.fromkeys(filter(is_id, ids if isinstance(
+                    ids, list) else ())))
 
 
 def _tags(record, name):
