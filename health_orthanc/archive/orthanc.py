@@ -9,11 +9,8 @@ import io
 import json
 import logging
 import math
-import shutil
-import tempfile
 import threading
 from collections import defaultdict
-from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -28,18 +25,18 @@ from .errors import (
     StorageFull, Timeout, TLSError, TooSlow, Unauthorized, Unreachable,
     UnsupportedMedia, UploadTooLarge)
 from .session import (
-    BYTES_PER_VALUE, CHUNK, FEW_BYTES, MAX_BYTES, Session, normalize_url)
+    BYTES_PER_VALUE, FEW_BYTES, MAX_BYTES, Session, normalize_url)
 from .texts import clean_text
 
 __all__ = [
     'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
     'ConnectTimeout', 'ConnectionLost', 'ConnectionRefused', 'DangerousFile',
     'Forbidden',
-    'HostNotFound', 'InvalidURL', 'LEVELS', 'MethodNotAllowed', 'NoFrame',
+    'HostNotFound', 'InvalidURL', 'MethodNotAllowed', 'NoFrame',
     'NoPicture', 'NotEncrypted', 'NotFound', 'NotOrthanc', 'OrthancClient',
     'OrthancError', 'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull',
     'Stored', 'TLSError', 'Timeout', 'TooSlow', 'Unauthorized', 'Unreachable',
-    'UnsupportedMedia', 'UploadTooLarge', 'VIEWERS', 'normalize_url']
+    'UnsupportedMedia', 'UploadTooLarge', 'normalize_url']
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +85,6 @@ _VIEWER_PLUGINS = {
     'ohif': 'ohif',
     'stone': 'stone-webviewer',
     }
-#: The codes of the viewers.
-VIEWERS = ['explorer', *_VIEWER_PLUGINS]
 
 
 class Changes(NamedTuple):
@@ -429,15 +424,15 @@ class OrthancClient(Session):
         """Store a DICOM file, or a ZIP of such files, and return what became
         of each instance, list of Stored.
 
-        :param data: bytes, or a binary file at its begin
+        :param data: bytes, or a binary file that can seek, at its begin
         """
-        with _as_upload(data) as upload:
-            if not len(upload):
-                return [Stored('refused', reason='empty')]
-            total = self.upload_timeout + (
-                UPLOAD_SECONDS_PER_MIB * len(upload) / 2 ** 20)
-            with self._clock.running(total, self.upload_timeout):
-                return self._upload(upload)
+        upload = _Upload(data)
+        if not len(upload):
+            return [Stored('refused', reason='empty')]
+        total = self.upload_timeout + (
+            UPLOAD_SECONDS_PER_MIB * len(upload) / 2 ** 20)
+        with self._clock.running(total, self.upload_timeout):
+            return self._upload(upload)
 
     def _upload(self, upload):
         # A ZIP takes more than half of what is said about the files in it.
@@ -502,8 +497,7 @@ class OrthancClient(Session):
         :raises ValueError: it is no PDF, or a value is the study's own
         """
         file = document.encapsulated(pdf, self._tags_of_study(study), values)
-        with _as_upload(file) as upload:
-            answers = self._upload(upload)
+        answers = self._upload(_Upload(file))
         if len(answers) != 1:
             raise BadAnswer(call='POST /instances')
         stored, = answers
@@ -656,11 +650,14 @@ def _picture_type(answer, path):
 
 
 class _Upload:
-    "A file as the body of a request: only its length and its bytes."
+    "Bytes or a file as the body of a request: only its length and its bytes."
 
-    def __init__(self, file, size):
-        self._file = file
-        self._left = size
+    def __init__(self, data):
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            data = io.BytesIO(data)
+        self._file, start = data, data.tell()
+        self._left = data.seek(0, io.SEEK_END) - start
+        data.seek(start)
 
     def __len__(self):
         return self._left
@@ -671,22 +668,6 @@ class _Upload:
             raise ValueError("The file became shorter.")
         self._left -= len(data)
         return data
-
-
-@contextmanager
-def _as_upload(data):
-    "Give an _Upload for bytes or a binary file, also for one without seek."
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        data = io.BytesIO(data)
-    with tempfile.TemporaryFile() as copy:
-        if not data.seekable():
-            shutil.copyfileobj(data, copy, CHUNK)
-            copy.seek(0)
-            data = copy
-        start = data.tell()
-        size = data.seek(0, io.SEEK_END) - start
-        data.seek(start)
-        yield _Upload(data, size)
 
 
 def _stored(item):
