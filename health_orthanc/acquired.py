@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which requests have pictures that a modality acquired: reports, marks and
-raw data in a study are none."""
+"""Which requests have pictures that a modality acquired."""
 from sql import Null
 from sql.functions import Upper
 

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What attachments gain: the study that a picture in a report is from, and a
-trace of who fetched pictures and former reports."""
+"""What attachments gain: their study, and a trace of who fetched them."""
 from collections import defaultdict
 
 from sql import Null

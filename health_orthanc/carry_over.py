@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carries over to the studies of today what people linked by hand before
-5.0, block by block, for the script migrate_orthanc_module.py.
-
-A link that is there is never replaced.
-"""
+"""Carries over to the studies of today what people linked before 5.0, for the
+script migrate_orthanc_module.py. A link that is there is never replaced."""
 from collections import defaultdict
 from typing import NamedTuple
 

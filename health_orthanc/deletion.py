@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deletes studies and series on their servers, and here when the servers have
-confirmed it."""
+"""Deletes studies and series on their servers, and then here."""
 from sql import Null
 
 from trytond.i18n import gettext
@@ -61,9 +60,8 @@ class Deletable:
                 where=table.deleting_since != Null))
 
     def delete_on_server(self, reason):
-        """Ask the server to delete this, and delete it here when it did.
-
-        It ends transactions: call it where nothing else is written.
+        """Ask the server to delete this, and delete it here when it did. It
+        ends transactions.
 
         :param str reason: why, for the access log
         :return: the translated sentence on what happened
@@ -82,7 +80,7 @@ class Deletable:
                     transact(lambda: self._forget([self]))
                     outcome = 'refused'
             else:
-                transact(lambda: self._drop([self], outcome))
+                transact(lambda: self._drop(outcome))
         return gettext(f'health_orthanc.msg_delete_{outcome}',
             record=record, server=server, problem=problem)
 
@@ -137,18 +135,17 @@ class Deletable:
             by = record.deleting_by
             with Transaction().set_user(
                     by.id if by else Transaction().user):
-                cls._drop([record], 'absent')
+                record._drop('absent')
 
-    @classmethod
-    def _drop(cls, records, outcome):
-        "Delete records here, and keep in the access log what they were."
-        for record in cls.browse([r.id for r in records]):
-            details = '\n'.join(filter(None, [
-                        gettext(f'health_orthanc.msg_deleted_{outcome}',
-                            record=record.rec_name),
-                        record.deleting_reason, *record._kept()]))
-            note('delete', [record.of_study], details)
-            record._delete_rows()
+    def _drop(self, outcome):
+        "Delete the record here, and keep in the access log what it was."
+        record = type(self)(self.id)
+        details = '\n'.join(filter(None, [
+                    gettext(f'health_orthanc.msg_deleted_{outcome}',
+                        record=record.rec_name),
+                    record.deleting_reason, *record._kept()]))
+        note('delete', [record.of_study], details)
+        record._delete_rows()
 
 
 def _labelled(record, *names):

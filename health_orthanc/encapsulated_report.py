@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stores the PDF of final results in their studies, once for each revision,
-and again later when a server did not answer."""
+"""Stores the PDF of final results in their studies on the servers."""
 import datetime as dt
 import logging
 import uuid

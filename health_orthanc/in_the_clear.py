@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What would be readable for others: passwords and images that go through a
-network without TLS."""
+"""Passwords and images that go through a network without TLS."""
 import ipaddress
 import socket
 from urllib.parse import urlsplit

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records that the synchronization writes, and of which people may change some
-fields only, whatever their client sends."""
+"""Records that the server writes, whatever the clients of people send."""
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.calls import CheckedCalls
 from trytond.modules.health_imaging.rights import check_rights

@@ -72,13 +72,13 @@ class ViewerLinks:
     @classmethod
     def get_viewer_links(cls, records, names):
         """Return the links by field, none for what the server lost."""
-        found = {name: dict.fromkeys(r.id for r in records) for name in names}
+        found = {name: {} for name in names}
+        studies = set()
         for record, urls in cls._viewer_urls(records):
             for name in names:
                 found[name][record.id] = urls.get(_FIELDS[name])
-        studies = {
-            r.of_study for r in records
-            if any(found[name][r.id] for name in names)}
+                if found[name][record.id]:
+                    studies.add(record.of_study)
         if studies:
             # Whoever has an address may open it.
             note('viewer', sorted(studies), once=True)

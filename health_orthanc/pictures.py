@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be shown of a DICOM instance and how, and the check that a server
-sent a real picture."""
+"""What can be shown of a DICOM instance and how."""
 import math
 import threading
 from typing import NamedTuple

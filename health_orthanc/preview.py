@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of instances on the screen: the preview with frames and window,
-and thumbnails."""
+"""Pictures of instances on the screen: preview and thumbnails."""
 import logging
 import math
 from collections import defaultdict

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orthanc servers: where they are, whether they answer, and what starts
-their synchronization."""
+"""Orthanc servers, and what starts their synchronization."""
 import datetime as dt
 import logging
 from contextlib import contextmanager

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A PDF as a DICOM file that belongs to a study: Encapsulated PDF, DICOM
-PS3.3, A.45.1."""
+"""A PDF as a DICOM file: Encapsulated PDF (PS3.3, A.45.1)."""
 import datetime as dt
 import io
 import re

@@ -1,8 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong between this program and an Orthanc server, one class for
-each thing that a person would do something else about.
-"""
+"""What can go wrong between this program and an Orthanc server."""
 
 
 class OrthancError(Exception):

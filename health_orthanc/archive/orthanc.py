@@ -1,8 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one may ask an Orthanc server for, with typed answers and errors.
-
-Orthanc describes its calls at
+"""What one may ask an Orthanc server for, see
 https://orthanc.uclouvain.be/book/users/rest.html
 """
 import io
@@ -527,9 +525,8 @@ class OrthancClient(Session):
                     return self.tags(id_)
                 except (AnswerTooLarge, DangerousFile):
                     return {
-                        name: value for level in [
-                            'PatientMainDicomTags', 'MainDicomTags']
-                        for name, value in (found.get(level) or {}).items()}
+                        **(found.get('PatientMainDicomTags') or {}),
+                        **(found.get('MainDicomTags') or {})}
         raise BadAnswer(call=f'GET /studies/{study}')
 
     # HTTP

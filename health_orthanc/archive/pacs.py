@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a PACS must be able to do to be synchronized: the seam for another
-one than Orthanc."""
+"""What a PACS other than Orthanc must be able to do, to be synchronized."""
 from typing import Protocol
 
 

@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which series a machine acquires as pictures, and which only say something
-about pictures: reports, marks, plans, raw data.
-
-The sets serve SQL, ``is_picture`` is what they mean together.
-"""
+about pictures. The sets serve SQL, ``is_picture`` is what they mean."""
 from pydicom.uid import UID_dictionary
 
 #: Modality (0008,0060, PS3.3 C.7.3.1.1.1) of what no machine acquires.

@@ -1,12 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bounds on the structure of a DICOM file: how deep sequences are nested, and
-how many elements and items there are.
-
-A server that parses a file needs stack for each level and time that grows
-with the square of a list's length. Here nothing but the heads of elements is
-read, once and forwards.
-"""
+"""Bounds on the structure of a DICOM file. A server that parses it needs stack
+for each level of sequences, and time that grows with the square of a list."""
 import io
 import math
 import struct

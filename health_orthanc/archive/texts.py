@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attributes of DICOM files as values that every database stores, and names
-for the screen."""
+"""Attributes of DICOM files as values for databases, names for the screen."""
 import datetime as dt
 import re
 

@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Neutral values of what a PACS lists, and their making from Orthanc's JSON.
-
-Whatever may be missing, odd or of another type in a DICOM file becomes a
-value that can be stored, or None.
-"""
+"""Neutral values of what a PACS lists, made from Orthanc's JSON. What is odd
+in a DICOM file becomes a value that can be stored, or None."""
 import itertools
 import re
 from typing import NamedTuple
