@@ -15,7 +15,7 @@ from trytond.transaction import Transaction, without_check_access
 from . import pictures
 from .exceptions import PictureError
 from .tables import execute
-from .workflow import refuse_kept
+from .workflow import refuse_changed, refuse_given
 
 # In bytes. Larger files are films or archives and are not opened.
 PICTURE_BYTES = 64 * 1000 ** 2
@@ -28,7 +28,7 @@ LIST_SECONDS = 0.2
 TASK_SECONDS = 30
 
 _SIZES = {'imaging_small': THUMBNAIL_PIXELS, 'imaging_print': PRINT_PIXELS}
-_KEPT = ['imaging_picture', *_SIZES, *(f'{name}_id' for name in _SIZES)]
+_KEPT = {'imaging_picture', *_SIZES, *(f'{name}_id' for name in _SIZES)}
 # Fields whose change makes the stored pictures invalid.
 _SOURCES = {'data', 'file_id', 'resource', 'type'}
 _RESULT = 'gnuhealth.imaging.test.result,'
@@ -215,21 +215,17 @@ class KeptPictures:
     @classmethod
     def create(cls, vlist):
         vlist = [dict(values) for values in vlist]
-        if Transaction().check_access:
-            for values in vlist:
-                refuse_kept(cls, (n for n in _KEPT if values.get(n)))
+        refuse_given(cls, vlist, _KEPT)
         attachments = super().create(vlist)
         cls._keep_pictures(attachments)
         return attachments
 
     @classmethod
     def write(cls, *args):
-        changed = []
-        for records, values in zip(args[::2], args[1::2]):
-            if Transaction().check_access:
-                refuse_kept(cls, (n for n in _KEPT if n in values))
-            if _SOURCES & values.keys():
-                changed.extend(records)
+        refuse_changed(cls, args, _KEPT)
+        changed = [
+            r for records, values in zip(args[::2], args[1::2])
+            if _SOURCES & values.keys() for r in records]
         super().write(*args)
         cls._keep_pictures(list(dict.fromkeys(changed)))
 

@@ -35,8 +35,11 @@ class GuardedWorkflow(CheckedCalls, Workflow):
     def create(cls, vlist):
         initial = cls.default_state()
         vlist = [{**v, 'state': v.get('state') or initial} for v in vlist]
-        if Transaction().check_access:
-            cls._check_user_create(vlist, initial)
+        if Transaction().check_access and any(
+                v['state'] != initial for v in vlist):
+            raise StateError(gettext(
+                    'health_imaging.msg_state_create', **cls.__names__()))
+        refuse_given(cls, vlist, cls._stamped)
         return super().create(cls._completed(vlist))
 
     @classmethod
@@ -48,21 +51,11 @@ class GuardedWorkflow(CheckedCalls, Workflow):
         return vlist
 
     @classmethod
-    def _check_user_create(cls, vlist, initial):
-        for values in vlist:
-            if values['state'] != initial:
-                raise StateError(gettext(
-                        'health_imaging.msg_state_create',
-                        **cls.__names__()))
-            refuse_kept(cls, (n for n in cls._stamped if values.get(n)))
-
-    @classmethod
     def write(cls, *args):
+        refuse_changed(cls, args, cls._stamped | cls._fixed)
         actions = iter(args)
         args = []
         for records, values in zip(actions, actions):
-            if Transaction().check_access:
-                cls._check_user_write(records, values)
             if 'state' in values:
                 moved = cls._check_move(records, values['state'])
                 args.extend(
@@ -70,12 +63,6 @@ class GuardedWorkflow(CheckedCalls, Workflow):
                 records = [r for r in records if r not in moved]
             args.extend((records, values))
         super().write(*args)
-
-    @classmethod
-    def _check_user_write(cls, records, values):
-        names = (cls._stamped | cls._fixed) & values.keys()
-        refuse_kept(cls, (n for n in names
-                if any(differs(r, n, values[n]) for r in records)))
 
     @classmethod
     def _check_move(cls, records, state):
@@ -96,14 +83,34 @@ class GuardedWorkflow(CheckedCalls, Workflow):
                 'health_imaging.msg_state_move', record=self.rec_name))
 
 
-def refuse_kept(Model, names):
-    """Raise KeptValueError when there are fields that the user cannot write.
+def refuse_given(Model, vlist, kept):
+    """Refuse what a person gives to new records and may not.
 
     :param Model: the model
-    :param names: iterable of the names of these fields
-    :raises KeptValueError: there are such fields
+    :param vlist: as for create
+    :param kept: set of the names of fields that no person writes
+    :raises KeptValueError: one of them has a value
     """
-    for name in names:
+    for values in vlist if Transaction().check_access else ():
+        _refuse(Model, [n for n in kept & values.keys() if values[n]])
+
+
+def refuse_changed(Model, args, kept):
+    """Refuse what a person changes and may not.
+
+    :param Model: the model
+    :param args: as for write
+    :param kept: set of the names of fields that no person writes
+    :raises KeptValueError: one of them changes
+    """
+    actions = iter(args if Transaction().check_access else ())
+    for records, values in zip(actions, actions):
+        _refuse(Model, [n for n in kept & values.keys()
+                if any(differs(r, n, values[n]) for r in records)])
+
+
+def _refuse(Model, names):
+    for name in sorted(names):
         raise KeptValueError(gettext(
                 'health_imaging.msg_kept_value', **Model.__names__(name)))
 

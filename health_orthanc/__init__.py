@@ -5,9 +5,9 @@ from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import (
-    add_server, attachment, deletion, encapsulated_report, full_synchronize,
-    get_new_studies, ir, legacy, open_viewer, patient, preview, printed,
-    request, result, server, statistics, study, sync_run, upload, viewer)
+    add_server, attachment, deletion, encapsulated_report, ir, legacy,
+    open_viewer, patient, preview, printed, request, result, server,
+    statistics, study, sync_run, synchronize, upload, viewer)
 from .links import access_log, candidate, events, link_log
 
 __all__ = ['register']
@@ -52,8 +52,8 @@ VIEWS = [
     add_server.AddServerStart,
     add_server.AddServerDone,
     add_server.AddServerFailed,
-    full_synchronize.FullSynchronizeStart,
-    get_new_studies.GetNewStudiesStart,
+    synchronize.FullSynchronizeStart,
+    synchronize.GetNewStudiesStart,
     result.LinkStudiesStart,
     open_viewer.OpenViewerStart,
     preview.PreviewShow,
@@ -66,8 +66,8 @@ VIEWS = [
 WIZARDS = [
     add_server.AddServer,
     candidate.ChooseCandidate,
-    full_synchronize.FullSynchronize,
-    get_new_studies.GetNewStudies,
+    synchronize.FullSynchronize,
+    synchronize.GetNewStudies,
     open_viewer.OpenViewer,
     preview.Preview,
     upload.UploadImageData,

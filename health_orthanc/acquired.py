@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which requests have pictures that a modality acquired: reports, marks and
-raw data in a study are none."""
+"""Which requests have pictures that a modality acquired."""
 from sql import Null
 from sql.functions import Upper
 
@@ -14,15 +13,12 @@ from .archive.pictures_kind import (
 
 def series_of_requests(columns, where=None, **options):
     """Return the query for the series with pictures that are on their server,
-    of studies that belong to a request.
-
-    The series of a large study may not be stored yet; then the study itself
-    stands for them.
+    of studies that belong to a request; the study itself stands for the
+    series of a large one that are not stored yet.
 
     :param columns: function of the tables of studies and series, a list
-    :param where: function of the tables, a further condition
-    :param options: of python-sql's select
-    :rtype: sql.Select
+    :param where: the same, a further condition
+    :param options: the same, of python-sql's select
     """
     pool = Pool()
     study = pool.get('gnuhealth.imaging_orthanc.study').__table__()

@@ -111,8 +111,13 @@ class AddServer(CheckedWizard, Wizard):
         for name, definition in names.items():
             if values[name]:
                 values[name] = normal_url(values[name], definition['string'])
-        same = self._same(Server, values)
-        if same:
+        for same in Server.search([
+                    ['OR',
+                        ('domain', '=', values['domain']),
+                        ('label', '=', values['label']),
+                        ],
+                    ('active', 'in', [True, False]),
+                    ], limit=1):
             return self._failed(gettext(
                     'health_orthanc.msg_server_exists', server=same.label))
         # Before the password is sent for the first time.
@@ -134,25 +139,12 @@ class AddServer(CheckedWizard, Wizard):
         self.done.viewers = server.viewer_names
         return 'done'
 
-    @staticmethod
-    def _same(Server, values):
-        """Return the server that has the URL or the label already."""
-        found = Server.search([
-                ['OR',
-                    ('domain', '=', values['domain']),
-                    ('label', '=', values['label']),
-                    ],
-                ('active', 'in', [True, False]),
-                ], limit=1)
-        return found[0] if found else None
-
     def _failed(self, reason):
         self.failed.reason = reason
         return 'failed'
 
     def default_done(self, field_names):
-        return {name: getattr(self.done, name, None)
-            for name in ['label', 'version', 'number_of_studies', 'viewers']}
+        return self.done._default_values
 
     def default_failed(self, field_names):
-        return {'reason': getattr(self.failed, 'reason', None)}
+        return self.failed._default_values

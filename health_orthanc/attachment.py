@@ -1,19 +1,22 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What attachments gain: the study that a picture in a report is from, and a
-trace of who fetched pictures and former reports."""
+"""What attachments gain: their study, and a trace of who fetched them."""
 from collections import defaultdict
 
 from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, fields
-from trytond.modules.health_imaging.workflow import differs, refuse_kept
+from trytond.modules.health_imaging.workflow import (
+    refuse_changed, refuse_given)
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration, tables
 from .links.access_log import note, note_results
+
+# Pictures are kept out of the reports of others by their study.
+_KEPT = {'imaging_study'}
 
 
 class Attachment(metaclass=PoolMeta):
@@ -41,26 +44,13 @@ class Attachment(metaclass=PoolMeta):
 
     @classmethod
     def create(cls, vlist):
-        if any(values.get('imaging_study') for values in vlist):
-            cls._refuse_study()
+        refuse_given(cls, vlist, _KEPT)
         return super().create(vlist)
 
     @classmethod
     def write(cls, *args):
-        actions = iter(args)
-        for attachments, values in zip(actions, actions):
-            if 'imaging_study' in values and any(
-                    differs(a, 'imaging_study', values['imaging_study'])
-                    for a in attachments):
-                cls._refuse_study()
+        refuse_changed(cls, args, _KEPT)
         super().write(*args)
-
-    @classmethod
-    def _refuse_study(cls):
-        """Raise KeptValueError for what a person does: pictures are kept out
-        of the reports of others by their study."""
-        if Transaction().check_access:
-            refuse_kept(cls, ['imaging_study'])
 
     @classmethod
     def copy(cls, attachments, default=None):
@@ -110,47 +100,30 @@ class Attachment(metaclass=PoolMeta):
         """Take the pictures of studies out of draft results to which they do
         not belong any more, and leave a note with the results.
 
-        A study that was sent again keeps its pictures. A signed result keeps
-        what was signed.
+        A study that was sent again keeps its pictures.
 
         :param pairs: id of the study and id of the result, each
         """
-        Result = Pool().get('gnuhealth.imaging.test.result')
+        pool = Pool()
+        Note = pool.get('ir.note')
+        Result = pool.get('gnuhealth.imaging.test.result')
         if not pairs:
             return
         resources = {f'{Result.__name__},{result}' for _, result in pairs}
-        pictures = [
-            a for a in cls.search([
-                    ('imaging_study', 'in', sorted({s for s, _ in pairs})),
-                    ('resource', 'in', sorted(resources))])
-            if (a.imaging_study.id, a.resource.id) in pairs]
-        drafts = {
-            r.id: r for r in Result.browse(
-                sorted({a.resource.id for a in pictures}))
-            if r.state == 'draft'}
         gone = defaultdict(list)
-        for picture in pictures:
-            result = drafts.get(picture.resource.id)
-            twin = result and picture._same_study_of(result)
-            if twin:
-                cls.write([picture], {'imaging_study': twin.id})
-            elif result:
-                gone[result, picture.imaging_study].append(picture)
-        cls._note_taken_out(gone)
-        cls.delete([p for some in gone.values() for p in some])
-
-    def _same_study_of(self, result):
-        """Return the study of a result that is the same as that of the
-        picture, under another Orthanc id, or None."""
-        study = self.imaging_study
-        return next((
-                other for other in result.orthanc_studies
-                if other.study_instance_UID == study.study_instance_UID
-                and other != study), None)
-
-    @staticmethod
-    def _note_taken_out(gone):
-        Note = Pool().get('ir.note')
+        for picture in cls.search([
+                    ('imaging_study', 'in', sorted({s for s, _ in pairs})),
+                    ('resource', 'in', sorted(resources))]):
+            study, result = picture.imaging_study, picture.resource
+            if (study.id, result.id) in pairs and result.state == 'draft':
+                twin = next((
+                        s for s in result.orthanc_studies if s != study
+                        and s.study_instance_UID == study.study_instance_UID),
+                    None)
+                if twin:
+                    cls.write([picture], {'imaging_study': twin.id})
+                else:
+                    gone[result, study].append(picture)
         # Nobody has read it, not even who caused it.
         tables.insert(Note, [{
                     'resource': str(result),
@@ -158,3 +131,4 @@ class Attachment(metaclass=PoolMeta):
                         'health_orthanc.msg_note_pictures_taken_out',
                         pictures=len(pictures), study=study.rec_name),
                     } for (result, study), pictures in gone.items()])
+        cls.delete([p for some in gone.values() for p in some])

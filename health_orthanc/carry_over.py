@@ -1,12 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carries over to the studies of today what people linked by hand before
-5.0, block by block, for the script migrate_orthanc_module.py.
-
-A link that is there is never replaced.
-"""
+"""Carries over to the studies of today what people linked before 5.0, for the
+script migrate_orthanc_module.py. A link that is there is never replaced."""
 from collections import defaultdict
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from trytond.pool import Pool
 
@@ -21,15 +18,24 @@ class Wish(NamedTuple):
 
     :ivar former: record of a former study, or of an Orthanc patient
     :ivar study: record of the study of today, or None
-    :ivar patient: id of the patient, or None
-    :ivar result: id of the result, or None
+    :ivar patient: record, or None
+    :ivar result: record, or None
     :ivar problem: why it cannot be carried over, or None
     """
     former: object
-    study: object
-    patient: Optional[int]
-    result: Optional[int] = None
-    problem: Optional[str] = None
+    study: object = None
+    patient: object = None
+    result: object = None
+    problem: str = None
+
+    def choice(self):
+        "Return what was chosen for the study, as the ledger takes it."
+        chosen = {
+            'patient': self.patient,
+            'imaging_test': self.result,
+            'request': self.result.request if self.result else None,
+            }
+        return {name: record.id for name, record in chosen.items() if record}
 
 
 def former_studies(after, limit, dry_run):
@@ -50,31 +56,30 @@ def former_studies(after, limit, dry_run):
 
 def orthanc_patients(after, limit, dry_run):
     """Carry over the local patients of some Orthanc patients, to those of
-    their studies that no former study stands for.
-
-    Parameters and answer are those of former_studies.
-    """
+    their studies that no former study stands for, see former_studies."""
     pool = Pool()
     OrthancPatient = pool.get('gnuhealth.orthanc.patient')
     Former = pool.get('gnuhealth.orthanc.study')
     patients = OrthancPatient.search([
             ('id', '>', after), ('patient', '!=', None),
             ], limit=limit, order=[('id', 'ASC')])
-    studies = [
-        s for p in patients for s in p.imaging_studies if not s.patient]
+    studies = sorted(
+        (s for p in patients for s in p.imaging_studies if not s.patient),
+        key=lambda s: s.id)
     formers = Former.search([
             ('uuid', 'in', [s.orthanc_UID for s in studies])])
     known = {(f.server, f.uuid) for f in formers}
-    people = {
-        p.id: f for p, f in zip(patients, facts.patient_facts(
-                [p.patient for p in patients]))}
-    said = {
-        row.id: facts.study_facts(row)
-        for row in facts.read_studies([s.id for s in studies])}
+    people = dict(zip(patients, facts.patient_facts(
+                [p.patient for p in patients])))
+    contradicting = {
+        study.id for study, row in zip(
+            studies, facts.read_studies([s.id for s in studies]))
+        if matching.contradiction(
+            facts.study_facts(row), people[study.orthanc_patient])}
     wishes = [
-        _wish_of_patient(
-            study, said[study.id], people[study.orthanc_patient.id])
-        for study in sorted(studies, key=lambda s: s.id)
+        Wish(study.orthanc_patient, study, study.orthanc_patient.patient,
+            problem='contradiction' if study.id in contradicting else None)
+        for study in studies
         if (study.orthanc_server, study.orthanc_UID) not in known]
     return _last(patients, limit), _carry_over(wishes, dry_run)
 
@@ -100,8 +105,7 @@ class _Candidates:
     def find(self, former):
         """Return the study of today, or None, and why there is none.
 
-        The Orthanc id stands for PatientID and study UID.  A study UID alone
-        may have been used for two patients.
+        A study UID alone, without Orthanc id, may be that of two patients.
         """
         found = [s for s in self._by_id[former.uuid]
             if not former.server or s.orthanc_server == former.server]
@@ -120,92 +124,52 @@ def _wish(former, candidates):
     patient = former.patient.patient if former.patient else None
     result = former.imaging_test
     if not patient and not result:
-        return Wish(former, None, None, problem='not_linked')
+        return Wish(former, problem='not_linked')
     if result and result.patient:
         if patient and patient != result.patient:
-            return Wish(former, None, patient.id, result.id, 'contradiction')
+            return Wish(former, None, patient, result, 'contradiction')
         patient = result.patient
     study, problem = candidates.find(former)
-    return Wish(
-        former, study, patient.id if patient else None,
-        result.id if result else None, problem)
-
-
-def _wish_of_patient(study, said, person):
-    contradicts = matching.contradiction(said, person)
-    return Wish(study.orthanc_patient, study, person.id,
-        problem='contradiction' if contradicts else None)
+    return Wish(former, study, patient, result, problem)
 
 
 def _carry_over(wishes, dry_run):
     """Link the studies, and return what became of each wish."""
-    lines, choices, taken = [], [], set()
+    lines, choices = [], {}
     for wish in wishes:
         outcome = wish.problem or _outcome(wish)
-        if outcome == 'linked' and wish.study in taken:
+        if outcome == 'linked' and wish.study in choices:
             outcome = 'several'
         if outcome == 'linked':
-            taken.add(wish.study)
-            choices.append((wish.study, _choice(wish)))
+            choices[wish.study] = wish.choice()
         lines.append(_line(wish, outcome))
-    if not dry_run:
-        _write(choices)
+    for study, choice in choices.items() if not dry_run else ():
+        comment = study.merge_comment or ''
+        if COMMENT not in comment:
+            comment = '; '.join(filter(None, [comment, COMMENT]))
+            tables.set_values(type(study), [study.id], merge_comment=comment)
+        deciding.choose([study], choice, 'carried_over')
     return lines
 
 
 def _outcome(wish):
     "Return whether a study can be linked as wished, or why not."
-    study, wanted = wish.study, (wish.patient, wish.result, _request(wish))
-    linked = study.patient, study.imaging_test, study.request
-    linked = tuple(record.id if record else None for record in linked)
-    if all(w in {None, l} for w, l in zip(wanted, linked)):
+    study, wanted = wish.study, wish.choice()
+    linked = {
+        name: getattr(study, name).id for name in wanted
+        if getattr(study, name)}
+    if linked == wanted:
         return 'already'
-    if any(w and l and w != l for w, l in zip(wanted, linked)):
+    if any(linked[name] != wanted[name] for name in linked):
         return 'conflict'
     if study.link_rule == 'person' and study.link_state == 'unlinked':
         return 'rejected'
     return 'linked'
 
 
-def _request(wish):
-    "Return the id of the request of the result, or None."
-    Result = Pool().get('gnuhealth.imaging.test.result')
-    request = Result(wish.result).request if wish.result else None
-    return request.id if request else None
-
-
-def _choice(wish):
-    "Return what a person chose for the study, as the ledger takes it."
-    choice = {'patient': wish.patient} if wish.patient else {}
-    if wish.result:
-        choice['imaging_test'] = wish.result
-        request = _request(wish)
-        if request:
-            choice['request'] = request
-    return choice
-
-
-def _write(choices):
-    """Keep what people had chosen.
-
-    :param choices: pairs of study and what was chosen for it
-    """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    for study, choice in choices:
-        comment = study.merge_comment or ''
-        if COMMENT not in comment:
-            comment = '; '.join(filter(None, [comment, COMMENT]))
-            tables.set_values(Study, [study.id], merge_comment=comment)
-        deciding.choose([study], choice, 'carried_over')
-
-
 def _line(wish, outcome):
     "Return what the report says of a wish."
-    former, study = wish.former, wish.study
-    result = Pool().get('gnuhealth.imaging.test.result')(wish.result) \
-        if wish.result else None
-    patient = Pool().get('gnuhealth.patient')(wish.patient) \
-        if wish.patient else None
+    former, study, patient, result, _ = wish
     return {
         'outcome': outcome,
         'kind': 'study' if former.__name__.endswith('study') else 'patient',

@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way from the record of a server to a client that has its password.
-
-These are no methods of the record: what a record has by a public name, the
-templates of reports and messages can call.
-"""
+"""The way from the record of a server to a client that has its password; no
+methods, which the templates of reports and messages could call."""
 from contextlib import contextmanager
 
 from trytond.i18n import gettext
@@ -20,8 +17,7 @@ _PATIENCE = 5
 
 @contextmanager
 def secret_errors():
-    """Turn what goes wrong with the key of the passwords into an error for
-    a person."""
+    "Turn what goes wrong with the key of the passwords into a UserError."
     try:
         yield
     except password.SecretError as error:
@@ -30,10 +26,7 @@ def secret_errors():
 
 
 def stored_passwords(servers):
-    """Return what is stored of the passwords of servers, by id.
-
-    :param servers: records
-    """
+    "Return what is stored of the passwords of servers, records, by id."
     if not servers:
         return {}
     table = servers[0].__table__()
@@ -42,10 +35,9 @@ def stored_passwords(servers):
 
 
 def connect(server):
-    """Return a client for a server, to be used in a with statement.
+    """Return an OrthancClient for a server, to be used in a with statement.
 
     :param server: record
-    :rtype: archive.orthanc.OrthancClient
     :raises SecretKeyError: the password cannot be decrypted
     """
     with secret_errors():
@@ -54,11 +46,10 @@ def connect(server):
 
 
 def new_client(server, secret):
-    """Return a client for what is known of a server.
+    """Return an OrthancClient.
 
     :param server: record with domain, user, TLS options and timeouts
     :param str secret: the password
-    :rtype: archive.orthanc.OrthancClient
     """
     return orthanc.OrthancClient(
         server.domain, server.user, secret,

@@ -1,14 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deletes studies and series on their servers, and here when the servers have
-confirmed it."""
+"""Deletes studies and series on their servers, and then here."""
 from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.modules.health_imaging.doors import (
-    CheckedWizard, given_reason, selected_records)
-from trytond.modules.health_imaging.rights import check_read
+from trytond.modules.health_imaging.doors import given_reason
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction
@@ -18,8 +15,9 @@ from . import tables
 from .archive import orthanc
 from .connection import connect
 from .exceptions import error_text
+from .image_wizard import ImageWizard
 from .links import effects, ledger
-from .links.access_log import KEEPERS, check_group, note
+from .links.access_log import KEEPERS, note
 from .sync.storage import mark_patients
 from .sync.transactions import now, roll_back, transact
 
@@ -38,12 +36,8 @@ _REFUSALS = (
 
 
 class Deletable:
-    """Mixin of what can be deleted on a server: a study or a series.
-
-    It has a _deleted_study (the study that is, or whose series is, to be
-    deleted), keeps lines for the access log (_kept) and deletes its rows here
-    (_delete_rows).
-    """
+    """Mixin of what can be deleted on a server: a study or a series. It has
+    lines for the access log (_kept) and deletes its rows (_delete_rows)."""
     __slots__ = ()
 
     deleting_since = fields.DateTime("Deletion Asked at", readonly=True,
@@ -66,41 +60,34 @@ class Deletable:
                 where=table.deleting_since != Null))
 
     def delete_on_server(self, reason):
-        """Ask the server to delete this, and delete it here when it did.
-
-        It ends transactions: call it where nothing else is written.
+        """Ask the server to delete this, and delete it here when it did. It
+        ends transactions.
 
         :param str reason: why, for the access log
         :return: the translated sentence on what happened
         """
-        names = {
-            'record': self.rec_name,
-            'server': self._deleted_study.orthanc_server.label,
-            }
+        record, server = self.rec_name, self.of_study.orthanc_server.label
         # What was asked before may still be done.
         asked = bool(type(self)(self.id).deleting_since)
-        if not transact(lambda: self._announce(reason)):
-            return gettext('health_orthanc.msg_delete_final', **names)
-        try:
-            outcome = self._ask_server()
-        except orthanc.OrthancError as error:
-            problem = error_text(error, names['server'])
-            if asked or not isinstance(error, _REFUSALS):
-                return gettext('health_orthanc.msg_delete_unknown',
-                    problem=problem, **names)
-            transact(lambda: self._forget([self]))
-            return gettext('health_orthanc.msg_delete_refused',
-                problem=problem, **names)
-        transact(lambda: self._drop([self], outcome))
-        return gettext(f'health_orthanc.msg_delete_{outcome}', **names)
+        outcome, problem = 'final', None
+        if transact(lambda: self._announce(reason)):
+            try:
+                outcome = self._ask_server()
+            except orthanc.OrthancError as error:
+                problem = error_text(error, server)
+                outcome = 'unknown'
+                if not asked and isinstance(error, _REFUSALS):
+                    transact(lambda: self._forget([self]))
+                    outcome = 'refused'
+            else:
+                transact(lambda: self._drop(outcome))
+        return gettext(f'health_orthanc.msg_delete_{outcome}',
+            record=record, server=server, problem=problem)
 
     def _announce(self, reason):
-        """Keep that the server is being asked, unless it must not be.
-
-        :return: whether it may be asked
-        """
+        "Keep that the server is asked, or return False: it must not be."
         current = type(self)(self.id)
-        result = current._deleted_study.imaging_test
+        result = current.of_study.imaging_test
         if result and result.state == 'final':
             return False
         tables.set_values(type(self), [self.id],
@@ -110,7 +97,7 @@ class Deletable:
 
     def _ask_server(self):
         """Return done, or absent when the server did not have it."""
-        server = self._deleted_study.orthanc_server
+        server = self.of_study.orthanc_server
         level, uid = self._orthanc_level, self.orthanc_UID
         with connect(server) as client:
             roll_back()
@@ -129,41 +116,36 @@ class Deletable:
 
     @classmethod
     def settle_deletions(cls, server, since, believed):
-        """Finish what was left open, after the server was compared.
-
-        What it does not list was deleted, what it lists was not.
+        """Finish what was left open, after the server was compared: what it
+        does not list was deleted, what it lists was not.
 
         :param int server: id of the server
         :param since: when the comparison began, datetime
         :param bool believed: whether what is not marked as missing is there
         """
         found = cls.search([
-                (cls._server_field, '=', server),
+                (cls._to_server, '=', server),
                 ('deleting_since', '<=', since),
                 ])
         gone = [r for r in found
-            if r.missing_since or r._deleted_study.missing_since]
+            if r.missing_since or r.of_study.missing_since]
         if believed:
             cls._forget(set(found) - set(gone))
         for record in gone:
             by = record.deleting_by
             with Transaction().set_user(
                     by.id if by else Transaction().user):
-                cls._drop([record], 'absent')
+                record._drop('absent')
 
-    @classmethod
-    def _drop(cls, records, outcome):
-        """Delete records here, and keep in the access log what they were.
-
-        :param str outcome: done or absent
-        """
-        for record in cls.browse([r.id for r in records]):
-            details = '\n'.join(filter(None, [
-                        gettext(f'health_orthanc.msg_deleted_{outcome}',
-                            record=record.rec_name),
-                        record.deleting_reason, *record._kept()]))
-            note('delete', [record._deleted_study], details)
-            record._delete_rows()
+    def _drop(self, outcome):
+        "Delete the record here, and keep in the access log what it was."
+        record = type(self)(self.id)
+        details = '\n'.join(filter(None, [
+                    gettext(f'health_orthanc.msg_deleted_{outcome}',
+                        record=record.rec_name),
+                    record.deleting_reason, *record._kept()]))
+        note('delete', [record.of_study], details)
+        record._delete_rows()
 
 
 def _labelled(record, *names):
@@ -193,30 +175,25 @@ class DeletableStudy(Deletable):
     __slots__ = ()
     _delete_button = 'delete_study'
     _orthanc_level = 'studies'
-    _server_field = 'orthanc_server'
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_study')
     def delete_study(cls, studies):
         "Ask before the studies are deleted on their servers."
 
-    @property
-    def _deleted_study(self):
-        return self
-
     def _kept(self):
-        """Return lines with what users had added."""
-        lines = _labelled(
-            self, 'study_instance_UID', 'orthanc_UID', 'request',
-            'imaging_test', 'link_rule', 'merge_comment', 'notes')
-        for series in self.series:
-            if series.notes:
-                lines.append(f'{series.rec_name}: {series.notes}')
-        return lines
+        return [
+            *_labelled(
+                self, 'study_instance_UID', 'orthanc_UID', 'request',
+                'imaging_test', 'link_rule', 'merge_comment', 'notes'),
+            *(f'{series.rec_name}: {series.notes}'
+                for series in self.series if series.notes)]
 
     def _delete_rows(self):
         """Delete the study, and leave a note with its result."""
-        Note = Pool().get('ir.note')
+        pool = Pool()
+        Attachment = pool.get('ir.attachment')
+        Note = pool.get('ir.note')
         if self.imaging_test:
             Note.create([{
                         'resource': str(self.imaging_test),
@@ -229,8 +206,12 @@ class DeletableStudy(Deletable):
         ledger.let_go(
             ledger.CHOICES, lambda table: table.id == id_, 'deletion')
         _delete_series(list(self.series))
-        if self._is_in_signed_results():
-            # It tells which picture goes when they are amended.
+        if Attachment.search([
+                    ('imaging_study', '=', id_),
+                    ('resource.state', '=', 'final',
+                        'gnuhealth.imaging.test.result'),
+                    ], limit=1):
+            # It tells which picture goes when signed results are amended.
             tables.set_values(
                 type(self), [id_], missing_since=self.missing_since or now())
             self._forget([self])
@@ -239,42 +220,25 @@ class DeletableStudy(Deletable):
         if patient:
             mark_patients([patient.id])
 
-    def _is_in_signed_results(self):
-        "Return whether signed results hold pictures of the study."
-        Attachment = Pool().get('ir.attachment')
-        return bool(Attachment.search([
-                    ('imaging_study', '=', self.id),
-                    ('resource.state', '=', 'final',
-                        'gnuhealth.imaging.test.result'),
-                    ], limit=1))
-
 
 class DeletableSeries(Deletable):
     """Mixin of series that can be deleted on their server."""
     __slots__ = ()
     _delete_button = 'delete_series'
     _orthanc_level = 'series'
-    _server_field = 'study.orthanc_server'
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_series')
     def delete_series(cls, series):
         "Ask before the series are deleted on their servers."
 
-    @property
-    def _deleted_study(self):
-        return self.study
-
     def _kept(self):
-        """Return lines with what users had added."""
         return _labelled(self, 'series_UID', 'orthanc_UID', 'notes')
 
     def _delete_rows(self):
         """Delete the series, and correct the totals of its study.
 
-        A server deletes a study with its last series. Here the study stays,
-        marked as missing, with what the users have added to it.
-        """
+        The server deletes a study with its last series, here it stays."""
         study = self.study
         _delete_series([self])
         left = [s for s in type(study)(study.id).series
@@ -309,9 +273,10 @@ class DeleteDone(ModelView):
     outcome = fields.Text("Outcome", readonly=True)
 
 
-class Delete(CheckedWizard, Wizard):
+class Delete(ImageWizard, Wizard):
     "Delete on the Server"
     __name__ = 'gnuhealth.imaging_orthanc.delete'
+    _groups = KEEPERS
     _models = {
         'gnuhealth.imaging_orthanc.study',
         'gnuhealth.imaging_orthanc.study_series'}
@@ -328,20 +293,8 @@ class Delete(CheckedWizard, Wizard):
             Button("Close", 'end', 'tryton-ok', default=True),
             ])
 
-    @classmethod
-    def check_user(cls):
-        "Raise an error unless the user is in the groups of the wizard."
-        check_group(*KEEPERS)
-        super().check_user()
-
-    def _chosen(self):
-        """Return the studies or series that the user may read."""
-        records = selected_records(self, *map(Pool().get, self._models))
-        check_read(records)
-        return records
-
     def default_start(self, field_names):
-        records = self._chosen()
+        records = self._selected()
         lines = [_question(r) for r in records[:MAX_LISTED]]
         if len(records) > MAX_LISTED:
             lines.append(gettext('health_orthanc.msg_delete_more',
@@ -350,19 +303,19 @@ class Delete(CheckedWizard, Wizard):
         return {'question': '\n'.join(lines)}
 
     def transition_remove(self):
-        records = self._chosen()
+        records = self._selected()
         reason = given_reason(self.start)
         self.done.outcome = '\n'.join(
             r.delete_on_server(reason) for r in records)
         return 'done'
 
     def default_done(self, field_names):
-        return {'outcome': getattr(self.done, 'outcome', None)}
+        return self.done._default_values
 
 
 def _question(record):
     """Return the line that says what would be deleted."""
-    study = record._deleted_study
+    study = record.of_study
     result = study.imaging_test
     kind = 'study' if record == study else 'series'
     text = gettext(f'health_orthanc.msg_delete_question_{kind}',

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stores the PDF of final results in their studies, once for each revision,
-and again later when a server did not answer."""
+"""Stores the PDF of final results in their studies on the servers."""
 import datetime as dt
 import logging
 import uuid
+from collections import defaultdict
 from contextlib import ExitStack
 
 from sql import Null
@@ -31,14 +31,12 @@ logger = logging.getLogger(__name__)
 
 # How long one attempt may take before another process tries.
 CLAIMED = dt.timedelta(minutes=15)
-# After so many refusals of one report a person has to look.  A server that is
-# down, read-only or full refuses everything, and one day it does no more.
+# After so many refusals of one report a person has to look.
 MAX_REFUSALS = 20
-# After so many troubles of the server, one after the other, the reports that
-# are left wait for the next run.
+# After so many troubles of the server in a row the rest waits for another run.
 MAX_TROUBLES = 3
 SERIES_NUMBER = 9000
-_REPORT = 'patient.imaging_report_results'
+_WAITING = {'state': 'waiting', 'attempts': 0, 'refusals': 0}
 
 
 def _is_refusal(error):
@@ -113,14 +111,6 @@ class StoredReport(Kept, ModelSQL, ModelView):
     def default_state():
         return 'waiting'
 
-    @staticmethod
-    def default_attempts():
-        return 0
-
-    @staticmethod
-    def default_refusals():
-        return 0
-
     def get_rec_name(self, name):
         return self.title
 
@@ -145,26 +135,21 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @ModelView.button
     def retry(cls, reports):
         """Try again to store reports, in the background."""
-        cls.write(reports, {
-                'state': 'waiting', 'attempts': 0, 'refusals': 0})
+        cls.write(reports, _WAITING)
         cls.__queue__.send(reports)
 
     @classmethod
     @without_check_access
     def announce(cls, results):
-        """Store the reports of final results where they shall be, in the
-        background.
-
-        :param results: records of results
-        """
+        """Store the reports of final results, records, where they shall be, in
+        the background."""
         reports = cls._prepare(results)
         if reports:
             cls.__queue__.send(reports)
 
     @classmethod
     def _prepare(cls, results):
-        """Return new records for the reports of results that shall be stored.
-        """
+        "Return new records for the reports of results that shall be stored."
         wanted = {
             (result.id, result.revision or 0, study.id)
             for result in results for study in result.orthanc_studies
@@ -172,9 +157,10 @@ class StoredReport(Kept, ModelSQL, ModelView):
         known = {
             (r.result.id, r.revision, r.study.id) for r in cls.search([
                     ('result', 'in', [result.id for result in results])])}
-        return cls.create([
-                {'result': result, 'revision': revision, 'study': study}
-                for result, revision, study in sorted(wanted - known)])
+        return cls.create([{
+                    'result': result, 'revision': revision, 'study': study,
+                    **_WAITING,
+                    } for result, revision, study in sorted(wanted - known)])
 
     @classmethod
     @without_check_access
@@ -204,10 +190,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @without_check_access
     def catch_up(cls, server):
         """Store the reports that a server does not have yet, those of studies
-        that were linked late among them. It ends transactions.
-
-        :param server: record
-        """
+        that were linked late among them. It ends transactions."""
         late = cls._late_results(server)
         if late:
             transact(lambda: cls._prepare(late))
@@ -241,15 +224,11 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def send(cls, reports):
-        """Store reports that wait. It ends transactions.
-
-        :param reports: records
-        """
-        by_server = {}
+        "Store the reports that wait, of records. It ends transactions."
+        by_server = defaultdict(list)
         for report in reports:
             if report.state == 'waiting':
-                by_server.setdefault(
-                    report.study.orthanc_server, []).append(report.id)
+                by_server[report.study.orthanc_server].append(report.id)
         for server, ids in by_server.items():
             cls._send_to(server, ids)
 
@@ -281,12 +260,9 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 error=text, claimed_until=None))
 
     def _send(self, client, label):
-        """Store the report, unless it need not be stored now.
-
-        :return: False when the server has trouble of its own
-        :raises OrthancError: the server does not answer any more, or does not
-            allow it
-        """
+        """Store the report, unless it need not be stored now; return False
+        when the server has trouble of its own, raise OrthancError when it
+        does not answer any more or does not allow it."""
         if not transact(self._claim):
             return True
         refused, values = False, {'claimed_until': None, 'error': None}
@@ -304,11 +280,8 @@ class StoredReport(Kept, ModelSQL, ModelView):
         return refused or not values['error']
 
     def _claim(self):
-        """Take the report for this process, unless it is another's or need
-        not be stored any more.
-
-        :return: whether it is to be stored now
-        """
+        """Take the report for this process; return False when it is another's
+        or need not be stored any more."""
         if not self.study.takes_report_of(self.result, self.revision):
             if not self.study.missing_since:
                 tables.set_values(
@@ -336,10 +309,8 @@ class StoredReport(Kept, ModelSQL, ModelView):
         return client.store_pdf(study, content, values)
 
     def _dicom_values(self):
-        """Return what DICOM tells of the report, str by keyword.
-
-        Two attempts give the same UIDs: what is there is not stored twice.
-        """
+        """Return what DICOM tells of the report, str by keyword; the same UIDs
+        in each attempt: what is there is not stored twice."""
         signed = local_datetime(self.result.signed_at)
         name = ' '.join([
                 self.study.study_instance_UID, self.title,
@@ -355,12 +326,9 @@ class StoredReport(Kept, ModelSQL, ModelView):
             }
 
     def _render(self):
-        """Return the PDF, in the language of who signed it.
-
-        :raises UserError: there is none
-        """
+        "Return the PDF, in the language of who signed it, or raise UserError."
         pool = Pool()
-        Report = pool.get(_REPORT, type='report')
+        Report = pool.get('patient.imaging_report_results', type='report')
         User = pool.get('res.user')
         professional = self.result.signed_by
         user = professional.party.internal_user if professional else None
@@ -380,18 +348,18 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 logger.error("report %s was not made: %s",
                     self.id, type(error).__name__)
                 content = b''
-        if not bytes(content[:5]) == b'%PDF-':
+        content = bytes(content)
+        if not content.startswith(b'%PDF-'):
             raise UserError(gettext('health_orthanc.msg_report_no_pdf'))
-        return bytes(content)
+        return content
 
     def _finish(self, values, refused):
         if values.get('orthanc_UID'):
-            values = {**values, 'state': 'stored', 'stored_at': now()}
+            values.update(state='stored', stored_at=now())
             note('report', [self.study], self.title)
         elif refused:
-            refusals = (self.refusals or 0) + 1
-            values = {**values, 'refusals': refusals}
-            if refusals >= MAX_REFUSALS:
+            values['refusals'] = (self.refusals or 0) + 1
+            if values['refusals'] >= MAX_REFUSALS:
                 values['state'] = 'failed'
         tables.set_values(type(self), [self.id], **values)
 
@@ -403,18 +371,16 @@ class ReportedStudy:
     def takes_report_of(self, result, revision=None):
         """Return whether the report of a result belongs into this study.
 
-        :param revision: of the report, by default that of the result
+        :param revision: of the report, None: that of the result
         """
-        server = self.orthanc_server
+        server, signed_at = self.orthanc_server, result.signed_at
+        since = server.store_reports and server.store_reports_since
         return bool(
             result.state == 'final'
             and self.imaging_test == result
             and self.patient == result.patient
             and not self.missing_since
-            and server.store_reports
-            and server.store_reports_since
-            and result.signed_at
-            and result.signed_at >= server.store_reports_since
+            and since and signed_at and signed_at >= since
             and revision in {None, result.revision or 0})
 
 
@@ -447,10 +413,9 @@ class ReportsServer:
             s for servers, values in zip(actions, actions) for s in servers
             if values.get('store_reports') and not s.store_reports}
         super().write(*args)
-        cls._begin_storing(list(new))
+        cls._begin_storing(new)
 
     @classmethod
-    @without_check_access
     def _begin_storing(cls, servers):
-        if servers:
-            super().write(servers, {'store_reports_since': now()})
+        tables.set_values(
+            cls, [s.id for s in servers], store_reports_since=now())

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The errors that health_orthanc raises, one class per cause, and the
-sentences for what goes wrong with an Orthanc."""
+"""The errors that health_orthanc raises, one class per cause."""
 from trytond.exceptions import UserError, UserWarning
 from trytond.i18n import gettext
 from trytond.model.exceptions import AccessError, ValidationError
@@ -76,9 +75,8 @@ class UploadError(UserError):
 
 
 def error_text(error, server):
-    """Return the translated sentence for an error, for a person to read.
+    """Return the translated sentence for an OrthancError.
 
-    :param error: OrthancError
     :param str server: the label of the server
     """
     return gettext(f'health_orthanc.msg_error_{error.reason}', server=server)

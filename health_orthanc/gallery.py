@@ -52,8 +52,7 @@ class Gallery:
     that does not answer is asked once.
 
     :param seconds: for all pictures
-    :param bool hurried: whether servers that were silent a moment ago are
-        left alone
+    :param bool hurried: whether to leave servers alone that were silent
     """
 
     def __init__(self, seconds=SECONDS, hurried=False):
@@ -75,13 +74,11 @@ class Gallery:
 
         :param instance: record
         :param int frame: from 0
-        :param window: center and width, None for that of the file or of the
-            modality
+        :param window: center and width, None: that of the file or modality
         :param side: what width and height must not exceed, in pixels
         :raises OrthancError: the server has no picture or does not answer
         """
-        study = instance.series.study
-        server = study.orthanc_server
+        server = instance.of_study.orthanc_server
         key = (Transaction().database.name, server.id, server.domain)
         error = self._silent.get(key)
         if not error and self._hurried:
@@ -90,7 +87,9 @@ class Gallery:
             raise error()
         started = time.monotonic()
         try:
-            return self._picture(instance, frame, window, side, server, key)
+            return self._picture(
+                instance, frame, window, side,
+                (*key, instance.orthanc_UID, frame))
         except ValueError:
             # Its Orthanc id is none.
             raise orthanc.NotFound from None
@@ -104,40 +103,34 @@ class Gallery:
                 cache.silent(key, type(exception))
             raise
 
-    def _picture(self, instance, frame, window, side, server, key):
-        key += (instance.orthanc_UID, frame)
-        about = self._about(instance, frame, server, key)
+    def _picture(self, instance, frame, window, side, key):
+        about = cache.facts(key) or cache.facts(
+            key, self._about(instance, frame))
         if about.kind:
             raise pictures.NothingToShow(about.kind)
         window = window or about.window
-        found = cache.picture(key + (window, side))
-        if not found:
-            found = self._fetch(instance, frame, window, side, server, about)
-            cache.picture(key + (window, side), found)
+        key += (window, side)
+        found = cache.picture(key) or cache.picture(
+            key, self._fetch(instance, frame, window, side, about))
         return Picture(*found, window)
 
-    def _about(self, instance, frame, server, key):
-        about = cache.facts(key)
-        if about:
-            return about
-        modality = instance.series.modality
+    def _about(self, instance, frame):
         tags = {}
         try:
-            tags = self._client(server).tags(instance.orthanc_UID)
+            tags = self._client(instance).tags(instance.orthanc_UID)
         except (orthanc.AnswerTooLarge, orthanc.ServerError) as error:
             logger.info("no attributes: %s", error.reason)
-        return cache.facts(key, pictures.about(tags, modality, frame))
+        return pictures.about(tags, instance.series.modality, frame)
 
-    def _fetch(self, instance, frame, window, side, server, about):
-        size = None
+    def _fetch(self, instance, frame, window, side, about):
+        size, most = None, side or orthanc.MAX_PREVIEW_SIDE
         # Too large ones are seen smaller rather than not at all.
         is_too_large = about.rows * about.columns > MAX_PIXELS
-        side_or_most = side or orthanc.MAX_PREVIEW_SIDE
         if (is_too_large or window and side) and (
-                max(about.rows, about.columns) > side_or_most):
-            size = side_or_most, side_or_most
+                max(about.rows, about.columns) > most):
+            size = most, most
         try:
-            content, _ = self._client(server).preview(
+            content, _ = self._client(instance).preview(
                 instance.orthanc_UID, frame, window, size)
         except orthanc.NoFrame:
             raise
@@ -152,8 +145,9 @@ class Gallery:
                     'health_imaging.msg_picture_later',
                     name=instance.rec_name)) from None
 
-    def _client(self, server):
-        """Return the client of a server, with the time that is left."""
+    def _client(self, instance):
+        "Return the client for an instance, with the time that is left."
+        server = instance.of_study.orthanc_server
         if server.id not in self._clients:
             self._clients[server.id] = connect(server)
         client = self._clients[server.id]
@@ -170,8 +164,7 @@ class Gallery:
 def sentence(error, server):
     """Return the translated sentence that says why there is no picture.
 
-    :param error: OrthancError
-    :param server: record
+    :param error: OrthancError of the server, a record
     """
     if isinstance(error, pictures.NothingToShow):
         return gettext(f'health_orthanc.msg_no_picture_{error.kind}',

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What would be readable for others: passwords and images that go through a
-network without TLS."""
+"""Passwords and images that go through a network without TLS."""
 import ipaddress
 import socket
 from urllib.parse import urlsplit
@@ -17,11 +16,7 @@ ADDRESSES = ['domain', 'proxy_domain']
 
 
 def is_in_the_clear(url):
-    """Return whether others can read what is sent to an address.
-
-    :param str url: in its one form, see session.normalize_url
-    :rtype: bool
-    """
+    "Return whether others can read what is sent to a URL in its one form."
     parts = urlsplit(url)
     return parts.scheme == 'http' and not _is_here(parts.hostname)
 
@@ -38,7 +33,7 @@ def warn(urls):
     """Ask to confirm each address that is in the clear.
 
     :param urls: addresses in their one form
-    :raises InTheClearWarning: when one was not confirmed yet
+    :raises InTheClearWarning: one was not confirmed yet
     """
     Warning = Pool().get('res.user.warning')
     for url in sorted(urls):

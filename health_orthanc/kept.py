@@ -1,21 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records that the synchronization writes, and of which people may change some
-fields only, whatever their client sends."""
+"""Records that the server writes, whatever the clients of people send."""
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.calls import CheckedCalls
 from trytond.modules.health_imaging.rights import check_rights
-from trytond.modules.health_imaging.workflow import differs, refuse_kept
+from trytond.modules.health_imaging.workflow import (
+    refuse_changed, refuse_given)
 from trytond.transaction import Transaction
 
 from .exceptions import LedgerError
 
 
 class Kept(CheckedCalls):
-    """Mixin of models of which people change a few fields.
-
-    Clients do not change read-only fields, other programs may try.
-    """
+    "Mixin of models of which people write a few fields, whatever they send."
     __slots__ = ()
 
     # What a person may change.
@@ -23,13 +20,25 @@ class Kept(CheckedCalls):
 
     @classmethod
     def create(cls, vlist):
-        check_given(cls, vlist)
+        cls._check_given(vlist)
         return super().create(vlist)
 
     @classmethod
     def write(cls, *args):
-        check_kept(cls, args)
+        cls._check_changed(args)
         super().write(*args)
+
+    @classmethod
+    def _check_given(cls, vlist):
+        if Transaction().check_access:
+            check_rights(cls.__name__, 'create')
+            refuse_given(cls, vlist, cls._fields.keys() - cls._for_people)
+
+    @classmethod
+    def _check_changed(cls, args):
+        if Transaction().check_access:
+            check_rights(cls.__name__, 'write')
+            refuse_changed(cls, args, cls._fields.keys() - cls._for_people)
 
 
 class Ledger(CheckedCalls):
@@ -65,37 +74,3 @@ class Ledger(CheckedCalls):
         if Transaction().check_access:
             raise LedgerError(gettext(
                     'health_orthanc.msg_ledger', **cls.__names__()))
-
-
-def check_given(Model, vlist):
-    """Raise KeptValueError when a person gives to new records what is not for
-    people.
-
-    :param Model: with the names of the fields in _for_people
-    :param vlist: as for create
-    """
-    if not Transaction().check_access:
-        return
-    check_rights(Model.__name__, 'create')
-    for values in vlist:
-        refuse_kept(Model, (
-                name for name in sorted(values.keys() - Model._for_people)
-                if values[name]))
-
-
-def check_kept(Model, args):
-    """Raise KeptValueError when a person changes what is not for people.
-
-    Buttons and the synchronization run without access checks and may.
-
-    :param Model: with the names of the fields in _for_people
-    :param args: as for write
-    """
-    if not Transaction().check_access:
-        return
-    check_rights(Model.__name__, 'write')
-    actions = iter(args)
-    for records, values in zip(actions, actions):
-        refuse_kept(Model, (
-                name for name in sorted(values.keys() - Model._for_people)
-                if any(differs(r, name, values[name]) for r in records)))

@@ -60,8 +60,7 @@ class FormerStudy(Kept, ModelSQL, ModelView):
         :param int after: id of the last one that was done
         :param int limit: how many are done at once
         :param bool dry_run: whether nothing is written
-        :return: dict with next, the id to go on after (None at the end), and
-            rows, what became of each
+        :return: dict with next, the id to go on after or None, and rows
         """
         cls._check_administrator()
         do = {

@@ -3,16 +3,13 @@
 """Opens studies and series in viewers, and keeps who did."""
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.doors import (
-    CheckedWizard, selected_records)
-from trytond.modules.health_imaging.rights import check_read
-from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, In
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .exceptions import NoViewerError
+from .image_wizard import ImageWizard
 from .links import twins
-from .links.access_log import USERS, check_group, note
+from .links.access_log import note
 from .viewers import choices, links
 
 # The viewers that have a field and a button of their own.
@@ -28,6 +25,15 @@ def _link(name, string):
     return fields.Function(
         fields.Char(string, states={'invisible': ~Eval(name)}),
         'get_viewer_links')
+
+
+def _opening(code):
+    "Return the button that opens a record in one viewer, or in the best one."
+    def open_in_viewer(cls, records):
+        return cls._open(records, code)
+    open_in_viewer.__name__ = f'open_{code or "viewer"}'
+    return classmethod(
+        ModelView.button_action('health_orthanc.url_viewer')(open_in_viewer))
 
 
 class ViewerLinks:
@@ -66,13 +72,13 @@ class ViewerLinks:
     @classmethod
     def get_viewer_links(cls, records, names):
         """Return the links by field, none for what the server lost."""
-        found = {name: dict.fromkeys(r.id for r in records) for name in names}
+        found = {name: {} for name in names}
+        studies = set()
         for record, urls in cls._viewer_urls(records):
             for name in names:
                 found[name][record.id] = urls.get(_FIELDS[name])
-        studies = {
-            r.study_of_links for r in records
-            if any(found[name][r.id] for name in names)}
+                if found[name][record.id]:
+                    studies.add(record.of_study)
         if studies:
             # Whoever has an address may open it.
             note('viewer', sorted(studies), once=True)
@@ -93,23 +99,12 @@ class ViewerLinks:
     def _viewer_urls(cls, records):
         """Return pairs of record and links by the codes of the viewers."""
         shared = twins.ambiguous_studies(
-            list({r.study_of_links.id for r in records}))
+            list({r.of_study.id for r in records}))
         return [
-            (r, r.viewer_links(r.study_of_links.id in shared))
-            for r in records]
+            (r, r._viewer_links(r.of_study.id in shared)) for r in records]
 
-    @property
-    def study_of_links(self):
-        """The study that the viewers open."""
-        return self.study if 'study' in self._fields else self
-
-    def viewer_links(self, shared=False):
-        """Return the links by the codes of the viewers, none for what the
-        server lost.
-
-        :param bool shared: whether another study has the same UID
-        """
-        study = self.study_of_links
+    def _viewer_links(self, shared):
+        study = self.of_study
         if study.missing_since or self.missing_since:
             return {}
         series = () if self == study else (self.orthanc_UID, self.series_UID)
@@ -118,38 +113,11 @@ class ViewerLinks:
             study.orthanc_server.all_viewers, study.orthanc_UID,
             study.study_instance_UID, *series, shared=shared)
 
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_viewer(cls, records):
-        """Open the first record in the best viewer that its server has.
-
-        :raises NoViewerError: when there is none
-        """
-        return cls._open(records)
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_ohif(cls, records):
-        "Open the first record in OHIF."
-        return cls._open(records, 'ohif')
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_stone(cls, records):
-        "Open the first record in Stone."
-        return cls._open(records, 'stone')
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_explorer2(cls, records):
-        "Open the first record in Orthanc Explorer 2."
-        return cls._open(records, 'explorer2')
-
-    @classmethod
-    @ModelView.button_action('health_orthanc.url_viewer')
-    def open_explorer(cls, records):
-        "Open the first record in Orthanc Explorer."
-        return cls._open(records, 'explorer')
+    open_viewer = _opening(None)
+    open_ohif = _opening('ohif')
+    open_stone = _opening('stone')
+    open_explorer2 = _opening('explorer2')
+    open_explorer = _opening('explorer')
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_open_viewer')
@@ -158,18 +126,14 @@ class ViewerLinks:
 
     @classmethod
     def _open(cls, records, code=None):
-        """Return what opens the first record, and keep who opened it.
-
-        :param str code: the viewer, the best one by default
-        :raises NoViewerError: it does not open the record
-        """
+        "Return what opens the first record, and keep who opened it."
         for record, urls in cls._viewer_urls(records[:1]):
             code = next(iter(urls), '') if code is None else code
             if code not in urls:
                 raise NoViewerError(gettext(
                         'health_orthanc.msg_no_viewer',
                         record=record.rec_name))
-            study = record.study_of_links
+            study = record.of_study
             note('viewer', [study], study.orthanc_server.viewer_name(code))
             return {'url': urls[code]}
 
@@ -177,7 +141,7 @@ class ViewerLinks:
         """Return codes and names of the viewers that open the record, those
         of the hospital first."""
         (_, urls), = self._viewer_urls([self])
-        server = self.study_of_links.orthanc_server
+        server = self.of_study.orthanc_server
         return sorted(
             ((code, server.viewer_name(code)) for code in urls),
             key=lambda choice: choice in choices())
@@ -202,7 +166,7 @@ class OpenViewerStart(ModelView):
         return record.viewer_choices() if record else []
 
 
-class OpenViewer(CheckedWizard, Wizard):
+class OpenViewer(ImageWizard, Wizard):
     "Open in a Viewer"
     __name__ = 'gnuhealth.imaging_orthanc.open_viewer'
     _models = {
@@ -216,25 +180,14 @@ class OpenViewer(CheckedWizard, Wizard):
             ])
     open_ = StateAction('health_orthanc.url_viewer')
 
-    @classmethod
-    def check_user(cls):
-        "Raise an error unless the user works with images."
-        check_group(*USERS)
-        super().check_user()
-
-    def _record(self):
-        record, *_ = selected_records(self, *map(Pool().get, self._models))
-        check_read([record])
-        return record
-
     def default_start(self, field_names):
-        record = self._record()
-        name = 'series' if 'study' in record._fields else 'study'
+        record, *_ = self._selected()
+        name = 'study' if record == record.of_study else 'series'
         viewers = [code for code, _ in record.viewer_choices()]
         return {name: record.id, 'viewer': next(iter(viewers), None)}
 
     def do_open_(self, action):
-        record = self._record()
+        record, *_ = self._selected()
         code = getattr(self.start, 'viewer', None) or ''
         action.update(type(record)._open([record], code))
         return action, {}

@@ -24,11 +24,8 @@ class SecretError(Exception):
 
 
 def _fernet():
-    """Return the keys of the configuration, the newest first, or None.
-
-    ``[health_orthanc] fernet_key`` holds one key or several, with blanks
-    between them. The first encrypts, all decrypt.
-    """
+    """Return the keys of the configuration, with blanks between them, or
+    None. The first encrypts, all decrypt."""
     keys = config.get('health_orthanc', 'fernet_key', default='').split()
     if not keys:
         return None
@@ -43,8 +40,7 @@ def _fernet():
 def seal(text):
     """Return a password as it is stored.
 
-    :param str text: the password
-    :raises SecretError: when the configured key cannot be used
+    :raises SecretError: the configured key cannot be used
     """
     if not text:
         return text
@@ -55,17 +51,14 @@ def seal(text):
 
 
 def is_plain(stored):
-    """Return whether a password lies readable in what is stored.
-
-    :rtype: bool
-    """
+    "Return whether a password lies readable in what is stored."
     return bool(stored) and not stored.startswith(SEALED)
 
 
 def unseal(stored):
     """Return the password of what is stored.
 
-    :raises SecretError: when no configured key opens it
+    :raises SecretError: no configured key opens it
     """
     if not stored or not stored.startswith((SEALED, PLAIN)):
         return stored

@@ -5,6 +5,7 @@ from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.modules.health_imaging.calls import search_words
 from trytond.modules.health_imaging.direction import isolated, plain
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
@@ -98,20 +99,18 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     @without_check_access
     def _link_studies(cls, patients, former):
         """Give the local patient the studies that do not contradict: those of
-        nobody, and what the local patient before got as this one does.
-
-        :param former: the local patients before, by id of the record
-        """
+        nobody, and what the former one, by id, got as this one does."""
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for patient in cls.browse(patients):
             person, = facts.patient_facts([patient.patient])
             before = former[patient.id]
-            studies = [s for s in patient.imaging_studies
-                if (s.patient == before and s.link_rule == 'person'
-                    if s.patient else s.link_rule != 'person')]
-            rows = facts.read_studies([s.id for s in studies])
-            contradicting = {row.id for row in rows
-                if matching.contradiction(facts.study_facts(row), person)}
-            studies = [s for s in studies if s.id not in contradicting]
+            rows = facts.read_studies([
+                    s.id for s in patient.imaging_studies
+                    if (s.patient == before and s.link_rule == 'person'
+                        if s.patient else s.link_rule != 'person')])
+            studies = Study.browse([
+                    row.id for row in rows if not matching.contradiction(
+                        facts.study_facts(row), person)])
             if studies:
                 deciding.choose(studies, {'patient': patient.patient.id})
 
@@ -160,11 +159,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
-        return [operator,
-            ('name', *clause[1:]),
-            ('ident', *clause[1:]),
-            ]
+        return search_words(['name', 'ident'], clause)
 
 
 class Patient(metaclass=PoolMeta):
@@ -252,8 +247,7 @@ class Party(metaclass=PoolMeta):
 
 
 class OfPerson:
-    """Mixin of what tells of a person, in records beside the party: names and
-    identifications."""
+    "Mixin of names and identifications of people, in records of their own."
     __slots__ = ()
 
     @classmethod

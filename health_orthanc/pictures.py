@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be shown of a DICOM instance and how: its window, its frames, why
-there is no picture; and the check that a server sent a real one."""
+"""What can be shown of a DICOM instance and how."""
 import math
 import threading
 from typing import NamedTuple
@@ -12,8 +11,7 @@ from trytond.modules.health_imaging import pictures
 
 from .archive.errors import BadAnswer, NoPicture
 
-#: The windows of modalities whose files may tell none, in Hounsfield units:
-#: soft tissue. Without it a CT is black.
+#: For files without a window: soft tissue, in Hounsfield units.
 WINDOWS = {'CT': (40.0, 400.0)}
 #: Modalities of documents, plans and signals, which have no pixels.
 WITHOUT_PICTURES = frozenset({
@@ -26,21 +24,19 @@ _GREY = {'MONOCHROME1', 'MONOCHROME2', ''}
 # SOP classes (0008,0016) below DICOM PS3.4, B.5, the first that fits wins.
 _ROOT = '1.2.840.10008.5.1.4.1.1.'
 _KINDS = [
-    ('document', ['104.']),
-    ('report', ['88.']),
+    ('document', ['104']),
+    ('report', ['88']),
     ('plan', ['481.3', '481.4', '481.5', '481.6', '481.7', '481.8', '481.9']),
     ('video', ['77.1.1.1', '77.1.2.1', '77.1.4.1']),
-    ('signal', ['9.']),
+    ('signal', ['9']),
     ]
-#: Why there is no picture: what the instance is, that it has no pixels, or
-#: that the server cannot decode them.
-KINDS = [*(kind for kind, _ in _KINDS), 'no_pixels', 'codec']
 
 
 class NothingToShow(NoPicture):
     """There is no picture, and it is known why.
 
-    :ivar kind: among KINDS
+    :ivar kind: what the instance is: document, report, plan, video or signal;
+        no_pixels, or codec, which the server cannot decode
     """
 
     def __init__(self, kind, **kwargs):
@@ -51,10 +47,9 @@ class NothingToShow(NoPicture):
 class About(NamedTuple):
     """What an instance says about its pictures.
 
-    :ivar kind: among KINDS, None when it may have a picture
+    :ivar kind: of NothingToShow, None when it may have a picture
     :ivar window: center and width, None when none is needed
-    :ivar rows: of a picture, 0 when it is not known
-    :ivar columns: of a picture, 0 when it is not known
+    :ivar rows: of a picture, as its columns 0 when it is not known
     """
     kind: str = None
     window: tuple = None
@@ -65,7 +60,7 @@ class About(NamedTuple):
 def about(tags, modality=None, frame=0):
     """Return what is known of an instance, About.
 
-    :param tags: its attributes by keyword, as Orthanc simplifies them
+    :param tags: its attributes by keyword
     :param modality: Modality (0008,0060), for the default window
     :param frame: the frame whose window is wanted, from 0
     """
@@ -80,36 +75,25 @@ def about(tags, modality=None, frame=0):
 
 
 def kind_of(tags):
-    """Return why an instance has no picture, None when it may have one.
-
-    :param tags: its attributes by keyword
-    """
+    "Return why an instance with tags by keyword has no picture, or None."
     sop_class = _text(tags.get('SOPClassUID'))
     if sop_class.startswith(_ROOT):
         for kind, classes in _KINDS:
-            if any(_is_below(sop_class[len(_ROOT):], c) for c in classes):
+            if f'{sop_class}.'.startswith(
+                    tuple(f'{_ROOT}{c}.' for c in classes)):
                 return kind
     if tags and 'Rows' not in tags:
         return 'no_pixels'
     return None
 
 
-def _is_below(uid, prefix):
-    return uid == prefix or uid.startswith(prefix.rstrip('.') + '.')
-
-
 def _window(tags, frame):
-    """Return center and width that the file gives for a frame, or None.
-
-    Enhanced instances have it in their functional groups (PS3.3,
-    C.7.6.16.2.10): those of the frame, or those that all frames share.
-    """
-    groups = [
-        tags,
-        _item(tags.get('PerFrameFunctionalGroupsSequence'), frame),
-        _item(tags.get('SharedFunctionalGroupsSequence'), 0),
-        ]
-    for group in groups:
+    """Return center and width that the file gives for a frame, or None; with
+    enhanced instances in functional groups (PS3.3, C.7.6.16.2.10)."""
+    for group in [
+            tags,
+            _item(tags.get('PerFrameFunctionalGroupsSequence'), frame),
+            _item(tags.get('SharedFunctionalGroupsSequence'), 0)]:
         for item in [group, _item(group.get('FrameVOILUTSequence'), 0)]:
             center = _number(item.get('WindowCenter'))
             width = _number(item.get('WindowWidth'))
@@ -145,8 +129,8 @@ def _integer(value):
 def check(content, side=None, wait=pictures.WAIT):
     """Return a picture that a server sent: bytes and its media type.
 
-    :param content: the bytes
-    :param side: what width and height must not exceed, None: no limit
+    :param bytes content: what it sent
+    :param side: what width and height must not exceed
     :param wait: how many seconds to wait while others are opened
     :raises BadAnswer: it is no picture that can be shown
     :raises pictures.Busy: too many are opened at the same time
@@ -171,8 +155,7 @@ class Cache:
 
     :param size: how many bytes of pictures are kept
     :param seconds: how long they are kept
-    :param silence: for how many seconds a server that did not answer is left
-        alone
+    :param silence: how long a server that did not answer is left alone
     """
 
     def __init__(self, size, seconds=600, silence=20):
@@ -183,18 +166,15 @@ class Cache:
         self._silent = TTLCache(100, silence)
 
     def picture(self, key, picture=None):
-        """Return the picture of a key, None when it is not kept.
-
-        :param picture: what to keep: bytes and media type
-        """
+        "Keep the picture of a key, or return it, None when it is not kept."
         return self._kept(self._pictures, key, picture)
 
     def facts(self, key, about=None):
-        "Return the About of a key, None when it is not kept."
+        "Keep the About of a key, or return it, None when it is not kept."
         return self._kept(self._facts, key, about)
 
     def silent(self, server, error=None):
-        "Return the error of a server that did not answer a moment ago."
+        "Keep the error of a silent server, or return it."
         return self._kept(self._silent, server, error)
 
     def _kept(self, cache, key, value):

@@ -1,16 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of instances on the screen: the preview with frames and window,
-and thumbnails."""
+"""Pictures of instances on the screen: preview and thumbnails."""
 import logging
 import math
+from collections import defaultdict
 
 from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.doors import (
-    CheckedWizard, selected_records)
-from trytond.modules.health_imaging.exceptions import NothingSelectedError
+from trytond.modules.health_imaging.doors import check_selected
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Eval
@@ -19,7 +17,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from .archive import orthanc
 from .exceptions import NoPictureError
 from .gallery import Gallery, sentence
-from .links.access_log import USERS, check_group, note
+from .image_wizard import ImageWizard
+from .links.access_log import note
 from .pictures import WITHOUT_PICTURES
 
 logger = logging.getLogger(__name__)
@@ -55,10 +54,7 @@ class StudyPreview(PreviewMixin):
         """Return the instance to show first, None when there is none."""
         series = [s for s in self.series if not s.missing_since]
         series.sort(key=lambda s: s.modality in WITHOUT_PICTURES)
-        for one in series:
-            instance = one.first_instance()
-            if instance:
-                return instance
+        return next(filter(None, (s.first_instance() for s in series)), None)
 
 
 class SeriesPreview(PreviewMixin):
@@ -66,8 +62,7 @@ class SeriesPreview(PreviewMixin):
     __slots__ = ()
 
     def instances_in_order(self, limit=None):
-        """Return the instances, for a series of thousands without reading
-        more than their ids."""
+        "Return the instances, reading no more of thousands than their ids."
         Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
         return Instance.search([('series', '=', self.id)], limit=limit)
 
@@ -76,10 +71,7 @@ class SeriesPreview(PreviewMixin):
         return next(iter(self.instances_in_order(limit=1)), None)
 
     def neighbour(self, step):
-        """Return the next series of the study, or the one before.
-
-        :param int step: 1 or -1
-        """
+        "Return the next series of the study (step 1), or the one before (-1)."
         all_ = [s for s in self.study.series
             if s == self or not s.missing_since]
         index = all_.index(self) + step
@@ -108,18 +100,15 @@ class InstancePreview(PreviewMixin):
         with Gallery() as gallery:
             for instance in instances:
                 try:
-                    picture = gallery.picture(instance)
+                    found['image'][instance.id] = fields.Binary.cast(
+                        gallery.picture(instance).content)
                 except orthanc.OrthancError as error:
                     found['no_image'][instance.id] = sentence(
-                        error, instance.series.study.orthanc_server)
+                        error, instance.of_study.orthanc_server)
                 except UserError as error:
                     found['no_image'][instance.id] = error.message
-                else:
-                    found['image'][instance.id] = fields.Binary.cast(
-                        picture.content)
         if 'image' in names:
-            cls.note_pictures('view', [
-                    i for i in instances if found['image'][i.id]], once=True)
+            cls._note_viewed(instances, found['image'])
         return {name: found[name] for name in names}
 
     @classmethod
@@ -133,50 +122,48 @@ class InstancePreview(PreviewMixin):
                     continue
                 try:
                     picture = gallery.picture(instance, side=THUMBNAIL_SIDE)
+                    found[instance.id] = fields.Binary.cast(picture.content)
                 except (orthanc.OrthancError, UserError) as error:
                     logger.info("no thumbnail: %s", type(error).__name__)
-                else:
-                    found[instance.id] = fields.Binary.cast(picture.content)
-        cls.note_pictures(
-            'view', [i for i in instances if found[i.id]], once=True)
+        cls._note_viewed(instances, found)
         return found
 
     @classmethod
-    def note_pictures(cls, action, instances, once=False):
-        """Keep who did what with the pictures of instances.
+    def _note_viewed(cls, instances, pictures):
+        cls.note_pictures(
+            'view', [i for i in instances if pictures[i.id]], once=True)
 
-        :param str action: see note
-        :param bool once: see note
-        """
-        by_study = {}
+    @classmethod
+    def note_pictures(cls, action, instances, once=False):
+        "Keep who did what with the pictures of instances, see note."
+        by_study = defaultdict(list)
         for instance in instances:
-            by_study.setdefault(instance.series.study, []).append(instance)
+            by_study[instance.of_study].append(instance)
         for study, some in by_study.items():
-            note(action, [study], some[0].position_text() if len(some) == 1
+            note(action, [study], some[0].position_text(
+                    some[0].series.rec_name) if len(some) == 1
                 else gettext('health_orthanc.msg_viewed', count=len(some)),
                 once)
 
-    def position_text(self, frame=None):
-        """Return which image of the study this is, for people.
+    def position_text(self, series, frame=None):
+        """Return which image of a study this is, for people.
 
+        :param str series: how the series is called
         :param frame: the number of the frame from 1, or None
         """
-        parts = [self.series.rec_name]
+        parts = [series]
         if self.instance_number is not None:
             parts.append(gettext(
                     'health_orthanc.msg_label_instance_number',
                     number=self.instance_number))
-        if frame:
+        if frame and (self.number_of_frames or 1) > 1:
             parts.append(gettext(
                     'health_orthanc.msg_label_frame', number=frame))
         return ', '.join(parts)
 
     def neighbour(self, step):
-        """Return the next instance of the study, or the one before; None at
-        the end.
-
-        :param int step: 1 or -1
-        """
+        """Return the next instance of the study (step 1), or the one before
+        (-1); None at the end."""
         series, found = self.series, self.series.instances_in_order()
         index = found.index(self) + step
         while not 0 <= index < len(found):
@@ -218,7 +205,7 @@ class PreviewShow(ModelView):
         states={'invisible': ~Eval('message')})
 
 
-class Preview(CheckedWizard, Wizard):
+class Preview(ImageWizard, Wizard):
     "Preview"
     __name__ = 'gnuhealth.imaging_orthanc.preview'
     _models = {
@@ -242,14 +229,8 @@ class Preview(CheckedWizard, Wizard):
     attach = StateTransition()
     again = StateTransition()
 
-    @classmethod
-    def check_user(cls):
-        "Raise an error unless the user is in the groups of the wizard."
-        check_group(*USERS)
-        super().check_user()
-
     def transition_open_(self):
-        record, *_ = selected_records(self, *map(Pool().get, self._models))
+        record, *_ = self._selected()
         instance = record.first_instance()
         if not instance:
             raise NoPictureError(gettext(
@@ -272,7 +253,7 @@ class Preview(CheckedWizard, Wizard):
         type(instance).attach_pictures([
                 (instance, self._frame(instance), self._window())])
         self.show.message = gettext('health_orthanc.msg_added_to_report',
-            result=instance.series.study.imaging_test.rec_name)
+            result=instance.of_study.imaging_test.rec_name)
         return 'show'
 
     def _step(self, step):
@@ -295,18 +276,14 @@ class Preview(CheckedWizard, Wizard):
         before = getattr(show, 'instance', None)
         if not before or before.series != instance.series:
             show.window_center = show.window_width = None
-        show.instance = instance
-        show.frame = frame
-        show.message = None
+        show.instance, show.frame, show.message = instance, frame, None
 
     def _instance(self):
         """Return the instance that the client sent back, if its user may see
         it, and forget the picture that came with it."""
         self.show.picture = None
         instance = getattr(self.show, 'instance', None)
-        if not instance:
-            raise NothingSelectedError(gettext(
-                    'health_imaging.msg_nothing_selected'))
+        check_selected(instance)
         check_read([instance])
         return instance
 
@@ -329,47 +306,32 @@ class Preview(CheckedWizard, Wizard):
 
     def default_show(self, field_names):
         instance = self._instance()
-        frame = self._frame(instance)
+        frame, chosen = self._frame(instance), self._window()
+        found = instance.series.instances_in_order()
         values = {
             'instance': instance.id,
             'series': instance.series.id,
             'frame': frame,
             'number_of_frames': instance.number_of_frames or 1,
-            'position': self._position(instance),
+            'position': gettext('health_orthanc.msg_position',
+                index=found.index(instance) + 1, count=len(found)),
             'message': getattr(self.show, 'message', None),
             'has_picture': False,
             }
-        return {**values, **self._picture_values(instance, frame)}
-
-    @staticmethod
-    def _position(instance):
-        found = instance.series.instances_in_order()
-        return gettext('health_orthanc.msg_position',
-            index=found.index(instance) + 1, count=len(found))
-
-    def _picture_values(self, instance, frame):
-        chosen = self._window()
+        study, window = instance.of_study, chosen
         try:
             with Gallery() as gallery:
                 picture = gallery.picture(instance, frame - 1, chosen, SIDE)
         except orthanc.OrthancError as error:
-            server = instance.series.study.orthanc_server
-            center, width = chosen or (None, None)
-            return {
-                'message': sentence(error, server),
-                'window_center': center,
-                'window_width': width,
-                }
-        note('view', [instance.series.study], instance.position_text(
-                frame if (instance.number_of_frames or 1) > 1 else None),
-            once=True)
-        center, width = picture.window or (None, None)
-        shown = (None, None) if chosen else (center, width)
-        return {
-            'picture': fields.Binary.cast(picture.content),
-            'has_picture': True,
-            'window_center': center,
-            'window_width': width,
-            'shown_center': shown[0],
-            'shown_width': shown[1],
-            }
+            values['message'] = sentence(error, study.orthanc_server)
+        else:
+            note('view', [study], instance.position_text(
+                    instance.series.rec_name, frame), once=True)
+            window = picture.window
+            values.update(
+                picture=fields.Binary.cast(picture.content), has_picture=True)
+            values['shown_center'], values['shown_width'] = (
+                not chosen and window or (None, None))
+        values['window_center'], values['window_width'] = (
+            window or (None, None))
+        return values

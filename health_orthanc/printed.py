@@ -12,11 +12,7 @@ class ImagingReport(metaclass=PoolMeta):
 
     @classmethod
     def execute(cls, ids, data):
-        """Print results and log who printed them.
-
-        :param ids: ids of results
-        :param dict data: what the client adds
-        """
+        "Print results and log who printed them."
         Result = Pool().get('gnuhealth.imaging.test.result')
         report = super().execute(ids, data)
         if Transaction().check_access:

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of instances in the report: attached to the result of their
-study."""
+"""Pictures of instances in the report of their study."""
+from collections import defaultdict
+
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.direction import plain
@@ -34,28 +35,22 @@ class ReportedInstance:
     @without_check_access
     def get_in_report(cls, instances, name):
         Attachment = Pool().get('ir.attachment')
-        wanted = {}
-        for instance in instances:
-            result = instance.series.study.imaging_test
-            if result:
-                wanted.setdefault(str(result), []).append(instance)
-        found = dict.fromkeys((i.id for i in instances), False)
-        for resource, some in wanted.items():
-            names = {_stem(a.name) for a in Attachment.search([
-                        ('resource', '=', resource)])}
-            for instance in some:
-                uid = instance.sop_instance_UID
-                found[instance.id] = uid in names or any(
-                    n.startswith(f'{uid}-') for n in names)
-        return found
+        results = {i.id: i.of_study.imaging_test for i in instances}
+        names = defaultdict(set)
+        for attachment in Attachment.search([
+                    ('resource', 'in', sorted(
+                            {str(r) for r in results.values() if r}))]):
+            stem = _stem(attachment.name)
+            names[attachment.resource] |= {stem, stem.rpartition('-')[0]}
+        return {
+            i.id: i.sop_instance_UID in names[results[i.id]]
+            for i in instances}
 
     @classmethod
     @ModelView.button
     def attach_image_to_imaging_test_report(cls, instances):
-        """Attach pictures of instances to the results of their studies.
-
-        Done again, it replaces what it attached before.
-        """
+        """Attach pictures of instances to the results of their studies, in the
+        place of what was attached before."""
         cls.attach_pictures([(i, None, None) for i in instances])
 
     @classmethod
@@ -74,7 +69,7 @@ class ReportedInstance:
                 instance._attachment(gallery, frame, window)
                 for instance, frame, window in shown]
         # This begins the transaction again, with the pictures in the cache.
-        results = {i.series.study.imaging_test for i, *_ in shown}
+        results = {i.of_study.imaging_test for i, *_ in shown}
         Result.lock(results)
         # The study may be leaving it.
         tables.touch(Result, [r.id for r in results])
@@ -83,7 +78,7 @@ class ReportedInstance:
         cls.note_pictures('attach', [i for i, *_ in shown])
 
     def _check_draft(self):
-        study = self.series.study
+        study = self.of_study
         result = study.imaging_test
         if not result:
             raise NoResultError(gettext(
@@ -96,26 +91,23 @@ class ReportedInstance:
 
     def _attachment(self, gallery, frame, window):
         """Return the values of the attachment for the report."""
-        study = self.series.study
+        study, stem = self.of_study, self.sop_instance_UID
         try:
             picture = gallery.picture(self, (frame or 1) - 1, window)
         except orthanc.OrthancError as error:
             raise NoPictureError(
                 sentence(error, study.orthanc_server)) from None
+        if frame and (self.number_of_frames or 1) > 1:
+            stem += f'-{frame}'
         extension = picture.media_type.rpartition('/')[2]
         return {
-            'name': f'{self._attachment_name(frame)}.{extension}',
+            'name': f'{stem}.{extension}',
             'description': self._caption(frame),
             'type': 'data',
             'data': fields.Binary.cast(picture.content),
             'resource': str(study.imaging_test),
             'imaging_study': study.id,
             }
-
-    def _attachment_name(self, frame):
-        if frame and (self.number_of_frames or 1) > 1:
-            return f'{self.sop_instance_UID}-{frame}'
-        return self.sop_instance_UID
 
     @classmethod
     def _attach(cls, values):
@@ -135,19 +127,13 @@ class ReportedInstance:
     def _caption(self, frame):
         """Return what stands under the picture in the report."""
         series = self.series
-        parts = [series.series_description or series.modality]
-        if self.instance_number is not None:
-            parts.append(gettext(
-                    'health_orthanc.msg_label_instance_number',
-                    number=self.instance_number))
-        if frame and (self.number_of_frames or 1) > 1:
-            parts.append(gettext(
-                    'health_orthanc.msg_label_frame', number=frame))
+        text = self.position_text(
+            series.series_description or series.modality, frame)
         if self.image_position_patient:
-            parts.append(gettext(
-                    'health_orthanc.msg_label_image_position',
-                    position=_millimetres(self.image_position_patient)))
-        return plain(', '.join(parts))
+            text += ', ' + gettext(
+                'health_orthanc.msg_label_image_position',
+                position=_millimetres(self.image_position_patient))
+        return plain(text)
 
 
 def _stem(name):

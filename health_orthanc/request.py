@@ -79,10 +79,9 @@ class Request(metaclass=PoolMeta):
 
     @classmethod
     def copy(cls, requests, default=None):
-        default = {} if default is None else default.copy()
-        default.setdefault('orthanc_studies', None)
-        default.setdefault('candidates', None)
-        return super().copy(requests, default=default)
+        return super().copy(requests, default={
+                'orthanc_studies': None, 'candidates': None,
+                **(default or {})})
 
     @classmethod
     def _without_images(cls):

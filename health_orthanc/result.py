@@ -96,8 +96,7 @@ class Result(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def _look_at_pictures(cls, results):
-        """Take the pictures out of opened results whose studies went while
-        they were signed."""
+        "Take out of opened results the pictures whose studies went since."
         Attachment = Pool().get('ir.attachment')
         Attachment.take_out({
                 (a.imaging_study.id, result.id)
@@ -105,10 +104,9 @@ class Result(metaclass=PoolMeta):
         cls.write([r for r in results if r.studies_changed_at],
             {'studies_changed_at': None})
 
-    @classmethod
-    def _foreign_pictures(cls, results):
-        """Return pairs of result and attachment: pictures of studies that do
-        not belong to the results."""
+    @staticmethod
+    def _foreign_pictures(results):
+        "Return the pictures of studies of others, pairs with their results."
         return [
             (result, picture) for result in results
             for picture in result.images
@@ -120,8 +118,7 @@ class Result(metaclass=PoolMeta):
     def finalize(cls, results):
         """Sign results.
 
-        :raises ForeignPictureError: a picture is of a study that does not
-            belong to the result
+        :raises ForeignPictureError: a picture is of a study of another result
         """
         for result, picture in cls._foreign_pictures(results):
             raise ForeignPictureError(gettext(
@@ -145,12 +142,11 @@ class Result(metaclass=PoolMeta):
 
     @classmethod
     def copy(cls, results, default=None):
-        default = {} if default is None else default.copy()
-        for name in [
-                'studies', 'orthanc_studies', 'studies_changed_at',
-                'stored_reports']:
-            default.setdefault(name, None)
-        return super().copy(results, default=default)
+        names = [
+            'studies', 'orthanc_studies', 'studies_changed_at',
+            'stored_reports']
+        return super().copy(
+            results, default={**dict.fromkeys(names), **(default or {})})
 
 
 class LinkStudiesStart(ModelView):

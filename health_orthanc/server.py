@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orthanc servers: where they are, whether they answer, and what starts
-their synchronization."""
+"""Orthanc servers, and what starts their synchronization."""
 import datetime as dt
 import logging
 from contextlib import contextmanager
@@ -51,10 +50,7 @@ _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 @contextmanager
 def user_errors(server):
-    """Turn what goes wrong with an Orthanc into one translated UserError.
-
-    :param server: record of the server
-    """
+    "Turn what goes wrong with the Orthanc of a server into a UserError."
     try:
         yield
     except orthanc.OrthancError as error:
@@ -233,10 +229,8 @@ class Server(
     @classmethod
     def rotate_passwords(cls):
         """Encrypt all passwords with the newest key of the configuration, or
-        store them plain when it has none any more.
-
-        To be run by an administrator in trytond-console. Nothing is changed
-        when one of them cannot be read.
+        store them plain when it has none any more; none when one cannot be
+        read. To be run by an administrator in trytond-console.
 
         :return: how many passwords there are
         """
@@ -338,7 +332,6 @@ class Server(
 
     @classmethod
     def _check_later(cls, servers):
-        """Ask servers in the background whether they answer."""
         for server in servers:
             if server.active:
                 cls._enqueue('check_servers', [server])
@@ -368,40 +361,31 @@ class Server(
 
     @classmethod
     def delete(cls, servers):
+        """Delete servers, and what Orthanc patients are left of them.
+
+        :raises ServerInUseError: one has studies, be they missing or former
+        """
+        pool = Pool()
+        FormerStudy = pool.get('gnuhealth.orthanc.study')
+        OrthancPatient = pool.get('gnuhealth.orthanc.patient')
+        Study = pool.get('gnuhealth.imaging_orthanc.study')
         with without_check_access():
-            cls._release(servers)
+            for server in servers:
+                studies = (
+                    Study.search_count([('orthanc_server', '=', server.id)])
+                    + FormerStudy.search_count([('server', '=', server.id)]))
+                if studies:
+                    raise ServerInUseError(gettext(
+                            'health_orthanc.msg_server_in_use',
+                            server=server.label, studies=studies))
+            OrthancPatient.delete(OrthancPatient.search(
+                    [('server', 'in', [s.id for s in servers])]))
         super().delete(servers)
 
     @classmethod
-    def _release(cls, servers):
-        """Raise ServerInUseError if servers have studies, else delete the
-        Orthanc patients that are left of them."""
-        OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
-        for server in servers:
-            studies = server.number_of_studies_ever()
-            if studies:
-                raise ServerInUseError(gettext(
-                        'health_orthanc.msg_server_in_use',
-                        server=server.label, studies=studies))
-        OrthancPatient.delete(OrthancPatient.search(
-                [('server', 'in', [s.id for s in servers])]))
-
-    def number_of_studies_ever(self):
-        """Return how many studies came from this server: missing ones, and
-        those of the time before GNU Health 5.0, included."""
-        pool = Pool()
-        return sum(pool.get(name).search_count([(field, '=', self.id)])
-            for name, field in [
-                ('gnuhealth.imaging_orthanc.study', 'orthanc_server'),
-                ('gnuhealth.orthanc.study', 'server'),
-                ])
-
-    @classmethod
     def copy(cls, servers, default=None):
-        default = {} if default is None else default.copy()
-        for name in cls._found:
-            default.setdefault(name, None)
-        return super().copy(servers, default=default)
+        return super().copy(servers, default={
+                **dict.fromkeys(cls._found), **(default or {})})
 
     @classmethod
     @ModelView.button
@@ -412,10 +396,8 @@ class Server(
     @classmethod
     @ModelView.button
     def test_connection(cls, servers):
-        """Ask each server now, and show what is wrong with those that fail.
-
-        What was found is kept, so the transaction ends before the error.
-        """
+        """Ask each server now, keep what they say (so the transaction ends),
+        and show what is wrong with those that fail."""
         problems = cls.check_servers(servers)
         if problems:
             Transaction().commit()
@@ -424,10 +406,8 @@ class Server(
     @classmethod
     @without_check_access
     def check_servers(cls, servers):
-        """Ask servers whether they answer, and keep what they say.
-
-        :return: list of the translated problems
-        """
+        """Ask servers whether they answer, keep what they say, and return the
+        translated problems, list."""
         found = [(server, server._look()) for server in servers]
         for server, values in found:
             super().write([server], {**values, 'check_time': now()})
@@ -452,31 +432,21 @@ class Server(
     @classmethod
     @without_check_access
     def sync(cls, servers=None):
-        """Fetch what is new on servers, by default on all that are active.
-
-        Called by the scheduled task. Each server has a task of its own, so
-        that one that hangs delays no other. One that failed is asked first
-        whether it answers again.
-
-        :param servers: list of records
-        """
+        """Fetch what is new on servers, by default on all that are active, in
+        a task for each, so that one that hangs delays no other."""
         cls._sync_each(servers, started_by='cron')
 
     @classmethod
     @without_check_access
     def full_sync(cls, servers=None):
-        """Compare everything on servers, by default on all that are active.
-
-        :param servers: list of records
-        """
+        "Compare everything on servers, by default on all that are active."
         cls._sync_each(servers, full=True, started_by='nightly')
 
     @classmethod
     def _sync_each(cls, servers, full=False, started_by=None):
-        if servers is None:
-            servers = cls.search([])
-        for server in servers:
+        for server in cls.search([]) if servers is None else servers:
             if full or not server.validated:
+                # One that failed is asked first whether it answers again.
                 cls._enqueue('check_and_sync', server,
                     full=full, started_by=started_by)
             else:
@@ -495,11 +465,8 @@ class Server(
 
     @classmethod
     def _enqueue(cls, method, server, **options):
-        """Let a worker call a method, unless a task that does the same for
-        the server waits already, whoever asked for it.
-
-        :param server: record, or a list of one
-        """
+        """Let a worker call a method for a server, or a list of one, unless a
+        task that does the same waits already."""
         if queue_.has_worker and cls._is_queued(
                 method, server, options.get('full')):
             return
@@ -510,24 +477,23 @@ class Server(
             getattr(cls.__queue__, method)(server, **options)
 
     @classmethod
+    @without_check_access
     def _is_queued(cls, method, server, full):
         Queue = Pool().get('ir.queue')
         methods = {'check_servers'}
         if method not in methods:
             methods = {'check_and_sync', 'sync_server'}
-        one = [server] if isinstance(server, cls) else server
-        ids = [s.id for s in one]
-        with without_check_access():
-            waiting = Queue.search([
-                    ('name', '=', 'default'),
-                    ('scheduled_at', '=', None),
-                    ('dequeued_at', '=', None),
-                    ('data.model', '=', cls.__name__)])
-            return any(
-                data['method'] in methods
-                and data['instances'] in (*ids, ids, tuple(ids))
-                and data['kwargs'].get('full') == full
-                for data in (task.data for task in waiting))
+        id_ = server.id if isinstance(server, cls) else server[0].id
+        waiting = Queue.search([
+                ('name', '=', 'default'),
+                ('scheduled_at', '=', None),
+                ('dequeued_at', '=', None),
+                ('data.model', '=', cls.__name__)])
+        return any(
+            data['method'] in methods
+            and data['instances'] in (id_, [id_], (id_,))
+            and data['kwargs'].get('full') == full
+            for data in (task.data for task in waiting))
 
     @classmethod
     def check_and_sync(cls, server, full=False, started_by=None):
@@ -539,14 +505,11 @@ class Server(
     @without_check_access
     def sync_server(cls, server, full=False, started_by=None):
         """Synchronize one server, keep what happened as a run, and do what
-        follows.
-
-        A server that is synchronized already is left alone. The transaction
-        is committed.
+        follows. The transaction is committed.
 
         :param bool full: compare everything, not only what is new
         :param str started_by: see gnuhealth.orthanc.sync_run
-        :return: id of the run, or None
+        :return: id of the run, None where one is going on already
         """
         try:
             run = Run(server, full, started_by).go()
@@ -562,8 +525,7 @@ class Server(
         scripts.
 
         :param labels: list of labels, None for all that are validated
-        :return: list of dicts with the label and the state of each server,
-            an error or None, and the counts of the run as ``run``
+        :return: list of dicts with label, state, error and counts (``run``)
         """
         check_rights(cls.__name__, 'write')
         if labels is None:
@@ -595,7 +557,7 @@ def normal_url(text, field):
     """Return a URL in its one form.
 
     :param str field: the name of the field it comes from, for people
-    :raises ServerURLError: when it is none that may be asked
+    :raises ServerURLError: it is none that may be asked
     """
     try:
         return orthanc.normalize_url(text)

@@ -1,12 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the servers hold: studies, their series and their instances."""
+from functools import reduce
+
 from sql import Null
 from sql.functions import CharLength, Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
-from trytond.modules.health_imaging.calls import CheckedCalls, check_words
+from trytond.modules.health_imaging.calls import check_words, search_words
 from trytond.modules.health_imaging.direction import plain
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
@@ -16,7 +18,7 @@ from .archive import texts
 from .deletion import DeletableSeries, DeletableStudy
 from .encapsulated_report import ReportedStudy
 from .exceptions import NothingToUndoError
-from .kept import Kept, check_given, check_kept
+from .kept import Kept
 from .links import deciding, facts, ledger
 from .links.link_log import last_not_undone
 from .open_viewer import ViewerLinks
@@ -24,8 +26,31 @@ from .preview import InstancePreview, SeriesPreview, StudyPreview
 from .report_picture import ReportedInstance
 
 
+class OnServer(Kept):
+    """Mixin of studies, series and images: their study, and its server."""
+    __slots__ = ()
+
+    # The way to the server
+    _to_server = 'orthanc_server'
+
+    server = fields.Function(fields.Char("Server URL"),
+        'get_server', searcher='search_server')
+
+    @property
+    def of_study(self):
+        "The study that this is or belongs to."
+        return reduce(getattr, self._to_server.split('.')[:-1], self)
+
+    def get_server(self, name):
+        return self.of_study.orthanc_server.domain
+
+    @classmethod
+    def search_server(cls, name, clause):
+        return [(f'{cls._to_server}.domain', *clause[1:])]
+
+
 class Study(
-        CheckedCalls, StudyPreview, DeletableStudy, ReportedStudy,
+        OnServer, StudyPreview, DeletableStudy, ReportedStudy,
         ViewerLinks, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
@@ -77,8 +102,6 @@ class Study(
     orthanc_server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
         ondelete='RESTRICT')
-    server = fields.Function(fields.Char("Server URL"),
-        'get_server', searcher='search_server')
     orthanc_patient = fields.Many2One(
         'gnuhealth.orthanc.patient', "Orthanc Patient", readonly=True,
         ondelete='RESTRICT')
@@ -209,14 +232,9 @@ class Study(
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
-        return [operator,
-            ('readable_name', *clause[1:]),
-            ('patient_id', *clause[1:]),
-            ('accession_number', *clause[1:]),
-            ('description', *clause[1:]),
-            ('patient.rec_name', *clause[1:]),
-            ]
+        return search_words([
+                'readable_name', 'patient_id', 'accession_number',
+                'description', 'patient.rec_name'], clause)
 
     @classmethod
     def view_attributes(cls):
@@ -253,13 +271,6 @@ class Study(
     def get_review_reason(self, name):
         return deciding.reason_text(self.review_code, self.review_parameters)
 
-    def get_server(self, name):
-        return self.orthanc_server.domain
-
-    @classmethod
-    def search_server(cls, name, clause):
-        return [('orthanc_server.domain', *clause[1:])]
-
     def get_link_base_url(self, name):
         return self.orthanc_server.link_base_url
 
@@ -267,7 +278,7 @@ class Study(
     def create(cls, vlist):
         """Create studies; what a person chooses for them is kept as for those
         that are there."""
-        check_given(cls, vlist)
+        cls._check_given(vlist)
         studies = super().create([
                 {n: v for n, v in values.items() if n not in ledger.CHOICES}
                 for values in vlist])
@@ -283,7 +294,8 @@ class Study(
 
         :raises StudyMismatchError: a result is of another patient
         """
-        check_kept(cls, args)
+        cls._check_changed(args)
+        FieldAccess = Pool().get('ir.model.field.access')
         actions = iter(args)
         for studies, values in zip(actions, actions):
             choice = {n: v for n, v in values.items() if n in ledger.CHOICES}
@@ -291,24 +303,17 @@ class Study(
             super().write(studies, {
                     n: v for n, v in values.items() if n not in choice})
             if choice:
-                cls._check_fields(choice)
+                FieldAccess.check(cls.__name__, list(choice), 'write')
                 deciding.choose(studies, choice)
-
-    @classmethod
-    def _check_fields(cls, values):
-        "Raise AccessError where the user may not write some fields."
-        FieldAccess = Pool().get('ir.model.field.access')
-        FieldAccess.check(cls.__name__, list(values), 'write')
 
     def take(self, candidate):
         """Link the study to a candidate that a person chose."""
-        result = None
-        if candidate.request and candidate.request.results:
-            result = candidate.request.results[0].id
+        request = candidate.request
+        results = request.results if request else ()
         type(self).write([self], {
                 'patient': candidate.patient.id,
-                'request': candidate.request.id if candidate.request else None,
-                'imaging_test': result,
+                'request': request.id if request else None,
+                'imaging_test': results[0].id if results else None,
                 })
 
     @classmethod
@@ -330,10 +335,7 @@ class Study(
     @classmethod
     @ModelView.button
     def undo_link(cls, studies):
-        """Take back the last change of the link of each study.
-
-        Who takes back what a rule did says no to it.
-        """
+        "Take back the last change of the link of each study."
         links = {}
         for study in studies:
             line = last_not_undone(study.link_log)
@@ -349,9 +351,8 @@ class Study(
 
     @classmethod
     def get_merge_id(cls, study):
-        """Return what of a study may be the UID of a request.
-
-        Modules whose machines write it elsewhere extend this.
+        """Return what of a study may be the UID of a request; for modules
+        whose machines write it elsewhere.
 
         :param study: the columns of the study, and its ``id``
         """
@@ -379,11 +380,12 @@ def _link_buttons():
 
 
 class StudySeries(
-        Kept, SeriesPreview, DeletableSeries, ViewerLinks, ModelSQL,
+        OnServer, SeriesPreview, DeletableSeries, ViewerLinks, ModelSQL,
         ModelView):
     "Imaging Series"
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
     _for_people = frozenset({'notes'})
+    _to_server = 'study.orthanc_server'
 
     study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", required=True,
@@ -405,8 +407,6 @@ class StudySeries(
     instances = fields.One2Many(
         'gnuhealth.imaging_orthanc.series_instances', 'series', "Images",
         readonly=True)
-    server = fields.Function(fields.Char("Server URL"),
-        'get_server', searcher='search_server')
 
     @classmethod
     def __setup__(cls):
@@ -433,29 +433,19 @@ class StudySeries(
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
-        return [operator,
-            ('series_description', *clause[1:]),
-            ('modality', *clause[1:]),
-            ]
+        return search_words(['series_description', 'modality'], clause)
 
     @classmethod
     def order_series_number(cls, tables):
         table, _ = tables[None]
         return [CharLength(table.series_number), table.series_number]
 
-    def get_server(self, name):
-        return self.study.server
-
-    @classmethod
-    def search_server(cls, name, clause):
-        return [('study.server', *clause[1:])]
-
 
 class SeriesInstance(
-        Kept, InstancePreview, ReportedInstance, ModelSQL, ModelView):
+        OnServer, InstancePreview, ReportedInstance, ModelSQL, ModelView):
     "Imaging Instance"
     __name__ = 'gnuhealth.imaging_orthanc.series_instances'
+    _to_server = 'series.study.orthanc_server'
 
     series = fields.Many2One(
         'gnuhealth.imaging_orthanc.study_series', "Series", required=True,
@@ -466,8 +456,6 @@ class SeriesInstance(
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     sop_instance_UID = fields.Char(
         "SOP Instance UID", required=True, readonly=True)
-    server = fields.Function(fields.Char("Server URL"),
-        'get_server', searcher='search_server')
 
     @classmethod
     def __setup__(cls):
@@ -489,10 +477,3 @@ class SeriesInstance(
     def get_rec_name(self, name):
         number = self.instance_number
         return str(self.id if number is None else number)
-
-    def get_server(self, name):
-        return self.series.study.server
-
-    @classmethod
-    def search_server(cls, name, clause):
-        return [('series.study.server', *clause[1:])]

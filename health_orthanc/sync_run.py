@@ -75,13 +75,7 @@ class SyncRun(Ledger, ModelSQL, ModelView):
 
     def summary(self):
         """Return state, error and counts, for scripts."""
-        names = [
-            'total', 'studies_new', 'studies_changed', 'studies_gone',
-            'series_new', 'series_changed', 'series_gone', 'instances_new',
-            'instances_changed', 'instances_gone', 'studies_linked',
-            'skipped', 'calls']
-        return {
-            'state': self.state,
-            'error': self.error,
-            'run': {name: getattr(self, name) for name in names},
-            }
+        counts = {
+            name: getattr(self, name) for name, field in self._fields.items()
+            if field._type == 'integer' and name not in {'id', 'done'}}
+        return {'state': self.state, 'error': self.error, 'run': counts}

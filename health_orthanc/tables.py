@@ -1,8 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows in bulk: many are compared and written with a few SQL statements
-instead of one record at a time.
-"""
+"""Rows in bulk, compared and written with a few SQL statements."""
 import functools
 from operator import itemgetter
 from typing import NamedTuple
@@ -25,8 +23,7 @@ class Upsert(NamedTuple):
     :ivar new: id of each inserted row, by its key
     :ivar changed: keys of the updated rows
     :ivar before: their former values, dict by key
-    :ivar others: ids of the rows that were not among the wanted ones, when
-        the scopes were said to be complete
+    :ivar others: ids of all other rows of scopes that are complete
     """
     ids: dict
     new: dict
@@ -91,8 +88,7 @@ def ids_of(Model, scope, key, wanted):
 
 
 def _stored(Model, scope, key, names, wanted, complete=False):
-    """Yield id and values of the stored rows, with a statement for some
-    hundred of them. Others of the same scopes may be among them."""
+    "Yield id and values of the stored rows, others of the scopes among them."
     table = Model.__table__()
     columns = [table.id] + [Column(table, name) for name in names]
     scope_column, key_column = Column(table, scope), Column(table, key)
@@ -110,12 +106,7 @@ def _stored(Model, scope, key, names, wanted, complete=False):
 
 
 def _insert(Model, names, rows, returned=()):
-    """Insert rows, return the values of some columns of each.
-
-    :param names: of the columns
-    :param rows: values in the order of names
-    :param returned: names of the columns whose values are returned
-    """
+    "Insert rows, return the values of some columns of each."
     user, found = Transaction().user, []
     # SQLite would compute it for each row, which takes a third of the time.
     moment = execute(Select([CurrentTimestamp()]))[0] if rows else ()
@@ -151,10 +142,7 @@ def insert(Model, rows):
 
 @functools.lru_cache(maxsize=32)
 def _insert_text(table, names, count, returned, paramstyle):
-    """Return the statement that inserts rows.
-
-    To write it takes longer than to run it, so it is kept.
-    """
+    "Return the statement that inserts rows; to write it takes longest."
     table = Table(table)
     names = (*names, 'create_uid', 'create_date')
     text = str(table.insert(
@@ -186,8 +174,7 @@ def update_each(Model, names, rows):
 
 
 def write_each(Model, names, rows):
-    """Write values of their own to many rows, with a statement for some
-    hundred of them.
+    """Write values of their own to many rows, in a few statements.
 
     :param rows: values in the order of names, by the id of the row
     """
@@ -236,10 +223,8 @@ def set_values(Model, ids, **values):
 
 def touch(Model, ids):
     """Let only one of two transactions pass that build at the same time on
-    what is in or about some rows; the other one is repeated.
-
-    PostgreSQL repeats none that only read or lock, also where what one reads
-    is what the other writes.
+    what is in or about some rows, and repeat the other one: PostgreSQL
+    repeats none that only reads or locks.
 
     :param ids: ids of rows
     """

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The wizard "Upload DICOM Files": stores files on a server, says what became
-of each, and opens their studies."""
+"""The wizard "Upload DICOM Files"."""
 import io
 import logging
 from collections import Counter
@@ -9,7 +8,6 @@ from collections import Counter
 from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONEncoder
@@ -20,7 +18,8 @@ from trytond.wizard import (
 from .archive import container, orthanc, structure
 from .connection import connect
 from .exceptions import UploadError, error_text
-from .links.access_log import USERS, check_group, note
+from .image_wizard import ImageWizard
+from .links.access_log import note
 from .server import user_errors
 
 logger = logging.getLogger(__name__)
@@ -45,11 +44,8 @@ _OF_THE_FILE = (
 
 
 def max_bytes():
-    """Return how large an upload may be, in bytes.
-
-    The client sends it in one request, which takes trytond six times as much
-    memory, and which ``max_size_authenticated`` limits too.
-    """
+    """Return how large an upload may be, in bytes: it is one request, which
+    takes trytond six times the memory."""
     size = config.getint('health_orthanc', 'max_upload', default=100) * MB
     request = config.getint('request', 'max_size_authenticated')
     return min(size, int(request * IN_REQUEST)) if request else size
@@ -124,12 +120,12 @@ class Upload:
             else:
                 self._add(part.name, one.status)
 
-    def _refuse(self, name, reason, details=None):
+    def _refuse(self, name, reason, details=''):
         text = gettext(
             f'health_orthanc.msg_upload_{reason}', count=structure.MAX_DEPTH)
         self._add(
             name, 'not_dicom' if reason == 'not_dicom' else 'refused',
-            ' '.join(filter(None, [text, details])))
+            f'{text} {details}'.strip())
 
     def _add(self, name, state, reason=''):
         self.files.append({'name': name, 'state': state, 'reason': reason})
@@ -181,7 +177,7 @@ class UploadDone(ModelView):
         readonly=True)
 
 
-class UploadImageData(CheckedWizard, Wizard):
+class UploadImageData(ImageWizard, Wizard):
     "Upload DICOM Files"
     __name__ = 'gnuhealth.imaging_orthanc.upload_image_data'
     _models = {'gnuhealth.imaging_orthanc.study'}
@@ -200,12 +196,6 @@ class UploadImageData(CheckedWizard, Wizard):
                 states={'invisible': ~Bool(Eval('studies'))}),
             ])
     open_ = StateAction('health_orthanc.act_imaging_orthanc_study_view')
-
-    @classmethod
-    def check_user(cls):
-        "Raise an error unless the user is in the groups of the wizard."
-        check_group(*USERS)
-        super().check_user()
 
     def transition_upload(self):
         data, name, server = [
@@ -232,8 +222,7 @@ class UploadImageData(CheckedWizard, Wizard):
     @without_check_access
     def _finish(self, upload):
         """Synchronize the studies, and keep what happened."""
-        pool = Pool()
-        Study = pool.get('gnuhealth.imaging_orthanc.study')
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
         server = upload.server
         label = server.label
         notice = _synchronize(server) if upload.studies else None
@@ -268,11 +257,11 @@ def _synchronize(server):
     pool = Pool()
     Run = pool.get('gnuhealth.orthanc.sync_run')
     Server = pool.get('gnuhealth.orthanc.config')
-    if not server.sync_time:
+    run = None
+    if server.sync_time:
+        run = Server.sync_server(server, started_by='upload')
+    else:
         # The first synchronization fetches everything, nobody waits for it.
         Server.sync_later([server], started_by='upload')
-        return gettext('health_orthanc.msg_upload_later')
-    run = Server.sync_server(server, started_by='upload')
-    if run is None:
-        return gettext('health_orthanc.msg_upload_later')
-    return Run(run).error
+    return Run(run).error if run else gettext(
+        'health_orthanc.msg_upload_later')

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The viewers of a server: those that it has, those beside it, and those that
-the hospital adds."""
+"""The viewers of a server, and those that the hospital adds."""
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import CheckedCalls

@@ -5,9 +5,7 @@ from string import Formatter
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-#: What an address may name: Study Instance UID (0020,000D) and the Orthanc id
-#: of the study; for a series Series Instance UID (0020,000E) and its Orthanc
-#: id, too.
+#: What an address may name: UID and Orthanc id of the study, and of a series.
 OF_STUDY = frozenset({'study', 'study_id'})
 OF_SERIES = OF_STUDY | {'series', 'series_id'}
 # Studies of two patients may have the same ones.
@@ -18,8 +16,8 @@ _MAX_LENGTH = 2000
 class Viewer(NamedTuple):
     """A viewer, and where it opens what.
 
-    The addresses follow the public URL of the server, or are whole ones.
-    Their placeholders, of OF_STUDY and OF_SERIES, say which UID it needs.
+    The addresses follow the public URL of the server, or are whole ones, with
+    placeholders of OF_STUDY or OF_SERIES.
 
     :ivar str code: what it is known by
     :ivar str name: for people
@@ -97,8 +95,7 @@ def links(
     :param str study: StudyInstanceUID (0020,000D)
     :param str series_id: the Orthanc id of the series, for links to a series
     :param str series: SeriesInstanceUID (0020,000E), the same
-    :param bool shared: whether another study has the same UID, which is all
-        that most viewers are told
+    :param bool shared: whether another study has the same UID
     """
     ids = {'study_id': study_id, 'study': study}
     if series:
@@ -112,9 +109,8 @@ def url_problem(url, allowed):
 
     :param str url: as Viewer has it
     :param allowed: placeholders that it may have
-    :return: None, or address (it is none of a web page), host (a study would
-        say to whom one goes), placeholder (there is another one), or nothing
-        (it has none)
+    :return: address (it is none of a web page), host (a study would say to
+        whom one goes), placeholder (of another name), nothing (without), None
     """
     if len(url) > _MAX_LENGTH or any(
             c.isspace() or not c.isprintable() or c in '\\<>"' for c in url):
@@ -136,10 +132,7 @@ def url_problem(url, allowed):
 
 
 def _placeholders(url):
-    """Return the names in braces, set of str.
-
-    :raises ValueError: braces stand otherwise
-    """
+    "Return the names in braces, ValueError where braces stand otherwise."
     fields = [field for _, *field in Formatter().parse(url)
         if field[0] is not None]
     if any(spec or conversion for _, spec, conversion in fields):

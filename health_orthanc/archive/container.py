@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes apart what a person uploads: a DICOM file, a ZIP of files, or several
-files joined in one, without ever holding a whole file in memory.
-"""
+files joined in one, without ever holding a whole file in memory."""
 import io
 import shutil
 import struct
@@ -13,10 +12,9 @@ from typing import NamedTuple
 
 from . import structure
 
-#: What the client of GNU Health puts before files that it has joined. Each of
-#: them follows its length: 8 bytes, the lowest first.
+#: What the client puts before joined files; their lengths are before each.
 JOINED = b'MULT'
-_LENGTH = struct.Struct('<Q')
+_LENGTH_BYTES = 8
 
 MAX_FILES = 20000
 MAX_BYTES = 4 * 2 ** 30
@@ -62,9 +60,8 @@ class Part(NamedTuple):
 
     :ivar name: for people only, it may be anything
     :ivar reason: why it cannot be used: empty, archive, not_dicom, path,
-        encrypted, method, damaged or one of StructureError; None when it can
-    :ivar file: a binary file at its begin, closed when the next part is
-        taken; None when there is a reason
+        encrypted, method, damaged or one of StructureError, or None
+    :ivar file: binary, at its begin, closed when the next part is taken
     """
     name: str
     reason: str = None
@@ -72,40 +69,31 @@ class Part(NamedTuple):
 
 
 def parts(file, name=''):
-    """Yield the Parts of an upload.
-
-    The whole is looked at first: no part is given of what is damaged or
-    dangerous.
+    """Yield the Parts of an upload, none of what is damaged or dangerous as a
+    whole.
 
     :param file: binary file that can seek
     :param name: its name, for people
-    :raises ContainerError:
+    :raises ContainerError: it is so
     """
     budget = _Budget()
-    with _Window.whole(file) as window:
-        opened = _open(window, name, budget)
-        for open_part in opened:
+    with _Window(file, 0, file.seek(0, io.SEEK_END)) as window:
+        head = window.read_at(0, _HEAD)
+        if not head:
+            raise ContainerError('empty')
+        files = [(name, window)]
+        if head.startswith(JOINED) and not is_dicom(head):
+            files = _split(window)
+        for open_part in [_look_into(*one, budget) for one in files]:
             yield from open_part()
 
 
-def _open(window, name, budget):
-    "Return functions that each yield some Parts, after a look at all."
-    head = window.head()
-    if not head:
-        raise ContainerError('empty')
-    if head.startswith(JOINED) and not is_dicom(head):
-        return [
-            function for part in _split(window)
-            for function in _open_one(part, budget)]
-    return _open_one((name, window), budget)
-
-
-def _open_one(named, budget):
-    name, window = named
-    if window.head().startswith(_ZIP):
-        return [_look_into_zip(window, budget)]
+def _look_into(name, window, budget):
+    "Return a function that yields the Parts of a file."
+    if window.read_at(0, _HEAD).startswith(_ZIP):
+        return _look_into_zip(window, budget)
     budget.take(1, window.size)
-    return [lambda: [_part(name, window)]]
+    return lambda: [_part(name, window)]
 
 
 def _part(name, file):
@@ -115,32 +103,23 @@ def _part(name, file):
     reason = None
     if not head:
         reason = 'empty'
-    elif is_dicom(head):
-        pass
-    elif head.startswith(_ARCHIVES):
-        reason = 'archive'
-    elif not may_be_dicom(head):
-        reason = 'not_dicom'
-    reason = reason or _wrong_structure(file)
+    elif not is_dicom(head):
+        if head.startswith(_ARCHIVES):
+            reason = 'archive'
+        elif not may_be_dicom(head):
+            reason = 'not_dicom'
+    if not reason:
+        try:
+            structure.check(file)
+        except structure.StructureError as error:
+            reason = error.reason
+    file.seek(0)
     return Part(name, reason, None if reason else file)
 
 
-def _wrong_structure(file):
-    """Return why a DICOM file must not reach a server, None when it may."""
-    try:
-        structure.check(file)
-    except structure.StructureError as error:
-        return error.reason
-    file.seek(0)
-
-
 def is_dicom(head):
-    """Return whether a file is in DICOM's file format (PS3.10, 7.1).
-
-    What begins as a ZIP is none: servers unpack it.
-
-    :param head: its first bytes, at least 132
-    """
+    """Return whether a file with this head is in DICOM's format (PS3.10, 7.1)
+    and does not begin as a ZIP, which servers unpack."""
     return head[128:132] == b'DICM' and not head.startswith(_ZIP)
 
 
@@ -153,17 +132,12 @@ def may_be_dicom(head):
 # The joined format
 
 def _split(window):
-    """Return the named windows of joined files.
-
-    :raises ContainerError: the lengths do not add up
-    """
+    "Return names and windows of joined files."
     found, position = [], len(JOINED)
     while position < window.size:
-        length = window.read_at(position, _LENGTH.size)
-        if len(length) < _LENGTH.size:
-            raise ContainerError('damaged_joined')
-        size, = _LENGTH.unpack(length)
-        position += _LENGTH.size
+        size = int.from_bytes(
+            window.read_at(position, _LENGTH_BYTES), 'little')
+        position += _LENGTH_BYTES
         if size > window.size - position:
             raise ContainerError('damaged_joined')
         if len(found) >= MAX_FILES:
@@ -178,10 +152,7 @@ def _split(window):
 # ZIP
 
 def _look_into_zip(window, budget):
-    """Return a function that yields the Parts of a ZIP.
-
-    :raises ContainerError: it is damaged or dangerous
-    """
+    "Return a function that yields the Parts of a ZIP, after a look at all."
     window.longest = MAX_DIRECTORY
     try:
         archive = zipfile.ZipFile(window)
@@ -205,16 +176,14 @@ def _unpack(archive, members):
         if reason:
             yield Part(member.filename, reason)
             continue
-        with _new_file(member.file_size) as copy:
+        new_file = (io.BytesIO if member.file_size <= SPOOLED_BYTES
+            else tempfile.TemporaryFile)
+        with new_file() as copy:
             reason = _extract(archive, member, copy)
             if reason:
                 yield Part(member.filename, reason)
             else:
                 yield _part(member.filename, copy)
-
-
-def _new_file(size):
-    return io.BytesIO() if size <= SPOOLED_BYTES else tempfile.TemporaryFile()
 
 
 def _refused(member):
@@ -257,7 +226,6 @@ class _Budget:
 class _Window(io.RawIOBase):
     """A part of a file, as a file of its own that can be read and sought.
 
-    :ivar size: in bytes
     :ivar longest: how much may be read at once, None: anything
     """
 
@@ -268,22 +236,12 @@ class _Window(io.RawIOBase):
         self.size = size
         self.longest = None
 
-    @classmethod
-    def whole(cls, file):
-        return cls(file, 0, file.seek(0, io.SEEK_END))
-
     def part(self, start, size):
         return type(self)(self._file, self._start + start, size)
-
-    def head(self):
-        return self.read_at(0, _HEAD)
 
     def read_at(self, position, size):
         self._file.seek(self._start + position)
         return self._file.read(max(min(size, self.size - position), 0))
-
-    def readable(self):
-        return True
 
     def seekable(self):
         return True

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A PDF as a DICOM file that belongs to a study: Encapsulated PDF, DICOM
-PS3.3, A.45.1."""
+"""A PDF as a DICOM file: Encapsulated PDF (PS3.3, A.45.1)."""
 import datetime as dt
 import io
 import re
@@ -13,8 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     EncapsulatedPDFStorage, ExplicitVRLittleEndian, generate_uid)
 
-#: What a document takes from an image of its study and must not be told
-#: (PS3.3, C.7.1.1 and C.7.2.1).  All but the StudyInstanceUID may be empty.
+#: What a document takes from an image of its study (PS3.3, C.7.1.1, C.7.2.1).
 OF_STUDY = [
     'PatientName', 'PatientID', 'IssuerOfPatientID', 'PatientBirthDate',
     'PatientSex', 'StudyInstanceUID', 'StudyDate', 'StudyTime', 'StudyID',
@@ -51,10 +49,8 @@ def encapsulated(pdf, image, values):
     """Return a PDF as a DICOM file, bytes, in UTF-8.
 
     :param bytes pdf: the document
-    :param image: the attributes of an image of the study by DICOM keyword, as
-        Orthanc gives them
-    :param values: what to tell of series and document, str by DICOM keyword,
-        such as SeriesDescription, DocumentTitle, SOPInstanceUID
+    :param image: the attributes of an image of the study by DICOM keyword
+    :param values: of series and document, str by DICOM keyword
     :raises ValueError: it is no PDF, DICOM knows no such keyword, or a value
         is the study's own
     """
@@ -62,20 +58,38 @@ def encapsulated(pdf, image, values):
         raise ValueError("This is no PDF document.")
     if values.keys() & set(OF_STUDY):
         raise ValueError("Patient and study cannot be given.")
-    dataset = Dataset()
-    for keyword, value in {
-            **_of_study(image), **_DEFAULTS, **_of_now(), **values}.items():
-        _set(dataset, keyword, value)
-    concept = Dataset()
+    now, dataset, concept = dt.datetime.now(), Dataset(), Dataset()
+    values = {
+        **_of_study(image), **_DEFAULTS,
+        'ContentDate': f'{now:%Y%m%d}',
+        'ContentTime': f'{now:%H%M%S}',
+        'SeriesInstanceUID': generate_uid(None),
+        'SOPInstanceUID': generate_uid(None),
+        **values}
+    for keyword, value in values.items():
+        tag = tag_for_keyword(keyword)
+        if tag is None:
+            raise ValueError(f"DICOM knows no {keyword!r}.")
+        dataset.add(DataElement(
+                tag, dictionary_VR(tag), value,
+                # The study keeps what it has, be it as odd as it may.
+                validation_mode=config.IGNORE))
     for keyword, value in _CONCEPT.items():
-        _set(concept, keyword, value)
+        setattr(concept, keyword, value)
     dataset.ConceptNameCodeSequence = [concept]
     dataset.SOPClassUID = EncapsulatedPDFStorage
     dataset.MIMETypeOfEncapsulatedDocument = 'application/pdf'
     # An element has an even length (PS3.5, 7.1.1): one byte may be added.
     dataset.EncapsulatedDocument = pdf + b'\0' * (len(pdf) % 2)
     dataset.EncapsulatedDocumentLength = len(pdf)
-    return _written(dataset)
+    dataset.SpecificCharacterSet = 'ISO_IR 192'
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 def _of_study(image):
@@ -91,34 +105,3 @@ def _of_study(image):
         if value or keyword not in _OPTIONAL:
             values[keyword] = value
     return values
-
-
-def _of_now():
-    now = dt.datetime.now()
-    return {
-        'ContentDate': f'{now:%Y%m%d}',
-        'ContentTime': f'{now:%H%M%S}',
-        'SeriesInstanceUID': generate_uid(None),
-        'SOPInstanceUID': generate_uid(None),
-        }
-
-
-def _set(dataset, keyword, value):
-    tag = tag_for_keyword(keyword)
-    if tag is None:
-        raise ValueError(f"DICOM knows no {keyword!r}.")
-    dataset.add(DataElement(
-            tag, dictionary_VR(tag), value,
-            # The study keeps what it has, be it as odd as it may.
-            validation_mode=config.IGNORE))
-
-
-def _written(dataset):
-    dataset.SpecificCharacterSet = 'ISO_IR 192'
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    file = io.BytesIO()
-    dataset.save_as(file, enforce_file_format=True)
-    return file.getvalue()

@@ -1,25 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one may ask an Orthanc server for, with typed answers and errors.
-
-Orthanc describes its calls at
+"""What one may ask an Orthanc server for, see
 https://orthanc.uclouvain.be/book/users/rest.html
 """
 import io
-import itertools
 import json
 import logging
 import math
-import re
-import shutil
-import tempfile
 import threading
 from collections import defaultdict
-from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from cachetools import TTLCache
+from cachetools import TTLCache, cached
 
 from . import document, structure, values
 from .errors import (
@@ -30,18 +23,18 @@ from .errors import (
     StorageFull, Timeout, TLSError, TooSlow, Unauthorized, Unreachable,
     UnsupportedMedia, UploadTooLarge)
 from .session import (
-    BYTES_PER_VALUE, CHUNK, FEW_BYTES, MAX_BYTES, Session, normalize_url)
+    BYTES_PER_VALUE, FEW_BYTES, MAX_BYTES, Session, normalize_url)
 from .texts import clean_text
 
 __all__ = [
     'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
     'ConnectTimeout', 'ConnectionLost', 'ConnectionRefused', 'DangerousFile',
     'Forbidden',
-    'HostNotFound', 'InvalidURL', 'LEVELS', 'MethodNotAllowed', 'NoFrame',
+    'HostNotFound', 'InvalidURL', 'MethodNotAllowed', 'NoFrame',
     'NoPicture', 'NotEncrypted', 'NotFound', 'NotOrthanc', 'OrthancClient',
     'OrthancError', 'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull',
     'Stored', 'TLSError', 'Timeout', 'TooSlow', 'Unauthorized', 'Unreachable',
-    'UnsupportedMedia', 'UploadTooLarge', 'VIEWERS', 'normalize_url']
+    'UnsupportedMedia', 'UploadTooLarge', 'normalize_url']
 
 logger = logging.getLogger(__name__)
 
@@ -55,31 +48,25 @@ UPLOAD_SECONDS_PER_MIB = 4
 CHANGES_BLOCK = 4000
 CHANGES_BLOCKS = 1000
 INSTANCES_BLOCK = 5000
-#: Up to so many instances cost less with all their metadata than one more
-#: call for some of them.
+# So many cost less with all their metadata than one more call for some.
 FEW_INSTANCES = 500
-#: The most that answers may take, in bytes: the attributes of one instance,
-#: an id in a list, a change, and what is told of one resource.
+# The most that answers may take, in bytes: the attributes of one instance, an
+# id in a list, a change, and what is told of one resource.
 MAX_TAGS_BYTES = 2 * 2 ** 20
 BYTES_PER_ID = 64
 BYTES_PER_CHANGE = 1024
 BYTES_PER_RESOURCE = 4096
-#: What a block of resources may take beside: one may be much larger than
-#: others, and patients and series list what is in them.
+# What a block of resources may take beside: one may be much larger than
+# others, and patients and series list what is in them.
 BLOCK_BYTES = {
     'patients': 16 * 2 ** 20,
     'studies': 2 * 2 ** 20,
     'series': 16 * 2 ** 20,
     'instances': 2 * 2 ** 20,
     }
-#: Ids in a list, and how many more there may be than were counted before.
+# Ids in a list, and how many more there may be than were counted before.
 MAX_IDS = MAX_BYTES // BYTES_PER_ID
 MORE_IDS = 1000
-
-#: How many files are known to have a safe structure, and for how long: one
-#: may be overwritten on the server.
-_checked = TTLCache(10000, 600)
-_checked_lock = threading.Lock()
 
 LEVELS = {
     'patients': 'Patient',
@@ -96,17 +83,13 @@ _VIEWER_PLUGINS = {
     'ohif': 'ohif',
     'stone': 'stone-webviewer',
     }
-#: The codes of the viewers.
-VIEWERS = ['explorer', *_VIEWER_PLUGINS]
-_ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
 
 
 class Changes(NamedTuple):
     """A block of the change log.
 
     :ivar changes: dicts with ChangeType, ID, ResourceType, Seq and Date
-    :ivar last: where to go on; smaller than ``since`` when the database of
-        the server was reset
+    :ivar last: where to go on; smaller than ``since`` after a reset
     :ivar done: False when there is more
     """
     changes: list
@@ -114,8 +97,7 @@ class Changes(NamedTuple):
     done: bool
 
     def ids(self):
-        """Return the Orthanc ids of what may be new or changed, lists by
-        level."""
+        "Return the Orthanc ids of what may be new or changed, lists by level."
         collections = {name: level for level, name in LEVELS.items()}
         ids = defaultdict(list)
         for change in self.changes:
@@ -129,9 +111,9 @@ class Stored(NamedTuple):
     """What became of one uploaded instance.
 
     :ivar status: stored, already (it was there before) or refused
-    :ivar reason: for a refused one: empty, not_dicom, no_identifiers,
-        filtered or failed
-    :ivar details: what the server said about it, '' when nothing
+    :ivar reason: of a refusal: empty, not_dicom, no_identifiers, filtered or
+        failed
+    :ivar details: what the server said about it
     """
     status: str
     instance: str = None
@@ -143,11 +125,10 @@ class Stored(NamedTuple):
 
 
 class OrthancClient(Session):
-    """One Orthanc server and what one may ask it for.
+    """One Orthanc server and what one may ask it for, as pacs.Pacs does.
 
     Reading calls are repeated when the connection broke, writing calls never.
-    Each call may raise any OrthancError; only those that have a meaning of
-    their own are named with it.  The parameters are those of Session.
+    Each may raise any OrthancError.  The parameters are those of Session.
     """
     #: Whether the server is not known to refuse ``/tools/bulk-content``
     has_bulk = True
@@ -192,18 +173,15 @@ class OrthancClient(Session):
         return self._texts('/plugins')
 
     def viewers(self):
-        """Return the codes of the viewers that the server offers, list.
-
-        They are explorer (always there), explorer2, ohif and stone. OHIF
-        counts also when it is served as a folder.
-        """
+        """Return the codes of the viewers that the server offers, list; OHIF
+        also where it is served as a folder."""
         plugins = set(self.plugins())
-        found = {
-            code for code, name in _VIEWER_PLUGINS.items() if name in plugins}
-        if 'ohif' not in found and 'serve-folders' in plugins:
-            if self._has_page('/ohif/viewer'):
-                found.add('ohif')
-        return sorted(found | {'explorer'})
+        found = {'explorer'}.union(
+            code for code, name in _VIEWER_PLUGINS.items() if name in plugins)
+        if ('ohif' not in found and 'serve-folders' in plugins
+                and self._has_page('/ohif/viewer')):
+            found.add('ohif')
+        return sorted(found)
 
     def _has_page(self, path):
         try:
@@ -217,11 +195,7 @@ class OrthancClient(Session):
     # Change log
 
     def changes(self, since, limit=CHANGES_BLOCK):
-        """Return the changes after a position of the log, Changes.
-
-        :param since: int, not negative
-        :param limit: how many at most, at least 1
-        """
+        "Return the Changes after a position of the log, so many at most."
         since, limit = max(int(since), 0), max(int(limit), 1)
         return self._changes(f'/changes?since={since}&limit={limit}',
             FEW_BYTES + limit * BYTES_PER_CHANGE)
@@ -241,13 +215,12 @@ class OrthancClient(Session):
 
     def all_changes(
             self, since, block=CHANGES_BLOCK, max_blocks=CHANGES_BLOCKS):
-        """Yield the Changes after a position until there are no more.
+        """Yield the Changes after a position until there are no more, after
+        max_blocks, or when ``last`` is smaller than ``since``: that server
+        was reset.
 
-        It ends too after max_blocks, with ``done`` False in the last one, and
-        when ``last`` is smaller than ``since``: that server was reset.
-
-        :raises BadAnswer: there shall be more, but the log does not advance,
-            or two blocks one after the other have nothing in them
+        :raises BadAnswer: the log does not advance, or two blocks one after
+            the other have nothing in them
         """
         empty = 0
         for _ in range(max_blocks):
@@ -263,92 +236,74 @@ class OrthancClient(Session):
     # Resources
 
     def studies(self, ids, source='studies'):
-        """Return the values.StudyValues of what belongs to some ids, list;
-        None in place of what cannot be understood.
-
-        :param ids: Orthanc ids
-        :param source: the level of the ids
-        """
-        return list(map(values.study, self.bulk(
-                    'studies', ids, source=source, strict=False)))
+        "Return StudyValues, see Pacs."
+        return list(map(
+                values.study, self._resources('studies', ids, source=source)))
 
     def series(self, ids, source='series'):
-        "Return values.SeriesValues, as studies."
-        return list(map(values.series, self.bulk(
-                    'series', ids, source=source, strict=False)))
+        "Return SeriesValues, see Pacs."
+        return list(map(
+                values.series, self._resources('series', ids, source=source)))
 
     def sop_class(self, instance):
         "Return the SOP Class UID of an instance, None when it is unknown."
         return values.sop_class(self.metadata('instances', instance))
 
     def ids(self, level, count=MAX_IDS):
-        """Return the ids of all patients, studies, series or instances.
-
-        :param level: patients, studies, series or instances
-        :param count: how many the server counted, int
-        """
+        "Return the ids of all resources of a level, see Pacs."
         count = min(count + count // 8 + MORE_IDS, MAX_IDS)
         return self._texts(f'/{_collection(level)}', count)
 
-    def bulk(self, level, ids, metadata=False, source=None, strict=True,
-            count=None):
+    def bulk(self, level, ids, metadata=False, source=None):
         """Return the resources of one level that belong to the ids, list of
         dicts without duplicates.  Unknown ids are left out.
 
-        The caller cuts its ids into blocks.  A server that does not offer
-        ``/tools/bulk-content`` is asked for each resource alone from then on.
+        A server that does not offer ``/tools/bulk-content`` is asked for each
+        resource alone from then on.
 
-        :param level: the level of the answer
+        :param level: of the answer
         :param ids: Orthanc ids; going up and down the hierarchy is possible
         :param metadata: whether the dicts get a Metadata dict
-        :param source: the level of the ids, default the same; all ids must be
-            of it
-        :param strict: False: the list may have anything in it, as the server
-            gave it
-        :param count: how many resources the answer may have, default as many
-            as there are ids
-        :raises AnswerTooLarge: it is larger than so many resources can be
+        :param source: the level of all ids, default the same
         :raises BadAnswer: it is no list, or something in it is no dict
         """
-        level, ids = _collection(level), _valid_ids(ids)
-        source = _collection(source or level)
+        found = self._resources(level, ids, metadata, source)
+        if not _is_list_of(dict, found):
+            raise BadAnswer("A resource is no object.")
+        return found
+
+    def _resources(
+            self, level, ids, metadata=False, source=None, count=None):
+        "As bulk, but what is in the list, of so many, may be anything."
+        level, ids = _collection(level), values.valid_ids(list(ids))
         if not ids:
             return []
         if self.has_bulk:
+            question = {
+                'Resources': ids,
+                'Level': LEVELS[level],
+                'Metadata': bool(metadata),
+                }
             try:
-                return self._bulk(level, ids, metadata, strict, count)
+                return self._get('/tools/bulk-content', list,
+                    _most(level, count or len(ids)), method='POST',
+                    body=json.dumps(question).encode(),
+                    headers={'Content-Type': 'application/json'})
             except (Forbidden, NotFound, MethodNotAllowed) as error:
                 logger.info(
                     "%s refuses bulk-content (%s)", self.url, error.status)
                 self.has_bulk = False
-        return self._one_by_one(level, ids, metadata, source, strict, count)
+        return self._one_by_one(
+            level, ids, metadata, _collection(source or level), count or 1)
 
-    def _bulk(self, level, ids, metadata, strict, count):
-        path = '/tools/bulk-content'
-        question = {
-            'Resources': ids,
-            'Level': LEVELS[level],
-            'Metadata': bool(metadata),
-            }
-        value = _parsed(self.request(
-                'POST', path, body=json.dumps(question).encode(),
-                headers={'Content-Type': 'application/json'},
-                max_bytes=_most(level, count or len(ids))), f'POST {path}')
-        if not _is_list_of(dict if strict else object, value):
-            raise BadAnswer(call=f'POST {path}')
-        return value
-
-    def _one_by_one(self, level, ids, metadata, source, strict, count):
+    def _one_by_one(self, level, ids, metadata, source, count):
         found, odd = {}, []
         for id_ in ids:
-            for resource in self._relatives(level, id_, source, count or 1):
-                own = resource.get('ID') if isinstance(
-                    resource, dict) else None
-                if _valid_ids([own]):
+            for resource in self._relatives(level, id_, source, count):
+                own = isinstance(resource, dict) and resource.get('ID')
+                if values.is_id(own):
                     found.setdefault(own, resource)
-                elif strict and not isinstance(resource, dict):
-                    raise BadAnswer(call=f'GET /{source}/{id_}')
-                elif not strict:
+                else:
                     odd.append(resource)
         if metadata:
             for id_, resource in found.items():
@@ -362,42 +317,31 @@ class OrthancClient(Session):
             down = levels.index(level) > levels.index(source)
             path += f'/{level if down else LEVELS[level].lower()}'
             kind = list if down else dict
-        try:
-            value = self._get(path, kind, _most(level, count))
-        except NotFound as error:
-            if not error.own:
-                raise
+        value = self._get_known(path, kind, _most(level, count))
+        if value is None:
             return []
         return value if kind is list else [value]
 
     def metadata(self, level, id_):
         """Return what Orthanc notes of a resource, dict of str; empty when
         it does not have the resource."""
-        try:
-            return self._get(
-                f'/{_collection(level)}/{_quoted(id_)}/metadata?expand', dict)
-        except NotFound as error:
-            if not error.own:
-                raise
-            return {}
+        return self._get_known(
+            f'/{_collection(level)}/{_quoted(id_)}/metadata?expand',
+            dict) or {}
 
     def instances(self, series, first=(), block=INSTANCES_BLOCK):
-        """Yield lists of the values.InstanceValues in series, so that memory
-        is bounded; None in place of what cannot be understood.
+        """Yield lists of InstanceValues, see Pacs; one for each series and
+        without sop_class where the server has no bulk-content.
 
-        :param series: list of values.SeriesValues
-        :param first: ids of instances that come before the others, with
-            their sop_class; a server without bulk-content does not tell it
-        :param block: the longest list; a server without bulk-content gives
-            one list for each series
+        :param block: the longest list, so that memory is bounded
         """
         if not self.has_bulk:
             for one in series:
                 yield self._instances(
                     [one.id], source='series', count=len(one.children))
             return
-        ids = _valid_ids(
-            itertools.chain.from_iterable(s.children for s in series))
+        ids = list(dict.fromkeys(
+                id_ for one in series for id_ in one.children))
         metadata, others = False, set(first)
         if len(ids) <= min(FEW_INSTANCES, block):
             metadata, first, others = bool(first), (), ()
@@ -408,32 +352,23 @@ class OrthancClient(Session):
                 yield self._instances(some[start:start + block], told)
 
     def _instances(self, ids, metadata=False, source=None, count=None):
-        return list(map(values.instance, self.bulk(
-                    'instances', ids, metadata, source, False, count)))
+        return list(map(values.instance, self._resources(
+                    'instances', ids, metadata, source, count)))
 
+    # A file may be overwritten.
+    @cached(TTLCache(10000, 600), lock=threading.Lock(),
+        key=lambda self, instance: (self.url, instance))
     def check_file(self, instance):
-        """Check the structure of a file before the server has to parse it:
-        Orthanc keeps files of modalities that its HTTP threads cannot read.
+        """Check the structure of an instance before the server parses it:
+        Orthanc keeps files that its HTTP threads cannot read.
 
-        The file is sent as it is, and read up to the pixels when nothing
-        follows them.
-
-        :param instance: the Orthanc id
         :raises DangerousFile: the server must not be asked to parse it
         """
-        key = self.url, instance
-        with _checked_lock:
-            if key in _checked:
-                return
         self.request('GET', f'/instances/{_quoted(instance)}/file',
             look=_check_structure, headers={'Accept-Encoding': 'identity'})
-        with _checked_lock:
-            _checked[key] = True
 
     def tags(self, instance):
-        """Return the DICOM attributes of an instance by keyword, dict.
-
-        Long values are left out by the server.
+        """Return the attributes of an instance, without long ones, see Pacs.
 
         :raises DangerousFile: the server must not be asked to parse it
         """
@@ -448,11 +383,9 @@ class OrthancClient(Session):
         """Return a picture of an instance: bytes, and image/png or image/jpeg.
 
         :param instance: the Orthanc id
-        :param frame: the number of the frame, from 0
-        :param window: (center, width) in the units of the pixels, None: what
-            the server thinks best
-        :param size: (width, height) in which it shall fit, in pixels, at most
-            4096 each
+        :param frame: from 0
+        :param window: center and width, None: what the server thinks best
+        :param size: width and height in which it shall fit, in pixels
         :raises NoPicture: the server cannot decode it, or it has no pixels
         :raises NoFrame: it has no such frame
         :raises DangerousFile: the server must not be asked to parse it
@@ -489,35 +422,33 @@ class OrthancClient(Session):
         """Store a DICOM file, or a ZIP of such files, and return what became
         of each instance, list of Stored.
 
-        Files of a ZIP that are no DICOM do not appear in the list.
-
-        :param data: bytes, or a binary file that is read from its position
-            to its end; it is not held in memory
+        :param data: bytes, or a binary file that can seek, at its begin
         """
-        with _as_upload(data) as upload:
-            if not len(upload):
-                return [Stored('refused', reason='empty')]
-            total = self.upload_timeout + (
-                UPLOAD_SECONDS_PER_MIB * len(upload) / 2 ** 20)
-            with self._clock.running(total, self.upload_timeout):
-                return self._upload(upload)
+        upload = _Upload(data)
+        if not len(upload):
+            return [Stored('refused', reason='empty')]
+        total = self.upload_timeout + (
+            UPLOAD_SECONDS_PER_MIB * len(upload) / 2 ** 20)
+        with self._clock.running(total, self.upload_timeout):
+            return self._upload(upload)
 
     def _upload(self, upload):
         # A ZIP takes more than half of what is said about the files in it.
         most = BLOCK_BYTES['instances'] + 2 * len(upload)
         try:
-            answer = self.request(
-                'POST', '/instances', body=upload, repeat=False,
-                max_bytes=most,
+            value = self._get('/instances', (dict, list), most, method='POST',
+                body=upload, repeat=False,
                 headers={'Content-Type': 'application/octet-stream'})
-        except (BadRequest, NotFound) as error:
-            failure = error
+        except (BadRequest, NotFound, ConnectionLost) as error:
             if error.details:
-                return [_refused(error)]
-        except ConnectionLost as error:
+                reason = (
+                    'not_dicom' if error.status == 400 else 'no_identifiers')
+                return [Stored(
+                        'refused', reason=reason, details=error.details)]
             failure = error
         else:
-            return _stored(answer)
+            return list(map(
+                    _stored, value if isinstance(value, list) else [value]))
         # A server that refuses early may close before its answer was read.
         self.system()
         raise failure
@@ -525,20 +456,18 @@ class OrthancClient(Session):
     def delete(self, level, id_):
         """Delete a patient, study, series or instance on the server.
 
-        Returns True, and only after Orthanc itself confirmed it.
-
+        :return: True, and only after Orthanc itself confirmed it
         :raises NotFound: it is not there, which a second look confirmed
-        :raises OrthancError: anything else; whether it was deleted is not
-            known then
+        :raises OrthancError: it may have been deleted or not
         """
-        path = f'/{_collection(level)}/{_quoted(id_)}'
+        level = _collection(level)
+        path = f'/{level}/{_quoted(id_)}'
         try:
-            answer = self.request('DELETE', path, repeat=False,
-                max_bytes=_most(_collection(level), 1))
+            value = self._get(
+                path, dict, _most(level, 1), method='DELETE', repeat=False)
         except NotFound as error:
             failure = error
         else:
-            value = _parsed(answer, f'DELETE {path}', dict)
             if 'RemainingAncestor' not in value:
                 raise BadAnswer(call=f'DELETE {path}')
             return True
@@ -558,22 +487,15 @@ class OrthancClient(Session):
                 call=f'GET {path}')
 
     def store_pdf(self, study, pdf, values):
-        """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1).
+        """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1),
+        see Pacs.
 
-        Returns the Orthanc id of the instance, str; that of the one which is
-        there already when it has the same SOPInstanceUID.
-
-        :param study: the Orthanc id; patient and study are taken from it
-        :param pdf: the document, bytes
-        :param values: of series and document by DICOM keyword, such as
-            SeriesDescription, DocumentTitle; none of the patient or study
         :raises NotFound: there is no such study
         :raises Forbidden: the server's own rules refuse the file
         :raises ValueError: it is no PDF, or a value is the study's own
         """
         file = document.encapsulated(pdf, self._tags_of_study(study), values)
-        with _as_upload(file) as upload:
-            answers = self._upload(upload)
+        answers = self._upload(_Upload(file))
         if len(answers) != 1:
             raise BadAnswer(call='POST /instances')
         stored, = answers
@@ -598,28 +520,30 @@ class OrthancClient(Session):
                 (s.get('MainDicomTags') or {}).get('Modality') == 'DOC',
                 str(s.get('ID'))))
         for one in series:
-            for id_ in _valid_ids(one.get('Instances') or []):
+            for id_ in values.valid_ids(one.get('Instances')):
                 try:
                     return self.tags(id_)
                 except (AnswerTooLarge, DangerousFile):
                     return {
-                        name: value for level in [
-                            'PatientMainDicomTags', 'MainDicomTags']
-                        for name, value in (found.get(level) or {}).items()}
+                        **(found.get('PatientMainDicomTags') or {}),
+                        **(found.get('MainDicomTags') or {})}
         raise BadAnswer(call=f'GET /studies/{study}')
 
     # HTTP
 
-    def _get(self, path, kind=None, most=FEW_BYTES,
-            bytes_per_value=BYTES_PER_VALUE):
-        """Return the JSON that is at a path.
+    def _get(self, path, kind=object, most=FEW_BYTES,
+            bytes_per_value=BYTES_PER_VALUE, method='GET', **options):
+        "Return the JSON of an answer, of a type and with so many bytes."
+        answer = self.request(method, path, max_bytes=most, **options)
+        return _parsed(answer, f'{method} {path}', kind, bytes_per_value)
 
-        :param kind: the type that it must have
-        :param most: the largest answer, bytes
-        :param bytes_per_value: of the largest answer
-        """
-        answer = self.request('GET', path, max_bytes=most)
-        return _parsed(answer, f'GET {path}', kind, bytes_per_value)
+    def _get_known(self, path, kind, most=FEW_BYTES):
+        "As _get, but None for what Orthanc itself says not to have."
+        try:
+            return self._get(path, kind, most)
+        except NotFound as error:
+            if not error.own:
+                raise
 
     def _texts(self, path, count=FEW_BYTES // BYTES_PER_ID):
         "Return a list of at most so many short texts."
@@ -638,11 +562,7 @@ def _most(level, count):
 
 
 def _check_structure(response):
-    """Check the structure of a file that a server sends.
-
-    :param response: http.client.HTTPResponse
-    :raises DangerousFile:
-    """
+    "Raise DangerousFile for what must not be parsed of a HTTPResponse."
     try:
         structure.check(response, response.length)
     except structure.StructureError:
@@ -651,20 +571,19 @@ def _check_structure(response):
         raise DangerousFile from None
 
 
-def _parsed(answer, call, kind=None, bytes_per_value=BYTES_PER_VALUE):
+def _parsed(answer, call, kind, bytes_per_value):
     "Return the JSON of an answer, BadAnswer when it is not of the kind."
     try:
         value = answer.json(bytes_per_value)
+        if isinstance(value, kind):
+            return value
     except AnswerTooLarge as error:
         error.call = call
         raise
     except ValueError:
-        wrong = True
-    else:
-        wrong = kind and not isinstance(value, kind)
-    if wrong:
-        raise BadAnswer(call=call, status=answer.status)
-    return value
+        # Its traceback would show the answer.
+        pass
+    raise BadAnswer(call=call, status=answer.status)
 
 
 def _is_count(value):
@@ -690,16 +609,9 @@ def _collection(level):
     raise ValueError(f"There is no level {level!r}.")
 
 
-def _valid_ids(ids):
-    "Return what can be Orthanc ids without duplicates, list."
-    return list(dict.fromkeys(
-            id_ for id_ in ids
-            if isinstance(id_, str) and _ORTHANC_ID.match(id_)))
-
-
 def _quoted(id_):
     "Return an Orthanc id for an address, ValueError when it cannot be one."
-    if not _valid_ids([id_]):
+    if not values.is_id(id_):
         raise ValueError("This is no id of Orthanc.")
     return id_
 
@@ -735,17 +647,17 @@ def _picture_type(answer, path):
 
 
 class _Upload:
-    "A file as the body of a request: only its length and its bytes."
+    "Bytes or a file as the body of a request: only its length and its bytes."
 
-    def __init__(self, file, size):
-        self._file = file
-        self._left = size
+    def __init__(self, data):
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            data = io.BytesIO(data)
+        self._file, start = data, data.tell()
+        self._left = data.seek(0, io.SEEK_END) - start
+        data.seek(start)
 
     def __len__(self):
         return self._left
-
-    def __iter__(self):
-        return iter(lambda: self.read(CHUNK), b'')
 
     def read(self, size):
         data = self._file.read(min(size, self._left))
@@ -755,44 +667,16 @@ class _Upload:
         return data
 
 
-@contextmanager
-def _as_upload(data):
-    "Give an _Upload for bytes or a binary file, also for one without seek."
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        data = io.BytesIO(data)
-    with tempfile.TemporaryFile() as copy:
-        if not data.seekable():
-            shutil.copyfileobj(data, copy, CHUNK)
-            copy.seek(0)
-            data = copy
-        start = data.tell()
-        size = data.seek(0, io.SEEK_END) - start
-        data.seek(start)
-        yield _Upload(data, size)
-
-
-def _stored(answer):
-    "Return the list of Stored for the answer to an upload."
-    value = _parsed(answer, 'POST /instances', (dict, list))
-    items = value if isinstance(value, list) else [value]
-    return [_stored_instance(item) for item in items]
-
-
-def _stored_instance(item):
+def _stored(item):
+    "Return the Stored for what the answer to an upload says of an instance."
     status = item.get('Status') if isinstance(item, dict) else None
     if not isinstance(status, str):
         raise BadAnswer(call='POST /instances')
     ids = [
-        item.get(name) if _valid_ids([item.get(name)]) else None
+        item.get(name) if values.is_id(item.get(name)) else None
         for name in ['ID', 'ParentSeries', 'ParentStudy', 'ParentPatient']]
     known = {'Success': 'stored', 'AlreadyStored': 'already'}
     if status in known and ids[0]:
         return Stored(known[status], *ids)
     reason = 'filtered' if status == 'FilteredOut' else 'failed'
     return Stored('refused', reason=reason, details=status[:100])
-
-
-def _refused(error):
-    "Return the Stored for a file that Orthanc did not take."
-    reason = 'not_dicom' if error.status == 400 else 'no_identifiers'
-    return Stored('refused', reason=reason, details=error.details)

@@ -1,15 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a PACS must be able to do to be synchronized: the seam for another
-one than Orthanc."""
+"""What a PACS other than Orthanc must be able to do, to be synchronized."""
 from typing import Protocol
 
 
 class Pacs(Protocol):
     """A PACS, as the synchronization sees it.
 
-    A level is 'studies', 'series' or 'instances'. Each call may raise an
-    OrthancError.
+    A level is 'studies', 'series' or 'instances'.
 
     :ivar int calls: how many questions were asked
     :ivar bool has_bulk: whether one question may be about many resources
@@ -69,7 +67,10 @@ class Pacs(Protocol):
         "Delete a resource; return True when the server confirmed it."
 
     def store_pdf(self, study, pdf, values):
-        """Store a PDF in a study, return the id of the instance.
+        """Store a PDF in a study; return the id of the instance, that of the
+        one which is there already when it has the same SOPInstanceUID.
 
+        :param str study: the id; patient and study are taken from it
+        :param bytes pdf: the document
         :param dict values: of series and document by DICOM keyword
         """

@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which series a machine acquires as pictures, and which only say something
-about pictures: reports, marks, plans, raw data.
-
-The sets serve SQL, ``is_picture`` is what they mean together.
-"""
+about pictures. The sets serve SQL, ``is_picture`` is what they mean."""
 from pydicom.uid import UID_dictionary
 
 #: Modality (0008,0060, PS3.3 C.7.3.1.1.1) of what no machine acquires.
@@ -43,8 +40,7 @@ def _storage_classes():
 NOT_PICTURE_SOP_CLASSES = frozenset(
     uid for uid, keyword in _storage_classes().items()
     if any(word in keyword for word in _NO_PICTURE))
-#: SOP Class UID of waveforms: what a machine for them acquires, or what
-#: another machine stores beside its pictures.
+#: SOP Class UID of waveforms, which other machines store beside pictures.
 WAVEFORM_SOP_CLASSES = frozenset(
     uid for uid, keyword in _storage_classes().items()
     if 'Waveform' in keyword) - NOT_PICTURE_SOP_CLASSES
@@ -53,13 +49,11 @@ WAVEFORM_SOP_CLASSES = frozenset(
 def is_picture(modality, sop_class_uid):
     """Return whether a series is one that a machine acquires.
 
-    Spectra and the measurements of eyes count, waveforms only from machines
-    for them.  Secondary captures and OT count: a camera, or a scanned film.
-    So does a class that is unknown, such as a private one.
+    Spectra, measurements of eyes, secondary captures, OT and what is not
+    known count, waveforms only from machines for them.
 
-    :param modality: Modality (0008,0060, VR CS), None when unknown
-    :param sop_class_uid: SOP Class UID (0008,0016, VR UI) of an instance,
-        None when unknown
+    :param modality: Modality (0008,0060), None when unknown
+    :param sop_class_uid: SOP Class UID (0008,0016), None when unknown
     """
     modality = (modality or '').strip().upper()
     if (modality in NOT_PICTURE_MODALITIES

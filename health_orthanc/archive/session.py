@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """HTTP for the Orthanc client, on the standard library: bounded time, size
-and memory, repetition where it is safe, and typed errors without secrets.
-"""
+and memory, repetition where it is safe, and typed errors without secrets."""
 import base64
 import errno
 import http.client
@@ -35,13 +34,13 @@ TOTAL_TIMEOUT = 300
 #: What an answer may take, unpacked: any, and one of a few words.
 MAX_BYTES = 256 * 2 ** 20
 FEW_BYTES = 2 ** 16
-#: The JSON of an answer may hold as many values as the largest one that is
-#: allowed has at so many bytes each, and a list or an object counts as some:
-#: many small ones take far more memory when parsed than on the way.
+#: The JSON of an answer may hold as many values as the largest one has at so
+#: many bytes each, and a list or an object counts as some: small ones take far
+#: more memory when parsed.
 BYTES_PER_VALUE = 16
 WEIGHT_OF_CONTAINER = 4
-#: How much larger than on the way an answer of more bytes may be when it is
-#: unpacked: JSON of Orthanc is 9 times as large, a bomb 1000 times.
+#: How much an answer of more bytes may grow when it is unpacked: JSON of
+#: Orthanc is 9 times as large, a bomb 1000 times.
 UNPACKED_BYTES = 2 ** 20
 UNPACKED_TIMES = 100
 CHUNK = 2 ** 16
@@ -58,45 +57,40 @@ _NO_WAY = {
 
 
 def normalize_url(text):
-    """Return the address of a server in the one form it is stored in.
-
-    ``http://`` is supplied when no scheme is given, scheme and host become
-    lower case (an international name its ASCII form), the default port and
-    slashes at the end go, a path prefix stays.
+    """Return the address of a server in the one form it is stored in: with
+    its scheme, in lower case and ASCII, without the default port and slashes
+    at the end. A path prefix stays.
 
     :param text: what a person typed, str
-    :raises InvalidURL: for anything that is not the plain address of a web
-        server; its text never repeats the address
+    :raises InvalidURL: it is not the plain address of a web server; the text
+        of the error never repeats it
     """
     scheme, rest = _split_scheme(_plain_text(text))
     netloc, slash, path = rest.partition('/')
     if '@' in netloc:
-        raise InvalidURL(
-            "A user and password do not belong into the address.",
-            problem='credentials')
-    host, port = _split_port(netloc)
+        raise InvalidURL('credentials')
+    host, port = re.match(r'(.*?)(?::([0-9]{0,5}))?\Z', netloc).groups()
+    if port and not 0 < int(port) < 2 ** 16:
+        raise InvalidURL('port')
     host = _normal_host(host)
-    if port and port != {'http': 80, 'https': 443}[scheme]:
-        host += f':{port}'
+    if port and int(port) != {'http': 80, 'https': 443}[scheme]:
+        host += f':{int(port)}'
     return f'{scheme}://{host}{_normal_path(slash + path)}'
 
 
 def _plain_text(text):
     text = text.strip(' \t\r\n') if isinstance(text, str) else ''
-    if not text:
-        raise InvalidURL("The address is empty.", problem='empty')
-    if len(text) > 2000:
-        raise InvalidURL("The address is too long.", problem='length')
-    if any(c.isspace() for c in text):
-        raise InvalidURL("The address has a blank in it.", problem='blank')
-    if any(not c.isprintable() or c in '\\<>"{}|^`' for c in text):
-        raise InvalidURL(
-            "The address has characters that do not belong there.",
-            problem='characters')
-    if '?' in text or '#' in text:
-        raise InvalidURL(
-            "The address must end before the question mark or number sign.",
-            problem='query')
+    problems = {
+        'empty': not text,
+        'length': len(text) > 2000,
+        'blank': any(c.isspace() for c in text),
+        'characters': any(
+            not c.isprintable() or c in '\\<>"{}|^`' for c in text),
+        'query': '?' in text or '#' in text,
+        }
+    for problem, is_there in problems.items():
+        if is_there:
+            raise InvalidURL(problem)
     return text
 
 
@@ -105,23 +99,11 @@ def _split_scheme(text):
     if not separator:
         scheme, rest = 'http', text.lstrip('/')
         if re.match(r'https?:', text, re.I):
-            raise InvalidURL(
-                "The address has no host.", problem='host')
+            raise InvalidURL('host')
     scheme = scheme.lower()
     if scheme not in {'http', 'https'}:
-        raise InvalidURL(
-            "The address must begin with http:// or https://.",
-            problem='scheme')
+        raise InvalidURL('scheme')
     return scheme, rest
-
-
-def _split_port(netloc):
-    "Return the host, and the port or None."
-    match = re.match(r'(.*?)(?::([0-9]{0,5}))?\Z', netloc)
-    host, port = match.group(1), int(match.group(2) or 0)
-    if match.group(2) and not 0 < port < 2 ** 16:
-        raise InvalidURL("The port of the address is wrong.", problem='port')
-    return host, port or None
 
 
 def _normal_host(host):
@@ -136,25 +118,22 @@ def _normal_host(host):
     except UnicodeError:
         host = ''
     if not _HOST.match(host):
-        raise InvalidURL("The host of the address is wrong.", problem='host')
+        raise InvalidURL('host')
     return host
 
 
 def _normal_path(path):
     path = quote(path.rstrip('/'), safe="/%:@!$&'()*+,;=-._~")
     if {'.', '..'} & set(unquote(path).split('/')):
-        raise InvalidURL("The path of the address is wrong.", problem='path')
+        raise InvalidURL('path')
     return path
 
 
 class _Clock:
     """How long one may still wait for everything.
 
-    The timeout of a socket starts anew with each byte: a server that drips
-    never meets it.  So a timer shuts the socket at the end.
-
-    :ivar end: when no call may go on, seconds of time.monotonic
-    """
+    The timeout of a socket starts anew with each byte, which a server that
+    drips never meets: a timer shuts the socket at the end."""
 
     def __init__(self):
         self.deadline = self.silence = None
@@ -163,10 +142,8 @@ class _Clock:
         self.sock, self.stopped = None, False
 
     def left(self):
-        "The seconds until the end, never below zero."
-        if self.stopped:
-            return 0
-        return max(self.deadline - time.monotonic(), 0)
+        "Return the seconds until the end, never below zero."
+        return 0 if self.stopped else max(self.deadline - time.monotonic(), 0)
 
     def check(self):
         if not self.left():
@@ -219,13 +196,12 @@ class Answer(NamedTuple):
         return f'<Answer {self.status}, {len(self.body)} bytes>'
 
     def json(self, bytes_per_value=BYTES_PER_VALUE):
-        """The parsed body, ValueError when it is no JSON.
+        """Return the parsed body.
 
         :param bytes_per_value: of the largest answer
-        :raises AnswerTooLarge: there are more values in it than an honest
-            answer of the largest size has
+        :raises ValueError: it is no JSON
+        :raises AnswerTooLarge: it has more values than an honest one
         """
-        # A list or object takes more memory than a text does.
         commas, lists, objects = map(self.body.count, (b',', b'[', b'{'))
         weight = commas + WEIGHT_OF_CONTAINER * (lists + objects)
         if weight > self.limit // bytes_per_value:
@@ -238,14 +214,12 @@ class Answer(NamedTuple):
         raise ValueError("nested too deeply")
 
     def details(self):
-        "What Orthanc's own JSON says about an error, '' when there is none."
+        "Return what Orthanc's own JSON says about an error, '' for nothing."
         try:
             value = self.json()
-        except (ValueError, AnswerTooLarge):
+            texts = value.get('Message'), value.get('Details')
+        except (AttributeError, ValueError, AnswerTooLarge):
             return ''
-        if not isinstance(value, dict):
-            return ''
-        texts = [value.get('Message'), value.get('Details')]
         return ": ".join(t for t in texts if t and isinstance(t, str))
 
 
@@ -258,12 +232,12 @@ class Session:
     :param url: the address, see normalize_url
     :param user: the login, None when the server wants none
     :param password: its password
-    :param verify: True checks the certificate against those that the system
-        trusts, a path against that file, False not at all
+    :param verify: how the certificate is checked: True with those that the
+        system trusts, a path with that file, False not at all
     :param connect_timeout: seconds for making a connection
-    :param read_timeout: the longest silence while an answer is read, seconds
-    :param upload_timeout: the longest silence during an upload, seconds
-    :param total_timeout: seconds for one answer in all, repetitions included
+    :param read_timeout: of silence while an answer is read
+    :param upload_timeout: of silence during an upload
+    :param total_timeout: for one answer in all, repetitions included
     :param max_bytes: the largest answer of any call, unpacked
     :ivar calls: how many HTTP requests were sent
     :raises InvalidURL: url is none
@@ -306,28 +280,23 @@ class Session:
             self._connection = None
 
     def abort(self):
-        """Let the request that another thread makes fail, and all later ones.
-
-        Only the making of a connection is waited for.
-        """
+        """Let the request that another thread makes fail, and all later ones;
+        only the making of a connection is waited for."""
         self._clock.stop()
 
     def end_at(self, moment):
-        """Let all requests fail that are not over at a moment.
-
-        :param moment: seconds of time.monotonic
-        """
+        "Let requests fail that are not over at a moment of time.monotonic."
         self._clock.end = moment
 
     def request(self, method, path, body=None, headers=None, repeat=True,
             max_bytes=FEW_BYTES, look=None):
         """Send a request and return its answer when the status is 200.
 
-        :param body: bytes, or a sequence of bytes that knows its length
+        :param body: bytes, or a binary file that knows its length
         :param repeat: whether it may be sent again when the connection broke
         :param max_bytes: the largest answer to this call, unpacked
-        :param look: function of the http.client.HTTPResponse which reads what
-            it wants of the body; the answer then has none
+        :param look: reads what it wants of the http.client.HTTPResponse; the
+            answer then has no body
         """
         if not repeat:
             # A connection that stood idle may be dead without being known.
@@ -335,29 +304,22 @@ class Session:
         limit = min(max_bytes, self.max_bytes)
         with self._clock.running(self.total_timeout, self.read_timeout):
             for attempt in range(ATTEMPTS if repeat else 1):
-                self._pause(attempt)
+                if attempt:
+                    time.sleep(min(BACKOFF * attempt, self._clock.left()))
                 answer, error = self._attempt(
                     method, path, body, headers, limit, look)
                 if not isinstance(error, ConnectionLost):
                     break
+        if not error and answer.status == 200:
+            return answer
         error = error or self._refusal(answer)
-        if error:
-            error.call = f'{method} {path}'
-            raise error
-        return answer
-
-    def _pause(self, attempt):
-        if attempt:
-            time.sleep(min(BACKOFF * attempt, self._clock.left()))
+        error.call = f'{method} {path}'
+        raise error
 
     def _attempt(self, method, path, body, headers, limit, look):
-        """Return an answer and None, or None and an error.
-
-        Errors of the library carry the request with the password: they end
-        here, and what is raised later has no context.
-        """
+        """Return an answer and None, or None and an error; without context, as
+        errors of the library carry the request with the password."""
         self.calls += 1
-        error = None
         try:
             return self._send(method, path, body, headers, limit, look), None
         except OrthancError as exception:
@@ -393,8 +355,7 @@ class Session:
         return answer
 
     def _encoding(self):
-        """Return how answers may be packed: between programs of one computer
-        packing takes longer than sending."""
+        # Between programs of one computer packing takes longer than sending.
         peer = ipaddress.ip_address(self._clock.sock.getpeername()[0])
         return 'identity' if peer.is_loopback else 'gzip'
 
@@ -414,17 +375,14 @@ class Session:
 
     def _new_connection(self):
         parts = urlsplit(self.url)
-        options = {
-            'timeout': min(
-                self.connect_timeout, self._clock.silence, self._clock.left()),
-            'blocksize': CHUNK,
-            }
-        if parts.scheme == 'http':
-            return http.client.HTTPConnection(
-                parts.hostname, parts.port, **options)
-        return http.client.HTTPSConnection(
-            parts.hostname, parts.port, context=_context(self._verify),
-            **options)
+        kind, options = http.client.HTTPConnection, {}
+        if parts.scheme == 'https':
+            kind = http.client.HTTPSConnection
+            options = {'context': _context(self._verify)}
+        return kind(
+            parts.hostname, parts.port, blocksize=CHUNK, timeout=min(
+                self.connect_timeout, self._clock.silence,
+                self._clock.left()), **options)
 
     def _failure(self, exception):
         "Return the OrthancError for an exception of the library."
@@ -436,15 +394,13 @@ class Session:
             return Unreachable()
         if getattr(exception, 'reason', None) in _PLAIN:
             return NotEncrypted()
-        for types, error in _BY_CAUSE:
-            if isinstance(exception, types):
-                return error()
+        return next(
+            error() for types, error in _BY_CAUSE
+            if isinstance(exception, types))
 
     def _refusal(self, answer):
-        "Return the OrthancError for an answer, None when it is no error."
+        "Return the OrthancError for an answer that is no success."
         status = answer.status
-        if status == 200:
-            return None
         if 300 <= status < 400:
             return Redirected(
                 status=status,
@@ -488,11 +444,7 @@ def _is_idle(sock):
 
 
 def _context(verify):
-    """Return how certificates are checked.
-
-    :param verify: see Session
-    :raises TLSError: the file cannot be used
-    """
+    "Return how certificates are checked, see Session."
     unusable = False
     try:
         # Only False itself leaves it out: an empty path does not.
@@ -511,27 +463,22 @@ def _context(verify):
 
 
 def _body(response, limit):
-    """Read and unpack the body of a response, bytes.
-
-    The body of an error is cut instead of refused.
-
-    :raises AnswerTooLarge, BadAnswer, ConnectionLost:
-    """
+    "Read and unpack a body; that of an error is cut instead of refused."
     strict = response.status == 200
     limit = limit if strict else min(limit, FEW_BYTES)
     unpacker = _unpacker(response.headers.get('Content-Encoding', ''))
     body, received = bytearray(), 0
     expected = response.headers.get('Content-Length', '')
-    if strict and expected.isdigit() and int(expected) > limit:
+    expected = int(expected) if expected.isdigit() else 0
+    if strict and expected > limit:
         raise AnswerTooLarge(status=200)
     while len(body) <= limit:
         packed = response.read(CHUNK)
         received += len(packed)
         if not packed:
-            _check_complete(response, received, unpacker)
+            if received < expected or received and not unpacker.eof:
+                raise ConnectionLost(status=response.status)
             break
-        if unpacker.eof:
-            raise BadAnswer("There is something behind the packed answer.")
         body += unpacker.decompress(packed, limit + 1 - len(body))
         if unpacker.unused_data:
             raise BadAnswer("There is something behind the packed answer.")
@@ -545,7 +492,7 @@ def _body(response, limit):
 
 class _Plain:
     "An unpacker for what is not packed."
-    eof, unused_data = False, b''
+    eof, unused_data = True, b''
 
     def decompress(self, data, max_length):
         return data
@@ -558,14 +505,6 @@ def _unpacker(encoding):
     if encoding in {'gzip', 'x-gzip', 'deflate'}:
         return zlib.decompressobj(zlib.MAX_WBITS | 32)
     raise BadAnswer("The answer is packed in an unknown way.")
-
-
-def _check_complete(response, received, unpacker):
-    expected = response.headers.get('Content-Length', '')
-    if expected.isdigit() and received < int(expected):
-        raise ConnectionLost(status=response.status)
-    if received and not (unpacker.eof or isinstance(unpacker, _Plain)):
-        raise ConnectionLost(status=response.status)
 
 
 def _origin(location):

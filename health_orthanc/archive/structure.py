@@ -1,12 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bounds on the structure of a DICOM file: how deep sequences are nested, and
-how many elements and items there are.
-
-A server that parses a file needs stack for each level and time that grows
-with the square of a list's length. Here nothing but the heads of elements is
-read, once and forwards.
-"""
+"""Bounds on the structure of a DICOM file. A server that parses it needs stack
+for each level of sequences, and time that grows with the square of a list."""
 import io
 import math
 import struct
@@ -88,8 +83,7 @@ def check(file, size=None):
 
     :param file: binary file at its begin; it is read forwards, and not
         beyond what decides
-    :param int size: bytes of the file, None: it is found out when the file
-        can seek, and not known otherwise
+    :param int size: in bytes, None: as large as it says when it can seek
     :raises StructureError: the file is dangerous or cannot be read
     """
     reader = _Reader(file, size)
@@ -103,10 +97,7 @@ def check(file, size=None):
 
 def _encoding(reader, syntax):
     """Return the _Encoding of a data set: that of its transfer syntax, or what
-    its first bytes look like when the syntax is missing or private.
-
-    :param str syntax: TransferSyntaxUID (0002,0010), '' when there is none
-    """
+    its first bytes look like when the syntax is missing or private."""
     if syntax in _SYNTAXES:
         return _SYNTAXES[syntax]
     if UID(syntax, config.IGNORE).type == 'Transfer Syntax':
@@ -124,45 +115,28 @@ def _text(value):
 
 
 class _Reader:
-    """A file that is read forwards in large pieces.
-
-    :ivar int position: bytes from the begin of the file
-    :ivar size: bytes of the file, math.inf when they are not known
-    """
+    "A file that is read forwards in large pieces, of a size or math.inf."
 
     def __init__(self, file, size=None):
         self._file = file
         self._buffer = b''
-        self._at = 0
+        self._at = self._start = self.position = 0
         self._seek = file.seekable()
-        start = 0
         if self._seek:
-            start = file.tell()
+            self._start = file.tell()
             if size is None:
-                size = file.seek(0, io.SEEK_END) - start
-            file.seek(start)
-        self._start = start
-        self.position = 0
+                size = file.seek(0, io.SEEK_END) - self._start
+            file.seek(self._start)
         self.size = math.inf if size is None else size
 
     def peek(self, count):
         "Return the next bytes, fewer at the end of the file."
-        at = self._at
-        if len(self._buffer) - at < count:
-            self._fill(count)
-            at = 0
-        return self._buffer[at:at + count]
-
-    def _fill(self, count):
-        parts = [self._buffer[self._at:]]
-        missing = count - len(parts[0])
-        while missing > 0:
+        while len(self._buffer) - self._at < count:
             more = self._file.read(_CHUNK)
+            self._buffer, self._at = self._buffer[self._at:] + more, 0
             if not more:
                 break
-            parts.append(more)
-            missing -= len(more)
-        self._buffer, self._at = b''.join(parts), 0
+        return self._buffer[self._at:self._at + count]
 
     def take(self, count):
         "Return the next bytes, all of them."
@@ -224,20 +198,15 @@ class _Inflated:
 
 
 class _Walk:
-    """Goes through the elements of a file and counts.
-
-    :param reader: _Reader
-    """
+    "Goes through the elements of a file and counts."
 
     def __init__(self, reader):
         self._reader = reader
         self._left = _BUDGET
 
     def meta(self):
-        """Read the file meta information (PS3.10, 7.1).
-
-        :return: the TransferSyntaxUID, '' when there is none
-        """
+        """Read the file meta information (PS3.10, 7.1), return its
+        TransferSyntaxUID, '' when there is none."""
         reader, syntax, end, index = self._reader, '', None, 0
         while reader.peek(2) == b'\x02\0':
             self._spend(index)
@@ -274,10 +243,7 @@ class _Walk:
                 self._element(self._tag(encoding), reader.size, encoding, 0)
 
     def _spend(self, index):
-        """Account for an element or item.
-
-        :param index: how many are before it in its list
-        """
+        "Account for an element or item, with so many before it in its list."
         self._left -= _COST + index
         if self._left < 0 or index >= MAX_ITEMS:
             raise StructureError('items')
@@ -294,7 +260,11 @@ class _Walk:
         """Return the VR of an element, None when it is not known, and its
         length."""
         if not encoding.explicit:
-            return _dictionary(tag), self._length(encoding)
+            try:
+                vr = dictionary_VR(tag)
+            except KeyError:
+                vr = None
+            return vr, self._length(encoding)
         vr = _text(self._reader.take(2))
         if vr in _LONG:
             self._reader.take(2)
@@ -309,11 +279,7 @@ class _Walk:
         self._value(tag, vr, length, end, encoding, depth)
 
     def _value(self, tag, vr, length, end, encoding, depth):
-        """Read the value of an element.
-
-        :param end: the position at which the data set ends at the latest
-        :param depth: in how many sequences it is
-        """
+        "Read the value of an element, in so many sequences, up to the end."
         if length == _UNDEFINED:
             if tag == _PIXEL_DATA and vr in _PIXELS:
                 self._fragments(encoding)
@@ -342,11 +308,7 @@ class _Walk:
                 raise
 
     def _sequence(self, end, delimited, encoding, depth):
-        """Read the items of a sequence (PS3.5, 7.5).
-
-        :param end: the position at which it ends at the latest
-        :param bool delimited: whether a delimiter ends it before
-        """
+        "Read the items of a sequence (PS3.5, 7.5), up to end or delimiter."
         if depth > MAX_DEPTH:
             raise StructureError('nested')
         index = 0
@@ -391,11 +353,3 @@ class _Walk:
             if length:
                 skip(length)
         raise StructureError('items')
-
-
-def _dictionary(tag):
-    "Return the VR of a public element, None when it is not known."
-    try:
-        return dictionary_VR(tag)
-    except KeyError:
-        return None

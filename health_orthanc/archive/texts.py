@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attributes of DICOM files as values that every database stores, and names
-for the screen."""
+"""Attributes of DICOM files as values for databases, names for the screen."""
 import datetime as dt
 import re
 
@@ -11,8 +10,10 @@ MAX_INTEGER = 2 ** 31 - 1
 #: Nobody who was ever examined was born before.
 FIRST_YEAR = 1850
 
-# What turns around the text beside it (Unicode Standard Annex 9).
+# What turns around the text beside it (Unicode Standard Annex 9): a name with
+# one of them reads as another name.
 _DIRECTIONS = re.compile('[\u202a-\u202e\u2066-\u2069]')
+_CONTROLS = re.compile('[\0-\x1f\x7f-\x9f\u2028\u2029]')
 _DATE = re.compile(r'([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})\Z')
 _TIME = re.compile(
     r'([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:\.[0-9]*)?)?)?\Z')
@@ -20,15 +21,9 @@ _INTEGER = re.compile(r'([+-]?[0-9]{1,12})(?:\.0*)?\Z')
 
 
 def clean_text(value):
-    """Return a value as text that every database stores, '' for none.
-
-    Padding goes, control characters become blanks, those of the direction of
-    texts go: a name with one of them reads as another name.  The values of a
-    list are joined with backslashes as in DICOM (PS3.5, 6.4), and the end of
-    a very long text is cut.
-
-    :param value: anything that JSON holds
-    """
+    """Return what JSON holds as text that every database stores, '' for none:
+    the values of a list with backslashes between them (PS3.5, 6.4), without
+    padding, control characters and the end of a very long text."""
     if (type(value) is str and value.isprintable()
             and len(value) <= MAX_TEXT):
         # What nearly all values are is dealt with first: there are millions.
@@ -49,23 +44,13 @@ def _plain(value):
     if not text.isprintable():
         text = text.encode('utf-16', 'surrogatepass').decode(
             'utf-16', 'replace')
-        text = _DIRECTIONS.sub('', text)
-        text = ''.join(' ' if _is_control(c) else c for c in text)
+        text = _CONTROLS.sub(' ', _DIRECTIONS.sub('', text))
     return text.strip()
 
 
-def _is_control(character):
-    return character < ' ' or '\x7f' <= character < '\xa0' or (
-        character in '\u2028\u2029')
-
-
 def parse_date(value):
-    """Return a date (VR DA, also in the form of ACR-NEMA with points), or
-    None when it is none that an exam or a birth can have: before 1850, or
-    after next year.
-
-    :param value: such as 20060102, 2006.01.02 or 2006-01-02
-    """
+    """Return the date of 20060102, 2006.01.02 (ACR-NEMA) or 2006-01-02, None
+    when no exam or birth can have it."""
     match = _DATE.match(clean_text(value))
     if not match:
         return None
@@ -82,11 +67,8 @@ def last_year():
 
 
 def parse_time(value):
-    """Return a time without its fraction (VR TM, also with colons), or None
-    when it is none.
-
-    :param value: such as 162253.7700, 1622, 16 or 16:22:53
-    """
+    """Return the time of 162253.7700, 1622, 16 or 16:22:53, without its
+    fraction, or None."""
     match = _TIME.match(clean_text(value))
     if not match:
         return None
@@ -101,12 +83,7 @@ def parse_time(value):
 
 
 def parse_integer(value):
-    """Return an integer of 32 bits (VR IS), or None when it is none.
-
-    :param value: such as '3', '3.0', ' 3 ' or 3
-    """
-    if value is None:
-        return None
+    "Return the integer of 32 bits of '3', '3.0', ' 3 ' or 3, or None."
     match = _INTEGER.match(clean_text(value))
     number = int(match.group(1)) if match else None
     if match and -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
@@ -122,12 +99,9 @@ def parse_sex(value):
 # For the screen
 
 def readable_name(name):
-    """Return a person's name for the screen, '' for none.
+    """Return a person's name (VR PN, PS3.5 6.2.1.2) for the screen.
 
-    'Wang^XiaoDong=王^小東' becomes 'Wang, XiaoDong (王 小東)'.
-
-    :param name: as in DICOM (VR PN, PS3.5 6.2.1.2), str or None
-    """
+    'Wang^XiaoDong=王^小東' becomes 'Wang, XiaoDong (王 小東)'."""
     names = [
         _readable_groups(part) for part in clean_text(name).split('\\')]
     return '; '.join(filter(None, names))
@@ -136,10 +110,11 @@ def readable_name(name):
 def _readable_groups(name):
     latin, *others = name.split('=')
     latin = _readable_latin(latin)
-    others = list(filter(None, map(_readable_ideographic, others)))
-    if not latin:
-        return others[0] if others else ''
-    return f'{latin} ({others[0]})' if others else latin
+    others = [
+        _joined(*[part.strip() for part in group.split('^')])
+        for group in others]
+    other = next(filter(None, others), '')
+    return f'{latin} ({other})' if latin and other else latin or other
 
 
 def _readable_latin(group):
@@ -147,10 +122,6 @@ def _readable_latin(group):
     family, given, middle, prefix, *suffix = parts
     first = _joined(prefix, given, middle)
     return ', '.join(filter(None, [family, first, _joined(*suffix)]))
-
-
-def _readable_ideographic(group):
-    return _joined(*[part.strip() for part in group.split('^')])
 
 
 def _joined(*parts):

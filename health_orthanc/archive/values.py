@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Neutral values of what a PACS lists, and their making from Orthanc's JSON.
-
-Whatever may be missing, odd or of another type in a DICOM file becomes a
-value that can be stored, or None.
-"""
+"""Neutral values of what a PACS lists, made from Orthanc's JSON. What is odd
+in a DICOM file becomes a value that can be stored, or None."""
 import itertools
 import re
 from typing import NamedTuple
@@ -15,8 +12,7 @@ from .texts import clean_text, parse_date, parse_integer, parse_sex, parse_time
 MAX_UID = 128
 #: DICOM PS3.3 C.7.3.1.1.1: "Other", for a series without modality.
 UNKNOWN_MODALITY = 'OT'
-#: How many ids of what was ordered are read of a study: nobody orders more at
-#: once.
+#: How many ids of what was ordered are read of a study.
 MAX_REQUESTED = 50
 
 _ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
@@ -36,18 +32,14 @@ class StudyValues(NamedTuple):
 
     :ivar str id: of the study in the PACS
     :ivar children: ids of its series, list
-    :ivar problem: code of why it cannot be stored: no_uid or uid_too_long;
-        None when it can be
+    :ivar problem: why it cannot be stored: no_uid or uid_too_long, or None
     :ivar patient: id of its patient in the PACS, or None
-    :ivar dict columns: of the study, by name. ``study_date``, ``study_time``
-        and ``patient_birth_date`` are date, time and date, or None;
-        ``patient_birth_date_text`` is a PatientBirthDate that is no date;
-        ``patient_name`` is the DICOM name, '' when it is missing; the others
-        are str or None
+    :ivar dict columns: of the study, by name. Dates and times, texts and
+        None; ``patient_name`` is always a text,
+        ``patient_birth_date_text`` a PatientBirthDate that is no date
     :ivar dict identity: of whom and of what the study is, texts by keyword
     :ivar requested: see requested_ids; None when the PACS does not list it
-    :ivar dict issuer: the column ``issuer``; empty when the PACS does not
-        list IssuerOfPatientID
+    :ivar dict issuer: the column ``issuer``, if the PACS lists it
     """
     id: str
     children: list
@@ -61,9 +53,8 @@ class StudyValues(NamedTuple):
     def corrected(self, correction):
         """Return the study as its instances tell it.
 
-        :param correction: None, or a dict: identity has what the PACS listed
-            when an instance said what tags has; while it lists that, the
-            instance is right
+        :param correction: None, or a dict: what the PACS listed (identity)
+            when an instance said otherwise (tags), and is right
         """
         if not correction or self.identity != correction['identity']:
             return self
@@ -73,14 +64,11 @@ class StudyValues(NamedTuple):
 
 
 class SeriesValues(NamedTuple):
-    """What a PACS lists of a series.
+    """What a PACS lists of a series, see StudyValues.
 
-    :ivar str id: of the series in the PACS
     :ivar children: ids of its instances, list
-    :ivar problem: as in StudyValues
     :ivar str study: id of its study in the PACS
     :ivar dict columns: of the series, by name, str or None
-    :ivar requested: as in StudyValues
     """
     id: str
     children: list
@@ -91,16 +79,14 @@ class SeriesValues(NamedTuple):
 
 
 class InstanceValues(NamedTuple):
-    """What a PACS lists of an instance. There are millions.
+    """What a PACS lists of an instance, see StudyValues. There are millions.
 
-    :ivar str id: of the instance in the PACS
     :ivar str uid: SOP Instance UID (0008,0018)
     :ivar int number: InstanceNumber (0020,0013), or None
     :ivar str position: ImagePositionPatient (0020,0032), or None
     :ivar int frames: NumberOfFrames (0028,0008), positive, or None
     :ivar str series: id of its series in the PACS
-    :ivar str sop_class: SOP Class UID (0008,0016), None when it is unknown
-    :ivar problem: as in StudyValues
+    :ivar str sop_class: SOP Class UID (0008,0016), or None
     """
     id: str
     uid: str
@@ -115,19 +101,17 @@ class InstanceValues(NamedTuple):
 # From Orthanc's JSON: None for what cannot be understood
 
 def study(record):
-    """Return the StudyValues of a study, None for what is none.
-
-    :param record: anything that JSON holds
-    """
+    "Return the StudyValues of anything that JSON holds, or None."
     if not _is_record(record, 'Study'):
         return None
     tags = _tags(record, 'MainDicomTags')
     of_all = {**tags, **_tags(record, 'PatientMainDicomTags')}
     uid, problem = _uid(tags, 'StudyInstanceUID')
     text, identity = _reader(tags), instance_identity(of_all)
+    patient = record.get('ParentPatient')
     return StudyValues(
-        record['ID'], _children(record, 'Series'), problem,
-        _parent(record, 'ParentPatient'), {
+        record['ID'], valid_ids(record.get('Series')), problem,
+        patient if is_id(patient) else None, {
             'orthanc_UID': record['ID'],
             'study_instance_UID': uid,
             **_identity_columns(identity),
@@ -162,19 +146,14 @@ def _identity_columns(identity):
 
 
 def series(record):
-    """Return the SeriesValues of a series, None for what is none.
-
-    A series without Modality gets OT, "Other".
-
-    :param record: anything that JSON holds
-    """
+    "Return the SeriesValues of anything that JSON holds, or None."
     if not _is_record(record, 'Series', 'ParentStudy'):
         return None
     tags = _tags(record, 'MainDicomTags')
     uid, problem = _uid(tags, 'SeriesInstanceUID')
     text = _reader(tags)
     return SeriesValues(
-        record['ID'], _children(record, 'Instances'), problem,
+        record['ID'], valid_ids(record.get('Instances')), problem,
         record['ParentStudy'], {
             'orthanc_UID': record['ID'],
             'series_UID': uid,
@@ -189,10 +168,7 @@ def series(record):
 
 
 def instance(record):
-    """Return the InstanceValues of an instance, None for what is none.
-
-    :param record: anything that JSON holds
-    """
+    "Return the InstanceValues of anything that JSON holds, or None."
     if not _is_record(record, 'Instance', 'ParentSeries'):
         return None
     tags = _tags(record, 'MainDicomTags')
@@ -209,11 +185,7 @@ def instance(record):
 
 
 def sop_class(metadata):
-    """Return the SOP Class UID (0008,0016, VR UI) of an instance, None when
-    its metadata do not tell.
-
-    :param metadata: what Orthanc notes of an instance, dict
-    """
+    "Return the SOP Class UID (0008,0016) in Orthanc's metadata, or None."
     uid = clean_text(
         isinstance(metadata, dict) and metadata.get('SopClassUid'))
     return uid if 0 < len(uid) <= MAX_UID else None
@@ -222,15 +194,8 @@ def sop_class(metadata):
 # From the attributes of an instance
 
 def requested_ids(tags):
-    """Return the ids of what was ordered, tuple of str without duplicates.
-
-    They are ScheduledProcedureStepID (0040,0009), RequestedProcedureID
-    (0040,1001) and AccessionNumber (0008,0050), VR SH, of each item of the
-    RequestAttributesSequence (0040,0275).  What is too long for an
-    identifier is left out, not cut.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    """Return the ids of what was ordered in tags by DICOM keyword, tuple of
+    str without duplicates. What is too long is left out, not cut."""
     found = {}
     for item in _items(tags.get('RequestAttributesSequence')):
         for name in _REQUESTED:
@@ -260,19 +225,12 @@ def _all_texts(value):
 
 
 def issuer(tags):
-    """Return the IssuerOfPatientID (0010,0021, VR LO), None when it is empty.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    "Return the IssuerOfPatientID (0010,0021) in tags by keyword, or None."
     return clean_text(tags.get('IssuerOfPatientID')) or None
 
 
 def details(tags):
-    """Return what an instance tells beyond the main tags, as columns of its
-    study, dict.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    "Return the columns of a study in tags by keyword that no PACS lists."
     return {
         'requested_ids': '\\'.join(requested_ids(tags)) or None,
         'issuer': issuer(tags),
@@ -280,28 +238,21 @@ def details(tags):
 
 
 def listed_details(study, series):
-    """Return those of the details that a PACS lists, as columns of the study,
-    dict: Orthanc does where its ExtraMainDicomTags say so.
-
-    :param study: StudyValues
-    :param series: SeriesValues, list
-    """
+    """Return the details that a PACS lists, as Orthanc does where its
+    ExtraMainDicomTags say so, of a StudyValues and list of SeriesValues."""
     listed = [
         item.requested for item in [study, *series]
         if item.requested is not None]
-    ids = dict.fromkeys(itertools.chain(*listed))
-    return {
-        **({'requested_ids': '\\'.join([*ids][:MAX_REQUESTED]) or None}
-            if listed else {}),
-        **study.issuer}
+    found = dict(study.issuer)
+    if listed:
+        ids = dict.fromkeys(itertools.chain(*listed))
+        found['requested_ids'] = (
+            '\\'.join([*ids][:MAX_REQUESTED]) or None)
+    return found
 
 
 def instance_identity(tags):
-    """Return of whom and of what the study of an instance is, texts by
-    keyword.
-
-    :param tags: values by DICOM keyword, dict
-    """
+    "Return of whom and of what a study is, of tags by DICOM keyword."
     return {name: clean_text(tags.get(name)) for name in _IDENTITY}
 
 
@@ -313,29 +264,21 @@ def _listed_requested(tags):
 # Parts of Orthanc's JSON
 
 def _is_record(value, level, parent=None):
-    """Return whether JSON describes a resource.
-
-    :param level: Study, Series or Instance
-    :param parent: name of the id that it must have beside its own
-    """
-    return (isinstance(value, dict) and _is_id(value.get('ID'))
+    "Return whether JSON describes a resource, with the id of a parent."
+    return (isinstance(value, dict) and is_id(value.get('ID'))
         and value.get('Type', level) == level
-        and (parent is None or _is_id(value.get(parent))))
+        and (parent is None or is_id(value.get(parent))))
 
 
-def _is_id(value):
+def is_id(value):
+    "Return whether a value can be an id of Orthanc."
     return isinstance(value, str) and bool(_ORTHANC_ID.match(value))
 
 
-def _parent(record, name):
-    return record[name] if _is_id(record.get(name)) else None
-
-
-def _children(record, name):
-    "Return the ids of a record's children, list without duplicates."
-    ids = record.get(name)
-    return list(dict.fromkeys(filter(_is_id, ids))) if isinstance(
-        ids, list) else []
+def valid_ids(ids):
+    "Return what can be ids of Orthanc of a list, without duplicates."
+    return list(dict.fromkeys(filter(is_id, ids if isinstance(
+                    ids, list) else ())))
 
 
 def _tags(record, name):
@@ -351,7 +294,7 @@ def _reader(tags):
 
 
 def _uid(tags, name):
-    "Return a UID, and the code of why what has it cannot be stored, or None."
+    "Return a UID, or None with the problem that it is."
     uid = clean_text(tags.get(name))
     if 0 < len(uid) <= MAX_UID:
         return uid, None

@@ -155,7 +155,7 @@ def test_each_error_has_a_reason_and_a_sentence_of_its_own():
         error for error in [OrthancError, *subclasses(OrthancError)]
         if error.__module__ == OrthancError.__module__]
     assert len({e.reason for e in errors}) == len(errors) > 20
-    assert len({e.text for e in errors}) == len(errors)
+    assert len({str(e()) for e in errors}) == len(errors)
     assert all(re.fullmatch('[a-z_]+', e.reason) for e in errors)
 
 
@@ -1132,19 +1132,6 @@ def test_empty_upload_asks_nothing(server, client, empty):
     assert server.count() == 0
 
 
-class Unseekable(io.RawIOBase):
-    "A stream of unknown length, such as a pipe."
-
-    def __init__(self, data):
-        self._data = io.BytesIO(data)
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        return self._data.readinto(buffer)
-
-
 def after_two(data):
     file = io.BytesIO(b'--' + data)
     file.seek(2)
@@ -1152,10 +1139,10 @@ def after_two(data):
 
 
 @pytest.mark.parametrize('wrap', [
-        bytes, bytearray, memoryview, io.BytesIO, after_two, Unseekable,
+        bytes, bytearray, memoryview, io.BytesIO, after_two,
         lambda data: gzip.open(io.BytesIO(gzip.compress(data)))],
     ids=['bytes', 'bytearray', 'memoryview', 'file', 'from its position',
-        'pipe', 'gzip'])
+        'gzip'])
 def test_upload_sends_every_byte(server, client, wrap):
     received = []
 
