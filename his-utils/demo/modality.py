@@ -66,8 +66,7 @@ class Modality:
             raise ModalityError(
                 f"There is no {program}: install the package dcmtk.")
         if result.returncode:
-            raise ModalityError(
-                f"{program} failed: {result.stderr.strip()}")
+            raise ModalityError(f"{program} failed: {result.stderr.strip()}")
 
     def worklist(self, **keys):
         """Query the worklist (C-FIND).

@@ -102,8 +102,7 @@ def _move(folder):
         _rewrite(path, r'url\((["\']?)/(?!/)', rf'url(\g<1>{PATH}/')
     page = folder / 'index.html'
     _rewrite(page, r'<script[^>]*/init-service-worker\.js"></script>', '')
-    moved_page = _rewrite(
-        page, r'((?:href|src)=")/(?!/)', rf'\g<1>{PATH}/')
+    moved_page = _rewrite(page, r'((?:href|src)=")/(?!/)', rf'\g<1>{PATH}/')
     _rewrite(page, r"(PUBLIC_URL = ')/'", rf"\g<1>{PATH}/'")
     if not moved or not moved_page:
         raise WebClientError(f"{PACKAGE} is not built as expected.")

@@ -31,8 +31,7 @@ LOGINS = [DOCTOR, RADIOLOGIST]
 
 LATIN = Person(
     "José María", "Ñúñez Müller", dt.date(1984, 2, 29), 'm', 'JMN840229', 'fg')
-CHINESE = Person(
-    "丽华", "陈", dt.date(1990, 10, 1), 'f', 'CLH901001', 'cjk')
+CHINESE = Person("丽华", "陈", dt.date(1990, 10, 1), 'f', 'CLH901001', 'cjk')
 CYRILLIC = Person(
     "Наталья Сергеевна", "Соколова", dt.date(1957, 7, 8), 'f', 'NSS570708',
     'fg')

@@ -218,11 +218,9 @@ def request(method, url, **options):
 class Orthanc(_Service):
     """An Orthanc server with its storage, configuration and log in a folder.
 
-    :param folder: it is made when missing; a second start in the same folder
-        finds the same images
+    :param folder: a second start in the same one finds the same images
     :param users: passwords by login; empty: everyone may use the server
-    :param worklists: the folder of the worklist files, default
-        ``folder/worklists``
+    :param worklists: the folder of the worklist files, default one in folder
     :param default_encoding: the character set of its DICOM answers
     :param modalities: modalities it talks to, AE titles by symbolic name.
         When given, only these are listened to, and from this machine only.
@@ -350,9 +348,7 @@ class Trytond(_Service):
 
     :param folder: for its configuration and logs; it is made when missing
     :param database_uri: such as ``sqlite://`` or ``postgresql://user@host``
-    :param database: the name of the database
-    :param database_path: the folder of SQLite databases and of stored files,
-        default the folder
+    :param database_path: of SQLite databases and stored files, default folder
     :param web_root: the folder of the web client
     :param workers: how many trytond-worker processes run the queue
     :param environment: variables added to the environment
@@ -404,10 +400,9 @@ class Trytond(_Service):
 
 
 def create_database(folder, database, modules, password):
-    """Make a database of SQLite and activate modules in it, with what they
-    depend on.
+    """Make a database of SQLite in a folder, and activate modules with what
+    they depend on.
 
-    :param folder: for the database, the configuration and the log
     :param password: of the user ``admin``; no command line shows it
     :raises ServiceError: trytond-admin fails
     """

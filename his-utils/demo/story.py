@@ -134,15 +134,17 @@ class Story:
         return Model.get(model, self.users[login]).find(
             list(domain), order=[('id', 'ASC')])
 
+    def _one(self, *arguments):
+        found, = self._find(*arguments)
+        return found
+
     def _patient(self, login, person):
-        patient, = self._find(
+        return self._one(
             login, 'gnuhealth.patient', ('party.ref', '=', person.puid))
-        return patient
 
     def _exam(self, login, exam):
-        test, = self._find(
+        return self._one(
             login, 'gnuhealth.imaging.test', ('code', '=', exam.code))
-        return test
 
     def _requests(self, login, person):
         return self._find(
@@ -157,16 +159,18 @@ class Story:
 
     def _study(self, login, person, exam):
         uid = self._request(login, person, exam).merge_id
-        study, = self._find(login, 'gnuhealth.imaging_orthanc.study',
+        return self._one(login, 'gnuhealth.imaging_orthanc.study',
             ('study_instance_UID', '=', uid))
-        return study
+
+    def _written(self):
+        return self._one('radiologist', 'gnuhealth.imaging.test.result')
 
     # The steps
 
     def _hospital(self):
         """A hospital with patients, exams and their modalities"""
-        institution, = self._find('admin', 'gnuhealth.institution')
-        company, = self._find('admin', 'company.company')
+        institution = self._one('admin', 'gnuhealth.institution')
+        company = self._one('admin', 'company.company')
         self.check(
             "institution with a timezone",
             institution.party == company.party
@@ -319,8 +323,7 @@ class Story:
 
     def _synchronization(self):
         """GNU Health finds the new studies and knows whose they are"""
-        server, = self._find('admin', 'gnuhealth.orthanc.config')
-        server.click('do_sync')
+        self._one('admin', 'gnuhealth.orthanc.config').click('do_sync')
         run = self._wait_for_run()
         self.check(
             "the button brings them",
@@ -407,10 +410,6 @@ class Story:
             result.state == 'final' and result.comment == INTERPRETATION
             and len(result.images) == 1,
             f"{result.state}, {len(result.images)} image")
-
-    def _written(self):
-        result, = self._find('radiologist', 'gnuhealth.imaging.test.result')
-        return result
 
     def _report(self):
         """The report is printed"""

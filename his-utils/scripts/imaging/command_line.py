@@ -15,7 +15,7 @@ import traceback
 import urllib.parse
 from dataclasses import dataclass, field
 
-from files import open_plain, read_secret
+from files import open_plain, open_secret, read_all
 
 VERSION = '5.0.12'
 
@@ -105,10 +105,7 @@ def one_line(text, longest=400):
 
 
 class Messages:
-    """What the user reads.
-
-    :param verbosity: -1 errors only, 0 what was done, 1 details
-    """
+    "What the user reads: -1 errors only, 0 what was done, 1 details."
 
     def __init__(self, verbosity=0):
         self.verbosity = verbosity
@@ -259,10 +256,7 @@ class Server:
 
 
 def read_server(options, environ=os.environ):
-    """Return the Server that the options and the environment name.
-
-    :raises UsageFailure: something is missing or wrong
-    """
+    "Return the Server of the options and environment; raise UsageFailure."
     def choose(name, default=None):
         value = getattr(options, name)
         if value is None:
@@ -280,12 +274,10 @@ def read_server(options, environ=os.environ):
     user = choose('user', 'admin')
     password = options.passwd
     if password is None:
-        password = read_password(
-            options.password_file, 'GNUHEALTH', environ)
+        password = read_password(options.password_file, 'GNUHEALTH', environ)
     if password is None:
         password = _ask_password(user)
-    return Server(
-        url, database, user, password, authorities, options.timeout)
+    return Server(url, database, user, password, authorities, options.timeout)
 
 
 def _read_url(options, choose, environ):
@@ -307,11 +299,8 @@ def _read_url(options, choose, environ):
 
 
 def clean_url(url, option):
-    """Return the address without slashes at its end.
-
-    :raises UsageFailure: it is no http or https address, or it has a user,
-        a password or a query
-    """
+    """Return an http or https address without slashes at its end; raise
+    UsageFailure when it is none, or has a user, a password or a query."""
     hint = f"{option} needs an address such as https://his.example.org/tryton"
     try:
         parts = urllib.parse.urlsplit(url)
@@ -332,10 +321,7 @@ def clean_url(url, option):
 
 def read_authorities(url, ca_file):
     """Return what the certificate of an address is checked with: the name of
-    a file or folder, as requests takes it, or True.
-
-    :raises UsageFailure: the file cannot be used
-    """
+    a file or folder, as requests takes it, or True; raise UsageFailure."""
     if not url.startswith('https:'):
         return True
     if not ca_file:
@@ -352,12 +338,8 @@ def read_authorities(url, ca_file):
 
 
 def read_password(file, prefix, environ):
-    """Return a password of a file or the environment, None without any.
-
-    :param file: its name, from an option
-    :param prefix: how the variables begin
-    :raises UsageFailure: the file cannot be used
-    """
+    """Return the password of a file that an option names, or of variables
+    that begin with a prefix, None without any; raise UsageFailure."""
     if not file and f'{prefix}_PASSWORD' in environ:
         return environ[f'{prefix}_PASSWORD']
     file = file or environ.get(f'{prefix}_PASSWORD_FILE')
@@ -377,7 +359,7 @@ def _ask_password(user):
 def _read_password_file(name):
     try:
         data = (sys.stdin.buffer.readline(4096) if name == '-'
-            else read_secret(name))
+            else read_all(name, 4096, open_secret))
         password = data.decode().split('\n')[0].rstrip('\r')
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or "it is no UTF-8 text"

@@ -39,10 +39,7 @@ _REASONS = [
 
 
 class Rejected(Failure):
-    """Orthanc answered a request with an error.
-
-    :ivar code: the HTTP status, int
-    """
+    "Orthanc answered a request with an error, the code of HTTP."
 
     def __init__(self, message, code):
         super().__init__(message)
@@ -69,14 +66,14 @@ class _Http:
         self.url = url
         self.where = f"{what} at {url}"
         self.timeout = timeout
-        self._session = _make_session(authorities)
-        self.headers = self._session.headers
+        self.session = _make_session(authorities)
+        self.headers = self.session.headers
 
     def send(self, method, path, body=None, silence=None, limit=None):
         "Return status, headers and body (bytes) of an answer; Unreachable."
         timeout = CONNECT_SECONDS, silence or self.timeout
         try:
-            with deadline(limit or 5 * self.timeout), self._session.request(
+            with deadline(limit or 5 * self.timeout), self.session.request(
                     method, self.url + path, data=body, timeout=timeout,
                     allow_redirects=False, stream=True) as response:
                 return response.status_code, response.headers, _read(response)
@@ -310,8 +307,8 @@ class Orthanc:
         self.url = url
         self._http = _Http(url, "Orthanc", authorities, timeout)
         if user:
-            token = base64.b64encode(f'{user}:{password or ""}'.encode())
-            self._http.headers['Authorization'] = f'Basic {token.decode()}'
+            self._http.session.auth = (
+                user.encode(), (password or '').encode())
 
     def request(self, method, path, body=None):
         """Return the parsed JSON of an answer, str when it is none.

@@ -10,8 +10,6 @@ import errno
 import os
 import stat
 
-LARGEST_PASSWORD_FILE = 4096
-
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFDIR: "a folder",
@@ -33,10 +31,7 @@ def _check_plain(status, path):
 
 
 def check_own(status, path):
-    """Raise OSError unless a file is regular, of this user, and has one name.
-
-    :param status: os.stat_result
-    """
+    "Raise OSError unless a file is regular, of this user, and has one name."
     _check_plain(status, path)
     if status.st_uid != os.geteuid():
         raise _refusal("it belongs to another user", path)
@@ -45,20 +40,14 @@ def check_own(status, path):
 
 
 def open_plain(path):
-    """Open a regular file to read it, also behind a link, without waiting.
-
-    :return: a file descriptor, int
-    :raises OSError: it is something else, or cannot be opened
-    """
+    """Open a regular file to read it, also behind a link, without waiting;
+    return a file descriptor."""
     return _open(path, os.O_RDONLY, os.stat, _check_plain)
 
 
 def open_own(path, flags=os.O_RDONLY, mode=0o600):
-    """Open a file that only this user may have made; see `check_own`.
-
-    :return: a file descriptor, int
-    :raises OSError: it is something else, or cannot be opened
-    """
+    """Open a file that only this user may have made, see `check_own`; return
+    a file descriptor."""
     return _open(path, flags | os.O_NOFOLLOW, os.lstat, check_own, mode)
 
 
@@ -80,21 +69,14 @@ def _open(path, flags, status_of, check, mode=0o600):
 
 
 def rewrite_own(path):
-    """Open an own file, empty or new, to write text; see `open_own`.
-
-    :raises OSError: it is something else, or cannot be opened
-    """
+    "Open an own file, empty or new, to write text; see `open_own`."
     descriptor = open_own(path, os.O_WRONLY | os.O_CREAT)
     os.ftruncate(descriptor, 0)
     return open(descriptor, 'w', newline='', encoding='utf-8')
 
 
 def read_all(path, largest, open_=open_plain):
-    """Return the bytes of a file.
-
-    :param largest: the most that it may have, int
-    :raises OSError: it is larger, or cannot be read
-    """
+    "Return the bytes of a file, which may not have more than the largest."
     with open(open_(path), 'rb') as file:
         data = file.read(largest + 1)
     if len(data) > largest:
@@ -102,15 +84,9 @@ def read_all(path, largest, open_=open_plain):
     return data
 
 
-def read_secret(path):
-    """Return the bytes of a file with a password.
-
-    :raises OSError: it is readable for others, too large, or no file
-    """
-    return read_all(path, LARGEST_PASSWORD_FILE, _open_secret)
-
-
-def _open_secret(path):
+def open_secret(path):
+    """Open a file with a password, which others may not read; return a file
+    descriptor."""
     return _open(path, os.O_RDONLY, os.stat, _check_secret)
 
 
@@ -120,5 +96,4 @@ def _check_secret(status, path):
         raise _refusal("it belongs to another user: run this as that user, "
             "or keep the password in a file of your own", path)
     if status.st_mode & 0o077:
-        raise _refusal(
-            "other users can read it (chmod 600 helps)", path)
+        raise _refusal("other users can read it (chmod 600 helps)", path)

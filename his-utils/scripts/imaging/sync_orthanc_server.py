@@ -124,8 +124,7 @@ def _describe(counts):
 def _progress(server):
     "Show on a terminal how far the runs are, about once a second."
     ended = threading.Event()
-    thread = threading.Thread(
-        target=_show, args=[server, ended], daemon=True)
+    thread = threading.Thread(target=_show, args=[server, ended], daemon=True)
     thread.start()
     try:
         yield

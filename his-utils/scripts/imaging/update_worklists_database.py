@@ -108,8 +108,7 @@ def make_options():
 
 def _make_orthanc(options):
     "Return the Orthanc of the options, None without one; UsageFailure."
-    url = options.orthanc_url or (
-        options.check and 'http://localhost:8042')
+    url = options.orthanc_url or (options.check and 'http://localhost:8042')
     if not url:
         return
     url = clean_url(url, '--orthanc-url')
@@ -147,8 +146,7 @@ def work(options, server, messages):
         filters['done'] = True
     with Trytond(server, MODULE) as trytond:
         def fetch(cursor):
-            return trytond.call(
-                MODEL, 'get_worklist_entries', cursor, filters)
+            return trytond.call(MODEL, 'get_worklist_entries', cursor, filters)
 
         if options.check:
             answer = fetch(None)

@@ -390,11 +390,8 @@ def _hidden(file):
 
 
 def check(options, server, orthanc, answer, exams, messages):
-    """Print what a modality would see; return the exit status.
-
-    :param answer: of get_worklist_entries
-    :param exams: answer of get_worklist_exams
-    """
+    """Print what a modality would see, from the answers of
+    get_worklist_entries and get_worklist_exams; return the exit status."""
     entries = read_answer(answer)['entries']
     exams = [
         exam for exam in read_exams(exams)

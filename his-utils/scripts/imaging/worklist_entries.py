@@ -99,13 +99,8 @@ def prefix(database):
 
 
 def safe(text, also=''):
-    """Return text with letters, digits, dots and underscores only.
-
-    Different texts stay different: what is replaced or cut is followed by a
-    hash.
-
-    :param also: further characters that may stay
-    """
+    """Return text with letters, digits, dots and underscores only, or what
+    also may stay; a hash keeps different texts different."""
     clean = re.sub(f'[^A-Za-z0-9._{re.escape(also)}]', '_', text)[:80]
     return clean if clean == text else f'{clean}.{hash_of(text)[:8]}'
 
@@ -118,10 +113,7 @@ def hash_of(data):
 
 
 def make_maker(with_dump2dcm):
-    """Return a function of an Entry for a publisher, see there.
-
-    :param with_dump2dcm: whether templates of dump2dcm are given to it
-    """
+    "Return what makes the files of a publisher, dump2dcm's by the program."
     def make(entry):
         dumped = with_dump2dcm and entry.template_type == 'dump2dcm'
         return (lambda: _dump2dcm(entry) if dumped else _dicom_file(entry),

@@ -92,10 +92,8 @@ class Folder:
         self._dirty = False
 
     def open(self):
-        """Make sure that the folder can be used, and by this process alone.
-
-        :raises FolderFailure: it cannot
-        """
+        """Make sure that the folder can be used, and by this process alone;
+        raise FolderFailure."""
         try:
             with self._failures():
                 status = os.stat(self.path)
@@ -118,10 +116,7 @@ class Folder:
         self._lock = self._identity = None
 
     def refresh(self):
-        """Return the entries that are there, Marks by name.
-
-        :raises FolderFailure: the folder cannot be used
-        """
+        "Return what is there, Marks by name; raise FolderFailure."
         with self._failures():
             status = os.stat(self.path)
             if (status.st_dev, status.st_ino) != self._identity:
@@ -133,18 +128,15 @@ class Folder:
         return {name: mark for name, mark in marks.items() if mark}
 
     def look(self, name):
-        """Return the Mark of an entry, None if it is not there.
-
-        :raises EntryFailure: the file is not of this script
-        """
+        """Return the Mark of an entry, None if it is not there; raise
+        EntryFailure when the file is not of this script."""
         if name in self._pending:
             self._settle()
         mark, file = self._mark(name), self._file(name)
         if mark is None and os.path.lexists(file):
             reason = ("it was not made by this script, or changed later"
                 if os.access(file, os.R_OK) else "it cannot be read")
-            raise EntryFailure(
-                f"the file {name}.wl is in the way: {reason}.")
+            raise EntryFailure(f"the file {name}.wl is in the way: {reason}.")
         return mark
 
     def vanished(self, name, entry, source):
@@ -292,8 +284,7 @@ class Folder:
 
     def _take(self):
         "Lock the folder for this process."
-        self._lock = open_own(
-            self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o640)
+        self._lock = open_own(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o640)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

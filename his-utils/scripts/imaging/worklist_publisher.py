@@ -40,11 +40,9 @@ class Publisher:
         self._told = {}
 
     def apply(self, answer, regenerate=False):
-        """Publish what get_worklist_entries answered.
+        """Publish what read_answer returned; return a Counter of OUTCOMES.
 
-        :param answer: dictionary, as read_answer returns it
         :param regenerate: whether all entries are written again
-        :return: Counter of OUTCOMES
         """
         report = Counter()
         entries = sorted(

@@ -208,8 +208,7 @@ class Dicom(namedtuple('Dicom', 'host port title seconds')):
                         f"\"{title}\" may ask, from any computer: set "
                         "\"DicomCheckModalityHost\" : true.")
                 else:
-                    report.good(
-                        "modalities may ask from their own Host only.")
+                    report.good("modalities may ask from their own Host only.")
                 return
 
     def _own_address(self):

@@ -32,10 +32,7 @@ class RestWorklist:
     open = close = flush = older = forget = keep_only = _nothing
 
     def refresh(self):
-        """Return the entries that are there, Marks by name.
-
-        :raises Unreachable, Refused: Orthanc does not tell
-        """
+        "Return what is there, Marks by name; raise Unreachable, Refused."
         try:
             answer = self.orthanc.request('GET', '/worklists?format=Short')
             self._there = {
@@ -67,10 +64,8 @@ class RestWorklist:
             for item in found)
 
     def put(self, name, entry, source, data):
-        """Publish a DICOM file; return whether anything was changed.
-
-        :raises EntryFailure: it is not what it should be
-        """
+        """Publish a DICOM file; return whether anything was changed, raise
+        EntryFailure when it is not what it should be."""
         dataset = verify(data, entry)
         tags = _json_tags(dataset)
         changed = not contains(self._there.get(name), tags)

@@ -92,11 +92,7 @@ def _parse(arguments=None):
 # The database
 
 class Database:
-    """A connection that reads.
-
-    :param config: name of the configuration file of trytond
-    :param name: of the database
-    """
+    "A connection that reads a database; config is the file of trytond."
 
     def __init__(self, config, name):
         parser = configparser.RawConfigParser()
@@ -149,10 +145,7 @@ class Database:
             f"The database {self.name} cannot be read: {reason}.")
 
     def rows(self, statement):
-        """Run a statement of SQL and return its rows.
-
-        :raises Unreachable: the database cannot be read
-        """
+        "Return the rows of a statement of SQL; raise Unreachable."
         try:
             with closing(self.connection.cursor()) as cursor:
                 cursor.execute(statement)
