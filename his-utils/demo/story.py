@@ -163,7 +163,9 @@ class Story:
             ('study_instance_UID', '=', uid))
 
     def _written(self):
-        return self._one('radiologist', 'gnuhealth.imaging.test.result')
+        request = self._request('radiologist', *REPORTED)
+        return self._one('radiologist', 'gnuhealth.imaging.test.result',
+            ('request', '=', request.id))
 
     # The steps
 
