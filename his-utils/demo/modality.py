@@ -37,11 +37,7 @@ class ModalityError(Exception):
 
 
 def image_path(name):
-    """Return the path of an image of the package pydicom-data.
-
-    :param str name: name of the file
-    :rtype: pathlib.Path
-    """
+    """Return the path of an image of the package pydicom-data."""
     return Path(data_store.__file__).parent / 'data' / name
 
 
@@ -55,15 +51,13 @@ class Modality:
 
     def __init__(self, aet, host, port, called, folder):
         self.aet = aet
-        self.host = host
-        self.port = port
+        self.server = [host, str(port)]
         self.called = called
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def _run(self, program, *words):
-        command = [
-            program, '-aet', self.aet, '-aec', self.called, *words]
+        command = [program, '-aet', self.aet, '-aec', self.called, *words]
         try:
             result = subprocess.run(
                 command, capture_output=True, text=True, errors='replace',
@@ -72,8 +66,7 @@ class Modality:
             raise ModalityError(
                 f"There is no {program}: install the package dcmtk.")
         if result.returncode:
-            raise ModalityError(
-                f"{program} failed: {result.stderr.strip()}")
+            raise ModalityError(f"{program} failed: {result.stderr.strip()}")
 
     def worklist(self, **keys):
         """Query the worklist (C-FIND).
@@ -84,15 +77,14 @@ class Modality:
         """
         keys = {'ScheduledStationAETitle': self.aet, **keys}
         words = []
-        for keyword in [*IDENTITY, *PROCEDURE]:
-            words += ['-k', f'{keyword}={keys.get(keyword, "")}']
-        for keyword in STEP:
-            words += ['-k', 'ScheduledProcedureStepSequence[0].'
-                f'{keyword}={keys.get(keyword, "")}']
+        for prefix, keywords in [
+                ('', IDENTITY + PROCEDURE),
+                ('ScheduledProcedureStepSequence[0].', STEP)]:
+            for keyword in keywords:
+                words += ['-k', f'{prefix}{keyword}={keys.get(keyword, "")}']
         answers = Path(tempfile.mkdtemp(prefix='worklist-', dir=self.folder))
         self._run(
-            'findscu', '-W', '-X', '-od', str(answers), *words, self.host,
-            str(self.port))
+            'findscu', '-W', '-X', '-od', str(answers), *words, *self.server)
         return [
             pydicom.dcmread(path, force=True)
             for path in sorted(answers.glob('rsp*.dcm'))]
@@ -106,13 +98,6 @@ class Modality:
         """
         step, = entry.ScheduledProcedureStepSequence
         folder = Path(tempfile.mkdtemp(prefix='study-', dir=self.folder))
-        series = generate_uid()
-        return [
-            self._acquire_one(
-                entry, step, series, number, folder / f'{number}.dcm')
-            for number in range(1, count + 1)]
-
-    def _acquire_one(self, entry, step, series, number, path):
         image = pydicom.dcmread(image_path(IMAGES[step.Modality]))
         for keyword in IDENTITY:
             if keyword in entry:
@@ -124,21 +109,18 @@ class Modality:
         image.StudyTime = image.SeriesTime = step.get(
             'ScheduledProcedureStepStartTime')
         image.Modality = step.Modality
-        image.SeriesInstanceUID = series
+        image.SeriesInstanceUID = generate_uid()
         image.SeriesNumber = 1
         image.SeriesDescription = step.get('ScheduledProcedureStepDescription')
-        image.InstanceNumber = number
-        image.SOPInstanceUID = generate_uid()
-        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-        image.save_as(path)
-        return path
+        paths = [folder / f'{number}.dcm' for number in range(1, count + 1)]
+        for number, path in enumerate(paths, 1):
+            image.InstanceNumber = number
+            image.SOPInstanceUID = generate_uid()
+            image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+            image.save_as(path)
+        return paths
 
     def send(self, paths):
-        """Send images to the server (C-STORE).
-
-        :param paths: paths of the images
-        :raises ModalityError: one was not accepted
-        """
-        self._run(
-            'storescu', self.host, str(self.port),
-            *[str(path) for path in paths])
+        """Send images to the server (C-STORE); ModalityError when one is not
+        accepted."""
+        self._run('storescu', *self.server, *map(str, paths))

@@ -42,36 +42,43 @@ class NpmError(Exception):
     """A package cannot be fetched, or is not the one that is expected."""
 
 
-def locked(name):
-    """Return the version and the hash of a package.
-
-    :return: version, and hash as npm writes it: ``sha512-`` and Base64
-    """
+def _locked(name):
     entry = json.loads(LOCK.read_text(encoding='utf-8'))[name]
     return entry['version'], entry['integrity']
 
 
-def made_of(names):
-    """Return names and versions of packages as text, for comparison.
+def install(folder, names, assemble):
+    """Make a folder of packages unless the same ones are there.
 
-    :param names: names of packages
+    :param names: of the packages
+    :param assemble: function that makes the folder whose path it gets
+    :return: whether it was made
+    :raises NpmError: a package cannot be fetched, or is another one
     """
-    return ''.join(
-        f'{name} {version} {integrity}\n' for name, (version, integrity) in
-        ((name, locked(name)) for name in sorted(names)))
+    folder = Path(folder)
+    version, packages = folder / 'version', ''.join(
+        f"{name} {' '.join(_locked(name))}\n" for name in sorted(names))
+    if version.is_file() and version.read_text() == packages:
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        made = Path(work, 'made')
+        assemble(made)
+        (made / 'version').write_text(packages)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
+    return True
 
 
 def fetch(name, folder):
     """Unpack a package into a new folder.
 
-    :param str name: name of the package
-    :param folder: the folder
     :raises NpmError: npm fails, or the package is not the locked one
     """
-    version, integrity = locked(name)
+    version, integrity = _locked(name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        archive = download(f'{name}@{version}', Path(work))
+        archive = _download(f'{name}@{version}', Path(work))
         if integrity_of(archive) != integrity:
             raise NpmError(
                 f"npm gave another {name} {version} than the one in "
@@ -79,13 +86,7 @@ def fetch(name, folder):
         unpack(archive, folder)
 
 
-def download(package, work):
-    """Download a package with npm.
-
-    :param str package: name and version
-    :param work: folder for the archive
-    :return: path of the archive
-    """
+def _download(package, work):
     try:
         result = subprocess.run(
             ['npm', 'pack', '--silent', '--ignore-scripts',
@@ -101,10 +102,7 @@ def download(package, work):
 
 
 def integrity_of(archive):
-    """Return the hash of a file as npm writes it.
-
-    :param archive: path of the file
-    """
+    """Return the hash of a file as npm writes it, sha512- and Base64."""
     digest = hashlib.sha512(archive.read_bytes()).digest()
     return f'sha512-{base64.b64encode(digest).decode()}'
 
@@ -112,8 +110,6 @@ def integrity_of(archive):
 def unpack(archive, folder):
     """Unpack an archive without its outermost folder.
 
-    :param archive: path of the archive
-    :param folder: the folder
     :raises NpmError: it contains something else than files and folders, or a
         path outside of the folder
     """
@@ -135,7 +131,6 @@ def unpack(archive, folder):
 
 
 def _harmless(member):
-    """Return a member of an archive, as a file or folder of the caller's."""
     path = Path(member.name)
     if not (member.isreg() or member.isdir()):
         raise NpmError(f"The archive has something that is no file: {path}")
@@ -152,7 +147,7 @@ def lock():
     entries = {}
     for name, series in sorted(SERIES.items()):
         with tempfile.TemporaryDirectory() as work:
-            archive = download(f'{name}@{series}', Path(work))
+            archive = _download(f'{name}@{series}', Path(work))
             unpack(archive, Path(work, 'unpacked'))
             manifest = json.loads(
                 Path(work, 'unpacked', 'package.json').read_text('utf-8'))

@@ -7,10 +7,9 @@ so its addresses are moved below a path.
 import json
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
-from npm import fetch, made_of
+from npm import fetch, install
 from webclient import WebClientError
 
 PACKAGE = '@ohif/app'
@@ -55,27 +54,18 @@ CONFIGURATION = {
 
 
 def make_viewer(folder):
-    """Install the viewer in a folder unless the same package is there.
+    """Install the viewer unless the same is there; see npm.install.
 
-    :param folder: the folder
-    :return: whether it was installed
-    :raises npm.NpmError: the package cannot be fetched
     :raises WebClientError: the package is not built as expected
     """
-    folder = Path(folder)
-    version = folder / 'version'
-    if version.is_file() and version.read_text() == made_of([PACKAGE]):
-        return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        package = Path(work) / 'package'
-        fetch(PACKAGE, package)
-        made = package / 'dist'
-        _move(made)
-        (made / 'version').write_text(made_of([PACKAGE]))
-        shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
-    return True
+    return install(folder, [PACKAGE], _assemble)
+
+
+def _assemble(folder):
+    package = folder.with_name('package')
+    fetch(PACKAGE, package)
+    _move(package / 'dist')
+    (package / 'dist').rename(folder)
 
 
 def serve(folder):
@@ -85,18 +75,14 @@ def serve(folder):
     """
     # Orthanc takes for an extension what follows the last dot, be it in the
     # name of a folder.
-    page = Path(folder, 'viewer')
-    extension = str(page).rpartition('.')[2] if '.' in str(page) else ''
-    return {
-        'ServeFolders': {
+    page = str(Path(folder, 'viewer'))
+    extension = page.rpartition('.')[2] if '.' in page else ''
+    return {'ServeFolders': {
             'Folders': {PATH: str(folder)},
             'AllowCache': True,
             'Extensions': {
-                extension: 'text/html',
-                'wasm': 'application/wasm',
-                },
-            },
-        }
+                extension: 'text/html', 'wasm': 'application/wasm'},
+            }}
 
 
 def _move(folder):
@@ -105,8 +91,8 @@ def _move(folder):
         path = folder / name
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.exists():
-            path.unlink()
+        else:
+            path.unlink(missing_ok=True)
     (folder / 'app-config.js').write_text(
         f'window.config = {json.dumps(CONFIGURATION, indent=2)};\n')
     moved = sum(
@@ -116,8 +102,7 @@ def _move(folder):
         _rewrite(path, r'url\((["\']?)/(?!/)', rf'url(\g<1>{PATH}/')
     page = folder / 'index.html'
     _rewrite(page, r'<script[^>]*/init-service-worker\.js"></script>', '')
-    moved_page = _rewrite(
-        page, r'((?:href|src)=")/(?!/)', rf'\g<1>{PATH}/')
+    moved_page = _rewrite(page, r'((?:href|src)=")/(?!/)', rf'\g<1>{PATH}/')
     _rewrite(page, r"(PUBLIC_URL = ')/'", rf"\g<1>{PATH}/'")
     if not moved or not moved_page:
         raise WebClientError(f"{PACKAGE} is not built as expected.")
@@ -126,9 +111,7 @@ def _move(folder):
 
 
 def _rewrite(path, pattern, replacement):
-    """Replace a pattern in a text file and return the number of matches."""
     text, count = re.subn(
         pattern, replacement, path.read_text(encoding='utf-8'))
-    if count:
-        path.write_text(text, encoding='utf-8')
+    path.write_text(text, encoding='utf-8')
     return count

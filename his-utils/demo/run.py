@@ -15,8 +15,6 @@ import stat
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -26,18 +24,18 @@ from npm import NpmError
 from proteus.config import set_xmlrpc_session
 from services import (
     DICOMWEB, Orthanc, ServiceError, Trytond, create_database,
-    prefer_system_programs)
+    prefer_system_programs, request)
 from sources import MODULES, sources_hash
 from story import Story
-from webclient import WebClientError, make_web_client
+from webclient import make_web_client
 
 DATABASE = 'demo'
 URI = 'sqlite://'
 RIGHT, WRONG, USAGE, NOT_READY = range(4)
 
 
-def parse(arguments):
-    """Return the options of the command line; demo.sh has the manual."""
+def _parse(arguments):
+    # demo.sh has the manual.
     parser = argparse.ArgumentParser(prog='demo.sh')
     parser.add_argument('--check', action='store_true',
         help="end after the story, with its exit status")
@@ -50,8 +48,8 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def say(*words):
-    """Print words at once, also into a pipe."""
+def _say(*words):
+    # At once, also into a pipe.
     print(*words, flush=True)
 
 
@@ -62,11 +60,7 @@ def cache_folder():
 
 
 @contextmanager
-def work_folder(keep):
-    """Context manager that yields the work folder.
-
-    :param keep: the folder to keep, None for a temporary one
-    """
+def _work_folder(keep):
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         keep.chmod(0o700)
@@ -76,19 +70,17 @@ def work_folder(keep):
             yield Path(folder)
 
 
-def prepare_database(cache):
-    """Return the file of a database with the hospital in it.
-
-    It is made when there is none of these sources.
-    """
+def _prepare_database(cache):
+    """Return the file of a database with the hospital in it, which is made
+    when there is none of these sources."""
     cache.mkdir(parents=True, exist_ok=True)
     kept = cache / f'demo-{sources_hash()}.sqlite'
     with open(cache / 'lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if kept.exists():
-            say("Database: a copy of the one that an earlier run made.")
+            _say("Database: a copy of the one that an earlier run made.")
         else:
-            say("Database: activating the modules, this takes a minute.")
+            _say("Database: activating the modules, this takes a minute.")
             for old in cache.glob('demo-*.sqlite'):
                 old.unlink()
             _make_database(kept)
@@ -99,7 +91,7 @@ def _make_database(kept):
     # Nobody needs it again: each run sets passwords of its own.
     password = secrets.token_urlsafe()
     with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        create_database(folder, URI, DATABASE, MODULES, password)
+        create_database(folder, DATABASE, MODULES, password)
         with Trytond(folder, URI, DATABASE) as server:
             with set_xmlrpc_session(f'{server.url}/{DATABASE}/', 'admin',
                     password) as config:
@@ -108,7 +100,7 @@ def _make_database(kept):
 
 
 def set_passwords(path, password):
-    """Give all users of a database one password."""
+    """Give all users of a database of SQLite one password."""
     from trytond.res.user import User
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
@@ -116,32 +108,21 @@ def set_passwords(path, password):
             'WHERE password_hash IS NOT NULL', [User.hash_password(password)])
 
 
-def prepare_web_client(cache):
-    """Return the folder of the web client."""
+def _prepare_clients(cache):
+    """Return the folder of the web client, and the options of Orthanc that
+    serve the viewer, none without DICOMweb."""
     if make_web_client(cache / 'web-client'):
-        say("Web client: put together from npm packages.")
-    return cache / 'web-client'
-
-
-def prepare_viewer(cache):
-    """Return the options of Orthanc that serve the viewer.
-
-    :param cache: folder that later runs use again
-    :return: dict, empty when Orthanc has no DICOMweb
-    """
+        _say("Web client: put together from npm packages.")
     if not os.path.exists(DICOMWEB):
-        say("Viewer: none, the Orthanc of this machine has no DICOMweb.")
-        return {}
+        _say("Viewer: none, the Orthanc of this machine has no DICOMweb.")
+        return cache / 'web-client', {}
     if ohif.make_viewer(cache / 'ohif'):
-        say("Viewer: put together from an npm package.")
-    return ohif.serve(cache / 'ohif')
+        _say("Viewer: put together from an npm package.")
+    return cache / 'web-client', ohif.serve(cache / 'ohif')
 
 
-def start_servers(stack, folder, web_client, database, viewer, password):
+def _start_servers(stack, folder, web_client, viewer):
     """Start the servers in a folder; they end with the stack."""
-    copy = folder / f'{DATABASE}.sqlite'
-    shutil.copyfile(database, copy)
-    set_passwords(copy, password)
     orthanc = stack.enter_context(Orthanc(
             folder / 'orthanc', users={'gnuhealth': secrets.token_urlsafe(12)},
             modalities={exam.aetitle: exam.aetitle for exam in seed.EXAMS},
@@ -155,20 +136,19 @@ def start_servers(stack, folder, web_client, database, viewer, password):
             web_root=web_client, environment={
                 'HOME': str(folder), 'XDG_CACHE_HOME': str(folder / 'cache'),
                 'TMPDIR': str(temporary)}))
-    say(f"Orthanc {orthanc.rest('GET', '/system')['Version']}: {orthanc.url}, "
-        f"DICOM port {orthanc.dicom_port}")
-    say(f"trytond: {server.url}")
+    _say(f"Orthanc {orthanc.rest('GET', '/system')['Version']}: "
+        f"{orthanc.url}, DICOM port {orthanc.dicom_port}")
+    _say(f"trytond: {server.url}")
     return server, orthanc
 
 
-def web_client_answers(server):
-    """Return whether the page of the web client and its program are served."""
+def _web_client_answers(server):
     try:
-        for name in ['', 'dist/tryton-sao.min.js']:
-            urllib.request.urlopen(f'{server.url}/{name}', timeout=30).close()
-    except urllib.error.URLError:
+        return all(
+            request('GET', f'{server.url}/{name}', timeout=30).ok
+            for name in ['', 'dist/tryton-sao.min.js'])
+    except OSError:
         return False
-    return True
 
 
 def has_rights_of_root(pid):
@@ -183,8 +163,6 @@ def files_of_others(folder):
 
     The group may read worklist entries, as in packages of Orthanc, so no other
     user may enter the folder.
-
-    :param folder: the folder
     """
     return [
         path for path in [folder, *folder.rglob('*')]
@@ -204,54 +182,48 @@ def check_what_others_may(story, options):
         ', '.join(map(str, found[:3])))
 
 
-def wait(story):
-    """Print how to look around, and wait until the user ends it.
-
-    :param story: the Story
-    :raises ServiceError: a server ended before
-    """
+def _wait(story):
+    """Print how to look around, and wait until the user ends it."""
     try:
-        tell_how_to_look_around(story)
+        _tell_how_to_look_around(story)
         while story.server.running and story.orthanc.running:
             time.sleep(1)
     except KeyboardInterrupt:
-        say("\nEnded.")
+        _say("\nEnded.")
         return
     raise ServiceError("A server ended by itself, see its log.")
 
 
-def tell_how_to_look_around(story):
-    """Print the addresses, users and passwords."""
+def _tell_how_to_look_around(story):
     orthanc = story.orthanc
-    say("\nLook around in a web browser, until you press Ctrl-C here:")
-    say(f"   GNU Health  {story.server.url}/#{DATABASE}")
+    _say("\nLook around in a web browser, until you press Ctrl-C here:")
+    _say(f"   GNU Health  {story.server.url}/#{DATABASE}")
     for login in ['admin', *(user.login for user in seed.LOGINS)]:
-        say(f"      user {login}, password {story.password}")
-    say(f"   Orthanc     {orthanc.url}/app/explorer.html")
-    say(f"      user {orthanc.user}, password {orthanc.password}")
+        _say(f"      user {login}, password {story.password}")
+    _say(f"   Orthanc     {orthanc.url}/app/explorer.html")
+    _say(f"      user {orthanc.user}, password {orthanc.password}")
     if story.viewer:
-        say("   OHIF        the link in the form of a study, with this user")
-    say(f"To end it from elsewhere: kill {os.getpid()}")
+        _say("   OHIF        the link in the form of a study, with this user")
+    _say(f"To end it from elsewhere: kill {os.getpid()}")
 
 
-def demonstrate(options, folder):
+def _demonstrate(options, folder):
     """Make the servers, run the story, and return the exit status."""
-    cache = cache_folder()
-    web_client = prepare_web_client(cache)
-    viewer = prepare_viewer(cache)
-    database = prepare_database(cache / 'databases')
+    web_client, viewer = _prepare_clients(cache_folder())
+    database = _prepare_database(cache_folder() / 'databases')
+    copy = shutil.copyfile(database, folder / f'{DATABASE}.sqlite')
     password = secrets.token_urlsafe(12)
+    set_passwords(copy, password)
     with ExitStack() as stack:
-        server, orthanc = start_servers(
-            stack, folder, web_client, database, viewer, password)
-        story = Story(server, orthanc, folder, say, bool(viewer), password)
+        server, orthanc = _start_servers(stack, folder, web_client, viewer)
+        story = Story(server, orthanc, folder, _say, bool(viewer), password)
         story.run()
-        say("\nThe web client")
-        story.check("its page is served", web_client_answers(server))
+        _say("\nThe web client")
+        story.check("its page is served", _web_client_answers(server))
         check_what_others_may(story, options)
         story.summarize()
         if not options.check:
-            wait(story)
+            _wait(story)
     return WRONG if story.wrong else RIGHT
 
 
@@ -259,32 +231,18 @@ def _end(number, frame):
     raise SystemExit(128 + number)
 
 
-def refuse(options):
-    """Return why the demonstration cannot run, None when it can.
-
-    :param options: of the command line
-    """
+def _refusal(options):
+    """Return why the demonstration cannot run, None when it can."""
     if os.geteuid() == 0 and not (options.as_root or options.prepare):
         return "root runs his-utils/demo.sh, which gives up its rights."
     if options.keep and options.keep.exists() and any(options.keep.iterdir()):
         return f"{options.keep} is not empty, give a new folder."
 
 
-def run(options):
-    """Do what the options say, and return the exit status."""
-    if options.prepare:
-        prepare_web_client(cache_folder())
-        prepare_viewer(cache_folder())
-        return RIGHT
-    os.umask(0o077)
-    with work_folder(options.keep) as folder:
-        return demonstrate(options, folder)
-
-
 def main(arguments=None):
     """Run the demonstration and return its exit status."""
-    options = parse(arguments)
-    problem = refuse(options)
+    options = _parse(arguments)
+    problem = _refusal(options)
     if problem:
         print(f"demo.sh: {problem}", file=sys.stderr)
         return USAGE
@@ -292,8 +250,13 @@ def main(arguments=None):
         signal.signal(number, _end)
     prefer_system_programs()
     try:
-        return run(options)
-    except (ServiceError, WebClientError, NpmError) as error:
+        if options.prepare:
+            _prepare_clients(cache_folder())
+            return RIGHT
+        os.umask(0o077)
+        with _work_folder(options.keep) as folder:
+            return _demonstrate(options, folder)
+    except (ServiceError, NpmError) as error:
         print(f"demo.sh: {error}", file=sys.stderr)
         return NOT_READY
     except KeyboardInterrupt:

@@ -31,8 +31,7 @@ LOGINS = [DOCTOR, RADIOLOGIST]
 
 LATIN = Person(
     "José María", "Ñúñez Müller", dt.date(1984, 2, 29), 'm', 'JMN840229', 'fg')
-CHINESE = Person(
-    "丽华", "陈", dt.date(1990, 10, 1), 'f', 'CLH901001', 'cjk')
+CHINESE = Person("丽华", "陈", dt.date(1990, 10, 1), 'f', 'CLH901001', 'cjk')
 CYRILLIC = Person(
     "Наталья Сергеевна", "Соколова", dt.date(1957, 7, 8), 'f', 'NSS570708',
     'fg')
@@ -66,76 +65,64 @@ def seed(config, password=PASSWORD):
     :param config: proteus configuration of the administrator
     :param str password: password of the users
     """
-    skip_configuration(config)
-    company = make_company(config)
-    institution = make_institution(config, company.party)
+    # The wizards that a new database opens for its first user.
+    Item = Model.get('ir.module.config_wizard.item', config)
+    for item in Item.find([('state', '=', 'open')]):
+        item.state = 'done'
+        item.save()
+    company = _make_company(config)
+    institution = _make(config, 'gnuhealth.institution',
+        party=Model.get('party.party', config)(company.party.id), code='SDH',
+        institution_type='hospital', public_level='public')
     for login in LOGINS:
         make_professional(
             config, login.person, institution,
             make_user(config, login, company, password))
     for person in PATIENTS:
         make_patient(config, person)
-    make_pathology(config)
+    # A condition to order exams for; the core ships none.
+    _make(config, 'gnuhealth.pathology', code='S06.0', name="Concussion")
+    Type = Model.get('gnuhealth.imaging.test.type', config)
+    Product = Model.get('product.product', config)
     for exam in EXAMS:
-        make_exam(config, exam)
+        type_, *_ = Type.find([('code', '=', exam.modality)])
+        _make(config, 'gnuhealth.imaging.test',
+            code=exam.code, name=exam.name, test_type=type_,
+            product=Product(xml_record(config, exam.product).id),
+            aetitle=exam.aetitle,
+            imaging_worklist_template=xml_record(config, exam.template))
 
 
-def skip_configuration(config):
-    """Close the wizards that a new database opens for its first user."""
-    Item = Model.get('ir.module.config_wizard.item', config)
-    for item in Item.find([('state', '=', 'open')]):
-        item.state = 'done'
-        item.save()
+def _make(config, model, **values):
+    record = Model.get(model, config)(**values)
+    record.save()
+    return record
 
 
-def make_company(config):
+def _make_company(config):
     """Make the company with its time zone, and set it for the user."""
-    Party = Model.get('party.party', config)
-    Currency = Model.get('currency.currency', config)
-    Company = Model.get('company.company', config)
-    User = Model.get('res.user', config)
-    party = Party(
+    party = _make(config, 'party.party',
         name=INSTITUTION, is_institution=True, is_person=False,
         is_patient=False, create_target=False)
-    party.save()
-    currency = Currency(name="Nepalese rupee", code='NPR', symbol="₨")
-    currency.save()
-    company = Company(party=party, currency=currency, timezone=TIMEZONE)
-    company.save()
+    currency = _make(config, 'currency.currency',
+        name="Nepalese rupee", code='NPR', symbol="₨")
+    company = _make(config, 'company.company',
+        party=party, currency=currency, timezone=TIMEZONE)
+    User = Model.get('res.user', config)
     administrator, = User.find([('login', '=', 'admin')])
-    administrator.companies.append(Company(company.id))
+    administrator.companies.append(type(company)(company.id))
     administrator.company = company
     administrator.save()
     config._context = User.get_preferences(True, {})
     return company
 
 
-def set_password(config):
-    """Set the administrator's password, which ends the sessions."""
-    User = Model.get('res.user', config)
-    administrator, = User.find([('login', '=', 'admin')])
-    administrator.password = PASSWORD
-    administrator.save()
-
-
-def make_institution(config, party):
-    """Make the health institution of a party."""
-    Institution = Model.get('gnuhealth.institution', config)
-    Party = Model.get('party.party', config)
-    institution = Institution(
-        party=Party(party.id), code='SDH', institution_type='hospital',
-        public_level='public')
-    institution.save()
-    return institution
-
-
 def make_user(config, login, company, password=PASSWORD):
     """Make a user with the groups of a login."""
-    User = Model.get('res.user', config)
     Company = Model.get('company.company', config)
     Group = Model.get('res.group', config)
     person = login.person
-    user = User(
+    user = Model.get('res.user', config)(
         name=f'{person.given} {person.family}', login=login.login,
         password=password)
     for group in login.groups:
@@ -146,54 +133,22 @@ def make_user(config, login, company, password=PASSWORD):
     return user
 
 
-def make_party(config, person, **values):
-    """Make a person."""
-    Party = Model.get('party.party', config)
-    party = Party(
+def _make_party(config, person, **values):
+    return _make(config, 'party.party',
         name=person.given, lastname=person.family, dob=person.birth,
         gender=person.gender, ref=person.puid, is_person=True,
         name_representation=person.layout, create_target=False, **values)
-    party.save()
-    return party
 
 
 def make_professional(config, person, institution, user=None):
     """Make a health professional, the person that a user is."""
-    Professional = Model.get('gnuhealth.healthprofessional', config)
-    professional = Professional(
-        party=make_party(config, person, is_patient=False, is_healthprof=True,
-            internal_user=user),
+    return _make(config, 'gnuhealth.healthprofessional',
+        party=_make_party(config, person, is_patient=False,
+            is_healthprof=True, internal_user=user),
         institution=institution)
-    professional.save()
-    return professional
 
 
 def make_patient(config, person):
     """Make a patient."""
-    Patient = Model.get('gnuhealth.patient', config)
-    patient = Patient(party=make_party(config, person, is_patient=True))
-    patient.save()
-    return patient
-
-
-def make_pathology(config):
-    """Make a condition to order exams for; the core ships none."""
-    Pathology = Model.get('gnuhealth.pathology', config)
-    pathology = Pathology(code='S06.0', name="Concussion")
-    pathology.save()
-    return pathology
-
-
-def make_exam(config, exam):
-    """Make an exam with its modality, AE title and worklist template."""
-    Test = Model.get('gnuhealth.imaging.test', config)
-    Type = Model.get('gnuhealth.imaging.test.type', config)
-    Product = Model.get('product.product', config)
-    type_, *_ = Type.find([('code', '=', exam.modality)])
-    test = Test(
-        code=exam.code, name=exam.name, test_type=type_,
-        product=Product(xml_record(config, exam.product).id),
-        aetitle=exam.aetitle,
-        imaging_worklist_template=xml_record(config, exam.template))
-    test.save()
-    return test
+    return _make(config, 'gnuhealth.patient',
+        party=_make_party(config, person, is_patient=True))

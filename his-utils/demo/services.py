@@ -4,9 +4,7 @@
 its database.  They live in a folder of the caller's, listen on the loopback
 interface, and end with the process that started them.
 """
-import base64
 import configparser
-import http.client
 import json
 import os
 import shutil
@@ -16,8 +14,10 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from contextlib import closing
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+import requests
 
 HOST = '127.0.0.1'
 ORTHANC = '/usr/sbin/Orthanc'
@@ -46,26 +46,20 @@ def free_port():
 
     It is not reserved: a server that starts on it may find it taken.
     """
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    return _free_ports(1)[0]
 
 
-def free_ports(count):
-    """Return as many different free loopback ports as asked for."""
-    ports = set()
-    while len(ports) < count:
-        ports.add(free_port())
-    return list(ports)
+def _free_ports(count):
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
-def tail(path, lines=15):
-    """Return the last lines of a text file, nothing when there is no file."""
-    path = Path(path)
-    if not path.is_file():
-        return ''
-    text = path.read_text(encoding='utf-8', errors='replace')
-    return '\n'.join(text.splitlines()[-lines:])
+def _tail(path):
+    lines = path.read_text(encoding='utf-8', errors='replace').splitlines()
+    return '\n'.join(lines[-15:])
 
 
 class Process:
@@ -104,39 +98,28 @@ class Process:
                 raise ServiceError(
                     "There is no setpriv, the package util-linux has it.")
 
-    def stop(self, timeout=10):
-        """Terminate the command, and kill it after a timeout.
-
-        :param float timeout: seconds
-        """
+    def stop(self):
+        """Terminate the command, and kill it after ten seconds."""
         if self.running:
             self._popen.send_signal(self.end)
-            try:
-                self._popen.wait(timeout)
-            except subprocess.TimeoutExpired:
-                pass
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(10)
         self.kill()
 
     def kill(self):
         """Kill the command and the processes that it started."""
-        if not self._popen:
-            return
-        try:
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self._popen.wait()
-        self._popen = None
+        if self._popen:
+            with suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._popen.wait()
+            self._popen = None
 
 
 def wait_until(ready, process, what, timeout):
-    """Wait until a condition holds.
+    """Wait until ready() holds, some seconds at the most.
 
-    :param ready: function that returns whether it holds
     :param process: the Process that must stay alive
-    :param str what: name of the server, for the message
-    :param float timeout: seconds
-    :raises ServiceError: the process ended, or the time is over
+    :raises ServiceError: it ended, or the time is over
     """
     end = time.monotonic() + timeout
     while not (ready() and process.running):
@@ -144,22 +127,20 @@ def wait_until(ready, process, what, timeout):
             process.kill()
             raise ServiceError(
                 f"{what} did not start, its log ends with:\n"
-                f"{tail(process.log)}")
+                f"{_tail(process.log)}")
         time.sleep(0.05)
 
 
-def _answers(port, method, path, body=None, headers=None):
-    """Return whether an HTTP server on loopback answers with status 200."""
-    with closing(http.client.HTTPConnection(HOST, port, timeout=5)) as http_:
-        try:
-            http_.request(method, path, body, headers or {})
-            return http_.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-
-
 class _Service:
-    """Base of the servers: start, stop, kill, context manager."""
+    """Base of the servers, which are contexts.  Their ports stay the same at
+    later starts; at the first one others are tried when they are taken.
+
+    :ivar processes: the server itself first
+    """
+    ports = None
+
+    def __init__(self, folder):
+        self.folder = Path(folder).absolute()
 
     def __enter__(self):
         try:
@@ -172,89 +153,114 @@ class _Service:
     def __exit__(self, *exception):
         self.stop()
 
-    def _start_on_free_ports(self):
-        """Start on free ports.
+    @property
+    def url(self):
+        """The base address of its REST API or RPC, and of its web pages."""
+        return f'http://{HOST}:{self.ports[0]}'
 
-        The ports stay the same at later starts; at the first start others are
-        tried when they are taken meanwhile.
-        """
-        if self._has_ports():
-            return self._start()
-        for left in reversed(range(ATTEMPTS)):
-            self._choose_ports()
+    @property
+    def pid(self):
+        """The process id, None when it does not run."""
+        return self.processes[0].pid
+
+    @property
+    def running(self):
+        """Whether it was started and has not ended."""
+        return self.processes[0].running
+
+    def start(self):
+        """Start it and wait until it answers; ServiceError if it does not."""
+        if self.running:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        attempts = 1 if self.ports else ATTEMPTS
+        while not self.running:
+            attempts -= 1
+            if not self.ports:
+                self.ports = _free_ports(self.port_count)
+            self._configure()
+            self.processes[0].start()
             try:
-                return self._start()
+                wait_until(self._ready, self.processes[0],
+                    type(self).__name__, self.patience)
             except ServiceError:
-                if not left:
+                if not attempts:
                     raise
+                self.ports = None
+        for helper in self.processes[1:]:
+            helper.start()
+
+    def _ready(self):
+        try:
+            return self._ask(5).ok
+        except OSError:
+            return False
+
+    def stop(self):
+        """Stop it as an administrator would; its data and ports stay."""
+        for process in reversed(self.processes):
+            process.stop()
+
+    def kill(self):
+        """Kill it, as a power cut would."""
+        for process in reversed(self.processes):
+            process.kill()
+
+
+def request(method, url, **options):
+    """Return the answer of a server; see requests.Session.request."""
+    with requests.Session() as session:
+        # No proxy of the environment, no password of .netrc.
+        session.trust_env = False
+        return session.request(method, url, **options)
 
 
 class Orthanc(_Service):
     """An Orthanc server with its storage, configuration and log in a folder.
 
-    :param folder: where everything is kept; it is made when missing. A second
-        start in the same folder finds the same images.
+    :param folder: a second start in the same one finds the same images
     :param users: passwords by login; empty: everyone may use the server
-    :param worklists: the folder of the worklist files, default
-        ``folder/worklists``
+    :param worklists: the folder of the worklist files, default one in folder
     :param default_encoding: the character set of its DICOM answers
-    :param aet: its application entity title
     :param modalities: modalities it talks to, AE titles by symbolic name.
         When given, only these are listened to, and from this machine only.
         (The DICOM port of Orthanc cannot be bound to one interface.)
     :param extra: options that win over those written here
     """
+    aet = 'ORTHANC'
+    port_count, patience = 2, 30
 
     def __init__(self, folder, users={'demo': 'secret'}, worklists=None,
-            default_encoding='Utf8', aet='ORTHANC', modalities=None,
-            extra=None):
-        self.folder = Path(folder).absolute()
-        self.users = dict(users or {})
+            default_encoding='Utf8', modalities=None, extra=None):
+        super().__init__(folder)
+        self.users = users
         self.worklists = Path(worklists or self.folder / 'worklists')
         self.default_encoding = default_encoding
-        self.aet = aet
         self.modalities = modalities
         self.extra = extra or {}
-        self.log = self.folder / 'orthanc.log'
-        self.http_port = self.dicom_port = None
-        self._process = Process(
-            [ORTHANC, self.folder / 'orthanc.json'], self.log)
+        self.user, self.password = next(iter(users.items()), (None, None))
+        self.processes = [Process(
+                [ORTHANC, self.folder / 'orthanc.json'],
+                self.folder / 'orthanc.log')]
 
     @property
-    def url(self):
-        """The base address of its REST API and web pages."""
-        return f'http://{HOST}:{self.http_port}'
+    def http_port(self):
+        """The port of its REST API and web pages."""
+        return self.ports[0]
 
     @property
-    def user(self):
-        """The first login, None when none is needed."""
-        return next(iter(self.users), None)
-
-    @property
-    def password(self):
-        """The password of the first login."""
-        return self.users.get(self.user)
-
-    @property
-    def pid(self):
-        """The process id, None when it does not run."""
-        return self._process.pid
-
-    @property
-    def running(self):
-        """Whether it was started and has not ended."""
-        return self._process.running
-
-    def _has_ports(self):
-        return bool(self.http_port)
-
-    def _choose_ports(self):
-        self.http_port, self.dicom_port = free_ports(2)
+    def dicom_port(self):
+        """The port that modalities use."""
+        return self.ports[1]
 
     def configuration(self):
         """Return what Orthanc reads from its JSON file."""
         strict = self.modalities is not None
-        options = {
+        plugins = [f'{PLUGINS}/libModalityWorklists.so',
+            f'{PLUGINS}/libServeFolders.so']
+        if os.path.exists(DICOMWEB):
+            plugins.append(DICOMWEB)
+        return {
             'Name': self.aet,
             'StorageDirectory': str(self.folder / 'storage'),
             'HttpPort': self.http_port,
@@ -270,117 +276,58 @@ class Orthanc(_Service):
             'DicomAlwaysAllowFind': not strict,
             'DicomAlwaysAllowFindWorklist': not strict,
             'DicomModalities': {
-                name: {
-                    'AET': aet,
-                    'Host': HOST,
-                    'Port': 104,
-                    'AllowFindWorklist': True,
-                    }
+                name: {'AET': aet, 'Host': HOST, 'Port': 104,
+                    'AllowFindWorklist': True}
                 for name, aet in (self.modalities or {}).items()},
             'StableAge': 1,
-            'Plugins': self._plugins(),
-            'Worklists': {
-                'Enable': True,
-                'Database': str(self.worklists),
-                },
+            'Plugins': plugins,
+            'Worklists': {'Enable': True, 'Database': str(self.worklists)},
+            **self.extra,
             }
-        options.update(self.extra)
-        return options
 
-    def _plugins(self):
-        """Return the plugins; DICOMweb is left out when not installed."""
-        paths = [f'{PLUGINS}/{name}' for name in [
-                'libModalityWorklists.so', 'libServeFolders.so']]
-        if os.path.exists(DICOMWEB):
-            paths.append(DICOMWEB)
-        return paths
-
-    def start(self):
-        """Start it and wait until its REST API answers.
-
-        :raises ServiceError: it does not
-        """
-        if self._process.running:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _configure(self):
         self.worklists.mkdir(parents=True, exist_ok=True)
-        self._start_on_free_ports()
-
-    def _start(self):
         path = self.folder / 'orthanc.json'
         path.touch(mode=0o600)
         path.write_text(json.dumps(self.configuration(), indent=2))
-        self._process.start()
-        wait_until(self._ready, self._process, "Orthanc", 30)
 
-    def _ready(self):
-        return _answers(
-            self.http_port, 'GET', '/system', headers=self._headers())
-
-    def _headers(self):
-        if not self.users:
-            return {}
-        token = base64.b64encode(f'{self.user}:{self.password}'.encode())
-        return {'Authorization': f'Basic {token.decode()}'}
-
-    def stop(self):
-        """Stop it as an administrator would; images and ports stay."""
-        self._process.stop()
-
-    def kill(self):
-        """Kill it, as a power cut would."""
-        self._process.kill()
+    def _ask(self, timeout, method='GET', path='/system', body=None):
+        auth = self.user and (self.user.encode(), self.password.encode())
+        return request(method, self.url + path, data=body, auth=auth,
+            timeout=timeout)
 
     def rest(self, method, path, body=None):
         """Call its REST API.
 
-        :param str method: of HTTP
-        :param str path: below the address of the server
         :param body: bytes as they are, anything else is sent as JSON
         :return: the parsed JSON answer, bytes when it is no JSON
+        :raises ServiceError: it answers with an error
         """
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        connection = http.client.HTTPConnection(
-            HOST, self.http_port, timeout=60)
-        with closing(connection):
-            connection.request(method, path, body, self._headers())
-            response = connection.getresponse()
-            answer = response.read()
-        if response.status != 200:
+        answer = self._ask(60, method, path, body)
+        if answer.status_code != 200:
             raise ServiceError(
-                f"Orthanc answered {response.status} to {method} {path}")
+                f"Orthanc answered {answer.status_code} to {method} {path}")
         try:
-            return json.loads(answer)
+            return json.loads(answer.content)
         except ValueError:
-            return answer
+            return answer.content
 
 
-def write_trytond_configuration(path, database_uri, database_path=None,
-        listen=None, web_root=None, settings=None):
-    """Write a configuration file for trytond.
+def write_trytond_configuration(path, database_uri, database_path,
+        listen='localhost:8000', web_root=None, settings=None):
+    """Write a configuration file for trytond; see `Trytond`.
 
-    :param database_uri: such as ``sqlite://`` or ``postgresql://user@host``
-    :param database_path: the folder of SQLite databases and of stored files
     :param listen: ``host:port`` of the web server
-    :param web_root: the folder of the web client
     :param settings: more options, by section and name
     """
     parser = configparser.RawConfigParser()
-    parser['database'] = {
-        'uri': database_uri,
-        'path': str(database_path or Path(path).parent),
-        }
-    parser['web'] = {}
-    if listen:
-        parser['web']['listen'] = listen
-    if web_root:
-        parser['web']['root'] = str(web_root)
-    for section, options in (settings or {}).items():
-        if not parser.has_section(section):
-            parser.add_section(section)
-        for name, value in options.items():
-            parser[section][name] = str(value)
+    parser.read_dict({
+            'database': {'uri': database_uri, 'path': database_path},
+            'web': {'listen': listen,
+                **({'root': web_root} if web_root else {})},
+            **(settings or {})})
     Path(path).touch(mode=0o600)
     with open(path, 'w', encoding='utf-8') as file:
         parser.write(file)
@@ -401,62 +348,40 @@ class Trytond(_Service):
 
     :param folder: for its configuration and logs; it is made when missing
     :param database_uri: such as ``sqlite://`` or ``postgresql://user@host``
-    :param database: the name of the database
-    :param database_path: the folder of SQLite databases and of stored files,
-        default the folder
+    :param database_path: of SQLite databases and stored files, default folder
     :param web_root: the folder of the web client
     :param workers: how many trytond-worker processes run the queue
-    :param cron: whether trytond-cron runs beside it
-    :param settings: more options, by section and name
     :param environment: variables added to the environment
     """
+    port_count, patience = 1, 120
 
     def __init__(self, folder, database_uri, database, database_path=None,
-            web_root=None, workers=0, cron=False, settings=None,
-            environment=None):
-        self.folder = Path(folder).absolute()
-        self.database_uri = database_uri
+            web_root=None, workers=0, environment=None):
+        super().__init__(folder)
         self.database = database
-        self.database_path = Path(database_path or self.folder)
-        self.web_root = web_root
-        self.workers = workers
-        self.cron = cron
-        self.settings = {
-            section: dict(options)
-            for section, options in (settings or {}).items()}
-        if workers:
-            self.settings.setdefault('queue', {})['worker'] = True
-        self.environment = {**os.environ, **(environment or {})}
-        self.configuration = self.folder / 'trytond.conf'
+        self._environment = {**os.environ, **(environment or {})}
+        self._settings = {
+            'database_uri': database_uri,
+            'database_path': database_path or self.folder,
+            'web_root': web_root,
+            'settings': {'queue': {'worker': True}} if workers else None}
+        self._configuration = self.folder / 'trytond.conf'
         self.log = self.folder / 'trytond.log'
-        self.port = None
-        self._server = self._process('trytond')
-        self._helpers = [
-            self._process('trytond-worker', f'worker-{i}')
-            for i in range(workers)]
-        if cron:
-            self._helpers.append(self._process('trytond-cron'))
+        self.processes = [self._process('trytond', self.log), *(
+                self._process(
+                    'trytond-worker', self.folder / f'worker-{number}.log')
+                for number in range(workers))]
 
-    def _process(self, program, name=None):
+    def _process(self, program, log):
         return Process(
-            [*trytond_command(program), '-v', '-c', self.configuration,
+            [*trytond_command(program), '-v', '-c', self._configuration,
                 '-d', self.database],
-            self.folder / f'{name or program}.log', self.environment)
+            log, self._environment)
 
     @property
-    def url(self):
-        """The base address of the server."""
-        return f'http://{HOST}:{self.port}'
-
-    @property
-    def pid(self):
-        """The process id, None when it does not run."""
-        return self._server.pid
-
-    @property
-    def running(self):
-        """Whether it was started and has not ended."""
-        return self._server.running
+    def port(self):
+        """The port of its web server."""
+        return self.ports[0]
 
     def rpc_url(self, user, password):
         """Return the address that proteus takes for XML-RPC."""
@@ -464,100 +389,42 @@ class Trytond(_Service):
             urllib.parse.quote(text, safe='') for text in [user, password]]
         return f'http://{user}:{password}@{HOST}:{self.port}/{self.database}/'
 
-    def _has_ports(self):
-        return bool(self.port)
-
-    def _choose_ports(self):
-        self.port = free_port()
-
-    def start(self):
-        """Start it and wait until it answers.
-
-        :raises ServiceError: it does not
-        """
-        if self._server.running:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._start_on_free_ports()
-        for helper in self._helpers:
-            helper.start()
-
-    def _start(self):
+    def _configure(self):
         write_trytond_configuration(
-            self.configuration, self.database_uri, self.database_path,
-            f'{HOST}:{self.port}', self.web_root, self.settings)
-        self._server.start()
-        wait_until(self._ready, self._server, "trytond", 120)
+            self._configuration, listen=f'{HOST}:{self.port}',
+            **self._settings)
 
-    def _ready(self):
-        return _answers(
-            self.port, 'POST', '/', json.dumps({
-                    'id': 0, 'method': 'common.server.version',
-                    'params': []}),
-            {'Content-Type': 'application/json'})
-
-    def stop(self):
-        """End the server, its workers and its scheduler."""
-        for process in [*self._helpers, self._server]:
-            process.stop()
-
-    def kill(self):
-        """Kill the server, its workers and its scheduler."""
-        for process in [*self._helpers, self._server]:
-            process.kill()
+    def _ask(self, timeout):
+        return request('POST', f'{self.url}/', timeout=timeout, json={
+                'id': 0, 'method': 'common.server.version', 'params': []})
 
 
-def create_database(folder, database_uri, database, modules, password,
-        database_path=None, languages=(), settings=None):
-    """Make a database and activate modules in it, with what they depend on.
+def create_database(folder, database, modules, password):
+    """Make a database of SQLite in a folder, and activate modules with what
+    they depend on.
 
-    :param folder: for the configuration, the log and the password file
     :param password: of the user ``admin``; no command line shows it
     :raises ServiceError: trytond-admin fails
     """
     folder = Path(folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    database_path = Path(database_path or folder)
-    _create_empty(database_uri, database, database_path)
+    folder.joinpath(f'{database}.sqlite').touch(exist_ok=False)
     configuration = folder / 'trytond-admin.conf'
-    write_trytond_configuration(
-        configuration, database_uri, database_path, settings=settings)
-    secret = folder / 'password'
+    write_trytond_configuration(configuration, 'sqlite://', folder)
+    secret, log = folder / 'password', folder / 'trytond-admin.log'
     secret.touch(mode=0o600)
     secret.write_text(password)
+    command = [*trytond_command('trytond-admin'), '-v', '-c', configuration,
+        '-d', database, '--email', 'admin@localhost',
+        '--activate-dependencies', '-u', *modules]
     try:
-        _run_admin(folder, secret, [
-                '-c', configuration, '-d', database,
-                '--email', 'admin@localhost', '--activate-dependencies',
-                *(['-l', *languages] if languages else []),
-                '-u', *modules])
+        with open(log, 'ab') as output:
+            status = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=output,
+                env={**os.environ, 'TRYTONPASSFILE': secret}).returncode
     finally:
         secret.unlink()
-
-
-def _create_empty(database_uri, database, database_path):
-    if database_uri.startswith('sqlite'):
-        database_path.mkdir(parents=True, exist_ok=True)
-        (database_path / f'{database}.sqlite').touch(exist_ok=False)
-        return
-    import psycopg2
-    from psycopg2 import sql
-    connection = psycopg2.connect(f'{database_uri.rstrip("/")}/postgres')
-    connection.autocommit = True
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute(sql.SQL('CREATE DATABASE {}').format(
-                sql.Identifier(database)))
-
-
-def _run_admin(folder, secret, arguments):
-    log = folder / 'trytond-admin.log'
-    with open(log, 'ab') as output:
-        status = subprocess.run(
-            [*trytond_command('trytond-admin'), '-v',
-                *[str(argument) for argument in arguments]],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            env={**os.environ, 'TRYTONPASSFILE': str(secret)}).returncode
     if status:
         raise ServiceError(
             f"trytond-admin failed with status {status}, its log ends "
-            f"with:\n{tail(log)}")
+            f"with:\n{_tail(log)}")

@@ -24,13 +24,16 @@ from services import HOST
 SCRIPT = (Path(__file__).parents[1]
     / 'scripts' / 'imaging' / 'update_worklists_database.py')
 # What is ordered; the last exam is never done: its patient does not come.
-ORDERS = [
-    (seed.LATIN, [seed.CT_HEAD, seed.CHEST]),
-    (seed.CHINESE, [seed.CT_HEAD, seed.ULTRASOUND]),
-    (seed.CYRILLIC, [seed.ULTRASOUND, seed.CHEST]),
-    ]
+ORDERS = {
+    seed.LATIN: [seed.CT_HEAD, seed.CHEST],
+    seed.CHINESE: [seed.CT_HEAD, seed.ULTRASOUND],
+    seed.CYRILLIC: [seed.ULTRASOUND, seed.CHEST],
+    }
 MISSED = (seed.CYRILLIC, seed.CHEST)
 REPORTED = (seed.LATIN, seed.CT_HEAD)
+DONE = [
+    (person, exam) for person, exams in ORDERS.items() for exam in exams
+    if (person, exam) != MISSED]
 IMAGES_PER_STUDY = 2
 SYNCHRONIZATION_SECONDS = 60
 INTERPRETATION = (
@@ -65,8 +68,8 @@ class Story:
         self.users = {}
         self.entries = {}
         # Early enough in the local day to be another day in UTC.
-        zone = zoneinfo.ZoneInfo(seed.TIMEZONE)
-        self.local_date = dt.datetime.now(zone).replace(
+        self.local_date = dt.datetime.now(
+            zoneinfo.ZoneInfo(seed.TIMEZONE)).replace(
             hour=1, minute=30, second=0, microsecond=0)
         self.modalities = {
             exam: Modality(
@@ -74,12 +77,14 @@ class Story:
                 self.folder / exam.aetitle)
             for exam in seed.EXAMS}
 
-    # The steps
-
     def run(self):
         """Run all steps, and return whether all claims were right."""
+        steps = [
+            self._hospital, self._pacs, self._order, self._worklist,
+            self._acquisition, self._synchronization, self._images,
+            self._result, self._report, self._end]
         with ExitStack() as sessions:
-            for number, step in enumerate(self.steps(), 1):
+            for number, step in enumerate(steps, 1):
                 self.say(f"\n{number}. {step.__doc__}")
                 try:
                     if not self.users:
@@ -90,27 +95,17 @@ class Story:
                     break
         return not self.wrong
 
-    def steps(self):
-        """Return the steps in their order."""
-        return [
-            self.hospital, self.pacs, self.order, self.worklist,
-            self.acquisition, self.synchronization, self.images, self.result,
-            self.report, self.end]
-
     def check(self, claim, right, saw=''):
         """Print a claim with what was seen, and count it.
 
-        :param str claim: the claim
-        :param bool right: whether it is true
-        :param saw: what was seen
+        :param bool right: whether the claim is true
         """
         detail = f": {saw}" if saw != '' else ''
         if right:
             self.right += 1
-            self.say(f"   ok     {claim}{detail}")
         else:
             self.wrong.append(claim)
-            self.say(f"   WRONG  {claim}{detail}")
+        self.say(f"   {'ok   ' if right else 'WRONG'}  {claim}{detail}")
 
     def _stop(self, number, error):
         trace = self.folder / 'traceback.txt'
@@ -133,43 +128,77 @@ class Story:
                     f'{self.server.url}/{self.server.database}/', login,
                     self.password))
 
-    def hospital(self):
-        """A hospital with patients, exams and their modalities"""
-        admin = self.users['admin']
-        self._check_institution(admin)
-        Professional = Model.get('gnuhealth.healthprofessional', admin)
-        names = [p.rec_name for p in Professional.find([])]
-        self.check(
-            "health professionals", len(names) == len(seed.LOGINS),
-            '; '.join(names))
-        for person in seed.PATIENTS:
-            patient = self._patient(admin, person)
-            self.check("patient", patient is not None,
-                patient and f"{patient.rec_name}, {person.puid}")
-        for exam in seed.EXAMS:
-            self._check_exam(admin, exam)
+    # What the steps look up
 
-    def _check_institution(self, config):
-        institution, = Model.get('gnuhealth.institution', config).find([])
-        company, = Model.get('company.company', config).find([])
+    def _find(self, login, model, *domain):
+        return Model.get(model, self.users[login]).find(
+            list(domain), order=[('id', 'ASC')])
+
+    def _one(self, *arguments):
+        found, = self._find(*arguments)
+        return found
+
+    def _patient(self, login, person):
+        return self._one(
+            login, 'gnuhealth.patient', ('party.ref', '=', person.puid))
+
+    def _exam(self, login, exam):
+        return self._one(
+            login, 'gnuhealth.imaging.test', ('code', '=', exam.code))
+
+    def _requests(self, login, person):
+        return self._find(
+            login, 'gnuhealth.imaging.test.request',
+            ('patient.party.ref', '=', person.puid))
+
+    def _request(self, login, person, exam):
+        request, = [
+            r for r in self._requests(login, person)
+            if r.requested_test.code == exam.code]
+        return request
+
+    def _study(self, login, person, exam):
+        uid = self._request(login, person, exam).merge_id
+        return self._one(login, 'gnuhealth.imaging_orthanc.study',
+            ('study_instance_UID', '=', uid))
+
+    def _written(self):
+        request = self._request('radiologist', *REPORTED)
+        return self._one('radiologist', 'gnuhealth.imaging.test.result',
+            ('request', '=', request.id))
+
+    # The steps
+
+    def _hospital(self):
+        """A hospital with patients, exams and their modalities"""
+        institution = self._one('admin', 'gnuhealth.institution')
+        company = self._one('admin', 'company.company')
         self.check(
             "institution with a timezone",
             institution.party == company.party
             and company.timezone == seed.TIMEZONE,
             f"{institution.rec_name}, {company.timezone}")
-
-    def _check_exam(self, config, exam):
-        test = self._exam(config, exam)
-        template = test.imaging_worklist_template
+        names = [p.rec_name for p in self._find(
+                'admin', 'gnuhealth.healthprofessional')]
         self.check(
-            f"exam {exam.name}",
-            test.test_type.code == exam.modality
-            and test.aetitle == exam.aetitle
-            and template.template_type == exam.template_type,
-            f"modality {test.test_type.code}, AE title {test.aetitle}, "
-            f'template "{template.name}" ({template.template_type})')
+            "health professionals", len(names) == len(seed.LOGINS),
+            '; '.join(names))
+        for person in seed.PATIENTS:
+            patient = self._patient('admin', person)
+            self.check("patient", patient,
+                f"{patient.rec_name}, {person.puid}")
+        for exam in seed.EXAMS:
+            test = self._exam('admin', exam)
+            template = test.imaging_worklist_template
+            self.check(
+                f"exam {exam.name}",
+                test.test_type.code == exam.modality
+                and test.aetitle == exam.aetitle
+                and template.template_type == exam.template_type,
+                f"modality {test.test_type.code}, AE title {test.aetitle}, "
+                f'template "{template.name}" ({template.template_type})')
 
-    def pacs(self):
+    def _pacs(self):
         """The PACS is made known to GNU Health"""
         wizard = Wizard(
             'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect',
@@ -185,56 +214,58 @@ class Story:
             if version else wizard.form.reason)
         wizard.execute('end')
 
-    def order(self):
+    def _order(self):
         """The doctor orders exams and requests them"""
-        doctor = self.users['doctor']
-        for person, exams in ORDERS:
-            self._order(doctor, person, exams)
-
-    def _order(self, config, person, exams):
+        config = self.users['doctor']
         Test = Model.get('gnuhealth.imaging.test', config)
-        wizard = Wizard(
-            'gnuhealth.patient.imaging.test.request', config=config)
-        wizard.form.patient = self._patient(config, person)
-        wizard.form.date = self.local_date.astimezone(
-            dt.timezone.utc).replace(tzinfo=None)
-        for exam in exams:
-            wizard.form.tests.append(Test(self._exam(config, exam).id))
-        wizard.execute('request')
-        requests = self._requests(config, person)
-        for request in requests:
-            request.click('requested')
-        self._check_order(person, exams, requests)
+        for person, exams in ORDERS.items():
+            wizard = Wizard(
+                'gnuhealth.patient.imaging.test.request', config=config)
+            wizard.form.patient = self._patient('doctor', person)
+            wizard.form.date = self.local_date.astimezone(
+                dt.timezone.utc).replace(tzinfo=None)
+            for exam in exams:
+                wizard.form.tests.append(Test(self._exam('doctor', exam).id))
+            wizard.execute('request')
+            requests = self._requests('doctor', person)
+            for request in requests:
+                request.click('requested')
+            self.check(
+                f"{len(exams)} requests of {person.family}",
+                [r.requested_test.code for r in requests]
+                == [exam.code for exam in exams]
+                and all(r.state == 'requested' for r in requests),
+                ', '.join(r.request_line for r in requests))
+            self.check(
+                "one order number, a StudyInstanceUID for each request",
+                len({r.request for r in requests}) == 1
+                and len({r.merge_id for r in requests}) == len(exams),
+                f"order {requests[0].request}")
 
-    def _check_order(self, person, exams, requests):
-        self.check(
-            f"{len(exams)} requests of {person.family}",
-            [r.requested_test.code for r in requests]
-            == [exam.code for exam in exams]
-            and all(r.state == 'requested' for r in requests),
-            ', '.join(r.request_line for r in requests))
-        self.check(
-            "one order number, a StudyInstanceUID for each request",
-            len({r.request for r in requests}) == 1
-            and len({r.merge_id for r in requests}) == len(exams),
-            f"order {requests[0].request}")
-
-    def worklist(self):
+    def _worklist(self):
         """The worklist script writes the entries, the modalities read them"""
         self.run_script()
         files = self._files()
         self.check(
             "a worklist file for each request",
-            len(files) == sum(len(exams) for _, exams in ORDERS),
+            len(files) == sum(map(len, ORDERS.values())),
             f"{len(files)} files in {self.orthanc.worklists}")
         for exam in seed.EXAMS:
-            self._check_worklist(exam)
+            entries = self.modalities[exam].worklist()
+            persons = {
+                person.puid: person for person, exams in ORDERS.items()
+                if exam in exams}
+            self.check(
+                f"{exam.aetitle} gets its own entries only",
+                sorted(e.PatientID for e in entries) == sorted(persons),
+                f"{len(entries)}")
+            for entry in entries:
+                person = persons[entry.PatientID]
+                self.entries[person, exam] = entry
+                self._check_entry(person, exam, entry)
 
     def run_script(self):
-        """Run the worklist script.
-
-        :raises StoryError: it fails
-        """
+        """Run the worklist script; StoryError when it fails."""
         password = self.folder / 'password'
         password.touch(mode=0o600)
         password.write_text(self.password)
@@ -255,22 +286,9 @@ class Story:
             pydicom.dcmread(path)
             for path in self.orthanc.worklists.glob('*.wl')]
 
-    def _check_worklist(self, exam):
-        entries = self.modalities[exam].worklist()
-        persons = [person for person, exams in ORDERS if exam in exams]
-        self.check(
-            f"{exam.aetitle} gets its own entries only",
-            sorted(e.PatientID for e in entries)
-            == sorted(p.puid for p in persons),
-            f"{len(entries)}")
-        for entry in entries:
-            person, = [p for p in persons if p.puid == entry.PatientID]
-            self.entries[person, exam] = entry
-            self._check_entry(person, exam, entry)
-
     def _check_entry(self, person, exam, entry):
         step, = entry.ScheduledProcedureStepSequence
-        request = self._request(self.users['doctor'], person, exam)
+        request = self._request('doctor', person, exam)
         self.check(
             "- name, sex, birth date and identifiers intact",
             _same_name(entry.PatientName, person)
@@ -290,74 +308,58 @@ class Story:
             f"{step.ScheduledProcedureStepStartDate} "
             f"{step.ScheduledProcedureStepStartTime}, {step.Modality}")
 
-    def acquisition(self):
+    def _acquisition(self):
         """The modalities send images to the PACS"""
-        done = {
-            key: entry for key, entry in self.entries.items()
-            if key != MISSED}
-        for (person, exam), entry in done.items():
-            modality = self.modalities[exam]
-            paths = modality.acquire(entry, IMAGES_PER_STUDY)
-            modality.send(paths)
-            self.say(f"          {exam.aetitle} sent {len(paths)} images of "
-                f"{entry.PatientName}")
+        for person, exam in DONE:
+            modality, entry = self.modalities[exam], self.entries[person, exam]
+            modality.send(modality.acquire(entry, IMAGES_PER_STUDY))
+            self.say(f"          {exam.aetitle} sent {IMAGES_PER_STUDY} "
+                f"images of {entry.PatientName}")
         statistics = self.orthanc.rest('GET', '/statistics')
         self.check(
             "Orthanc has them",
-            statistics['CountStudies'] == len(done)
-            and statistics['CountInstances'] == len(done) * IMAGES_PER_STUDY,
+            statistics['CountStudies'] == len(DONE)
+            and statistics['CountInstances'] == len(DONE) * IMAGES_PER_STUDY,
             f"{statistics['CountStudies']} studies, "
             f"{statistics['CountInstances']} instances")
 
-    def synchronization(self):
+    def _synchronization(self):
         """GNU Health finds the new studies and knows whose they are"""
-        admin = self.users['admin']
-        run = self._synchronize(admin)
-        done = [key for key in self.entries if key != MISSED]
+        self._one('admin', 'gnuhealth.orthanc.config').click('do_sync')
+        run = self._wait_for_run()
         self.check(
             "the button brings them",
-            run.state == 'done' and run.studies_new == len(done)
-            and run.instances_new == len(done) * IMAGES_PER_STUDY
-            and run.studies_linked == len(done),
+            run.state == 'done' and run.studies_new == len(DONE)
+            and run.instances_new == len(DONE) * IMAGES_PER_STUDY
+            and run.studies_linked == len(DONE),
             f"{run.studies_new} studies, {run.series_new} series, "
             f"{run.instances_new} instances, {run.studies_linked} linked, "
             f"{run.calls} HTTP calls")
-        for person, exam in done:
-            self._check_study(admin, person, exam)
+        for person, exam in DONE:
+            study = self._study('admin', person, exam)
+            instances = sum(len(series.instances) for series in study.series)
+            self.check(
+                f"{exam.name} of {person.family} is linked to the patient",
+                study.patient == self._patient('admin', person)
+                and len(study.series) == 1 and instances == IMAGES_PER_STUDY,
+                f"{len(study.series)} series, {instances} instances")
+            self.check(
+                "- and to the request",
+                study.request == self._request('admin', person, exam),
+                study.request and study.request.rec_name)
 
-    def _synchronize(self, config):
-        """Press the button, and return what its run did."""
-        Server = Model.get('gnuhealth.orthanc.config', config)
-        Run = Model.get('gnuhealth.orthanc.sync_run', config)
-        server, = Server.find([])
-        server.click('do_sync')
+    def _wait_for_run(self):
         end = time.monotonic() + SYNCHRONIZATION_SECONDS
         while time.monotonic() < end:
-            runs = Run.find([
-                    ('started_by', '=', 'button'),
-                    ('state', '!=', 'running'),
-                    ])
-            if runs:
-                return runs[0]
+            for run in self._find('admin', 'gnuhealth.orthanc.sync_run',
+                    ('started_by', '=', 'button'), ('state', '!=', 'running')):
+                return run
             time.sleep(0.2)
         raise StoryError("The synchronization does not end.")
 
-    def _check_study(self, config, person, exam):
-        study = self._study(config, person, exam)
-        instances = sum(len(series.instances) for series in study.series)
-        self.check(
-            f"{exam.name} of {person.family} is linked to the patient",
-            study.patient == self._patient(config, person)
-            and len(study.series) == 1 and instances == IMAGES_PER_STUDY,
-            f"{len(study.series)} series, {instances} instances")
-        self.check(
-            "- and to the request",
-            study.request == self._request(config, person, exam),
-            study.request and study.request.rec_name)
-
-    def images(self):
+    def _images(self):
         """The radiologist looks at the images"""
-        study = self._study(self.users['radiologist'], *REPORTED)
+        study = self._study('radiologist', *REPORTED)
         wizard = study.click('preview')
         self.check("the preview has a picture", wizard.form.has_picture,
             wizard.form.message or wizard.form.position)
@@ -388,17 +390,15 @@ class Story:
         path = urllib.parse.urldefrag(url).url[len(self.orthanc.url):]
         return bytes(self.orthanc.rest('GET', path))
 
-    def result(self):
+    def _result(self):
         """The radiologist writes the result with an image"""
-        config = self.users['radiologist']
-        person, exam = REPORTED
-        request = self._request(config, person, exam)
+        request = self._request('radiologist', *REPORTED)
         request.click('generate_results')
         request.reload()
         self.check("the request is done", request.state == 'done',
             request.rec_name)
-        study = self._study(config, person, exam)
-        result = self._result(config, request)
+        study = self._study('radiologist', *REPORTED)
+        result = self._written()
         self.check("the study is linked to the result",
             study.imaging_test == result, result.rec_name)
         study.series[0].instances[0].click(
@@ -413,13 +413,12 @@ class Story:
             and len(result.images) == 1,
             f"{result.state}, {len(result.images)} image")
 
-    def report(self):
+    def _report(self):
         """The report is printed"""
-        config = self.users['radiologist']
         person, exam = REPORTED
-        result = self._result(config, self._request(config, person, exam))
         type_, data, _, name = Report(
-            'patient.imaging_report_results', config=config).execute([result])
+            'patient.imaging_report_results',
+            config=self.users['radiologist']).execute([self._written()])
         path = self.folder / 'report.pdf'
         path.write_bytes(bytes(data))
         self.check("it is a PDF", type_ == 'pdf', f"{name}, {path}")
@@ -431,13 +430,12 @@ class Story:
         images = _run('pdfimages', '-list', str(path)).splitlines()[2:]
         self.check("it shows the image", len(images) >= 1, len(images))
 
-    def end(self):
+    def _end(self):
         """What is done leaves the worklist, what is not stays"""
         self.run_script()
-        config = self.users['doctor']
         files = {entry.StudyInstanceUID for entry in self._files()}
-        done = self._request(config, *REPORTED)
-        missed = self._request(config, *MISSED)
+        done = self._request('doctor', *REPORTED)
+        missed = self._request('doctor', *MISSED)
         self.check(f"{done.request_line} is gone", done.merge_id not in files)
         self.check(
             f"{missed.request_line} still waits", missed.merge_id in files)
@@ -446,41 +444,6 @@ class Story:
             for entry in self.modalities[seed.CHEST].worklist()}
         self.check(
             f"{seed.CHEST.aetitle} gets it", missed.request_line in offered)
-
-    # What the steps look up
-
-    def _patient(self, config, person):
-        Patient = Model.get('gnuhealth.patient', config)
-        patients = Patient.find([('party.ref', '=', person.puid)])
-        return patients[0] if len(patients) == 1 else None
-
-    def _exam(self, config, exam):
-        Test = Model.get('gnuhealth.imaging.test', config)
-        test, = Test.find([('code', '=', exam.code)])
-        return test
-
-    def _requests(self, config, person):
-        Request = Model.get('gnuhealth.imaging.test.request', config)
-        return Request.find(
-            [('patient.party.ref', '=', person.puid)],
-            order=[('request_line', 'ASC')])
-
-    def _request(self, config, person, exam):
-        request, = [
-            r for r in self._requests(config, person)
-            if r.requested_test.code == exam.code]
-        return request
-
-    def _study(self, config, person, exam):
-        Study = Model.get('gnuhealth.imaging_orthanc.study', config)
-        request = self._request(config, person, exam)
-        study, = Study.find([('study_instance_UID', '=', request.merge_id)])
-        return study
-
-    def _result(self, config, request):
-        Result = Model.get('gnuhealth.imaging.test.result', config)
-        result, = Result.find([('request', '=', request.id)])
-        return result
 
 
 def _same_name(value, person):

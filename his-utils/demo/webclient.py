@@ -6,10 +6,8 @@ page loads are not part of it.
 """
 import re
 import shutil
-import tempfile
-from pathlib import Path
 
-from npm import fetch, made_of
+from npm import NpmError, fetch, install
 
 CLIENT = 'tryton-sao'
 # npm package: where the page looks for it, below bower_components
@@ -25,62 +23,32 @@ LIBRARIES = {
     'mousetrap': 'mousetrap',
     'sortablejs': 'Sortable',
     }
-# Libraries whose npm package keeps its files one folder deeper than the page
-# expects.
-DEEPER = {'d3': 'dist'}
 # Files that a hospital may add to change the client.
 OPTIONAL = {'custom.js', 'custom.css'}
 
 
-class WebClientError(Exception):
+class WebClientError(NpmError):
     """The web client cannot be installed."""
 
 
 def make_web_client(folder):
-    """Install the web client in a folder unless the same packages are there.
+    """Install the web client unless the same is there; see npm.install.
 
-    :param folder: the folder
-    :return: whether it was installed
-    :raises npm.NpmError: a package cannot be fetched
     :raises WebClientError: a file of the page is missing
     """
-    folder = Path(folder)
-    packages = made_of([CLIENT, *LIBRARIES])
-    state = folder / 'packages'
-    if (state.is_file() and state.read_text() == packages
-            and not missing_files(folder)):
-        return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        made = Path(work) / 'client'
-        _assemble(made)
-        missing = missing_files(made)
-        if missing:
-            raise WebClientError("The web client misses %s."
-                % ', '.join(sorted(missing)))
-        (made / 'packages').write_text(packages)
-        shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
-    return True
-
-
-def missing_files(folder):
-    """Return the names of missing files that the page loads.
-
-    :param folder: folder of the web client
-    """
-    page = (folder / 'index.html').read_text(encoding='utf-8')
-    names = re.findall(r'(?:src|href)="([^"#:?]+)"', page)
-    return {
-        name for name in names
-        if name not in OPTIONAL and not (folder / name).is_file()}
+    return install(folder, [CLIENT, *LIBRARIES], _assemble)
 
 
 def _assemble(folder):
     fetch(CLIENT, folder)
     for package, name in LIBRARIES.items():
-        target = folder / 'bower_components' / name
-        fetch(package, target)
-        if name in DEEPER:
-            shutil.copytree(
-                target / DEEPER[name], target, dirs_exist_ok=True)
+        fetch(package, folder / 'bower_components' / name)
+    # Its package keeps the files one folder deeper than the page expects.
+    d3 = folder / 'bower_components' / 'd3'
+    shutil.copytree(d3 / 'dist', d3, dirs_exist_ok=True)
+    page = (folder / 'index.html').read_text(encoding='utf-8')
+    missing = sorted(
+        name for name in set(re.findall(r'(?:src|href)="([^"#:?]+)"', page))
+        if name not in OPTIONAL and not (folder / name).is_file())
+    if missing:
+        raise WebClientError(f"The web client misses {', '.join(missing)}.")

@@ -97,13 +97,16 @@ class Templates:
 
     def _seed(self):
         import seed
-        from proteus import config
+        from proteus import Model, config
 
         from trytond.tests.test_tryton import backup_db_cache
         activate(MODULES)
         administrator = config.set_trytond()
         seed.seed(administrator)
-        seed.set_password(administrator)
+        # It ends the sessions of the user.
+        user, = Model.get('res.user').find([('login', '=', 'admin')])
+        user.password = seed.PASSWORD
+        user.save()
         backup_db_cache(SEEDED)
 
 

@@ -167,8 +167,7 @@ class StandIn:
             'TRYTOND_DATABASE_URI': 'sqlite://',
             }
         with _environment(environment):
-            create_database(
-                folder, 'sqlite://', DATABASE, list(modules), PASSWORD)
+            create_database(folder, DATABASE, list(modules), PASSWORD)
         self.server = Trytond(
             folder, 'sqlite://', DATABASE, environment=environment)
         self.say(entries=worklist([]), exams=[], sync=[])

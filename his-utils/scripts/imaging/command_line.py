@@ -15,16 +15,11 @@ import traceback
 import urllib.parse
 from dataclasses import dataclass, field
 
-from files import open_plain, read_secret
+from files import open_plain, open_secret, read_all
 
 VERSION = '5.0.12'
 
-DONE = 0
-SOME_FAILED = 1
-USAGE = 2
-NOT_CONNECTED = 3
-REFUSED = 4
-FOLDER = 5
+DONE, SOME_FAILED, USAGE, NOT_CONNECTED, REFUSED, FOLDER = range(6)
 
 EXIT_STATUSES = """\
 exit status:
@@ -55,11 +50,8 @@ LONGEST_PAUSE = 30
 
 
 class Failure(Exception):
-    """What ends the work, with a sentence for the user.
-
-    :ivar status: the exit status, int
-    :ivar temporary: whether the same may work later, bool
-    """
+    """What ends the work: a sentence for the user, an exit status, and
+    whether the same may work later."""
     status = SOME_FAILED
 
     def __init__(self, message, temporary=False):
@@ -82,11 +74,13 @@ class Refused(Failure):
     status = REFUSED
 
 
-class Stopped(BaseException):
-    """A signal asked to end.
+class FolderFailure(Failure):
+    "A folder or file cannot be used."
+    status = FOLDER
 
-    :ivar number: of the signal, int
-    """
+
+class Stopped(BaseException):
+    "A signal, of a number, asked to end."
 
     def __init__(self, number):
         super().__init__(number)
@@ -97,6 +91,12 @@ class TooLate(Exception):
     "The time for something is over."
 
 
+def misfit(module):
+    "Return the Unreachable for an answer that a module should not give."
+    return Unreachable("The answer of GNU Health cannot be understood: its "
+        f"module {module} does not fit to this script.")
+
+
 def one_line(text, longest=400):
     "Return text as one line without control characters, shortened, str."
     clean = ''.join(c if c.isprintable() else ' ' for c in str(text))
@@ -105,10 +105,7 @@ def one_line(text, longest=400):
 
 
 class Messages:
-    """What the user reads.
-
-    :param verbosity: -1 errors only, 0 what was done, 1 details
-    """
+    "What the user reads: -1 errors only, 0 what was done, 1 details."
 
     def __init__(self, verbosity=0):
         self.verbosity = verbosity
@@ -134,9 +131,8 @@ class Messages:
 # Signals
 
 class _Signals:
-    "Whether a signal may interrupt now, and the one that could not, int."
-    may_interrupt = False
-    noted = None
+    "Whether a signal may interrupt now, and the one that could not."
+    may_interrupt, noted = False, None
 
 
 def stop_on_signals():
@@ -211,6 +207,7 @@ def make_parser(description, epilog):
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(seconds=None)
     parser.add_argument(
         '--version', action='version', version=f'%(prog)s {VERSION}')
     noise = parser.add_mutually_exclusive_group()
@@ -241,7 +238,7 @@ def make_parser(description, epilog):
 class Server:
     """Where trytond is, and who asks.
 
-    :ivar url: its base address, str without a slash at the end
+    :ivar url: its base address, without a slash at the end
     :ivar authorities: see `read_authorities`
     :ivar timeout: the longest silence, in seconds
     """
@@ -259,10 +256,7 @@ class Server:
 
 
 def read_server(options, environ=os.environ):
-    """Return the Server that the options and the environment name.
-
-    :raises UsageFailure: something is missing or wrong
-    """
+    "Return the Server of the options and environment; raise UsageFailure."
     def choose(name, default=None):
         value = getattr(options, name)
         if value is None:
@@ -278,8 +272,12 @@ def read_server(options, environ=os.environ):
     url = _read_url(options, choose, environ)
     authorities = read_authorities(url, choose('ca_file'))
     user = choose('user', 'admin')
-    return Server(url, database, user,
-        _read_password(options, environ, user), authorities, options.timeout)
+    password = options.passwd
+    if password is None:
+        password = read_password(options.password_file, 'GNUHEALTH', environ)
+    if password is None:
+        password = _ask_password(user)
+    return Server(url, database, user, password, authorities, options.timeout)
 
 
 def _read_url(options, choose, environ):
@@ -301,11 +299,8 @@ def _read_url(options, choose, environ):
 
 
 def clean_url(url, option):
-    """Return the address without slashes at its end.
-
-    :raises UsageFailure: it is no http or https address, or it has a user,
-        a password or a query
-    """
+    """Return an http or https address without slashes at its end; raise
+    UsageFailure when it is none, or has a user, a password or a query."""
     hint = f"{option} needs an address such as https://his.example.org/tryton"
     try:
         parts = urllib.parse.urlsplit(url)
@@ -326,10 +321,7 @@ def clean_url(url, option):
 
 def read_authorities(url, ca_file):
     """Return what the certificate of an address is checked with: the name of
-    a file or folder, as requests takes it, or True.
-
-    :raises UsageFailure: the file cannot be used
-    """
+    a file or folder, as requests takes it, or True; raise UsageFailure."""
     if not url.startswith('https:'):
         return True
     if not ca_file:
@@ -345,15 +337,16 @@ def read_authorities(url, ca_file):
     return ca_file
 
 
-def _read_password(options, environ, user):
-    if options.passwd is not None:
-        return options.passwd
-    if options.password_file:
-        return read_password_file(options.password_file)
-    if 'GNUHEALTH_PASSWORD' in environ:
-        return environ['GNUHEALTH_PASSWORD']
-    if environ.get('GNUHEALTH_PASSWORD_FILE'):
-        return read_password_file(environ['GNUHEALTH_PASSWORD_FILE'])
+def read_password(file, prefix, environ):
+    """Return the password of a file that an option names, or of variables
+    that begin with a prefix, None without any; raise UsageFailure."""
+    if not file and f'{prefix}_PASSWORD' in environ:
+        return environ[f'{prefix}_PASSWORD']
+    file = file or environ.get(f'{prefix}_PASSWORD_FILE')
+    return _read_password_file(file) if file else None
+
+
+def _ask_password(user):
     if not (sys.stdin and sys.stdin.isatty()):
         raise UsageFailure("There is no password: give --password-file or "
             "GNUHEALTH_PASSWORD, or run this on a terminal.")
@@ -363,17 +356,10 @@ def _read_password(options, environ, user):
         raise UsageFailure("No password was given.")
 
 
-def read_password_file(name):
-    """Return the first line of a file, of standard input for ``-``.
-
-    :raises UsageFailure: it is empty, too large or no file, somebody else
-        can read it, or the user cannot
-    """
+def _read_password_file(name):
     try:
-        if name == '-':
-            data = sys.stdin.buffer.readline(4096)
-        else:
-            data = read_secret(name)
+        data = (sys.stdin.buffer.readline(4096) if name == '-'
+            else read_all(name, 4096, open_secret))
         password = data.decode().split('\n')[0].rstrip('\r')
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or "it is no UTF-8 text"
@@ -399,9 +385,8 @@ def repeat(work, seconds, messages, pause=time.sleep):
         try:
             work()
         except Failure as failure:
-            may_pass = failure.temporary or (
-                worked and failure.status == NOT_CONNECTED)
-            if not may_pass:
+            if not (failure.temporary
+                    or worked and failure.status == NOT_CONNECTED):
                 raise
             if type(failure) is not type(trouble):
                 messages.error(f"{failure} Trying again until it works.")
@@ -416,19 +401,20 @@ def repeat(work, seconds, messages, pause=time.sleep):
 
 
 def run(parser, work, arguments=None):
-    """Run a script and return its exit status, int.
+    """Run a script and return its exit status; whatever goes wrong becomes
+    one sentence on stderr.
 
-    Whatever goes wrong becomes one sentence on stderr.
-
-    :param parser: the ArgumentParser with the script's options
-    :param work: function of the parsed options and Messages that returns an
-        exit status
-    :param arguments: list of words, those of the command line when None
+    :param parser: with the script's options
+    :param work: function of the parsed options, the Server that they name
+        and Messages, which returns an exit status
+    :param arguments: those of the command line when None
     """
     options = parser.parse_args(arguments)
     messages = Messages(options.verbosity)
     try:
-        return work(options, messages)
+        server = read_server(options)
+        stop_on_signals()
+        return work(options, server, messages)
     except Failure as failure:
         messages.error(failure)
         return failure.status

@@ -28,13 +28,18 @@ _KEEP_ALIVE = [
 # What reading the JSON of a stranger may raise.
 _NOT_UNDERSTOOD = (
     ValueError, TypeError, LookupError, AttributeError, RecursionError)
+# Why there is no answer; the first that fits counts.
+_REASONS = [
+    ((socket.gaierror, UnicodeError), "no host \"{host}\" is known"),
+    (TimeoutError, "it does not answer in time"),
+    (ConnectionRefusedError, "nothing listens there, is the server down"),
+    (ConnectionError, "it closed the connection without an answer"),
+    (http.client.HTTPException, "its answer cannot be understood"),
+    ]
 
 
 class Rejected(Failure):
-    """Orthanc answered a request with an error.
-
-    :ivar code: the HTTP status, int
-    """
+    "Orthanc answered a request with an error, the code of HTTP."
 
     def __init__(self, message, code):
         super().__init__(message)
@@ -49,37 +54,26 @@ class _Closed(Unreachable):
     "The connection ended before the answer began."
 
 
-class Http:
+class _Http:
     """Requests to one server, with limits on time and size.
 
     Each has a connection of its own, so that none fails because the server
     closed an old one.  No redirection is followed, as headers hold passwords.
     The environment (proxies, .netrc) has no say.
-
-    :param url: its base address, str
-    :param what: "trytond" or "Orthanc", for messages
-    :param authorities: see command_line.read_authorities
-    :param timeout: the longest silence, in seconds
     """
 
-    def __init__(self, url, what, authorities=True, timeout=60):
+    def __init__(self, url, what, authorities, timeout):
         self.url = url
         self.where = f"{what} at {url}"
         self.timeout = timeout
-        self._session = _make_session(authorities)
-        self.headers = self._session.headers
+        self.session = _make_session(authorities)
+        self.headers = self.session.headers
 
     def send(self, method, path, body=None, silence=None, limit=None):
-        """Return status (int), headers and body (bytes) of an answer.
-
-        :param body: bytes or None
-        :param silence: the longest time without a byte, in seconds
-        :param limit: the longest time for all, in seconds
-        :raises Unreachable: there is no answer
-        """
+        "Return status, headers and body (bytes) of an answer; Unreachable."
         timeout = CONNECT_SECONDS, silence or self.timeout
         try:
-            with deadline(limit or 5 * self.timeout), self._session.request(
+            with deadline(limit or 5 * self.timeout), self.session.request(
                     method, self.url + path, data=body, timeout=timeout,
                     allow_redirects=False, stream=True) as response:
                 return response.status_code, response.headers, _read(response)
@@ -103,9 +97,14 @@ class Http:
         if isinstance(error, ssl.SSLError):
             return Unreachable(f"No TLS connection to {self.where}: "
                 f"{error.reason or error}. Does it speak https on this port?")
-        kind = _Closed if _is_closed(error) else Unreachable
-        return kind(f"Cannot connect to {self.where}: "
-            f"{_reason(error, self.url)}.", temporary=True)
+        closed = isinstance(error, ConnectionError) and not isinstance(
+            error, ConnectionRefusedError)
+        reasons = [text for kind, text in _REASONS if isinstance(error, kind)]
+        reason = (reasons[0].format(host=urllib.parse.urlsplit(
+                    self.url).hostname) if reasons
+            else getattr(error, 'strerror', None) or type(error).__name__)
+        return (_Closed if closed else Unreachable)(
+            f"Cannot connect to {self.where}: {reason}.", temporary=True)
 
 
 def _make_session(authorities):
@@ -128,13 +127,12 @@ def _make_session(authorities):
             'User-Agent': f'gnuhealth-imaging/{VERSION}',
             'Accept-Encoding': 'identity',
             'Connection': 'close'})
-    session.mount('https://', Adapter())
-    session.mount('http://', Adapter())
+    for scheme in ['https://', 'http://']:
+        session.mount(scheme, Adapter())
     return session
 
 
 def _read(response):
-    "Return the body of an answer, bytes."
     answer = bytearray()
     for part in response.iter_content(65536):
         answer += part
@@ -143,28 +141,8 @@ def _read(response):
     return bytes(answer)
 
 
-def _is_closed(error):
-    return isinstance(error, ConnectionError) and not isinstance(
-        error, ConnectionRefusedError)
-
-
-def _reason(error, url):
-    "Return in words why there is no answer."
-    if isinstance(error, (socket.gaierror, UnicodeError)):
-        return f"no host \"{urllib.parse.urlsplit(url).hostname}\" is known"
-    if isinstance(error, (TimeoutError, socket.timeout)):
-        return "it does not answer in time"
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there, is the server down"
-    if isinstance(error, ConnectionError):
-        return "it closed the connection without an answer"
-    if isinstance(error, http.client.HTTPException):
-        return "its answer cannot be understood"
-    return getattr(error, 'strerror', None) or type(error).__name__
-
-
 class Trytond:
-    """A session in a GNU Health database.
+    """A session in a GNU Health database, a context that logs out.
 
     :param server: a command_line.Server
     :param needs: the module that offers the called methods, for messages
@@ -173,17 +151,24 @@ class Trytond:
     def __init__(self, server, needs):
         self.server = server
         self.needs = needs
-        self._http = Http(
+        self._http = _Http(
             server.url, "trytond", server.authorities, server.timeout)
         self._http.headers['Content-Type'] = 'application/json'
         self._context = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def call(self, model, method, *args, **limits):
         """Return the answer of a method of a model, parsed JSON with bytes.
 
         The context of the user is added to the arguments.
 
-        :param limits: silence and limit, see Http.send
+        :param limits: silence and limit, the longest times without a byte
+            and for all, in seconds
         :raises Unreachable, Refused: see there
         """
         if self._context is not None:
@@ -310,18 +295,20 @@ def _decode(value):
 
 
 class Orthanc:
-    """The REST API of an Orthanc server; see Http for its parameters.
+    """The REST API of an Orthanc server.
 
     :param password: str, None when it asks for none
+    :param authorities: see command_line.read_authorities
+    :param timeout: the longest silence, in seconds
     """
 
     def __init__(self, url, user=None, password=None, authorities=True,
             timeout=60):
         self.url = url
-        self._http = Http(url, "Orthanc", authorities, timeout)
+        self._http = _Http(url, "Orthanc", authorities, timeout)
         if user:
-            token = base64.b64encode(f'{user}:{password or ""}'.encode())
-            self._http.headers['Authorization'] = f'Basic {token.decode()}'
+            self._http.session.auth = (
+                user.encode(), (password or '').encode())
 
     def request(self, method, path, body=None):
         """Return the parsed JSON of an answer, str when it is none.

@@ -10,57 +10,44 @@ import errno
 import os
 import stat
 
-LARGEST_PASSWORD_FILE = 4096
-
-_KINDS = [
-    (stat.S_ISLNK, "a symbolic link"),
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    ]
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    }
 
 
-def refusal(reason, path):
-    "Return an OSError with a reason in plain words, str."
+def _refusal(reason, path):
     return OSError(errno.EINVAL, reason, str(path))
 
 
-def check_plain(status, path):
-    """Raise OSError unless a file is a regular one.
-
-    :param status: os.stat_result
-    """
-    for is_kind, words in _KINDS:
-        if is_kind(status.st_mode):
-            raise refusal(f"it is {words}, not a file", path)
+def _check_plain(status, path):
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind:
+        raise _refusal(f"it is {kind}, not a file", path)
 
 
 def check_own(status, path):
     "Raise OSError unless a file is regular, of this user, and has one name."
-    check_plain(status, path)
+    _check_plain(status, path)
     if status.st_uid != os.geteuid():
-        raise refusal("it belongs to another user", path)
+        raise _refusal("it belongs to another user", path)
     if status.st_nlink > 1:
-        raise refusal("it has another name, too (hard link)", path)
+        raise _refusal("it has another name, too (hard link)", path)
 
 
-def open_plain(path, flags=os.O_RDONLY):
-    """Open a regular file, also behind a link, without waiting for anybody.
-
-    :return: a file descriptor, int
-    :raises OSError: it is something else, or cannot be opened
-    """
-    return _open(path, flags, os.stat, check_plain)
+def open_plain(path):
+    """Open a regular file to read it, also behind a link, without waiting;
+    return a file descriptor."""
+    return _open(path, os.O_RDONLY, os.stat, _check_plain)
 
 
 def open_own(path, flags=os.O_RDONLY, mode=0o600):
-    """Open a file that only this user may have made; see `check_own`.
-
-    :return: a file descriptor, int
-    :raises OSError: it is something else, or cannot be opened
-    """
+    """Open a file that only this user may have made, see `check_own`; return
+    a file descriptor."""
     return _open(path, flags | os.O_NOFOLLOW, os.lstat, check_own, mode)
 
 
@@ -81,35 +68,32 @@ def _open(path, flags, status_of, check, mode=0o600):
     return descriptor
 
 
-def read_all(descriptor, path, largest):
-    """Read and close a file.
+def rewrite_own(path):
+    "Open an own file, empty or new, to write text; see `open_own`."
+    descriptor = open_own(path, os.O_WRONLY | os.O_CREAT)
+    os.ftruncate(descriptor, 0)
+    return open(descriptor, 'w', newline='', encoding='utf-8')
 
-    :param largest: the most bytes it may have, int
-    :return: bytes
-    :raises OSError: it is larger, or cannot be read
-    """
-    with open(descriptor, 'rb') as file:
+
+def read_all(path, largest, open_=open_plain):
+    "Return the bytes of a file, which may not have more than the largest."
+    with open(open_(path), 'rb') as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise refusal(f"it has more than {largest} bytes", path)
+        raise _refusal(f"it has more than {largest} bytes", path)
     return data
 
 
-def read_secret(path):
-    """Read a file with a password, which nobody else may read.
+def open_secret(path):
+    """Open a file with a password, which others may not read; return a file
+    descriptor."""
+    return _open(path, os.O_RDONLY, os.stat, _check_secret)
 
-    :return: bytes
-    :raises OSError: it is readable for others, too large, or no file
-    """
-    descriptor = open_plain(path)
-    status = os.fstat(descriptor)
-    problem = None
+
+def _check_secret(status, path):
+    _check_plain(status, path)
     if status.st_uid != os.geteuid():
-        problem = ("it belongs to another user: run this as that user, or "
-            "keep the password in a file of your own")
-    elif status.st_mode & 0o077:
-        problem = "other users can read it (chmod 600 helps)"
-    if problem:
-        os.close(descriptor)
-        raise refusal(problem, path)
-    return read_all(descriptor, path, LARGEST_PASSWORD_FILE)
+        raise _refusal("it belongs to another user: run this as that user, "
+            "or keep the password in a file of your own", path)
+    if status.st_mode & 0o077:
+        raise _refusal("other users can read it (chmod 600 helps)", path)

@@ -9,9 +9,8 @@ import sys
 import threading
 
 from command_line import (
-    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, Failure, Unreachable,
-    UsageFailure, make_parser, one_line, positive, read_server, repeat, run,
-    stop_on_signals)
+    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, Failure, UsageFailure,
+    make_parser, misfit, one_line, positive, repeat, run)
 from connection import Trytond
 
 MODEL = 'gnuhealth.orthanc.config'
@@ -53,85 +52,67 @@ def make_options():
     return parser
 
 
-class Synchronization:
-    """One synchronisation of the servers that the user named.
+def synchronize(trytond, labels, messages):
+    """Synchronise servers; return whether all was done.
 
     :param trytond: a Trytond
     :param labels: list of str, None for all servers
-    :param progress: whether progress is shown, for terminals
+    :raises Failure: nothing could be done
     """
+    if labels:
+        _check_labels(trytond, labels)
+    shown = messages.verbosity >= 0 and sys.stderr.isatty()
+    with _progress(trytond.server) if shown else contextlib.nullcontext():
+        results = trytond.call(
+            MODEL, 'sync_now', labels, limit=LONGEST_SECONDS,
+            silence=LONGEST_SECONDS)
+    try:
+        return _tell(results, labels or [], messages)
+    except (TypeError, KeyError, AttributeError):
+        raise misfit(MODULE)
 
-    def __init__(self, trytond, labels, messages, progress=False):
-        self.trytond = trytond
-        self.labels = labels
-        self.messages = messages
-        self.progress = progress
-        self.failed = False
-        self._checked = labels is None
 
-    def __call__(self):
-        "Do it; raise Failure when nothing could be done."
-        if not self._checked:
-            self._check_labels()
-            self._checked = True
-        with (Progress(self.trytond.server) if self.progress
-                else contextlib.nullcontext()):
-            results = self.trytond.call(
-                MODEL, 'sync_now', self.labels,
-                limit=LONGEST_SECONDS, silence=LONGEST_SECONDS)
-        self._tell(results)
+def _check_labels(trytond, labels):
+    servers = trytond.call(
+        MODEL, 'search_read', [('active', 'in', [True, False])], 0, None,
+        None, ['label'])
+    known = [server['label'] for server in servers]
+    missing = set(labels) - set(known)
+    if missing:
+        raise UsageFailure(f"There is no Orthanc server {_list(missing)}. "
+            f"The labels are: {_list(known) or 'none'}.")
 
-    def _check_labels(self):
-        "Raise UsageFailure when a label is unknown."
-        servers = self.trytond.call(
-            MODEL, 'search_read', [('active', 'in', [True, False])], 0, None,
-            None, ['label'])
-        known = [server['label'] for server in servers]
-        missing = set(self.labels) - set(known)
-        if missing:
-            raise UsageFailure(f"There is no Orthanc server {_list(missing)}."
-                f" The labels are: {_list(known) or 'none'}.")
 
-    def _tell(self, results):
-        self.failed = False
-        try:
-            told = {result['label'] for result in results}
-            missing = {result['label'] for result in results
-                if result.get('found') is False}
-            if missing:
-                raise UsageFailure(
-                    f"There is no active Orthanc server {_list(missing)}.")
-            for result in results:
-                self._tell_one(result)
-        except (TypeError, KeyError, AttributeError):
-            raise Unreachable("The answer of GNU Health cannot be "
-                f"understood: its module {MODULE} does not fit to this "
-                "script.")
-        for label in self.labels or []:
-            if label not in told:
-                self.failed = True
-                self.messages.error(
-                    f"{label}: not synchronised, is it active?")
-        if not (results or self.labels):
-            self.messages.info("There is no active and validated server.")
-
-    def _tell_one(self, result):
-        counts = describe(result.get('run') or result)
-        text = f"{result['label']}: {result.get('state') or 'no run'}"
-        if result.get('error'):
-            text = f"{text}: {result['error']}"
-        if result.get('error') or result.get('state') != 'done':
-            self.failed = True
-            self.messages.error(f"{text}{counts}")
-        else:
-            self.messages.info(f"{text}{counts}")
+def _tell(results, labels, messages):
+    "Print what was done; return whether that is all."
+    missing = {result['label'] for result in results
+        if result.get('found') is False}
+    if missing:
+        raise UsageFailure(
+            f"There is no active Orthanc server {_list(missing)}.")
+    complete = True
+    for result in results:
+        done = result.get('state') == 'done' and not result.get('error')
+        complete &= done
+        error = f": {result['error']}" if result.get('error') else ''
+        (messages.info if done else messages.error)(
+            f"{result['label']}: {result.get('state') or 'no run'}{error}"
+            f"{_describe(result.get('run') or result)}")
+    told = {result['label'] for result in results}
+    for label in labels:
+        if label not in told:
+            complete = False
+            messages.error(f"{label}: not synchronised, is it active?")
+    if not (results or labels):
+        messages.info("There is no active and validated server.")
+    return complete
 
 
 def _list(labels):
     return ', '.join(f'"{label}"' for label in sorted(labels))
 
 
-def describe(counts):
+def _describe(counts):
     "Return the counts of a run that are not zero, as text."
     texts = [f"{name.replace('_', ' ')} {count}"
         for name, count in counts.items()
@@ -139,64 +120,50 @@ def describe(counts):
     return f" ({', '.join(texts)})" if texts else ''
 
 
-class Progress:
-    """Shows on a terminal how far the runs are, about once a second, while
-    something is done in its context."""
+@contextlib.contextmanager
+def _progress(server):
+    "Show on a terminal how far the runs are, about once a second."
+    ended = threading.Event()
+    thread = threading.Thread(target=_show, args=[server, ended], daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(1)
+        _print('')
+        print(end='\r', file=sys.stderr, flush=True)
 
-    def __init__(self, server):
-        self.server = server
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
-        self._width = 0
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._ended.set()
-        self._thread.join(1)
-        if self._width:
-            self._print('')
-            self._print('')
-
-    def _show(self):
-        # A connection of its own, as the other one waits for its answer.
-        trytond = Trytond(self.server, MODULE)
-        while not self._ended.wait(1):
+def _show(server, ended):
+    # A connection of its own, as the other one waits for its answer.
+    with Trytond(server, MODULE) as trytond:
+        while not ended.wait(1):
             with contextlib.suppress(Failure):
                 runs = trytond.call(
                     RUNS, 'search_read', [('state', '=', 'running')], 0, 5,
                     None, ['server.rec_name', 'done', 'total'], silence=5)
-                self._print(', '.join(map(self._describe, runs)))
-        trytond.close()
-
-    def _describe(self, run):
-        name = (run.get('server.') or {}).get('rec_name') or ''
-        return f"{name} {run.get('done') or 0}/{run.get('total') or '?'}"
-
-    def _print(self, text):
-        text = one_line(text)[:70]
-        print(f"\r{text.ljust(self._width)}", end='', file=sys.stderr,
-            flush=True)
-        self._width = len(text)
+                _print(', '.join(map(_describe_run, runs)))
 
 
-def work(options, messages):
+def _print(text):
+    print(f"\r{one_line(text)[:70]:70}", end='', file=sys.stderr, flush=True)
+
+
+def _describe_run(run):
+    name = (run.get('server.') or {}).get('rec_name') or ''
+    return f"{name} {run.get('done') or 0}/{run.get('total') or '?'}"
+
+
+def work(options, server, messages):
     "Do what the options say; return the exit status."
-    server = read_server(options)
-    stop_on_signals()
-    trytond = Trytond(server, MODULE)
-    shown = messages.verbosity >= 0 and sys.stderr.isatty()
-    synchronization = Synchronization(
-        trytond, options.labels, messages, shown)
-    try:
+    with Trytond(server, MODULE) as trytond:
+        def once():
+            return synchronize(trytond, options.labels, messages)
+
         if options.seconds:
-            repeat(synchronization, options.seconds, messages)
-        synchronization()
-    finally:
-        trytond.close()
-    return SOME_FAILED if synchronization.failed else DONE
+            repeat(once, options.seconds, messages)
+        return DONE if once() else SOME_FAILED
 
 
 def main(arguments=None):

@@ -4,8 +4,6 @@
 """Publish the requested exams of GNU Health as worklist entries of an Orthanc
 server, so that modalities find their patients.  Run it with -h for a manual.
 
-The parts are in the files beside it: ``command_line`` has options, messages
-and exit statuses, ``connection`` talks to GNU Health and Orthanc,
 ``worklist_entries`` reads what GNU Health sends, ``worklist_folder`` and
 ``worklist_rest`` are where entries go, ``worklist_publisher`` decides what is
 written, and ``worklist_check`` explains what is wrong.
@@ -18,8 +16,7 @@ import warnings
 
 from command_line import (
     CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, UsageFailure, clean_url,
-    make_parser, positive, read_authorities, read_password_file, read_server,
-    repeat, run, stop_on_signals)
+    make_parser, positive, read_authorities, read_password, repeat, run)
 from connection import Orthanc, Trytond
 from worklist_check import check
 from worklist_entries import MODULE, make_maker
@@ -95,12 +92,7 @@ def make_options():
     add('--with-dump2dcm', action='store_true',
         help="make the files of dump2dcm templates with dcmtk's dump2dcm, "
         "not from the data set that GNU Health sends")
-    _add_orthanc_options(parser.add_argument_group("Orthanc"))
-    return parser
-
-
-def _add_orthanc_options(group):
-    add = group.add_argument
+    add = parser.add_argument_group("Orthanc").add_argument
     add('--orthanc-url', metavar='URL', help="send the entries to the REST "
         "API of Orthanc 1.12.10 or later, write no files")
     add('--orthanc-user', metavar='USER', help="login in Orthanc")
@@ -111,37 +103,24 @@ def _add_orthanc_options(group):
         "modality would see, and explain what is wrong")
     add('--dicom-port', type=int, metavar='PORT', help="where --check asks "
         "as modalities do (default: what Orthanc tells)")
+    return parser
 
 
-def make_filters(options):
-    "Return the filters of get_worklist_entries."
-    filters = {'aetitles': options.aet, 'modalities': options.modality}
-    if options.handle_done_state:
-        filters['done'] = True
-    return filters
-
-
-def make_orthanc(options, environ=os.environ):
+def _make_orthanc(options):
     "Return the Orthanc of the options, None without one; UsageFailure."
-    url = options.orthanc_url or (
-        options.check and 'http://localhost:8042')
+    url = options.orthanc_url or (options.check and 'http://localhost:8042')
     if not url:
         return
     url = clean_url(url, '--orthanc-url')
     authorities = read_authorities(
-        url, options.ca_file or environ.get('GNUHEALTH_CA_FILE'))
-    user = options.orthanc_user or environ.get('ORTHANC_USER')
-    file = options.orthanc_password_file or environ.get(
-        'ORTHANC_PASSWORD_FILE')
-    if options.orthanc_password_file or (
-            file and 'ORTHANC_PASSWORD' not in environ):
-        password = read_password_file(file)
-    else:
-        password = environ.get('ORTHANC_PASSWORD')
+        url, options.ca_file or os.environ.get('GNUHEALTH_CA_FILE'))
+    user = options.orthanc_user or os.environ.get('ORTHANC_USER')
+    password = read_password(
+        options.orthanc_password_file, 'ORTHANC', os.environ)
     return Orthanc(url, user, password, authorities, options.timeout)
 
 
-def require(options):
+def _require(options):
     "Raise UsageFailure when something that is needed is not installed."
     try:
         import pydicom  # noqa: F401
@@ -158,35 +137,29 @@ def require(options):
             "or leave out --with-dump2dcm.")
 
 
-def work(options, messages):
+def work(options, server, messages):
     "Do what the options say; return the exit status."
-    server = read_server(options)
-    stop_on_signals()
-    require(options)
-    orthanc = make_orthanc(options)
-    trytond = Trytond(server, MODULE)
-    filters = make_filters(options)
+    _require(options)
+    orthanc = _make_orthanc(options)
+    filters = {'aetitles': options.aet, 'modalities': options.modality}
+    if options.handle_done_state:
+        filters['done'] = True
+    with Trytond(server, MODULE) as trytond:
+        def fetch(cursor):
+            return trytond.call(MODEL, 'get_worklist_entries', cursor, filters)
 
-    def fetch(cursor):
-        return trytond.call(MODEL, 'get_worklist_entries', cursor, filters)
-
-    def fetch_exams():
-        return trytond.call(MODEL, 'get_worklist_exams')
-
-    try:
         if options.check:
-            return check(
-                options, server, orthanc, fetch, fetch_exams, messages)
+            answer = fetch(None)
+            exams = trytond.call(MODEL, 'get_worklist_exams')
+            return check(options, server, orthanc, answer, exams, messages)
         target = (
             RestWorklist(orthanc, server.database, options.dry_run)
             if orthanc else
             Folder(options.worklists_db, server.database, options.dry_run))
-        return publish(options, server, target, fetch, messages)
-    finally:
-        trytond.close()
+        return _publish(options, server, target, fetch, messages)
 
 
-def publish(options, server, target, fetch, messages):
+def _publish(options, server, target, fetch, messages):
     "Publish once or, with -s, for ever; return the exit status."
     target.open()
     older = target.older()

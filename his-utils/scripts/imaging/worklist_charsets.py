@@ -24,38 +24,33 @@ ENCODINGS = {
     'JapaneseKanji': 'iso2022_jp',
     'SimplifiedChinese': 'gb2312',
     }
+_UNICODE = "\xe9\u0416\u03a9\u0639\u738b\u3042\ud64d"
+_LETTERS = {
+    'ISO_IR 192': _UNICODE,
+    'GB18030': _UNICODE,
+    'GBK': "\u738b\u4e1c",
+    '\\ISO 2022 IR 87': "\u5c71\u3084\u30a2",
+    '\\ISO 2022 IR 87\\ISO 2022 IR 159': "\u5c71\u4e02",
+    }
 
 
 def damages(charset):
     """Whether Orthanc reads a SpecificCharacterSet wrongly and so damages
     letters; tried with Orthanc 1.10.1, which knows two with extensions."""
-    return '\\' in charset and charset not in {
-        '\\ISO 2022 IR 87', '\\ISO 2022 IR 87\\ISO 2022 IR 159'}
+    return '\\' in charset and charset not in _LETTERS
 
 
 def letters(charset):
     "Return letters of a SpecificCharacterSet, as many as tell it apart, str."
     from pydicom.charset import python_encoding
-    if charset in {'ISO_IR 192', 'GB18030'}:
-        return "\xe9\u0416\u03a9\u0639\u738b\u3042\ud64d"
-    samples = {
-        'GBK': "\u738b\u4e1c",
-        '\\ISO 2022 IR 87': "\u5c71\u3084\u30a2",
-        '\\ISO 2022 IR 87\\ISO 2022 IR 159': "\u5c71\u4e02"}
-    if charset in samples:
-        return samples[charset]
-    codec = python_encoding.get(charset, 'ascii')
-    return bytes(range(0xa1, 0xff)).decode(codec, 'ignore')
+    return _LETTERS.get(charset) or bytes(range(0xa1, 0xff)).decode(
+        python_encoding.get(charset, 'ascii'), 'ignore')
 
 
-def fits(text, codec):
-    """Return whether a text can be encoded.
-
-    :param str text: the text
-    :param str codec: name of a codec of Python
-    """
+def fits(texts, codec):
+    "Return whether texts can be encoded with a codec of Python."
     try:
-        text.encode(codec)
+        ''.join(texts).encode(codec)
     except UnicodeEncodeError:
         return False
     return True

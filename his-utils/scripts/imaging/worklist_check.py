@@ -9,43 +9,47 @@ import urllib.parse
 from collections import Counter
 from pathlib import Path
 
-from command_line import DONE, SOME_FAILED, Unreachable
+from command_line import DONE, SOME_FAILED, FolderFailure, Unreachable
 from connection import Rejected
-from files import open_plain, read_all
-from worklist_access import Access, Dicom
+from files import read_all
 from worklist_charsets import ENCODINGS, damages, fits, letters
 from worklist_entries import (
     Entry, EntryFailure, make_maker, read_answer, read_exams, texts_of, verify)
-from worklist_folder import LARGEST_FILE, Folder, FolderFailure
-from worklist_query import QueryFailed, QueryRefused
+from worklist_folder import LARGEST_FILE, Folder
+from worklist_query import Dicom, QueryFailed, QueryRefused
 from worklist_rest import RestWorklist
 
 ASK_SECONDS = 10
 SHOWN = 5
 #: The most characters of AccessionNumber and the like (VR SH).
 NUMBER_LENGTH = 16
+IDENTIFIERS = ['StudyInstanceUID', 'AccessionNumber', 'RequestedProcedureID',
+    'ScheduledProcedureStepID']
+TEXTS = ['PatientName', 'PatientID', 'RequestingPhysician',
+    'ReferringPhysicianName', 'RequestedProcedureDescription']
 
 
 class Check:
     """Compares what GNU Health asks for with the Orthanc that should tell it.
 
-    Each method prints what it found; ``wrong`` counts what must be repaired,
-    ``warnings`` what may become wrong.
+    ``wrong`` counts what must be repaired, ``warnings`` what may become wrong.
 
+    :param options: of the command line
     :param exams: what get_worklist_exams answered
-    :param dicom: a Dicom, or what has its methods
     """
 
-    def __init__(self, orthanc, entries, exams, messages, dicom):
-        self.orthanc = orthanc
-        self.entries = entries
-        self.exams = exams
+    def __init__(self, options, server, orthanc, exams, messages):
         self.messages = messages
-        self.dicom = dicom
         self.wrong = self.warnings = 0
-        self.entries_read = []
-        self.made = []
+        self.options = options
+        self.database = server.database
+        self.orthanc = orthanc
+        self.exams = exams
         self.serves = True
+        # Entries, with their data sets where these can be made.
+        self.entries = []
+        self.made = []
+        # Ids of entries that are published, and of damaged ones.
         self._there = set()
         self._lost = set()
 
@@ -63,8 +67,39 @@ class Check:
         self.wrong += 1
         self.messages.error(f"WRONG: {text}")
 
-    def check_server(self):
-        "Orthanc is there and has the plugin."
+    def run(self, entries):
+        "Print what was found of what get_worklist_entries answered."
+        dicom = self._check_server()
+        self._check_exams()
+        self._check_entries(entries)
+        self._check_identifiers()
+        self._check_encoding()
+        folder = self.options.worklists_db
+        if os.path.isdir(folder) or not self.options.orthanc_url:
+            self._check_folder(Path(folder))
+        else:
+            self._check_rest()
+        known = self.orthanc.request('GET', '/modalities?expand')
+        known = {
+            modality.get('AET'): modality
+            for modality in (known.values() if isinstance(known, dict) else ())
+            if isinstance(modality, dict)}
+        self._check_modalities(dicom, known)
+        dicom.check_doors(known, self, self.serves)
+        self._conclude()
+
+    def _conclude(self):
+        parts = [
+            f"{count} {what if count > 1 else one}"
+            for count, one, what in [
+                (self.wrong, "thing is wrong", "things are wrong"),
+                (self.warnings, "warning", "warnings")] if count]
+        if not self.wrong:
+            parts.insert(0, "Nothing is wrong")
+        self.messages.info(f"{', '.join(parts)}.")
+
+    def _check_server(self):
+        "Orthanc is there and has the plugin; return its Dicom."
         try:
             system = self.orthanc.request('GET', '/system')
         except Rejected:
@@ -72,18 +107,20 @@ class Check:
         if not isinstance(system, dict) or 'DicomAet' not in system:
             raise Unreachable(
                 f"What answers at {self.orthanc.url} is no Orthanc.")
-        self.dicom.of(system)
         self.good(f"Orthanc {system.get('Version')} answers, its AE title is "
             f"{system['DicomAet']}, its DICOM port {system.get('DicomPort')}.")
-        plugins = self.orthanc.request('GET', '/plugins')
-        self.serves = 'worklists' in plugins
+        self.serves = 'worklists' in self.orthanc.request('GET', '/plugins')
         if self.serves:
             self.good("its worklist plugin is loaded.")
         else:
             self.bad("its worklist plugin is not loaded: no modality gets an "
                 "answer. See \"Plugins\" in its configuration.")
+        return Dicom(
+            urllib.parse.urlsplit(self.orthanc.url).hostname,
+            self.options.dicom_port or system.get('DicomPort') or 0,
+            system['DicomAet'], min(self.options.timeout, ASK_SECONDS))
 
-    def check_exams(self):
+    def _check_exams(self):
         "Exams that are ordered reach a machine."
         for key, text in [
                 ('template', "no worklist template: no machine is told of "
@@ -95,18 +132,19 @@ class Check:
                 self.warn(f"{len(names)} exams have {text} "
                     f"({_some(names)}).")
 
-    def check_entries(self, maker):
+    def _check_entries(self, entries):
         "GNU Health gives entries that can be published."
-        for values in self.entries:
-            entry = None
+        maker = make_maker(self.options.with_dump2dcm)
+        for values in entries:
+            label = ''
             try:
                 entry = Entry.read(values)
-                self.entries_read.append(entry)
+                label = f"{entry.label}: "
+                self.entries.append(entry)
                 entry.check()
                 data, _ = maker(entry)
                 self.made.append((entry, verify(data(), entry)))
             except EntryFailure as error:
-                label = f"{entry.label}: " if entry else ''
                 self.bad(f"{label}{error.args[0]}")
         counts = Counter(
             (entry.aetitle, entry.modality) for entry, _ in self.made)
@@ -115,31 +153,30 @@ class Check:
                 f"\"{modality}\".")
         self.good(f"{len(self.made)} in all can be published.")
 
-    def check_identifiers(self):
+    def _check_identifiers(self):
         "No two requests are told by the same numbers."
-        long = [entry.label for entry in self.entries_read
-            if not _fits_number(entry.number)
-            or not _fits_number(entry.order)]
+        long = [
+            entry.label for entry in self.entries
+            if any(len(text) > NUMBER_LENGTH or '\\' in text
+                for text in [entry.number, entry.order])]
         if long:
             self.warn(f"{len(long)} requests have numbers of more than "
                 f"{NUMBER_LENGTH} characters, or with a backslash "
                 f"({_some(long)}): machines are told short ones, which the "
                 "page \"Worklist\" of the request shows. Shorten the prefix "
                 "of the sequence of imaging orders in GNU Health.")
-        shared = False
-        for keyword in [
-                'StudyInstanceUID', 'AccessionNumber',
-                'RequestedProcedureID', 'ScheduledProcedureStepID']:
-            for value, labels in _shared(self.made, keyword):
-                shared = True
-                self.bad(f"{len(labels)} requests share the {keyword} "
-                    f"\"{value}\" ({_some(labels)}): their images cannot be "
-                    "told apart. Write the variable of that name in the "
-                    "template, as it is.")
+        shared = [
+            (keyword, value, labels) for keyword in IDENTIFIERS
+            for value, labels in _shared(self.made, keyword)]
+        for keyword, value, labels in shared:
+            self.bad(f"{len(labels)} requests share the {keyword} "
+                f"\"{value}\" ({_some(labels)}): their images cannot be "
+                "told apart. Write the variable of that name in the "
+                "template, as it is.")
         if not shared:
             self.good("no two requests share their numbers.")
 
-    def check_encoding(self):
+    def _check_encoding(self):
         "The answers have all letters that the entries have."
         name = str(self.orthanc.request(
                 'GET', '/tools/default-encoding')).strip()
@@ -148,10 +185,10 @@ class Check:
             self._check_letters(name, codec)
         else:
             self.bad(f"the DefaultEncoding \"{name}\" of Orthanc is unknown.")
-        self._check_extensions()
         for charset, templates in sorted(self._character_sets().items()):
-            if codec and not damages(charset) and not fits(
-                    letters(charset), codec):
+            if damages(charset):
+                self._check_extension(charset, templates)
+            elif codec and not fits(letters(charset), codec):
                 self.warn(f"Orthanc answers in {name}, which lacks letters "
                     f"of {charset}, the character set of {templates}: a name "
                     "with them would arrive damaged. Set "
@@ -160,58 +197,52 @@ class Check:
                     "nearest form of each name.")
 
     def _check_letters(self, name, codec):
-        lost = [entry for entry, dataset in self.made
-            if not all(fits(text, codec) for text in texts_of(dataset))]
-        self._lost.update(entry.id for entry in lost)
+        lost = self._lose(lambda entry, texts: not fits(texts, codec))
         if lost:
             self.bad(f"Orthanc answers in {name}, which lacks letters of "
-                f"{len(lost)} entries ({_some(e.label for e in lost)}): "
-                "modalities see them damaged. Set \"DefaultEncoding\" : "
-                "\"Utf8\".")
+                f"{len(lost)} entries ({_some(lost)}): modalities see them "
+                "damaged. Set \"DefaultEncoding\" : \"Utf8\".")
         else:
             self.good(f"Orthanc answers in {name}, which has all letters.")
 
-    def _check_extensions(self):
-        """Whether there are character sets that Orthanc does not read."""
-        for charset, templates in sorted(self._character_sets().items()):
-            if not damages(charset):
-                continue
-            lost = [entry for entry, dataset in self.made
-                if entry.charset == charset and not all(
-                    text.isascii() for text in texts_of(dataset))]
-            self._lost.update(entry.id for entry in lost)
-            text = (f"Orthanc does not read the character set {charset} of "
-                f"{templates}, and damages letters that are not ASCII")
-            advice = "Set the character set of the template to ISO_IR 192."
-            if lost:
-                self.bad(f"{text}: {len(lost)} entries are concerned "
-                    f"({_some(e.label for e in lost)}). {advice}")
-            else:
-                self.warn(f"{text}. {advice}")
+    def _check_extension(self, charset, templates):
+        lost = self._lose(lambda entry, texts: entry.charset == charset
+            and not fits(texts, 'ascii'))
+        text = (f"Orthanc does not read the character set {charset} of "
+            f"{templates}, and damages letters that are not ASCII")
+        advice = "Set the character set of the template to ISO_IR 192."
+        if lost:
+            self.bad(f"{text}: {len(lost)} entries are concerned "
+                f"({_some(lost)}). {advice}")
+        else:
+            self.warn(f"{text}. {advice}")
+
+    def _lose(self, damaged):
+        "Note the entries whose texts are damaged; return their labels."
+        lost = [entry for entry, dataset in self.made
+            if damaged(entry, texts_of(dataset))]
+        self._lost.update(entry.id for entry in lost)
+        return [entry.label for entry in lost]
 
     def _character_sets(self):
         "Return the names of templates by character set."
-        sets = {}
+        sets = {entry.charset: set() for entry, _ in self.made}
         for exam in self.exams:
-            if exam['template'] and exam['charset']:
+            if exam['template']:
                 sets.setdefault(exam['charset'], set()).add(exam['template'])
-        for entry, _ in self.made:
-            if entry.charset:
-                sets.setdefault(entry.charset, set())
         return {
             charset: "the templates " + _some(
                 f'"{name}"' for name in sorted(names))
             if names else "templates in use"
-            for charset, names in sets.items()}
+            for charset, names in sets.items() if charset}
 
-    def check_modalities(self):
+    def _check_modalities(self, dicom, known):
         "Machines may ask, and get what was published, undamaged."
-        known = self.known_modalities()
         titles = {entry.aetitle for entry, _ in self.made}
         titles.update(exam['aetitle'] for exam in self.exams)
         for title in sorted(titles - {''}) if self.serves else []:
             try:
-                answers = self.dicom.ask(title)
+                self._compare(title, dicom.ask(title))
             except QueryRefused as error:
                 self._explain_refusal(title, known.get(title), error)
             except (QueryFailed, OSError) as error:
@@ -219,16 +250,6 @@ class Check:
                     f"modalities do: {error}. Does a firewall forbid it, or "
                     "has it another number outside (--dicom-port)?")
                 return
-            else:
-                self._compare(title, answers)
-
-    def known_modalities(self):
-        "Return what Orthanc knows of modalities, dictionaries by AE title."
-        known = self.orthanc.request('GET', '/modalities?expand')
-        values = known.values() if isinstance(known, dict) else []
-        return {
-            modality.get('AET'): modality
-            for modality in values if isinstance(modality, dict)}
 
     def _explain_refusal(self, title, modality, error):
         if modality is None:
@@ -265,35 +286,37 @@ class Check:
         if not missing and not damaged:
             self.good(f"\"{title}\" may ask and gets {len(got)} entries.")
 
-    def check_folder(self, path, database):
+    def _wanted(self):
+        "Return the ids of entries by the name that they are published as."
+        return {entry.name(self.database): entry.id for entry, _ in self.made}
+
+    def _check_folder(self, path):
         "The files are those that are asked for, and can be read."
-        folder = Folder(path, database, dry_run=True)
+        folder = Folder(path, self.database, dry_run=True)
         try:
             folder.open()
         except FolderFailure as error:
             self.bad(str(error))
             return
-        there = folder.refresh()
-        wanted = {entry.name(database): entry.id for entry, _ in self.made}
-        damaged = [name for name, mark in there.items() if not mark.intact]
+        there, wanted = folder.refresh(), self._wanted()
+        damaged = {name for name, mark in there.items() if not mark.intact}
         for names, what in [
                 (damaged, "damaged"),
-                (set(wanted) - set(there),
+                (wanted.keys() - there,
                     "missing, not published yet or removed"),
-                (set(there) - set(wanted), "no longer asked for")]:
+                (there.keys() - wanted, "no longer asked for")]:
             if names:
                 self.bad(f"{len(names)} files are {what}: "
                     f"{_some(sorted(names))}.")
-        self._there = {wanted[name] for name in there
-            if name in wanted and name not in damaged}
-        group = os.stat(path).st_gid
-        if any(_hidden(Path(path, f'{name}.wl'), group) for name in there):
+        self._there = {
+            wanted[name] for name in (there.keys() & wanted) - damaged}
+        if any(_hidden(path / f'{name}.wl') for name in there):
             self.bad("the group of the files is not that of the folder: "
                 "Orthanc may be unable to read them. Run this script as a "
                 "user of that group, or chmod g+s the folder.")
         if there.keys() == wanted.keys():
             self.good(f"the folder \"{path}\" has all {len(there)} files.")
-        self._check_others(Path(path), there)
+        self._check_others(path, there)
 
     def _check_others(self, path, there):
         from pydicom import dcmread
@@ -302,8 +325,7 @@ class Check:
         broken = []
         for file in others:
             try:
-                dcmread(io.BytesIO(
-                        read_all(open_plain(file), file, LARGEST_FILE)))
+                dcmread(io.BytesIO(read_all(file, LARGEST_FILE)))
             except Exception:
                 broken.append(file.name)
         if others:
@@ -314,33 +336,17 @@ class Check:
             self.bad(f"{len(broken)} of them cannot be read: "
                 f"{_some(sorted(broken))}.")
 
-    def conclusion(self):
-        "Return how many things are wrong, a sentence."
-        parts = [
-            f"{count} {what if count > 1 else one}"
-            for count, one, what in [
-                (self.wrong, "thing is wrong", "things are wrong"),
-                (self.warnings, "warning", "warnings")] if count]
-        if not self.wrong:
-            parts.insert(0, "Nothing is wrong")
-        return f"{', '.join(parts)}."
-
-    def check_rest(self, database):
+    def _check_rest(self):
         "What Orthanc keeps itself is what is asked for."
-        there = set(RestWorklist(self.orthanc, database).refresh())
-        wanted = {entry.name(database): entry.id for entry, _ in self.made}
-        self._there = {
-            id_ for name, id_ in wanted.items() if name in there}
-        if there == set(wanted):
+        there = RestWorklist(self.orthanc, self.database).refresh()
+        wanted = self._wanted()
+        self._there = {wanted[name] for name in there.keys() & wanted}
+        if there.keys() == wanted.keys():
             self.good(f"Orthanc has all {len(there)} entries.")
         else:
-            self.bad(f"{len(set(wanted) - there)} entries are missing in "
-                f"Orthanc, {len(there - set(wanted))} are no longer asked "
+            self.bad(f"{len(wanted.keys() - there)} entries are missing in "
+                f"Orthanc, {len(there.keys() - wanted)} are no longer asked "
                 "for.")
-
-
-def _fits_number(text):
-    return len(text) <= NUMBER_LENGTH and '\\' not in text
 
 
 def _shared(made, keyword):
@@ -361,8 +367,7 @@ def _shared(made, keyword):
 
 def _damage(sent, came):
     "Yield the keywords of values that two data sets have otherwise."
-    for keyword in ['PatientName', 'PatientID', 'RequestingPhysician',
-            'ReferringPhysicianName', 'RequestedProcedureDescription']:
+    for keyword in TEXTS:
         values = [
             str(dataset.get(keyword) or '').rstrip('^= ')
             for dataset in (sent, came)]
@@ -372,41 +377,26 @@ def _damage(sent, came):
 
 def _some(names):
     "Return the first of some names."
-    names = [str(name) for name in names]
+    names = list(names)
     more = ", ..." if len(names) > SHOWN else ''
     return ', '.join(names[:SHOWN]) + more
 
 
-def _hidden(file, group):
+def _hidden(file):
     "Whether only a group that is not the folder's can read a file."
     status = os.stat(file)
-    return status.st_gid != group and not status.st_mode & stat.S_IROTH
+    return (status.st_gid != os.stat(file.parent).st_gid
+        and not status.st_mode & stat.S_IROTH)
 
 
-def _chosen(exam, options):
-    return not (
-        options.aet and exam['aetitle'] not in options.aet
-        or options.modality and exam['modality'] not in options.modality)
-
-
-def check(options, server, orthanc, fetch, fetch_exams, messages):
-    "Print what a modality would see; return the exit status."
-    answer = read_answer(fetch(None))
-    exams = [exam for exam in read_exams(fetch_exams())
-        if _chosen(exam, options)]
-    dicom = Dicom(urllib.parse.urlsplit(orthanc.url).hostname,
-        options.dicom_port, min(options.timeout, ASK_SECONDS))
-    found = Check(orthanc, answer['entries'], exams, messages, dicom)
-    found.check_server()
-    found.check_exams()
-    found.check_entries(make_maker(options.with_dump2dcm))
-    found.check_identifiers()
-    found.check_encoding()
-    if os.path.isdir(options.worklists_db) or not options.orthanc_url:
-        found.check_folder(options.worklists_db, server.database)
-    else:
-        found.check_rest(server.database)
-    found.check_modalities()
-    Access(dicom, found.known_modalities(), found).check(found.serves)
-    messages.info(found.conclusion())
+def check(options, server, orthanc, answer, exams, messages):
+    """Print what a modality would see, from the answers of
+    get_worklist_entries and get_worklist_exams; return the exit status."""
+    entries = read_answer(answer)['entries']
+    exams = [
+        exam for exam in read_exams(exams)
+        if exam['aetitle'] in (options.aet or [exam['aetitle']])
+        and exam['modality'] in (options.modality or [exam['modality']])]
+    found = Check(options, server, orthanc, exams, messages)
+    found.run(entries)
     return SOME_FAILED if found.wrong else DONE

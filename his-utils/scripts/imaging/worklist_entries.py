@@ -11,7 +11,7 @@ import warnings
 from collections import namedtuple
 from pathlib import Path
 
-from command_line import Unreachable, interruptible
+from command_line import interruptible, misfit
 
 MODULE = 'health_imaging_worklist'
 PREFIX = 'gnuhealth-'
@@ -27,16 +27,14 @@ class EntryFailure(Exception):
 def read_answer(answer):
     "Return the answer of get_worklist_entries; raise Unreachable."
     try:
-        answer = {
+        return {
             'cursor': answer['cursor'],
             'full': bool(answer['full']),
             'entries': list(answer['entries']),
             'removed': list(answer.get('removed') or []),
             }
     except (TypeError, KeyError, AttributeError):
-        raise Unreachable("The answer of GNU Health cannot be understood: "
-            f"its module {MODULE} does not fit to this script.")
-    return answer
+        raise misfit(MODULE)
 
 
 def read_exams(answer):
@@ -47,8 +45,7 @@ def read_exams(answer):
             {key: str(exam.get(key) or '') for key in keys}
             for exam in answer]
     except (TypeError, AttributeError):
-        raise Unreachable("The answer of GNU Health cannot be understood: "
-            f"its module {MODULE} does not fit to this script.")
+        raise misfit(MODULE)
 
 
 class Entry(namedtuple('Entry', [
@@ -63,21 +60,16 @@ class Entry(namedtuple('Entry', [
     @classmethod
     def read(cls, values):
         "Return the Entry of a dictionary; raise EntryFailure."
-        try:
-            values = {name: values.get(name) for name in cls._fields}
-        except AttributeError:
-            values = {}
-        if type(values.get('id')) is not int or values['id'] < 1:
+        id_ = values.get('id') if isinstance(values, dict) else None
+        if type(id_) is not int or id_ < 1:
             raise EntryFailure("GNU Health sent an entry without a request.")
-        dicom = values.pop('dicom')
+        dicom = values.get('dicom')
         dicom = getattr(dicom, 'data', dicom)
-        if not isinstance(dicom, (bytes, bytearray)):
-            dicom = b''
-        id_ = values.pop('id')
-        texts = {
-            name: str(value) if value else ''
-            for name, value in values.items()}
-        return cls(id=id_, dicom=bytes(dicom) or None, **texts)
+        if not isinstance(dicom, bytes):
+            dicom = None
+        return cls(id=id_, dicom=dicom or None, **{
+                name: str(values.get(name) or '') for name in cls._fields
+                if name not in {'id', 'dicom'}})
 
     def check(self):
         """Raise EntryFailure when GNU Health has no entry for a request.
@@ -107,13 +99,8 @@ def prefix(database):
 
 
 def safe(text, also=''):
-    """Return text with letters, digits, dots and underscores only.
-
-    Different texts stay different: what is replaced or cut is followed by a
-    hash.
-
-    :param also: further characters that may stay
-    """
+    """Return text with letters, digits, dots and underscores only, or what
+    also may stay; a hash keeps different texts different."""
     clean = re.sub(f'[^A-Za-z0-9._{re.escape(also)}]', '_', text)[:80]
     return clean if clean == text else f'{clean}.{hash_of(text)[:8]}'
 
@@ -125,18 +112,13 @@ def hash_of(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def dicom_file(entry, with_dump2dcm):
-    """Return the DICOM file of an entry, bytes.
-
-    :raises EntryFailure: there is none
-    """
-    if with_dump2dcm and entry.template_type == 'dump2dcm':
-        return dump2dcm(entry)
-    if not entry.dicom:
-        raise EntryFailure("there is no data set in what GNU Health sent.")
-    if entry.dicom[PREAMBLE:PREAMBLE + 4] != b'DICM':
-        raise EntryFailure("what GNU Health sent for it is no DICOM file.")
-    return entry.dicom
+def make_maker(with_dump2dcm):
+    "Return what makes the files of a publisher, dump2dcm's by the program."
+    def make(entry):
+        dumped = with_dump2dcm and entry.template_type == 'dump2dcm'
+        return (lambda: _dump2dcm(entry) if dumped else _dicom_file(entry),
+            source_hash(entry, with_dump2dcm))
+    return make
 
 
 def source_hash(entry, with_dump2dcm):
@@ -146,12 +128,16 @@ def source_hash(entry, with_dump2dcm):
     return hash_of(entry.dicom or b'')
 
 
-def dump2dcm(entry):
-    """Return the DICOM file that dcmtk makes of the text of an entry.
+def _dicom_file(entry):
+    if not entry.dicom:
+        raise EntryFailure("there is no data set in what GNU Health sent.")
+    if entry.dicom[PREAMBLE:PREAMBLE + 4] != b'DICM':
+        raise EntryFailure("what GNU Health sent for it is no DICOM file.")
+    return entry.dicom
 
-    :raises EntryFailure: it makes none; it may say so without an exit status
-    """
-    dump = encode_dump(entry.text, entry.charset)
+
+def _dump2dcm(entry):
+    dump = _encode_dump(entry.text, entry.charset)
     try:
         with tempfile.TemporaryDirectory(prefix='gnuhealth-') as folder:
             return _run_dump2dcm(dump, Path(folder))
@@ -167,6 +153,7 @@ def _run_dump2dcm(dump, folder):
             ['dump2dcm', '-g', '+l', '131072', source, target],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=DUMP2DCM_SECONDS)
+    # It may fail without an exit status.
     if done.returncode or not target.is_file():
         # What it prints repeats lines, and these may have a name.
         lines = sorted(set(re.findall(rb'line (\d+)', done.stdout)), key=int)
@@ -176,12 +163,7 @@ def _run_dump2dcm(dump, folder):
     return target.read_bytes()
 
 
-def encode_dump(text, charset):
-    """Return the text of a dump in a DICOM character set, bytes.
-
-    :param charset: values of SpecificCharacterSet (0008,0005), str
-    :raises EntryFailure: a character is not in the set
-    """
+def _encode_dump(text, charset):
     from pydicom.charset import convert_encodings, encode_string
     try:
         with warnings.catch_warnings():
@@ -200,7 +182,6 @@ def encode_dump(text, charset):
 def verify(data, entry):
     """Read a DICOM file completely and compare it with its entry.
 
-    :param data: the file, bytes
     :return: the pydicom data set
     :raises EntryFailure: it is damaged, or of another request
     """
@@ -232,12 +213,10 @@ def verify(data, entry):
 
 def _is_whole(dataset):
     "Whether no value of a data set is shorter than its length says."
-    for tag in dataset.keys():
-        raw = dataset.get_item(tag)
-        if getattr(raw, 'is_raw', False) and raw.length != 0xffffffff:
-            if len(raw.value or b'') != raw.length:
-                return False
-    return True
+    raws = map(dataset.get_item, dataset.keys())
+    return all(
+        len(raw.value or b'') == raw.length for raw in raws
+        if getattr(raw, 'is_raw', False) and raw.length != 0xffffffff)
 
 
 def texts_of(dataset):
@@ -245,12 +224,3 @@ def texts_of(dataset):
     for element in dataset.iterall():
         if element.VR not in {'SQ', 'OB', 'OW', 'UN'}:
             yield str(element.value)
-
-
-def make_maker(with_dump2dcm):
-    "Return the function that makes the files, for a publisher."
-    def make(entry):
-        return (
-            lambda: dicom_file(entry, with_dump2dcm),
-            source_hash(entry, with_dump2dcm))
-    return make

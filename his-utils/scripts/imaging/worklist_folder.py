@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of worklist files that Orthanc's worklist plugin reads."""
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -13,7 +12,7 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from command_line import FOLDER, Failure
+from command_line import FolderFailure
 from files import check_own, open_own, open_plain, read_all
 from worklist_entries import (
     PREAMBLE, EntryFailure, hash_of, prefix, safe, verify)
@@ -25,12 +24,6 @@ LARGEST_NOTES = 64 * 1024 * 1024
 # Files that wait for the disk together, and how many threads wait.
 PENDING_FILES = 64
 SYNC_THREADS = 16
-
-
-class FolderFailure(Failure):
-    "The worklist folder cannot be used."
-    status = FOLDER
-
 
 Mark = namedtuple('Mark', ['id', 'source', 'intact'])
 Mark.__doc__ = """What the first bytes of a file of this script tell.
@@ -76,7 +69,6 @@ class Stamp:
 class Folder:
     """The folder that Orthanc's worklist plugin reads.
 
-    :param path: the folder
     :param database: whose entries are published
     :param dry_run: whether nothing is changed
     """
@@ -88,39 +80,34 @@ class Folder:
         self._stamp = Stamp(database)
         self._prefix = prefix(database)
         self._record = self.path / f'.gnuhealth-worklist-{safe(database)}.json'
+        # Notes on what is published, by id of the request, and those that are
+        # in the record: name, begin of the digest, begin of the source.
         self._published = {}
         self._saved = None
-        # Files that are written but not published yet: temporary path and
-        # note, by name.
+        # Files that are written but not published yet: temporary path, id of
+        # the request and note, by name.
         self._pending = {}
-        self._lock = None
-        self._identity = None
+        self._lock = self._identity = None
+        # Whether the folder itself must be synced.
         self._dirty = False
 
     def open(self):
-        """Make sure that the folder can be used, and by this process alone.
-
-        :raises FolderFailure: it cannot
-        """
+        """Make sure that the folder can be used, and by this process alone;
+        raise FolderFailure."""
         try:
             with self._failures():
-                self._open()
+                status = os.stat(self.path)
+                os.listdir(self.path)
+                if not self.dry_run:
+                    self._take()
+                    self._sweep()
+                    # Whether files can be written.
+                    os.unlink(self._write(b'.'))
+                self._identity = status.st_dev, status.st_ino
                 self._load()
         except BaseException:
             self.close()
             raise
-
-    def _open(self):
-        status = os.stat(self.path)
-        if not stat.S_ISDIR(status.st_mode):
-            raise NotADirectoryError(
-                errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        os.listdir(self.path)
-        if not self.dry_run:
-            self._take()
-            self._sweep()
-            self._try()
-        self._identity = status.st_dev, status.st_ino
 
     def close(self):
         "Let others use the folder."
@@ -129,10 +116,7 @@ class Folder:
         self._lock = self._identity = None
 
     def refresh(self):
-        """Return the entries that are there, Marks by name.
-
-        :raises FolderFailure: the folder cannot be used
-        """
+        "Return what is there, Marks by name; raise FolderFailure."
         with self._failures():
             status = os.stat(self.path)
             if (status.st_dev, status.st_ino) != self._identity:
@@ -144,28 +128,23 @@ class Folder:
         return {name: mark for name, mark in marks.items() if mark}
 
     def look(self, name):
-        """Return the Mark of an entry, None if it is not there.
-
-        :raises EntryFailure: the file is not of this script
-        """
+        """Return the Mark of an entry, None if it is not there; raise
+        EntryFailure when the file is not of this script."""
         if name in self._pending:
             self._settle()
         mark, file = self._mark(name), self._file(name)
         if mark is None and os.path.lexists(file):
             reason = ("it was not made by this script, or changed later"
                 if os.access(file, os.R_OK) else "it cannot be read")
-            raise EntryFailure(
-                f"the file {name}.wl is in the way: {reason}.")
+            raise EntryFailure(f"the file {name}.wl is in the way: {reason}.")
         return mark
 
     def vanished(self, name, entry, source):
         "Whether an entry that is not there was published as it is now."
-        known = self._published.get(str(entry.id))
-        if not known or known[0] != name:
-            return False
-        _, digest, known_source = known
-        return known_source == source[:16] or bool(
-            entry.digest and digest == hash_of(entry.digest)[:16])
+        id_, (_, digest, source) = self._note(name, entry, source)
+        known = self._published.get(id_)
+        return bool(known) and known[0] == name and (
+            known[2] == source or bool(entry.digest) and known[1] == digest)
 
     def put(self, name, entry, source, data):
         """Publish a DICOM file, with the next ones or at `flush`; return
@@ -177,6 +156,7 @@ class Folder:
         data = self._stamp.put(data, entry.id, source)
         if self.dry_run:
             verify(data, entry)
+            self.remember(name, entry, source)
             return True
         with self._failures():
             temporary = self._write(data, sync=False)
@@ -185,45 +165,38 @@ class Folder:
             except BaseException:
                 os.unlink(temporary)
                 raise
-        self._pending[name] = temporary, None
+        self._pending[name] = temporary, *self._note(name, entry, source)
+        if len(self._pending) >= PENDING_FILES:
+            self._settle()
         return True
 
     def _settle(self):
         """Publish what is written, complete and on the disk; many files
         together, as waiting for the disk takes most of the time."""
         pending, self._pending = self._pending, {}
+        paths = [temporary for temporary, *_ in pending.values()]
         try:
             with self._failures():
-                self._sync_files([path for path, _ in pending.values()])
+                with ThreadPoolExecutor(SYNC_THREADS) as pool:
+                    list(pool.map(_sync_file, paths))
                 for name in list(pending):
-                    temporary, note = pending[name]
+                    temporary, id_, note = pending[name]
                     os.replace(temporary, self._file(name))
                     self._dirty = True
                     del pending[name]
-                    if note:
-                        self._published.update([note])
+                    self._published[id_] = note
         finally:
-            for temporary, _ in pending.values():
+            for temporary, *_ in pending.values():
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
 
     @staticmethod
-    def _sync_files(paths):
-        if len(paths) < 2:
-            list(map(_sync_file, paths))
-            return
-        with ThreadPoolExecutor(SYNC_THREADS) as pool:
-            list(pool.map(_sync_file, paths))
+    def _note(name, entry, source):
+        return str(entry.id), [name, hash_of(entry.digest)[:16], source[:16]]
 
     def remember(self, name, entry, source):
-        "Note that an entry is published, or will be."
-        note = str(entry.id), [name, hash_of(entry.digest)[:16], source[:16]]
-        if name in self._pending:
-            self._pending[name] = self._pending[name][0], note
-            if len(self._pending) >= PENDING_FILES:
-                self._settle()
-        else:
-            self._published.update([note])
+        "Note that an entry is published."
+        self._published.update([self._note(name, entry, source)])
 
     def forget(self, ids):
         "Drop the notes on requests that are no longer published."
@@ -277,15 +250,13 @@ class Folder:
 
     def _mark(self, name):
         "Return the Mark of a file, None when it is not of this script."
-        try:
+        with contextlib.suppress(OSError):
             descriptor = os.open(
                 self._file(name),
                 os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(descriptor, 'rb') as file:
                 if stat.S_ISREG(os.fstat(descriptor).st_mode):
                     return self._stamp.read(file.read(LARGEST_FILE))
-        except OSError:
-            return
 
     def _write(self, data, sync=True):
         "Write data to a temporary file that Orthanc ignores, return its path."
@@ -295,7 +266,9 @@ class Folder:
             with open(descriptor, 'wb') as file:
                 file.write(data)
                 file.flush()
-                _set_group(descriptor, os.stat(self.path).st_gid)
+                # Orthanc reads it as one of the group of the folder.
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, -1, os.stat(self.path).st_gid)
                 os.fchmod(descriptor, 0o640)
                 if sync:
                     os.fsync(descriptor)
@@ -305,33 +278,22 @@ class Folder:
         return path
 
     def _sync(self):
-        if not self._dirty:
-            return
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if self._dirty:
+            _sync_file(self.path)
         self._dirty = False
 
     def _take(self):
         "Lock the folder for this process."
-        descriptor = open_own(
-            self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o640)
+        self._lock = open_own(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o640)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            other = os.read(descriptor, 20).decode('ascii', 'replace')
-            os.close(descriptor)
+            other = os.read(self._lock, 20).decode('ascii', 'replace')
             raise FolderFailure(
                 f"Another instance of this script (process {other.strip()}) "
                 f"already works on the folder \"{self.path}\".")
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f'{os.getpid()}\n'.encode(), 0)
-        self._lock = descriptor
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f'{os.getpid()}\n'.encode(), 0)
 
     def _sweep(self):
         "Remove what an instance that was killed left half written."
@@ -341,20 +303,16 @@ class Folder:
                 check_own(os.lstat(self.path / name), self.path / name)
                 os.unlink(self.path / name)
 
-    def _try(self):
-        "Find out whether files can be written."
-        os.unlink(self._write(b'.'))
-
     def _load(self):
         "Read the notes on what is published; damaged ones are as none."
         self._published = {}
-        # Whoever only looks may be somebody else.
-        open_ = open_plain if self.dry_run else open_own
         with contextlib.suppress(
                 FileNotFoundError, ValueError, TypeError, AttributeError,
                 RecursionError):
+            # Whoever only looks may be somebody else.
             notes = json.loads(read_all(
-                    open_(self._record), self._record, LARGEST_NOTES))
+                    self._record, LARGEST_NOTES,
+                    open_plain if self.dry_run else open_own))
             self._published = {
                 str(int(id_)): [name, digest, source]
                 for id_, (name, digest, source) in notes.items()}
@@ -375,18 +333,9 @@ class Folder:
 
 
 def _sync_file(path):
-    "Return when a file is on the disk."
+    "Return when a file or folder is on the disk."
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _set_group(descriptor, group):
-    "Give a file the group of its folder, so that Orthanc can read it."
-    if os.fstat(descriptor).st_gid != group:
-        try:
-            os.fchown(descriptor, -1, group)
-        except PermissionError:
-            pass

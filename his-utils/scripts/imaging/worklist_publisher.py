@@ -9,14 +9,23 @@ from command_line import check_signals
 from worklist_entries import Entry, EntryFailure, read_answer
 
 FULL_EVERY = 300
+OUTCOMES = {
+    'new': "{} new",
+    'changed': "{} changed",
+    'unchanged': "{} unchanged",
+    'removed': "{} removed",
+    'held': "{} not published again after their removal",
+    'failed': "{} failed",
+    }
 
 
 class Publisher:
     """Makes a worklist equal to what GNU Health asks for.
 
     :param target: a Folder or a RestWorklist
-    :param make: function of an Entry that returns its DICOM file and the
-        hash of what it is made from, or raises EntryFailure
+    :param make: function of an Entry that returns a function, which returns
+        its DICOM file or raises EntryFailure, and the hash of what that is
+        made from
     """
 
     def __init__(self, target, database, make, messages):
@@ -24,16 +33,16 @@ class Publisher:
         self.database = database
         self.make = make
         self.messages = messages
+        # What was published in this run: names by id, ids by name.
         self._names = None
         self._owners = {}
+        # The last failure of each id.
         self._told = {}
 
     def apply(self, answer, regenerate=False):
-        """Publish what get_worklist_entries answered.
+        """Publish what read_answer returned; return a Counter of OUTCOMES.
 
-        :param answer: dictionary, as read_answer returns it
         :param regenerate: whether all entries are written again
-        :return: Counter of new, changed, unchanged, removed, held, failed
         """
         report = Counter()
         entries = sorted(
@@ -111,9 +120,7 @@ class Publisher:
             if not mark and former in {name, None} and (
                     self.target.vanished(name, entry, source)):
                 return 'held'
-        changed = self.target.put(name, entry, source, data())
-        self.target.remember(name, entry, source)
-        if not changed:
+        if not self.target.put(name, entry, source, data()):
             return 'unchanged'
         return 'changed' if mark else 'new'
 
@@ -157,17 +164,6 @@ class Publisher:
             report['removed'] += 1
 
 
-def summary(report, dry_run=False):
-    "Return a Counter of the publisher as a sentence."
-    texts = ["{} new", "{} changed", "{} unchanged", "{} removed",
-        "{} not published again after their removal", "{} failed"]
-    keys = ['new', 'changed', 'unchanged', 'removed', 'held', 'failed']
-    done = ', '.join(
-        text.format(report[key]) for key, text in zip(keys, texts)
-        if report[key]) or 'nothing'
-    return f"{'Would be done' if dry_run else 'Worklist'}: {done}."
-
-
 class Update:
     """One look at GNU Health, and publishing what it tells.
 
@@ -182,12 +178,10 @@ class Update:
         self.messages = messages
         self.regenerate = regenerate
         self.full_every = full_every
-        self.dry_run = dry_run
+        self.begin = "Would be done" if dry_run else "Worklist"
         self.clock = clock
-        self.report = Counter()
-        self._told = False
-        self._cursor = None
-        self._full_at = None
+        self.report = None
+        self._cursor = self._full_at = None
 
     def __call__(self):
         "Do it; raise Failure when nothing could be done."
@@ -195,15 +189,15 @@ class Update:
         if self._full_at is None or self.clock() >= self._full_at:
             cursor = None
         answer = read_answer(self.fetch(cursor))
+        first = self.report is None
         self.report = self.publisher.apply(answer, self.regenerate)
         if answer['full']:
             self._full_at = self.clock() + self.full_every
         self.regenerate = False
         self._cursor = answer['cursor']
-        self._tell()
-
-    def _tell(self):
-        "Print what was done; after the first time only if something was."
-        if not self._told or set(self.report) & {'new', 'changed', 'removed'}:
-            self.messages.info(summary(self.report, self.dry_run))
-        self._told = True
+        # After the first time only if something was done.
+        if first or set(self.report) & {'new', 'changed', 'removed'}:
+            done = [text.format(self.report[outcome])
+                for outcome, text in OUTCOMES.items() if self.report[outcome]]
+            self.messages.info(
+                f"{self.begin}: {', '.join(done) or 'nothing'}.")

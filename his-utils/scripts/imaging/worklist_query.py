@@ -4,7 +4,9 @@
 what it lets a stranger do."""
 import contextlib
 import logging
+import secrets
 import socket
+from collections import namedtuple
 
 from command_line import TooLate, UsageFailure, deadline
 
@@ -16,6 +18,8 @@ MOST_ANSWERS = 100_000
 # right after it.
 ATTEMPTS = 5
 PENDING = {0xff00, 0xff01}
+# An address of this computer that no modality has.
+NOBODY = '127.0.0.77'
 _REJECTIONS = {
     # Source and diagnostic, PS3.8 table 9-21.
     (1, 3): "it does not know the AE title that asks",
@@ -53,12 +57,11 @@ def need_pynetdicom():
 def ask(host, port, calling, called, station=None, seconds=10, source=''):
     """Return what a worklist server answers to a modality.
 
-    :param str calling: AE title of the modality
-    :param str called: AE title of the server
-    :param str station: ScheduledStationAETitle (0040,0001) AE that entries
-        must have, None for any
+    :param calling, called: AE titles of the modality and the server
+    :param station: ScheduledStationAETitle (0040,0001) AE that entries must
+        have, None for any
     :param seconds: the longest silence
-    :param str source: the address of this computer to ask from
+    :param source: the address of this computer to ask from
     :return: list of pydicom data sets
     :raises QueryRefused, QueryFailed: see there
     """
@@ -101,19 +104,6 @@ def may_store(host, port, calling, called, seconds=10):
         return 'Status' in association.send_c_store(image)
 
 
-def own_address(host, port):
-    """Return the address of this computer from which it reaches another.
-
-    :raises QueryFailed: the other one is not known
-    """
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, port))
-            return probe.getsockname()[0]
-    except (OSError, TypeError) as error:
-        raise QueryFailed(str(error)) from None
-
-
 @contextlib.contextmanager
 def _associate(host, port, calling, called, service, seconds, source=''):
     from pynetdicom import AE, evt
@@ -151,7 +141,6 @@ def _associate(host, port, calling, called, service, seconds, source=''):
 
 
 def _check(association):
-    "Raise QueryRefused or QueryFailed unless an association was accepted."
     if association.is_rejected:
         answer = association.acceptor.primitive
         reason = answer.result_source, answer.diagnostic
@@ -165,12 +154,85 @@ def _check(association):
 
 def _keys(station):
     from pydicom.dataset import Dataset
-    step = Dataset()
-    for keyword in _RETURNED_OF_STEP:
-        setattr(step, keyword, None)
+    keys, step = Dataset(), Dataset()
+    for dataset, keywords in [(keys, _RETURNED), (step, _RETURNED_OF_STEP)]:
+        for keyword in keywords:
+            setattr(dataset, keyword, None)
     step.ScheduledStationAETitle = station
-    keys = Dataset()
-    for keyword in _RETURNED:
-        setattr(keys, keyword, None)
     keys.ScheduledProcedureStepSequence = [step]
     return keys
+
+
+class Dicom(namedtuple('Dicom', 'host port title seconds')):
+    """The DICOM port of an Orthanc: where it is, its AE title, and the
+    longest silence."""
+
+    def ask(self, title, source=''):
+        "Return the entries of an AE title; see `ask`."
+        return ask(self.host, self.port, title, self.title, title,
+            self.seconds, source)
+
+    def check_doors(self, modalities, report, serves):
+        """Tell whether others than the modalities that Orthanc lists may ask
+        or store.
+
+        :param modalities: what /modalities of Orthanc has, by AE title
+        :param report: has the methods good and warn, of a sentence
+        :param serves: whether there is a worklist at all
+        """
+        stranger = f'X{secrets.token_hex(7)}'.upper()
+        # The check of the modalities says why it cannot be asked.
+        with contextlib.suppress(QueryFailed):
+            may = _allows(may_store, self.host, self.port, stranger,
+                self.title, self.seconds)
+            _tell(report, may, "send images", 'DicomAlwaysAllowStore')
+        with contextlib.suppress(QueryFailed):
+            if not serves:
+                return
+            may = _allows(self.ask, stranger)
+            _tell(report, may, "ask for the worklist, and so read the names "
+                "of patients", 'DicomAlwaysAllowFindWorklist')
+            if not may:
+                self._check_hosts(modalities, report)
+
+    def _check_hosts(self, modalities, report):
+        "Ask in the name of a modality, from an address that it has not."
+        source = self._own_address()
+        for title, modality in modalities.items():
+            if not modality.get('AllowFindWorklist', True) or (
+                    modality.get('Host') == source):
+                continue
+            with contextlib.suppress(QueryFailed):
+                if _allows(self.ask, title, source):
+                    report.warn("anybody who uses the AE title "
+                        f"\"{title}\" may ask, from any computer: set "
+                        "\"DicomCheckModalityHost\" : true.")
+                else:
+                    report.good("modalities may ask from their own Host only.")
+                return
+
+    def _own_address(self):
+        "Return an address of this computer from which it reaches Orthanc."
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.connect((self.host, self.port))
+                source = probe.getsockname()[0]
+        except OSError as error:
+            raise QueryFailed(str(error)) from None
+        return NOBODY if source.startswith('127.') else source
+
+
+def _allows(function, *arguments):
+    try:
+        return function(*arguments) is not False
+    except QueryRefused:
+        return False
+
+
+def _tell(report, may, what, option):
+    if may:
+        report.warn(f"anybody may {what}, with any AE title: set "
+            f"\"{option}\" : false, and list the modalities in "
+            "DicomModalities.")
+    else:
+        report.good(f"only modalities that Orthanc lists may {what}.")

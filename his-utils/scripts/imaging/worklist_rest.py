@@ -22,27 +22,22 @@ class RestWorklist:
         self.orthanc = orthanc
         self.dry_run = dry_run
         self._prefix = prefix(database)
+        # Tags that Orthanc has, and hashes of what was published, by name.
         self._there = {}
         self._sources = {}
 
-    def open(self):
-        "Nothing has to be prepared."
+    def _nothing(self, *arguments):
+        "Orthanc keeps everything at once, and knows what was published."
 
-    def close(self):
-        "Nothing is kept open."
-
-    def older(self):
-        "Nothing here is of older versions."
-        return 0
+    open = close = flush = older = forget = keep_only = _nothing
 
     def refresh(self):
-        """Return the entries that are there, Marks by name.
-
-        :raises Unreachable, Refused: Orthanc does not tell
-        """
+        "Return what is there, Marks by name; raise Unreachable, Refused."
         try:
             answer = self.orthanc.request('GET', '/worklists?format=Short')
-            there = {item['ID']: item.get('Tags') for item in answer}
+            self._there = {
+                item['ID']: item.get('Tags') for item in answer
+                if str(item['ID']).startswith(self._prefix)}
         except Rejected as error:
             if error.code not in {404, 405}:
                 raise Unreachable(error, temporary=True)
@@ -53,8 +48,6 @@ class RestWorklist:
         except (TypeError, KeyError, AttributeError):
             raise Unreachable(f"What Orthanc at {self.orthanc.url} tells of "
                 "its worklist cannot be understood.", temporary=True)
-        self._there = {name: tags for name, tags in there.items()
-            if str(name).startswith(self._prefix)}
         return {name: self.look(name) for name in self._there}
 
     def look(self, name):
@@ -71,49 +64,34 @@ class RestWorklist:
             for item in found)
 
     def put(self, name, entry, source, data):
-        """Publish a DICOM file; return whether anything was changed.
-
-        :raises EntryFailure: it is not what it should be
-        """
+        """Publish a DICOM file; return whether anything was changed, raise
+        EntryFailure when it is not what it should be."""
         dataset = verify(data, entry)
-        tags = json_tags(dataset)
-        if contains(self._there.get(name), tags):
-            return False
-        if not self.dry_run:
+        tags = _json_tags(dataset)
+        changed = not contains(self._there.get(name), tags)
+        if changed and not self.dry_run:
             try:
-                self._request('PUT', self._path(name), {'Tags': tags})
+                self._request('PUT', _path(name), {'Tags': tags})
             except EntryFailure as error:
-                raise EntryFailure(without_names(error.args[0], dataset))
+                raise EntryFailure(_without_names(error.args[0], dataset))
         self._there[name] = tags
-        return True
+        self.remember(name, entry, source)
+        return changed
 
     def remember(self, name, entry, source):
         "Note what an entry was made from."
         self._sources[name] = source
 
-    def forget(self, ids):
-        "Orthanc itself knows what was published."
-
-    keep_only = forget
-
     def remove(self, name):
-        "Remove an entry, if it is there."
-        if name not in self._there:
-            return
+        "Remove an entry that is there."
         if not self.dry_run:
             try:
-                self._request('DELETE', self._path(name))
+                self._request('DELETE', _path(name))
             except EntryFailure as error:
                 if error.args[1] != 404:
                     raise Unreachable(error.args[0], temporary=True)
         self._there.pop(name)
         self._sources.pop(name, None)
-
-    def flush(self):
-        "Orthanc keeps everything at once."
-
-    def _path(self, name):
-        return f'/worklists/{urllib.parse.quote(name, safe="")}'
 
     def _request(self, *arguments):
         try:
@@ -122,45 +100,40 @@ class RestWorklist:
             raise EntryFailure(str(error), error.code)
 
 
-def json_tags(dataset):
+def _path(name):
+    return f'/worklists/{urllib.parse.quote(name, safe="")}'
+
+
+def _json_tags(dataset):
     """Return a data set as Orthanc's REST API takes it.
 
     Names are ``gggg,eeee``, values str, items of sequences dictionaries.
-
-    :raises EntryFailure: a value is binary
     """
     tags = {}
     for element in dataset:
         name = f'{element.tag.group:04x},{element.tag.element:04x}'
         if element.VR == 'SQ':
-            tags[name] = [json_tags(item) for item in element.value]
+            tags[name] = list(map(_json_tags, element.value))
         elif isinstance(element.value, bytes):
             raise EntryFailure(f"its element ({name}) is binary, which "
                 "Orthanc's REST API does not take.")
+        elif element.VM > 1:
+            tags[name] = '\\'.join(map(str, element.value))
         else:
-            tags[name] = _value(element)
+            tags[name] = '' if element.value is None else str(element.value)
     if '0008,0005' in tags:
         # JSON is Unicode, whatever the file was.
         tags['0008,0005'] = 'ISO_IR 192'
     return tags
 
 
-def without_names(text, dataset):
+def _without_names(text, dataset):
     "Return a text in which no name of a data set is left, str."
     names = {part for element in dataset.iterall() if element.VR == 'PN'
         for part in re.split(r'[\^= ]+', str(element.value)) if part}
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf'(?<!\w){re.escape(name)}(?!\w)', '...', text)
     return text
-
-
-def _value(element):
-    value = element.value
-    if value is None:
-        return ''
-    if element.VM > 1:
-        return '\\'.join(str(part) for part in value)
-    return str(value)
 
 
 def contains(there, tags):

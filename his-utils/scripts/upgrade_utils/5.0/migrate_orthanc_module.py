@@ -14,10 +14,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'imaging'))
 
 from command_line import (  # noqa: E402
-    CONNECTION_HELP, DONE, EXIT_STATUSES, FOLDER, SOME_FAILED, Failure,
-    Unreachable, make_parser, read_server, run, stop_on_signals)
+    CONNECTION_HELP, DONE, EXIT_STATUSES, SOME_FAILED, FolderFailure,
+    make_parser, misfit, run)
 from connection import Trytond  # noqa: E402
-from files import open_own  # noqa: E402
+from files import rewrite_own  # noqa: E402
 
 MODEL = 'gnuhealth.orthanc.study'
 MODULE = 'health_orthanc'
@@ -76,7 +76,6 @@ examples:
 def make_options():
     "Return the parser of the command line."
     parser = make_parser(DESCRIPTION, EPILOG)
-    parser.set_defaults(seconds=None)
     parser.add_argument('-n', '--dry-run', action='store_true',
         help="change nothing, only tell what would be done")
     parser.add_argument('--csv', metavar='FILE',
@@ -84,132 +83,95 @@ def make_options():
     return parser
 
 
-class Migration:
-    """The work of one run.
+def carry_over(trytond, messages, report, dry_run):
+    """Carry over everything; return whether nothing was skipped.
 
     :param trytond: a Trytond
     :param report: csv.DictWriter, or None
     """
+    for label in trytond.call(MODEL, 'missing_synchronizations'):
+        messages.error(f"The server \"{label}\" was never synchronised in "
+            "full: its studies may not be there yet.")
+    counts = Counter()
+    for row in _rows(trytond, dry_run):
+        outcome = row['outcome']
+        counts[outcome] += 1
+        if report and outcome != 'not_linked':
+            report.writerow({
+                    name: _safe_cell(row.get(name)) for name in COLUMNS})
+        skipped = OUTCOMES[outcome][1]
+        (messages.info if skipped else messages.detail)(_describe(row))
+    would = "It would be so: " if dry_run else ''
+    for outcome, (text, _) in OUTCOMES.items():
+        if counts[outcome]:
+            messages.info(f"{would}{counts[outcome]} {text}")
+    if not counts:
+        messages.info("There is nothing from before 5.0.")
+    return not any(OUTCOMES[outcome][1] for outcome in counts)
 
-    def __init__(self, trytond, messages, report, dry_run):
-        self.trytond = trytond
-        self.messages = messages
-        self.report = report
-        self.dry_run = dry_run
-        self.counts = Counter()
 
-    def __call__(self):
-        "Carry over everything; return whether nothing was skipped."
-        missing = self._call('missing_synchronizations')
-        for label in missing:
-            self.messages.error(f"The server \"{label}\" was never "
-                "synchronised in full: its studies may not be there yet.")
-        for kind in ['study', 'patient']:
-            self._carry_over(kind)
-        self._tell()
-        return not any(OUTCOMES[o][1] for o in self.counts)
-
-    def _carry_over(self, kind):
+def _rows(trytond, dry_run):
+    "Carry over block by block, and yield what became of each link."
+    for kind in ['study', 'patient']:
         after = 0
         while after is not None:
-            answer = self._call(
-                'carry_over_links', kind, after, BLOCK, self.dry_run)
-            try:
-                after, rows = answer['next'], answer['rows']
-                for row in rows:
-                    self._tell_row(row)
-            except (TypeError, KeyError):
-                raise Unreachable("The answer of GNU Health cannot be "
-                    f"understood: its module {MODULE} does not fit to this "
-                    "script.")
-
-    def _call(self, method, *arguments):
-        return self.trytond.call(MODEL, method, *arguments)
-
-    def _tell_row(self, row):
-        outcome = row['outcome']
-        self.counts[outcome] += 1
-        if self.report and outcome != 'not_linked':
-            self.report.writerow({
-                    name: safe_cell(row.get(name)) for name in COLUMNS})
-        text = describe(row)
-        if OUTCOMES[outcome][1]:
-            self.messages.info(text)
-        else:
-            self.messages.detail(text)
-
-    def _tell(self):
-        would = "It would be so: " if self.dry_run else ''
-        for outcome, (text, _) in OUTCOMES.items():
-            if self.counts[outcome]:
-                self.messages.info(f"{would}{self.counts[outcome]} {text}")
-        if not self.counts:
-            self.messages.info("There is nothing from before 5.0.")
+            answer = trytond.call(
+                MODEL, 'carry_over_links', kind, after, BLOCK, dry_run)
+            after = answer['next']
+            yield from answer['rows']
 
 
-def describe(row):
-    "Return a row of the report as text."
+def _describe(row):
     text = f"{row['kind']} {row['orthanc_id']}"
     if row['server']:
         text += f" on {row['server']}"
-    for name, what in [('patient', "patient"), ('result', "result")]:
+    for name in ['patient', 'result']:
         if row[name]:
-            text += f", {what} {row[name]}"
+            text += f", {name} {row[name]}"
     text += f": {OUTCOMES[row['outcome']][0]}"
-    has = ', '.join(
-        f"{what} {row[name]}" for name, what in [
-            ('has_patient', "patient"), ('has_result', "result")]
-        if row[name])
-    return f"{text} ({has})" if row['outcome'] == 'conflict' else text
+    if row['outcome'] == 'conflict':
+        has = [f"{name} {row[f'has_{name}']}"
+            for name in ['patient', 'result'] if row[f'has_{name}']]
+        text += f" ({', '.join(has)})"
+    return text
 
 
-def safe_cell(value):
+def _safe_cell(value):
     "Return a value as a cell that no spreadsheet takes for a formula."
     text = '' if value is None else str(value)
-    return f"'{text}" if text[:1] in {'=', '+', '-', '@', '\t', '\r'} \
-        else text
+    return f"'{text}" if text.startswith(
+        ('=', '+', '-', '@', '\t', '\r')) else text
 
 
-class NoReport(Failure):
-    "The report cannot be written."
-    status = FOLDER
-
-
-def open_report(name):
-    """Return the file of the report, for its owner only: it names patients.
-
-    :raises NoReport: it cannot be written
-    """
+def _open_report(name):
+    "Return the file of the report, for its owner only: it names patients."
     if not name:
         return nullcontext()
     try:
-        descriptor = open_own(name, os.O_WRONLY | os.O_CREAT)
-        os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, 0)
-        return open(descriptor, 'w', newline='', encoding='utf-8')
+        file = rewrite_own(name)
+        os.fchmod(file.fileno(), 0o600)
+        return file
     except OSError as error:
-        raise NoReport(f"The report \"{name}\" cannot be written: "
+        raise FolderFailure(f"The report \"{name}\" cannot be written: "
             f"{error.strerror}.")
 
 
-def work(options, messages):
+def work(options, server, messages):
     "Do what the options say; return the exit status."
-    server = read_server(options)
-    stop_on_signals()
-    trytond = Trytond(server, MODULE)
-    try:
+    with Trytond(server, MODULE) as trytond:
         trytond.connect()
-        with open_report(options.csv) as file:
-            report = csv.DictWriter(file, COLUMNS) if file else None
-            if report:
-                report.writeheader()
-            migration = Migration(
-                trytond, messages, report, options.dry_run)
-            complete = migration()
-    except OSError as error:
-        raise NoReport(f"The report cannot be written: {error.strerror}.")
-    finally:
-        trytond.close()
+        try:
+            with _open_report(options.csv) as file:
+                report = csv.DictWriter(file, COLUMNS) if file else None
+                if report:
+                    report.writeheader()
+                complete = carry_over(
+                    trytond, messages, report, options.dry_run)
+        except OSError as error:
+            raise FolderFailure(
+                f"The report cannot be written: {error.strerror}.")
+        except (TypeError, KeyError):
+            raise misfit(MODULE)
     return DONE if complete else SOME_FAILED
 
 
