@@ -189,30 +189,21 @@ def error_text(error, template):
     :param error: rendering.TemplateError or dataset.DatasetError
     :param template: record of the template
     """
-    if isinstance(error, dataset.DatasetError):
-        places = [_finding_text(f) for f in error.findings]
-    else:
-        places = [_place(error.line, None, gettext(
-                    f'health_imaging_worklist.msg_template_{error.code}',
-                    **error.put(_kind_text)))]
+    sentences = map(_sentence, getattr(error, 'findings', [error]))
     return gettext('health_imaging_worklist.msg_template_wrong',
-        template=template.rec_name, reason='\n'.join(places))
+        template=template.rec_name, reason='\n'.join(sentences))
 
 
-def _kind_text(kind):
-    return gettext(f'health_imaging_worklist.msg_kind_{kind}')
-
-
-def _finding_text(finding):
-    return _place(finding.line, finding.attribute, gettext(
-            f'health_imaging_worklist.msg_dataset_{finding.code}',
-            **finding.values))
-
-
-def _place(line, attribute, reason):
-    """Return a reason with the line and the attribute it is about."""
+def _sentence(finding):
+    """Return what is wrong, with the line and the attribute it is about."""
+    values = {
+        name: gettext(f'health_imaging_worklist.msg_kind_{value}')
+        if name in {'kind', 'left', 'right'} else value
+        for name, value in finding.values.items()}
+    reason = gettext(
+        f'health_imaging_worklist.{finding.message}_{finding.code}', **values)
     place = ', '.join(filter(None, [
-                line and gettext(
-                    'health_imaging_worklist.msg_line', line=line),
-                attribute]))
+                finding.line and gettext(
+                    'health_imaging_worklist.msg_line', line=finding.line),
+                finding.attribute]))
     return f'{place}: {reason}' if place else reason
