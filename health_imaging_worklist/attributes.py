@@ -11,11 +11,9 @@ import re
 import unicodedata
 import uuid
 from collections import namedtuple
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
 
-import pytz
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, MAX_VALUE_LEN
 
 from .nearest import foreign_scripts, nearest
@@ -76,14 +74,9 @@ class MultiValue(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Name:
-    """The five components of a person's name in DICOM's order."""
-    family: str
-    given: str = ''
-    middle: str = ''
-    prefix: str = ''
-    suffix: str = ''
+#: The components of a person's name in DICOM's order.
+Name = namedtuple(
+    'Name', 'family given middle prefix suffix', defaults=[''] * 4)
 
 
 # Texts
@@ -153,12 +146,8 @@ def identifies(keyword):
 def long_string(value):
     """Return ``value`` as LO: at most 64 characters on one line, a backslash
     written as a slash.  Not for what identifies, see `is_identifier`."""
-    return _one_line(value, 'LO')
-
-
-def _one_line(value, vr):
     text = clean('' if value is None else str(value)).replace('\\', '/')
-    return cut(text, LENGTHS[vr])
+    return cut(text, LENGTHS['LO'])
 
 
 def application_entity(value):
@@ -175,11 +164,9 @@ def code_string(value):
     return re.sub('[^A-Z0-9 _]', '_', clean(value or '').upper())
 
 
-def multi_value(values, vr='LO'):
-    """Return a `MultiValue` of the texts ``values``, each cleaned and cut
-    for ``vr``, empty ones left out."""
-    texts = (_one_line(value, vr) for value in values)
-    return MultiValue('\\'.join(text for text in texts if text))
+def multi_value(values):
+    """Return the LO `MultiValue` of texts, empty ones left out."""
+    return MultiValue('\\'.join(filter(None, map(long_string, values))))
 
 
 # Names
@@ -227,9 +214,7 @@ def _needs_romanizing(name, charset):
 
 
 def _group(name, charset=None):
-    components = map(_component, (
-            name.family, name.given, name.middle, name.prefix, name.suffix))
-    group = to_charset('^'.join(components).rstrip('^'), charset)
+    group = to_charset('^'.join(map(_component, name)).rstrip('^'), charset)
     return cut(group, LENGTHS['PN']).rstrip('^ ')
 
 
@@ -256,7 +241,6 @@ def patient_age(birth, at):
     """
     if not birth or not at:
         return ''
-    birth, at = _date(birth), _date(at)
     days = (at - birth).days
     months = (
         (at.year - birth.year) * 12 + at.month - birth.month
@@ -268,10 +252,6 @@ def patient_age(birth, at):
     if months < 3:
         return f'{days // 7:03}W'
     return f'{months:03}M' if months < 24 else f'{months // 12:03}Y'
-
-
-def _date(value):
-    return value.date() if isinstance(value, dt.datetime) else value
 
 
 def patient_sex(gender, biological_sex=None):
@@ -298,64 +278,35 @@ def patient_weight(kilograms):
     return f'{weight:f}'.rstrip('0').rstrip('.')
 
 
-def pregnancy_status(pregnant, sex=None):
-    """Return PregnancyStatus (US) as text: "3" for definitely, "1" for not
-    pregnant, "4" when it is not known; '' for the PatientSex M."""
-    if sex == 'M':
-        return ''
-    if pregnant is None:
-        return '4'
-    return '3' if pregnant else '1'
-
-
-def requested_procedure_priority(urgent):
-    """Return RequestedProcedurePriority (SH): "STAT" or "ROUTINE"."""
-    return 'STAT' if urgent else 'ROUTINE'
-
-
 # Dates and times
 
-def local_datetime(value, timezone=None):
-    """Return the datetime ``value`` in ``timezone``, or as it is where that
-    would be beyond the calendar.
-
-    :param value: UTC when it is naive, as Tryton stores it
-    :param timezone: a name, a tzinfo, or None for UTC
-    :raises ValueError: the name is not known
-    """
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=dt.timezone.utc)
-    if isinstance(timezone, str) and timezone:
-        try:
-            timezone = pytz.timezone(timezone)
-        except pytz.UnknownTimeZoneError:
-            raise ValueError(
-                f'"{timezone}" is not a known timezone.') from None
+def local_datetime(value, timezone=dt.timezone.utc):
+    """Return the datetime ``value``, naive UTC as Tryton stores it, in a
+    timezone (tzinfo), or in UTC where that is beyond the calendar."""
+    value = value.replace(tzinfo=dt.timezone.utc)
     try:
-        return value.astimezone(timezone or dt.timezone.utc)
+        return value.astimezone(timezone)
     except OverflowError:
         return value
 
 
-def dicom_date(value, timezone=None):
-    """Return a date, or a datetime in its ``timezone`` (see
-    `local_datetime`), as DA: "YYYYMMDD"; '' for None."""
+def dicom_date(value, timezone=dt.timezone.utc):
+    """Return a date, or a naive datetime (UTC) in a timezone (tzinfo), as DA:
+    "YYYYMMDD"; '' for None."""
     if isinstance(value, dt.datetime):
         value = local_datetime(value, timezone)
     return value.isoformat()[:10].replace('-', '') if value else ''
 
 
-def dicom_time(value, timezone=None):
-    """Return a time, or a datetime in its ``timezone`` (see
-    `local_datetime`), as TM: "HHMMSS"; '' for None."""
-    if isinstance(value, dt.datetime):
-        value = local_datetime(value, timezone)
-    return '' if value is None else f'{value:%H%M%S}'
+def dicom_time(value, timezone=dt.timezone.utc):
+    """Return a naive datetime (UTC) in a timezone (tzinfo) as TM: "HHMMSS";
+    '' for None."""
+    return f'{local_datetime(value, timezone):%H%M%S}' if value else ''
 
 
-def timezone_offset(value, timezone=None):
-    """Return TimezoneOffsetFromUTC (SH, PS3.3 section C.12.1) that
-    ``timezone`` has at the datetime ``value``: "+0530"; '' for None."""
+def timezone_offset(value, timezone=dt.timezone.utc):
+    """Return TimezoneOffsetFromUTC (SH, PS3.3 section C.12.1) that a timezone
+    (tzinfo) has at a naive datetime (UTC): "+0530"; '' for None."""
     if not value:
         return ''
     offset = local_datetime(value, timezone).utcoffset()

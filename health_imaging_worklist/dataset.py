@@ -129,16 +129,6 @@ class Entry(Dataset):
         self.lines = {}
         self.notes = []
 
-    def put(self, element, line):
-        """Add a DataElement that was read from ``line``.
-
-        :raises DatasetError: it is there already
-        """
-        if element.tag in self:
-            raise _error('duplicate', element.tag, line)
-        self[element.tag] = element
-        self.lines[element.tag] = line
-
 
 # Elements
 
@@ -164,13 +154,16 @@ def _build(nodes, values, template_type):
     """Return the `Entry` of nodes, with values in place of their tokens."""
     entry = Entry()
     for node in nodes:
+        if node.tag in entry:
+            raise _error('duplicate', node.tag, node.line)
         if node.items is None:
             element = _make_element(node, values, template_type)
         else:
             element = DataElement(node.tag, node.vr, [
                     _build(item, values, template_type)
                     for item in node.items])
-        entry.put(element, node.line)
+        entry[node.tag] = element
+        entry.lines[node.tag] = node.line
     return entry
 
 
@@ -362,22 +355,19 @@ class _JSONReader:
         self.depth = 0
 
     def read(self, pairs):
+        steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
         nodes = self._read_object(
             p for p in pairs if p[0] not in _STEP_KEYWORDS)
-        steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
         if steps:
-            self._steps(nodes).extend(self._read_object(steps))
+            found = next((node for node in nodes if node.tag == _STEPS), None)
+            if not found:
+                found = Node(Tag(_STEPS), 'SQ', None, (), [[]])
+                nodes.append(found)
+            if len(found.items) != 1:
+                raise _error(
+                    'items', _STEPS, found.line, count=len(found.items))
+            found.items[0].extend(self._read_object(steps))
         return nodes
-
-    def _steps(self, nodes):
-        """Return the nodes of the scheduled procedure step."""
-        found = next((node for node in nodes if node.tag == _STEPS), None)
-        if not found:
-            found = Node(Tag(_STEPS), 'SQ', None, (), [[]])
-            nodes.append(found)
-        if len(found.items) != 1:
-            raise _error('items', _STEPS, found.line, count=len(found.items))
-        return found.items[0]
 
     def _read_object(self, pairs):
         nodes = []
@@ -591,20 +581,13 @@ def complete(text, template_type, charset=None):
     return entry
 
 
-def convert(text, template_type, charset=None, instance_uid=None):
-    """Return the bytes of the file for a rendered template, see `complete`
-    and `to_bytes`."""
-    return to_bytes(
-        complete(text, template_type, charset), charset, instance_uid)
-
-
-def to_bytes(entry, charset=None, instance_uid=None):
+def to_bytes(entry, charset=None):
     """Return ``entry`` as the bytes of a DICOM file (PS3.10, Modality
     Worklist Information Model - FIND, Explicit VR Little Endian).
 
     The SpecificCharacterSet of the entry counts, else ``charset``; that of
-    ``entry`` is put right.  Without ``instance_uid`` the UID of the file is
-    derived from the entry: the same entry always gives the same bytes.
+    ``entry`` is put right.  The UID of the file is derived from the entry:
+    the same entry always gives the same bytes.
 
     :raises DatasetError: the character set does not have a text
     """
@@ -613,9 +596,7 @@ def to_bytes(entry, charset=None, instance_uid=None):
     meta = b''.join([
             _encode(0x00020001, 'OB', b'\0\1'),
             _encode(0x00020002, 'UI', SOP_CLASS_UID),
-            _encode(
-                0x00020003, 'UI',
-                instance_uid or generate_uid(value=body.hex())),
+            _encode(0x00020003, 'UI', generate_uid(value=body.hex())),
             _encode(0x00020010, 'UI', uid.ExplicitVRLittleEndian),
             _encode(0x00020012, 'UI', IMPLEMENTATION_CLASS_UID),
             _encode(0x00020013, 'SH', IMPLEMENTATION_VERSION_NAME),

@@ -8,12 +8,11 @@ import ast
 from functools import partial
 
 from .functions import (
-    BINARY, COMPARE, FUNCTIONS, UNARY, attribute, call, comparable, item, kind,
+    BINARY, COMPARE, FUNCTIONS, UNARY, attribute, call, comparable, item,
     sequence)
-from .reasons import (
-    EvaluationError, ForbiddenError, LimitError, TemplateSyntaxError)
+from .reasons import ForbiddenError, LimitError, TemplateSyntaxError
 from .values import (
-    RESERVED, Items, Pair, items, mapping, mark, mark_written, number)
+    RESERVED, Pair, each_text, items, mapping, mark, mark_written, number)
 
 MAX_EXPRESSION = 4_000
 _MAX_DEPTH = 60
@@ -94,7 +93,8 @@ class Expression:
         """Return the value and the same with separators marked."""
         plain = self.evaluate(state)
         marked = state.marked(self.run, plain)
-        return Pair(plain, mark(plain) if marked is None else marked)
+        return Pair(
+            plain, each_text(mark, plain) if marked is None else marked)
 
 
 class _Builder(ast.NodeVisitor):
@@ -145,21 +145,15 @@ class _Builder(ast.NodeVisitor):
         return lambda state: attribute(state, value(state), name)
 
     def visit_Subscript(self, node):
-        value = self.visit(node.value)
-        if not isinstance(node.slice, ast.Slice):
-            key = self.visit(node.slice)
-            return lambda state: item(state, value(state), key(state))
-        parts = [
-            part and self.visit(part) for part in (
-                node.slice.lower, node.slice.upper, node.slice.step)]
+        value, key = self.visit(node.value), self.visit(node.slice)
+        return lambda state: state.count(
+            item(state, value(state), key(state)))
 
-        def evaluate(state):
-            whole = value(state)
-            if not isinstance(whole, (str, Items)):
-                raise EvaluationError('not_list', kind=kind(whole))
-            return state.count(
-                whole[slice(*(part and part(state) for part in parts))])
-        return evaluate
+    def visit_Slice(self, node):
+        parts = [
+            self.visit(part or ast.Constant(None))
+            for part in (node.lower, node.upper, node.step)]
+        return lambda state: slice(*(part(state) for part in parts))
 
     def visit_Call(self, node):
         function, first = self._called(node)
@@ -195,18 +189,18 @@ class _Builder(ast.NodeVisitor):
         return FUNCTIONS[name], [lambda state: state]
 
     def visit_BinOp(self, node):
-        operate = BINARY.get(type(node.op))
-        if operate is None:
-            raise _forbidden(node)
-        left, right = self.visit(node.left), self.visit(node.right)
-        return lambda state: state.count(operate(left(state), right(state)))
+        return self._operation(node, BINARY, node.left, node.right)
 
     def visit_UnaryOp(self, node):
-        operate = UNARY.get(type(node.op))
+        return self._operation(node, UNARY, node.operand)
+
+    def _operation(self, node, operators, *operands):
+        operate = operators.get(type(node.op))
         if operate is None:
             raise _forbidden(node)
-        value = self.visit(node.operand)
-        return lambda state: operate(value(state))
+        parts = list(map(self.visit, operands))
+        return lambda state: state.count(
+            operate(*(part(state) for part in parts)))
 
     def visit_BoolOp(self, node):
         values = list(map(self.visit, node.values))

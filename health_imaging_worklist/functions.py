@@ -182,11 +182,8 @@ def _range(*values):
     return tuple(numbers)
 
 
-def _extreme(function):
-    def extreme(*values, **default):
-        values = values if values[1:] else sequence(*values)
-        return function(map(comparable, values), **default)
-    return extreme
+def _comparables(*values):
+    return map(comparable, values if values[1:] else sequence(*values))
 
 
 def _numeric(value):
@@ -216,13 +213,13 @@ FUNCTIONS = {
     'int': lambda value=0: int(_digits(value)),
     'len': lambda value: len(sequence(value)),
     'list': lambda values=(): tuple(sequence(values)),
-    'max': _extreme(max),
-    'min': _extreme(min),
+    'max': lambda *values, **default: max(_comparables(*values), **default),
+    'min': lambda *values, **default: min(_comparables(*values), **default),
     'range': _range,
     'reversed': lambda values: tuple(sequence(values))[::-1],
     'round': _round,
     'sorted': lambda values, reverse=False: sorted(
-        map(comparable, sequence(values)), reverse=bool(reverse)),
+        _comparables(values), reverse=bool(reverse)),
     'str': lambda value='': str(_writable(value)),
     'sum': lambda values, start=0: sum(
         map(_numeric, sequence(values)), _numeric(start)),
@@ -339,12 +336,14 @@ def attribute(state, value, name):
 
 
 def item(state, value, key):
-    """Return what a list, a text or a dictionary has at a place.
+    """Return what a list, a text or a dictionary has at a place or a slice.
 
     :raises TemplateError: it is none of these
     """
     if isinstance(key, str) and type(value) is RecordView:
         return attribute(state, value, key)
+    if isinstance(key, slice) and not isinstance(value, (str, Items)):
+        raise EvaluationError('not_list', kind=kind(value))
     if isinstance(value, (str, Items, Map)):
         return value[key]
     raise ForbiddenError('forbidden_attribute', name=key, kind=kind(value))

@@ -216,33 +216,22 @@ class Template:
     def _read_when(self, command, value):
         if not self.choices:
             raise TemplateSyntaxError('when', name=command)
-        has_value = self.choices[-1]
-        if not value and not has_value:
+        has_value, otherwise = self.choices[-1], command == 'otherwise'
+        if not (value or has_value or otherwise):
             raise TemplateSyntaxError('directive_value', name=command)
-        test = self._expression(value) if value else None
+        test = self._expression(value) if value and not otherwise else None
         run = self._read_block(command)
 
         def step(state):
             choice = state.choices[-1]
             if choice[0]:
                 return
-            found = choice[1]
+            found = otherwise or choice[1]
             if test:
                 result = test.evaluate(state)
                 found = found == result if has_value else result
             if found:
                 choice[0] = True
-                run(state)
-        return step
-
-    def _read_otherwise(self, command, value):
-        if not self.choices:
-            raise TemplateSyntaxError('when', name=command)
-        run = self._read_block(command)
-
-        def step(state):
-            if not state.choices[-1][0]:
-                state.choices[-1][0] = True
                 run(state)
         return step
 
@@ -274,7 +263,7 @@ _DIRECTIVES = {
     'choose': Template._read_choose,
     'for': Template._read_for,
     'if': Template._read_if,
-    'otherwise': Template._read_otherwise,
+    'otherwise': Template._read_when,
     'when': Template._read_when,
     'with': Template._read_with,
     }

@@ -143,20 +143,26 @@ def admit(value, marking=False, names=False):
     raise TypeError(type(value).__name__)
 
 
-def mark(value, names=False, several=False):
-    """Return a value that comes from data with the separators of its texts
-    marked, those of names and of several values apart when they are such."""
+def each_text(function, value):
+    """Return a value with a function applied to each text in it."""
     if isinstance(value, str):
-        if not several:
-            value = value.replace('\\', _MARKS['\\'])
-        if names:
-            return value
-        return value.replace('^', _MARKS['^']).replace('=', _MARKS['='])
+        return function(value)
     if isinstance(value, Items):
-        return items(map(mark, value))
+        return items(each_text(function, item) for item in value)
     if isinstance(value, Map):
-        return mapping((key, mark(item)) for key, item in value.items())
+        return mapping(
+            (key, each_text(function, item)) for key, item in value.items())
     return value
+
+
+def mark(text, names=False, several=False):
+    """Return a text that comes from data with its separators marked, those of
+    names and of several values apart when it is such."""
+    if not several:
+        text = text.replace('\\', _MARKS['\\'])
+    if names:
+        return text
+    return text.replace('^', _MARKS['^']).replace('=', _MARKS['='])
 
 
 def mark_written(text):
@@ -164,15 +170,9 @@ def mark_written(text):
     return text.translate(_WRITE) if _STRUCTURE.search(text) else text
 
 
-def unmark(value):
-    """Return a value without marks."""
-    if isinstance(value, str):
-        return value.translate(_UNMARK)
-    if isinstance(value, Items):
-        return tuple(map(unmark, value))
-    if isinstance(value, Map):
-        return {key: unmark(item) for key, item in value.items()}
-    return value
+def unmark(text):
+    """Return a text without marks."""
+    return text.translate(_UNMARK)
 
 
 def parts(text):
@@ -257,7 +257,7 @@ class State:
             self.marking = False
         if value == plain:
             return plain
-        return value if unmark(value) == plain else None
+        return value if each_text(unmark, value) == plain else None
 
     def tick(self):
         """Count one round or call."""

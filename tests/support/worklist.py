@@ -62,6 +62,12 @@ def said(error):
     return f'{error.attribute}: {sentence}' if error.attribute else sentence
 
 
+def convert(text, template_type, charset=None):
+    """Return the bytes of the file for a rendered template."""
+    return dataset.to_bytes(
+        dataset.complete(text, template_type, charset), charset)
+
+
 def read_back(data):
     """Return the pydicom Dataset of the bytes of a worklist file, every value
     decoded."""

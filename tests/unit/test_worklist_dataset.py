@@ -11,7 +11,8 @@ import pydicom
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.worklist import check, from_dump, from_json, read_back, said
+from support.worklist import (
+    check, convert, from_dump, from_json, read_back, said)
 
 from trytond.modules.health_imaging_worklist import (
     attributes, dataset, rendering)
@@ -429,7 +430,7 @@ def test_identifiers_are_never_cut(line, limit):
     for size in [limit, limit + 1]:
         text = line.format('b' * size) + '\n' + kept
         try:
-            data = dataset.convert(text, 'dump2dcm', 'ISO_IR 192')
+            data = convert(text, 'dump2dcm', 'ISO_IR 192')
         except DatasetError as error:
             assert size > limit
             assert [f.code for f in error.findings] == ['length']
@@ -440,7 +441,7 @@ def test_identifiers_are_never_cut(line, limit):
 
 def test_identifiers_with_a_backslash_are_wrong():
     with pytest.raises(DatasetError) as raised:
-        dataset.convert(correct('[P1]', '[P\\1]'), 'dump2dcm')
+        convert(correct('[P1]', '[P\\1]'), 'dump2dcm')
     assert [f.code for f in raised.value.findings] == ['values']
 
 
@@ -458,12 +459,12 @@ def test_the_step_gets_an_id():
 # Files
 
 def test_a_file():
-    data = dataset.convert(CORRECT, 'dump2dcm', instance_uid='1.2.3.4')
+    data = convert(CORRECT, 'dump2dcm')
     assert data[:132] == b'\0' * 128 + b'DICM'
     entry = pydicom.dcmread(io.BytesIO(data))
     meta = entry.file_meta
     assert meta.MediaStorageSOPClassUID == '1.2.840.10008.5.1.4.31'
-    assert meta.MediaStorageSOPInstanceUID == '1.2.3.4'
+    assert attributes.is_uid(meta.MediaStorageSOPInstanceUID)
     assert meta.TransferSyntaxUID == '1.2.840.10008.1.2.1'
     assert meta.ImplementationClassUID == dataset.IMPLEMENTATION_CLASS_UID
     assert attributes.is_uid(dataset.IMPLEMENTATION_CLASS_UID)
@@ -472,10 +473,10 @@ def test_a_file():
 
 
 def test_files_change_with_their_content_only():
-    first = dataset.convert(CORRECT, 'dump2dcm')
-    assert dataset.convert(CORRECT, 'dump2dcm') == first
-    assert dataset.convert('# x\n' + CORRECT + '\n', 'dump2dcm') == first
-    other = dataset.convert(correct('P1', 'P2'), 'dump2dcm')
+    first = convert(CORRECT, 'dump2dcm')
+    assert convert(CORRECT, 'dump2dcm') == first
+    assert convert('# x\n' + CORRECT + '\n', 'dump2dcm') == first
+    other = convert(correct('P1', 'P2'), 'dump2dcm')
     assert other != first
     uids = {
         read_back(data).file_meta.MediaStorageSOPInstanceUID
@@ -514,13 +515,13 @@ def test_the_character_set_of_a_file(written, given_, used):
 
 
 def test_misspelled_character_set():
-    data = dataset.convert(correct('ISO_IR 192', 'IS0_IR 192'), 'dump2dcm')
+    data = convert(correct('ISO_IR 192', 'IS0_IR 192'), 'dump2dcm')
     assert read_back(data).SpecificCharacterSet == 'ISO_IR 192'
 
 
 def test_unknown_character_set():
     with pytest.raises(DatasetError) as raised:
-        dataset.convert(correct('ISO_IR 192', 'ISO_IR 999'), 'dump2dcm')
+        convert(correct('ISO_IR 192', 'ISO_IR 999'), 'dump2dcm')
     assert raised.value.findings[0].line == 1
     assert said(raised.value) == (
         'SpecificCharacterSet: "ISO_IR 999" is not a DICOM character '
@@ -532,7 +533,7 @@ def test_unknown_character_set():
 def test_what_cannot_be_written_is_the_nearest_form(text, told):
     dump = correct('ISO_IR 192', 'ISO_IR 100').replace('Doe', text)
     dump += f'(0008,0080) LO [{text}]\n'
-    entry = read_back(dataset.convert(dump, 'dump2dcm'))
+    entry = read_back(convert(dump, 'dump2dcm'))
     assert entry.PatientName == f'{told}^Jane'
     assert entry.InstitutionName == told
 
@@ -541,7 +542,7 @@ def test_what_cannot_be_written_is_the_nearest_form(text, told):
 def test_identifiers_that_cannot_be_written(text, characters):
     dump = correct('ISO_IR 192', 'ISO_IR 100').replace('[P1]', f'[{text}]')
     with pytest.raises(DatasetError) as raised:
-        dataset.convert(dump, 'dump2dcm')
+        convert(dump, 'dump2dcm')
     finding, = raised.value.findings
     assert finding.values == {
         'characters': characters, 'charset': 'ISO_IR 100'}
@@ -550,7 +551,7 @@ def test_identifiers_that_cannot_be_written(text, characters):
 
 def test_all_that_is_wrong_is_told():
     with pytest.raises(DatasetError) as raised:
-        dataset.convert('(0010,0020) LO []', 'dump2dcm')
+        convert('(0010,0020) LO []', 'dump2dcm')
     assert [f.code for f in raised.value.findings] == [
         'missing', 'empty', 'missing', 'missing']
     assert said(raised.value).startswith(
@@ -616,7 +617,7 @@ def test_values_come_back(name, others, text, several, comment, kind):
             Request(comment), {'request': {'comment'}}),
         }
     rendered = rendering.render(TEMPLATES[kind], values)
-    data = dataset.convert(rendered, kind, 'ISO_IR 192')
+    data = convert(rendered, kind, 'ISO_IR 192')
     entry = read_back(data)
     step, = entry.ScheduledProcedureStepSequence
     assert entry.PatientName == values['PatientName']
