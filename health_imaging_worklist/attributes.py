@@ -11,43 +11,28 @@ import re
 import unicodedata
 import uuid
 from collections import namedtuple
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
 
-import pytz
-from pydicom.uid import UID
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, MAX_VALUE_LEN
 
 from .nearest import foreign_scripts, nearest
 
 # The most characters of one value (PS3.5 table 6.2-1), of one component
 # group for PN. AE, CS, DA, TM, UI, .. only know single bytes.
-LENGTHS = {
-    'AE': 16,
-    'AS': 4,
-    'CS': 16,
-    'DA': 8,
-    'DS': 16,
-    'DT': 26,
-    'IS': 12,
-    'LO': 64,
-    'LT': 10240,
-    'PN': 64,
-    'SH': 16,
-    'ST': 1024,
-    'TM': 14,
-    'UI': 64,
-    }
+LENGTHS = {**MAX_VALUE_LEN, 'AS': 4, 'DA': 8, 'DT': 26, 'PN': 64, 'TM': 14}
 # SpecificCharacterSet of what has no term.
 BASIC_CHARSET = 'ISO 2022 IR 6'
 # In these a backslash and line breaks belong to the text.
 TEXT_VRS = frozenset(['LT', 'ST', 'UT'])
 # What is written in the SpecificCharacterSet.
-ENCODED_VRS = TEXT_VRS | {'LO', 'PN', 'SH', 'UC'}
+ENCODED_VRS = CUSTOMIZABLE_CHARSET_VR
 
 ALPHABETIC, IDEOGRAPHIC, PHONETIC = range(3)
 
 UID_ROOT = '2.25'
+_UID = re.compile(
+    r'(?:[01]\.[1-3]?\d|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*', re.ASCII)
 LEGACY_UID_ROOT = '1.2.836.0.1.3240043.7.198.'
 
 _CONTROLS = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029]')
@@ -74,15 +59,14 @@ _IDENTIFYING = re.compile(
 class EncodingError(ValueError):
     """A text holds characters that a character set does not have.
 
-    ``characters`` are those, ``charset`` is the defined term.
+    :param str characters: those
+    :param str charset: the defined term
     """
 
     def __init__(self, characters, charset):
         self.characters = characters
         self.charset = charset
-        super().__init__(
-            f'"{characters}" cannot be written in the character set '
-            f'"{charset}".')
+        super().__init__(f'"{characters}" is not in "{charset}"')
 
 
 class MultiValue(str):
@@ -90,14 +74,9 @@ class MultiValue(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Name:
-    """The five components of a person's name in DICOM's order."""
-    family: str
-    given: str = ''
-    middle: str = ''
-    prefix: str = ''
-    suffix: str = ''
+#: The components of a person's name in DICOM's order.
+Name = namedtuple(
+    'Name', 'family given middle prefix suffix', defaults=[''] * 4)
 
 
 # Texts
@@ -105,9 +84,8 @@ class Name:
 def clean(text, lines=False):
     """Return ``text`` without control characters and invisible marks.
 
-    Letters followed by combining accents are joined to one character where
-    it exists. With ``lines`` every line end becomes a line feed, else a
-    space. Blanks at both ends are removed.
+    Letters and combining accents are joined where there is one character for
+    them.  With ``lines`` every line end becomes a line feed, else a space.
     """
     if text.isascii() and text.isprintable():
         return text.strip()
@@ -152,8 +130,7 @@ def cut(text, length):
 
 def is_identifier(value, vr='SH'):
     """Tell if the text ``value`` can be an identifier of the ``vr`` SH or LO
-    as it is: at most 16 or 64 characters, no backslash, no control characters
-    and marks that nobody sees, not blank."""
+    as it is: not too long, no backslash, nothing that nobody sees."""
     return (
         0 < len(value) <= LENGTHS[vr] and '\\' not in value
         and clean(value) == value)
@@ -166,29 +143,16 @@ def identifies(keyword):
     return bool(_IDENTIFYING.search(keyword))
 
 
-def _text(value, vr):
-    if value is None:
-        return ''
-    text = clean(str(value), lines=vr in TEXT_VRS)
-    if vr in TEXT_VRS:
-        text = text.replace('\n', '\r\n')
-    else:
-        text = text.replace('\\', '/')
-    return cut(text, LENGTHS[vr])
-
-
 def long_string(value):
     """Return ``value`` as LO: at most 64 characters on one line, a backslash
     written as a slash.  Not for what identifies, see `is_identifier`."""
-    return _text(value, 'LO')
+    text = clean('' if value is None else str(value)).replace('\\', '/')
+    return cut(text, LENGTHS['LO'])
 
 
 def application_entity(value):
-    """Return ``value`` as AE: at most 16 ASCII characters, no backslash, no
-    blanks around it.
-
-    A title that comes back changed is not valid: compare before it is
-    stored, because a title that was mended may name another modality.
+    """Return ``value`` as AE: at most 16 ASCII characters, no backslash.  A
+    title that comes back changed is not valid, and may name another modality.
     """
     title = clean(value or '').replace('\\', '')
     return cut(''.join(filter(str.isascii, title)).strip(), LENGTHS['AE'])
@@ -196,16 +160,13 @@ def application_entity(value):
 
 def code_string(value):
     """Return ``value`` as CS: upper-case letters, digits, spaces and
-    underscores; other characters become underscores.  It is not cut to 16
-    characters: it would be another code."""
+    underscores.  It is not cut: it would be another code."""
     return re.sub('[^A-Z0-9 _]', '_', clean(value or '').upper())
 
 
-def multi_value(values, vr='LO'):
-    """Return a `MultiValue` of the texts ``values``, each cleaned and cut
-    for ``vr``, empty ones left out."""
-    texts = (_text(value, vr) for value in values)
-    return MultiValue('\\'.join(text for text in texts if text))
+def multi_value(values):
+    """Return the LO `MultiValue` of texts, empty ones left out."""
+    return MultiValue('\\'.join(filter(None, map(long_string, values))))
 
 
 # Names
@@ -213,24 +174,20 @@ def multi_value(values, vr='LO'):
 def person_name(official, others=(), charset=None):
     """Return the PN value of a person (PS3.5 section 6.2.1).
 
-    A group is family^given^middle^prefix^suffix, at most 64 characters
-    long. Up to three groups are separated by ``=``: alphabetic (also
-    Cyrillic, Greek, Arabic, ..), ideographic (Han) and phonetic (kana,
-    Hangul). Each holds the ``official`` `Name` when it is of that script,
-    else the first of ``others`` that is. Without an alphabetic name the
-    ideographic or phonetic one stands in the first group as well, because
-    many modalities show no other.
+    Up to three groups of at most 64 characters: alphabetic (also Cyrillic,
+    Greek, Arabic, ..), ideographic (Han) and phonetic (kana, Hangul).  Each
+    holds the ``official`` `Name` when it is of that script, else the first of
+    ``others`` that is.  Without an alphabetic name another stands in the
+    first group as well, because many modalities show no other.
 
     With a ``charset`` every name is in the nearest form that this can hold.
     Of ``others``, what could only be romanized is left out. The official
     name is romanized unless one of the others is alphabetic.
     """
+    names = [n for n in others if not _needs_romanizing(n, charset)]
+    names.insert(
+        len(names) if _needs_romanizing(official, charset) else 0, official)
     groups = {}
-    others = [n for n in others if not _needs_romanizing(n, charset)]
-    if _needs_romanizing(official, charset):
-        names = [*others, official]
-    else:
-        names = [official, *others]
     for name in names:
         group = _group(name, charset)
         if group:
@@ -257,9 +214,7 @@ def _needs_romanizing(name, charset):
 
 
 def _group(name, charset=None):
-    components = map(_component, (
-            name.family, name.given, name.middle, name.prefix, name.suffix))
-    group = to_charset('^'.join(components).rstrip('^'), charset)
+    group = to_charset('^'.join(map(_component, name)).rstrip('^'), charset)
     return cut(group, LENGTHS['PN']).rstrip('^ ')
 
 
@@ -269,8 +224,7 @@ def _component(text):
 
 
 def script(text):
-    """Return ALPHABETIC, IDEOGRAPHIC or PHONETIC: the component group of PN
-    that ``text`` belongs to."""
+    """Return the component group of PN that ``text`` belongs to."""
     if _HAN.search(text):
         return IDEOGRAPHIC
     return PHONETIC if _SYLLABLES.search(text) else ALPHABETIC
@@ -282,13 +236,11 @@ def patient_age(birth, at):
     """Return the age (AS) on the date ``at`` of someone born on ``birth``.
 
     Days until four weeks, weeks until three months, months until two years,
-    then years: "003D", "006W", "018M", "045Y". Who is born on February 29
-    gets a year older on March 1 when there is no such day. Returns '' when
-    a date is missing, ``birth`` is later, or after 999 years.
+    then years: "003D", "006W", "018M", "045Y"; '' when a date is missing,
+    ``birth`` is later, or after 999 years.
     """
     if not birth or not at:
         return ''
-    birth, at = _date(birth), _date(at)
     days = (at - birth).days
     months = (
         (at.year - birth.year) * 12 + at.month - birth.month
@@ -302,16 +254,13 @@ def patient_age(birth, at):
     return f'{months:03}M' if months < 24 else f'{months // 12:03}Y'
 
 
-def _date(value):
-    return value.date() if isinstance(value, dt.datetime) else value
-
-
 def patient_sex(gender, biological_sex=None):
-    """Return PatientSex (CS): M, F, O, or '' when it is not known.
+    """Return PatientSex (CS): M, F, O for who is neither, '' for who did not
+    tell.
 
-    ``gender`` is one of GNU Health's: m, f, nb, other, nd, u, or m-f and
-    f-m, where the first letter is the biological sex. ``biological_sex``
-    (m, f) counts first. O is for who is neither, not for who did not tell.
+    :param str gender: one of GNU Health's; of m-f and f-m the first letter is
+        the biological sex
+    :param str biological_sex: m or f, which counts first
     """
     sex = biological_sex or (gender or '').split('-')[0]
     return {'m': 'M', 'f': 'F', 'nb': 'O', 'other': 'O'}.get(sex, '')
@@ -329,93 +278,51 @@ def patient_weight(kilograms):
     return f'{weight:f}'.rstrip('0').rstrip('.')
 
 
-def pregnancy_status(pregnant, sex=None):
-    """Return PregnancyStatus (US, PS3.3 section C.2.4) as text: "3" for
-    definitely, "1" for not pregnant, "4" when ``pregnant`` is None; '' for
-    the PatientSex M."""
-    if sex == 'M':
-        return ''
-    if pregnant is None:
-        return '4'
-    return '3' if pregnant else '1'
-
-
-def requested_procedure_priority(urgent):
-    """Return RequestedProcedurePriority (SH): "STAT" or "ROUTINE"."""
-    return 'STAT' if urgent else 'ROUTINE'
-
-
 # Dates and times
 
-def local_datetime(value, timezone=None):
-    """Return the datetime ``value`` in ``timezone``.
-
-    A naive ``value`` is UTC, as Tryton stores it. ``timezone`` is a name
-    ("America/Lima"), a tzinfo of pytz or zoneinfo, or None for UTC. What
-    would be beyond the first or the last day of the calendar stays in UTC.
-    Raises ValueError for a name that is not known.
-    """
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=dt.timezone.utc)
-    timezone = _timezone(timezone)
+def local_datetime(value, timezone=dt.timezone.utc):
+    """Return the datetime ``value``, naive UTC as Tryton stores it, in a
+    timezone (tzinfo), or in UTC where that is beyond the calendar."""
+    value = value.replace(tzinfo=dt.timezone.utc)
     try:
         return value.astimezone(timezone)
     except OverflowError:
         return value
 
 
-def _timezone(timezone):
-    if not timezone:
-        return dt.timezone.utc
-    if not isinstance(timezone, str):
-        return timezone
-    try:
-        return pytz.timezone(timezone)
-    except pytz.UnknownTimeZoneError:
-        raise ValueError(f'"{timezone}" is not a known timezone.') from None
-
-
-def dicom_date(value, timezone=None):
-    """Return a date, or a datetime in its ``timezone`` (see
-    `local_datetime`), as DA: "YYYYMMDD"; '' for None."""
-    if not value:
-        return ''
+def dicom_date(value, timezone=dt.timezone.utc):
+    """Return a date, or a naive datetime (UTC) in a timezone (tzinfo), as DA:
+    "YYYYMMDD"; '' for None."""
     if isinstance(value, dt.datetime):
         value = local_datetime(value, timezone)
-    return f'{value.year:04}{value.month:02}{value.day:02}'
+    return value.isoformat()[:10].replace('-', '') if value else ''
 
 
-def dicom_time(value, timezone=None):
-    """Return a time, or a datetime in its ``timezone`` (see
-    `local_datetime`), as TM: "HHMMSS"; '' for None."""
-    if value is None:
-        return ''
-    if isinstance(value, dt.datetime):
-        value = local_datetime(value, timezone)
-    return f'{value.hour:02}{value.minute:02}{value.second:02}'
+def dicom_time(value, timezone=dt.timezone.utc):
+    """Return a naive datetime (UTC) in a timezone (tzinfo) as TM: "HHMMSS";
+    '' for None."""
+    return f'{local_datetime(value, timezone):%H%M%S}' if value else ''
 
 
-def timezone_offset(value, timezone=None):
-    """Return TimezoneOffsetFromUTC (SH, PS3.3 section C.12.1) that
-    ``timezone`` has at the datetime ``value``: "+0530"; '' for None."""
+def timezone_offset(value, timezone=dt.timezone.utc):
+    """Return TimezoneOffsetFromUTC (SH, PS3.3 section C.12.1) that a timezone
+    (tzinfo) has at a naive datetime (UTC): "+0530"; '' for None."""
     if not value:
         return ''
     offset = local_datetime(value, timezone).utcoffset()
-    minutes = round(offset.total_seconds() / 60)
-    sign = '-' if minutes < 0 else '+'
-    hours, minutes = divmod(abs(minutes), 60)
+    hours, minutes = divmod(round(abs(offset).total_seconds() / 60), 60)
+    sign = '-' if offset < dt.timedelta(0) else '+'
     return f'{sign}{hours:02}{minutes:02}'
 
 
 # Unique identifiers
 
 def generate_uid(root=UID_ROOT, value=None):
-    """Return a new UI: ``root``, a dot and digits made from a UUID.
+    """Return a new UI: ``root``, a dot and digits made from a UUID, which they
+    are with the root 2.25 (PS3.5 annex B.2).
 
-    With the root 2.25 it is the UUID itself (PS3.5 annex B.2). ``value``,
-    an UUID or a text, gives the same UID each time; without it the UID is
-    random. Raises ValueError when ``root`` is no UID or too long to leave
-    24 digits.
+    :param value: an UUID or a text, which gives the same UID each time
+    :raises ValueError: the root is no UID, or leaves no 24 digits
     """
     root = root.rstrip('.')
     room = LENGTHS['UI'] - len(root) - 1
@@ -430,13 +337,8 @@ def generate_uid(root=UID_ROOT, value=None):
 
 def is_uid(value):
     """Tell if ``value`` is a valid UI (PS3.5 section 9.1)."""
-    if not isinstance(value, str) or UID(value) != value or (
-            not UID(value).is_valid):
-        return False
-    # pydicom knows no roots.
-    first, _, rest = value.partition('.')
-    return first in {'0', '1', '2'} and rest != '' and (
-        first == '2' or int(rest.partition('.')[0]) < 40)
+    return (isinstance(value, str) and len(value) <= LENGTHS['UI']
+        and bool(_UID.fullmatch(value)))
 
 
 # Character sets
@@ -499,27 +401,21 @@ _ALIASES = {
     'ASCII': 'ISO 2022 IR 6',
     'UTF8': 'ISO_IR 192',
     'LATIN1': 'ISO_IR 100',
-    'ISO88591': 'ISO_IR 100',
-    'ISO88592': 'ISO_IR 101',
-    'ISO88593': 'ISO_IR 109',
-    'ISO88594': 'ISO_IR 110',
-    'ISO88595': 'ISO_IR 144',
-    'ISO88596': 'ISO_IR 127',
-    'ISO88597': 'ISO_IR 126',
-    'ISO88598': 'ISO_IR 138',
-    'ISO88599': 'ISO_IR 148',
+    **{charset.codec.upper().replace('_', ''):
+        term.replace('ISO 2022 IR', 'ISO_IR')
+        for term, charset in _EXTENSIONS.items()
+        if charset.codec.startswith(('iso8859', 'tis'))},
     'GB2312': 'GB18030',
     'ISO2022GBK': 'GBK',
     'EUCKR': '\\ISO 2022 IR 149',
     'ISO2022JP': '\\ISO 2022 IR 87',
-    'TIS620': 'ISO_IR 166',
     }
 
 
 def is_charset(term):
     """Tell if ``term`` is a valid SpecificCharacterSet: one defined term, or
-    terms for code extensions separated by backslashes, of which the first
-    may be empty (PS3.3 section C.12.1.1.2)."""
+    terms for code extensions, of which the first may be empty (PS3.3 section
+    C.12.1.1.2)."""
     first, *others = (term or '').split('\\')
     if not others:
         return _single_codec(first) is not None
@@ -538,11 +434,11 @@ def _single_codec(term):
 
 
 def repair_charset(term):
-    """Return the valid SpecificCharacterSet that ``term`` was meant to be.
+    """Return the valid SpecificCharacterSet that ``term`` was meant to be, or
+    None when there is no telling.
 
     Knows the digit zero in "IS0_IR 192", other spellings of the prefix,
-    lower case, and the Python and MIME names that older templates have
-    ("utf-8", "latin1"). Returns None when there is no telling.
+    lower case, and the Python and MIME names that older templates have.
     """
     if is_charset(term):
         return term
@@ -551,18 +447,17 @@ def repair_charset(term):
     if None in repaired:
         return None
     # A multi-byte set alone was meant to be added to ASCII.
-    for whole in ('\\'.join(repaired), '\\' + repaired[0]):
-        if is_charset(whole):
-            return whole
+    candidates = ('\\'.join(repaired), '\\' + repaired[0])
+    return next(filter(is_charset, candidates), None)
 
 
 def _repair_term(term, extended):
     key = re.sub(r'[\s_.:-]', '', term.upper()).replace('IS0', 'ISO')
-    number = re.fullmatch(r'ISO(2022)?IR(\d+)', key)
     if key in _ALIASES and not extended:
         return _ALIASES[key]
     if key in {'GBK', 'GB18030', ''}:
         return key
+    number = re.fullmatch(r'ISO(2022)?IR(\d+)', key)
     if not number:
         return None
     prefix = 'ISO 2022 IR' if number[1] or extended else 'ISO_IR'
@@ -571,12 +466,9 @@ def _repair_term(term, extended):
 
 @lru_cache(maxsize=2 ** 13)
 def to_charset(text, charset):
-    """Return the nearest form of ``text`` that the SpecificCharacterSet
-    ``charset`` can hold, of ASCII when it is empty; ``text`` itself when it
-    is no valid term.
-
-    See `nearest.nearest`.
-    """
+    """Return the nearest form of ``text`` that a SpecificCharacterSet can
+    hold, ASCII when it is empty; ``text`` when it is no valid term.  See
+    `nearest.nearest`."""
     charset = BASIC_CHARSET if charset == '' else charset
     if text.isascii() or not is_charset(charset):
         return text
@@ -601,12 +493,13 @@ def _holds(charset, character):
 
 
 def encode(text, charset, vr='LO'):
-    """Return the bytes of the value ``text`` in the character set
-    ``charset`` (a valid SpecificCharacterSet).
+    """Return the bytes of the value ``text`` in a SpecificCharacterSet.
 
     Escape sequences are set and ended as PS3.5 section 6.1.2.5.3 asks: in
-    PN also at ``^`` and ``=``. Raises `EncodingError` when a character is
-    not in the set, ValueError when ``charset`` is not valid.
+    PN also at ``^`` and ``=``.
+
+    :raises EncodingError: a character is not in the set
+    :raises ValueError: ``charset`` is not valid
     """
     if text.isascii():
         return text.encode('ascii')
@@ -641,18 +534,13 @@ def _encode(text, charset, vr):
     return text.encode(codec)
 
 
-def _missing(character):
-    return UnicodeEncodeError('', character, 0, 1, '')
-
-
 def _encode_extended(text, terms, vr):
     first = terms[0]
     stops = '\\\r\n\t\f' + ('^=' if vr == 'PN' else '')
     data, active = bytearray(), first
     for character in text:
-        is_ascii = character.isascii()
         term, code = (
-            (None, character.encode()) if is_ascii
+            (None, character.encode()) if character.isascii()
             else _find_term(character, active, terms))
         if active in _IN_PLACE_OF_ASCII and term != active:
             data += _ascii_escape(first)
@@ -677,7 +565,7 @@ def _find_term(character, active, terms):
         code = _encode_in(character, term)
         if code:
             return term, code
-    raise _missing(character)
+    raise UnicodeEncodeError('', character, 0, 1, '')
 
 
 def _encode_in(character, term):

@@ -47,8 +47,7 @@ class Batch:
         self._requests = requests
         self._patients = list({r.patient.id for r in requests if r.patient})
         self._professionals = list({r.doctor.id for r in requests if r.doctor})
-        self._exams = {}
-        self._doctors = {}
+        self._kept = {}
         self._logged = set()
 
     def log(self, error):
@@ -69,9 +68,8 @@ class Batch:
     @cached_property
     def open_fields(self):
         """The fields that ``my`` shows, by model."""
-        Template = Pool().get(
-            'gnuhealth.imaging_worklist.worklist_template')
-        return Template.open_fields()
+        return Pool().get(
+            'gnuhealth.imaging_worklist.worklist_template').open_fields()
 
     @cached_property
     def _seconds(self):
@@ -85,7 +83,8 @@ class Batch:
 
     @contextmanager
     def clocked(self, template):
-        """Count the time that an entry takes for its template.
+        """Count the time that an entry takes for its template; gives the
+        `rendering.Limits` of it, a quarter of what all its entries have left.
 
         :raises rendering.LimitError: the template has none left
         """
@@ -94,21 +93,10 @@ class Batch:
             raise rendering.LimitError('limit_seconds')
         begin = time.monotonic()
         try:
-            yield
+            yield rendering.LIMITS._replace(
+                seconds=min(rendering.LIMITS.seconds, left / 4))
         finally:
             self._seconds[template.id] = left - time.monotonic() + begin
-
-    def render(self, template, variables):
-        """Return the text that a template makes of variables.
-
-        :rtype: texts.Text
-        :raises rendering.TemplateError: it is wrong, or takes too long: more
-            than a quarter of what is left for all its entries
-        """
-        left = self._seconds.get(template.id, POLL_SECONDS)
-        limits = rendering.LIMITS._replace(
-            seconds=min(rendering.LIMITS.seconds, left / 4))
-        return rendering.render(template.compiled(), variables, limits)
 
     @cached_property
     def zone(self):
@@ -123,10 +111,10 @@ class Batch:
 
     def exam(self, exam):
         """Return the variables that depend on the exam alone."""
-        if exam.id not in self._exams:
+        if exam not in self._kept:
             template = exam.imaging_worklist_template
             name = attributes.long_string(exam.name)
-            self._exams[exam.id] = {
+            self._kept[exam] = {
                 'template_type': template.template_type if template else None,
                 'SpecificCharacterSet':
                     template.valid_charset if template else '',
@@ -135,21 +123,21 @@ class Batch:
                 'Modality': attributes.code_string(exam.test_type.code),
                 'ScheduledStationAETitle': _application_entity(exam),
                 }
-        return self._exams[exam.id]
+        return self._kept[exam]
 
     def doctor(self, doctor, charset):
         """Return the variables that depend on the doctor alone."""
-        key = doctor.id, charset
-        if key not in self._doctors:
+        key = doctor, charset
+        if key not in self._kept:
             name = self.person_name(doctor.party, charset)
             specialty = doctor.main_specialty
-            self._doctors[key] = {
+            self._kept[key] = {
                 'RequestingPhysician': name,
                 'ReferringPhysicianName': name,
                 'RequestingService': attributes.long_string(
                     specialty.rec_name if specialty else ''),
                 }
-        return self._doctors[key]
+        return self._kept[key]
 
     @cached_property
     def weights(self):
@@ -200,10 +188,9 @@ class Batch:
         return names
 
     def person_name(self, party, charset):
-        """Return the name of a person (PN).
-
-        The official name counts while it is valid, else the name of the
-        person. Names in other scripts fill the other component groups.
+        """Return the name of a person (PN): the official one while it is
+        valid, else that of the person, those in other scripts in the other
+        component groups.
 
         :param party: record of the person
         :param str charset: SpecificCharacterSet (CS) that the name must fit,

@@ -7,19 +7,20 @@ import json
 import re
 import struct
 from collections import namedtuple
-from functools import lru_cache
 
 from pydicom import config, uid
 from pydicom.datadict import (
     dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_for_tag,
     tag_for_keyword)
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element, write_file_meta_info
+from pydicom.filewriter import write_data_element
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
-from pydicom.valuerep import DA, EXPLICIT_VR_LENGTH_32, validate_value
+from pydicom.valuerep import (
+    DA, DEFAULT_CHARSET_VR, DS, EXPLICIT_VR_LENGTH_32, FLOAT_VR, INT_VR, IS,
+    validate_value)
 
 from .attributes import (
     BASIC_CHARSET, ENCODED_VRS, LENGTHS, TEXT_VRS, EncodingError, cut, encode,
@@ -31,34 +32,6 @@ SOP_CLASS_UID = uid.UID('1.2.840.10008.5.1.4.31')
 IMPLEMENTATION_CLASS_UID = '2.25.321874027866359167036591982603731937105'
 IMPLEMENTATION_VERSION_NAME = 'GNUHEALTH_IMG_50'
 
-#: What findings say, by code, for `str.format`.
-REASONS = {
-    'characters': '"{value}" holds characters that {vr} does not allow.',
-    'charset': '"{value}" is not a DICOM character set.',
-    'duplicate': 'It is there twice.',
-    'depth': 'Sequences are nested too deeply.',
-    'dump_block': 'Sequences and items are not opened and closed in turn.',
-    'dump_bracket': 'A value that begins with "[" must end with "]".',
-    'dump_line': 'A line of a dump is written as "(gggg,eeee) VR [value]".',
-    'empty': 'It has no value, and modalities need one.',
-    'encoding':
-        '"{characters}" cannot be written in the character set "{charset}".',
-    'expected': 'It has no value, and some modalities need one.',
-    'items': 'It must have exactly one item, not {count}.',
-    'json_object': 'The text must be one JSON object.',
-    'json_syntax': 'This is not JSON: {detail}.',
-    'keyword': 'There is no such DICOM attribute, so it is left out.',
-    'length':
-        'It has {length} characters, and at most {limit} are possible.',
-    'missing': 'It is not there, and modalities need it.',
-    'name': 'A name has at most 3 groups of 5 components.',
-    'uid_name': 'There is no UID with the name "{value}".',
-    'value': '"{value}" is not a value of the kind {vr}.',
-    'values': 'It has {count} values, and only one is possible.',
-    'vr': 'Its kind of value (VR) must be written.',
-    'vr_other':
-        'Its kind of value (VR) is {vr}, and "{written}" is written.',
-    }
 #: The findings with which an entry can still be used.
 WARNINGS = frozenset(['expected', 'keyword'])
 
@@ -87,75 +60,51 @@ _STEP_KEYWORDS = frozenset([
         'ScheduledStationName'])
 
 _MAX_DEPTH = 10
-_ASCII_VRS = frozenset(['AE', 'AS', 'CS', 'DA', 'DT', 'TM', 'UI', 'UR'])
-_INTEGER_VRS = frozenset(['SL', 'SS', 'SV', 'UL', 'US', 'UV'])
-_FLOAT_VRS = frozenset(['FD', 'FL'])
+# What is written in ASCII, but for numbers.
+_ASCII_VRS = DEFAULT_CHARSET_VR - {'DS', 'IS'}
 _BYTE_VRS = frozenset(['OB', 'UN'])
 _SINGLE_VRS = TEXT_VRS | {'UR'}
 
-_DECIMAL = re.compile(r'[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?', re.ASCII)
+_DECIMAL = re.compile(
+    r'[+-]?(?:\d{1,19}\.?\d{0,19}|\.\d{1,19})(?:[eE][+-]?\d{1,3})?', re.ASCII)
 _INTEGER = re.compile(r'[+-]?\d{1,19}', re.ASCII)
 # The line of an attribute in a dump: group, element, VR, value. As in
-#: dcmtk, two capitals after the tag are the VR whatever follows.
+# dcmtk, two capitals after the tag are the VR whatever follows.
 _ELEMENT = re.compile(
     r'\(\s*([0-9a-fA-F]{1,4})\s*,\s*([0-9a-fA-F]{1,4})\s*\)'
     r'\s*([A-Z]{2}|[A-Za-z?]{2}(?=[\s\[(]|$))?\s*(.*)', re.DOTALL)
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 _CONTROL_IN_TEXT = re.compile('[\x00-\x09\x0b\x0e-\x1f\x7f-\x9f]')
-_CRLF = '\r\n'
 
 
 class Finding(namedtuple('Finding', 'code attribute line values')):
-    """Something that is wrong in a data set.
+    """Something that is wrong in a data set, ``msg_dataset_<code>`` with the
+    dictionary ``values``.
 
     ``attribute`` is the DICOM keyword or tag, ``line`` the line of the text
-    it was read from, both None when not known. ``reason`` is a sentence in
-    English, made from ``REASONS[code]`` and the dictionary ``values``.
+    it was read from, both None when not known.
     """
     __slots__ = ()
-
-    @property
-    def reason(self):
-        """What is wrong, a sentence in English."""
-        return REASONS[self.code].format(**self.values)
+    #: The beginning of the names of the messages.
+    message = 'msg_dataset'
 
     @property
     def is_error(self):
         """Whether no entry can be made."""
         return self.code not in WARNINGS
 
-    @property
-    def sentence(self):
-        """The reason with the name of the attribute."""
-        if self.attribute:
-            return f'{self.attribute}: {self.reason}'
-        return self.reason
-
-    def __str__(self):
-        if self.line:
-            return f"Line {self.line}: {self.sentence}"
-        return self.sentence
-
 
 class DatasetError(ValueError):
     """A text is no worklist entry, or an entry cannot be written.
 
-    :ivar findings: list of Finding
+    :param findings: list of Finding
     """
 
     def __init__(self, findings):
         self.findings = list(findings)
-        super().__init__('\n'.join(map(str, self.findings)))
-
-    @property
-    def line(self):
-        """The line of the first finding."""
-        return self.findings[0].line
-
-    @property
-    def reason(self):
-        """The findings in English, one sentence each."""
-        return ' '.join(finding.sentence for finding in self.findings)
+        super().__init__('\n'.join(
+                f"Line {f.line}: {f.attribute}: {f.code} {f.values}"
+                for f in self.findings))
 
 
 def _finding(code, tag=None, line=None, **values):
@@ -180,13 +129,6 @@ class Entry(Dataset):
         self.lines = {}
         self.notes = []
 
-    def put(self, element, line):
-        """Add a DataElement that was read from ``line``."""
-        if element.tag in self:
-            raise _error('duplicate', element.tag, line)
-        self[element.tag] = element
-        self.lines[element.tag] = line
-
 
 # Elements
 
@@ -196,8 +138,7 @@ Node = namedtuple('Node', 'tag vr line pieces items', defaults=[None])
 
 
 def _find_vr(tag, written, line):
-    """Return the VR of a tag: that of the DICOM dictionary, which is all that
-    may be written, or what is written where the dictionary has none."""
+    """Return the VR of a tag, that of the DICOM dictionary if it has one."""
     if not dictionary_has_tag(tag):
         if not written or written in {'??', 'NA'}:
             raise _error('vr', tag, line)
@@ -213,25 +154,26 @@ def _build(nodes, values, template_type):
     """Return the `Entry` of nodes, with values in place of their tokens."""
     entry = Entry()
     for node in nodes:
-        if node.items is not None:
+        if node.tag in entry:
+            raise _error('duplicate', node.tag, node.line)
+        if node.items is None:
+            element = _make_element(node, values, template_type)
+        else:
             element = DataElement(node.tag, node.vr, [
                     _build(item, values, template_type)
                     for item in node.items])
-        else:
-            element = _make_element(node, values, template_type)
-        entry.put(element, node.line)
+        entry[node.tag] = element
+        entry.lines[node.tag] = node.line
     return entry
 
 
 def _make_element(node, values, template_type):
     tag, vr, line, pieces, _ = node
-    text = pieces[0]
-    if len(pieces) > 1:
-        keyword = keyword_for_tag(tag)
-        text = ''.join(
-            piece if isinstance(piece, str)
-            else put(values[piece], vr, keyword, template_type)
-            for piece in pieces)
+    keyword = keyword_for_tag(tag)
+    text = ''.join(
+        piece if isinstance(piece, str)
+        else put(values[piece], vr, keyword, template_type)
+        for piece in pieces)
     try:
         if text.startswith('=') and vr not in ENCODED_VRS:
             # dcmtk would read a file of that name.
@@ -245,51 +187,37 @@ def _make_element(node, values, template_type):
 def _parse_value(vr, text):
     if not text:
         return None
+    if vr in _SINGLE_VRS:
+        return text
+    parts = text.split('\\')
     if vr in ENCODED_VRS or vr in _ASCII_VRS:
-        return text if vr in _SINGLE_VRS else '\\'.join(
-            part.rstrip(' ') for part in text.split('\\'))
-    parts = [part.strip() for part in text.split('\\')]
+        return '\\'.join(part.rstrip(' ') for part in parts)
     if vr in _BYTE_VRS:
         return bytes(int(part, 16) for part in parts)
-    values = [_PARSERS[vr](part) for part in parts]
+    values = [_PARSERS[vr](vr, part.strip()) for part in parts]
     return values if len(values) > 1 else values[0]
 
 
-def _matching(pattern, convert=str):
-    def parse(text):
-        if len(text) > 20 or not pattern.fullmatch(text):
-            raise ValueError(text)
-        return convert(text)
-    return parse
+def _parse_number(vr, text):
+    pattern, convert = (_INTEGER, int) if vr in INT_VR else (_DECIMAL, float)
+    if not pattern.fullmatch(text):
+        raise ValueError(text)
+    validate_value(vr, convert(text), config.RAISE)
+    return convert(text)
 
 
-def _valid(vr):
-    def parse(text):
-        validate_value(vr, text, config.RAISE)
-        return text
-    return parse
-
-
-def _parse_tag(text):
+def _parse_tag(vr, text):
     match = re.fullmatch(r'\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)', text)
     if not match:
         raise ValueError(text)
     return Tag(int(match[1], 16), int(match[2], 16))
 
 
-def _parse_integer_string(text):
-    # PS3.5 table 6.2-1 limits IS to what four bytes can hold.
-    if not -2 ** 31 <= int(_valid('IS')(text)) < 2 ** 31:
-        raise ValueError(text)
-    return text
-
-
 _PARSERS = {
-    'DS': _valid('DS'),
-    'IS': _parse_integer_string,
+    **dict.fromkeys(INT_VR | FLOAT_VR, _parse_number),
     'AT': _parse_tag,
-    **{vr: _matching(_INTEGER, int) for vr in _INTEGER_VRS},
-    **{vr: _matching(_DECIMAL, float) for vr in _FLOAT_VRS},
+    'DS': lambda vr, text: str(DS(text, validation_mode=config.RAISE)),
+    'IS': lambda vr, text: str(IS(text, config.RAISE)),
     }
 
 
@@ -303,18 +231,16 @@ _SEQUENCE_END = Tag(0xfffe, 0xe0dd)
 @kept
 def _read_dump(text):
     """Return the nodes of a dump, as dcmtk's dump2dcm reads it, and nothing
-    to note.
-
-    A value is what is between the first "[" and the last "]" of its line.
-
-    :raises DatasetError: with the line of what cannot be read
-    """
+    to note."""
     reader = _DumpReader()
     for number, line in enumerate(text.split('\n'), start=1):
         line = line.strip(' \t\r')
         if line and not line.startswith('#'):
-            reader.read(line, number)
-    return reader.close(), ()
+            reader.line = number
+            reader.read(line)
+    if len(reader.open) > 1:
+        raise _error('dump_block', line=reader.line)
+    return reader.open[0], ()
 
 
 class _DumpReader:
@@ -325,11 +251,10 @@ class _DumpReader:
         self.open = [[]]
         self.line = 0
 
-    def read(self, line, number):
-        self.line = number
+    def read(self, line):
         match = _ELEMENT.match(line)
         if not match:
-            raise _error('dump_line', line=number)
+            raise _error('dump_line', line=self.line)
         group, element, vr, value = match.groups()
         tag = Tag(int(group, 16), int(element, 16))
         if tag.group == 0xfffe:
@@ -361,9 +286,9 @@ class _DumpReader:
             value = self._read_value(tag, vr, value)
             self.open[-1].append(Node(tag, vr, self.line, pieces(value)))
             return
-        node = Node(tag, vr, self.line, (), [])
-        self.open[-1].append(node)
-        self.open.append(node.items)
+        items = []
+        self.open[-1].append(Node(tag, vr, self.line, (), items))
+        self.open.append(items)
         if len(self.open) > 2 * _MAX_DEPTH:
             raise _error('depth', tag, self.line)
 
@@ -381,11 +306,6 @@ class _DumpReader:
             return _find_uid(tag, value[1:], self.line)
         return value
 
-    def close(self):
-        if len(self.open) > 1:
-            raise _error('dump_block', line=self.line)
-        return self.open[0]
-
 
 def _find_uid(tag, name, line):
     # dcmtk puts the service before the name of a model, pydicom after it.
@@ -401,14 +321,8 @@ def _find_uid(tag, name, line):
 @kept
 def _read_json(text):
     """Return the nodes of a JSON object of DICOM keywords, and what is to
-    note.
-
-    Attributes of the scheduled procedure step may stand beside the others;
-    they are put in the item of its sequence. Sequences are lists of objects,
-    several values a list.
-
-    :raises DatasetError: with the line of what cannot be read
-    """
+    note.  Attributes of the scheduled procedure step may stand beside the
+    others; they are put in the item of its sequence."""
     try:
         pairs = json.loads(
             quote_tokens(text), object_pairs_hook=_Pairs,
@@ -441,23 +355,19 @@ class _JSONReader:
         self.depth = 0
 
     def read(self, pairs):
+        steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
         nodes = self._read_object(
             p for p in pairs if p[0] not in _STEP_KEYWORDS)
-        steps = [p for p in pairs if p[0] in _STEP_KEYWORDS]
         if steps:
-            self._steps(nodes).extend(self._read_object(steps))
+            found = next((node for node in nodes if node.tag == _STEPS), None)
+            if not found:
+                found = Node(Tag(_STEPS), 'SQ', None, (), [[]])
+                nodes.append(found)
+            if len(found.items) != 1:
+                raise _error(
+                    'items', _STEPS, found.line, count=len(found.items))
+            found.items[0].extend(self._read_object(steps))
         return nodes
-
-    def _steps(self, nodes):
-        """Return the nodes of the scheduled procedure step."""
-        found = [node for node in nodes if node.tag == _STEPS]
-        if not found:
-            found = [Node(Tag(_STEPS), 'SQ', None, (), [[]])]
-            nodes.extend(found)
-        items = found[0].items
-        if len(items) != 1:
-            raise _error('items', _STEPS, found[0].line, count=len(items))
-        return items[0]
 
     def _read_object(self, pairs):
         nodes = []
@@ -535,8 +445,14 @@ def fit(entry, charset=None):
     cut where they are too long for their VR. What identifies stays: it is
     whole, or `validate` and `to_bytes` find it wrong.
     """
-    own = _term(entry.get(_CHARSET))
-    _fit_texts(entry, repair_charset(own or charset))
+    charset = repair_charset(_text(entry.get(_CHARSET)) or charset)
+    for element in entry.iterall():
+        if element.VR in ENCODED_VRS and not identifies(element.keyword):
+            texts = [str(value) for value in _values(element)]
+            values = [
+                _cut(element.VR, to_charset(text, charset)) for text in texts]
+            if values != texts:
+                element.value = values if len(values) > 1 else values[0]
     steps = entry.get(_STEPS)
     if steps and len(steps.value) == 1:
         step = steps.value[0]
@@ -546,29 +462,11 @@ def fit(entry, charset=None):
     return entry
 
 
-def _fit_texts(entry, charset):
-    for element in entry.values():
-        if element.VR == 'SQ':
-            for item in element.value:
-                _fit_texts(item, charset)
-        elif element.VR in ENCODED_VRS and not identifies(element.keyword):
-            texts = [str(value) for value in _values(element)]
-            values = [
-                _cut(element.VR, to_charset(text, charset)) for text in texts]
-            if values != texts:
-                element.value = values if len(values) > 1 else values[0]
-
-
 def _cut(vr, text):
     if vr == 'PN':
         return '='.join(
             cut(group, LENGTHS[vr]).rstrip('^') for group in text.split('='))
     return cut(text, LENGTHS.get(vr, len(text)))
-
-
-def _term(element):
-    """Return the SpecificCharacterSet that an element has, '' for None."""
-    return '\\'.join(map(str, _values(element))) if element else ''
 
 
 def _values(element):
@@ -578,16 +476,18 @@ def _values(element):
     return [] if value is None or value == '' else [value]
 
 
+def _text(element):
+    """Return the values of an element, or of None, as one text."""
+    return '\\'.join(map(str, _values(element))) if element else ''
+
+
 def validate(entry):
     """Return the list of `Finding` of an entry: attributes of PS3.4 table
     K.6-1 without which no modality can work, values that their VR (PS3.5
     section 6.2) does not allow, and what the reader noted."""
-    findings = [*getattr(entry, 'notes', ())]
-    findings += _check_present(entry, _REQUIRED, 'missing', 'empty')
-    findings += _check_present(entry, _EXPECTED, 'expected', 'expected')
-    findings += _check_steps(entry)
-    findings += _check_values(entry)
-    return findings
+    return [
+        *entry.notes, *_check_present(entry, _REQUIRED, _EXPECTED),
+        *_check_steps(entry), *_check_values(entry)]
 
 
 def _check_steps(entry):
@@ -597,35 +497,32 @@ def _check_steps(entry):
     items = entry[_STEPS].value
     if len(items) != 1:
         yield _finding(
-            'items', _STEPS, _line(entry, _STEPS), count=len(items))
+            'items', _STEPS, entry.lines.get(_STEPS), count=len(items))
     for item in items:
-        yield from _check_present(item, _REQUIRED_STEP, 'missing', 'empty')
-        yield from _check_present(
-            item, _EXPECTED_STEP, 'expected', 'expected')
+        yield from _check_present(item, _REQUIRED_STEP, _EXPECTED_STEP)
 
 
-def _check_present(entry, keywords, missing, empty):
-    for keyword in keywords:
+def _check_present(entry, required, expected):
+    for keyword in [*required, *expected]:
         tag = tag_for_keyword(keyword)
         if tag not in entry:
-            yield _finding(missing, tag)
+            yield _finding(
+                'missing' if keyword in required else 'expected', tag)
         elif entry[tag].is_empty:
-            yield _finding(empty, tag, _line(entry, tag))
-
-
-def _line(entry, tag):
-    return getattr(entry, 'lines', {}).get(tag)
+            yield _finding(
+                'empty' if keyword in required else 'expected', tag,
+                entry.lines.get(tag))
 
 
 def _check_values(entry):
     for element in entry:
-        line = _line(entry, element.tag)
         if element.VR == 'SQ':
             for item in element.value:
                 yield from _check_values(item)
             continue
         for code, values in _check_element(element):
-            yield _finding(code, element.tag, line, **values)
+            yield _finding(
+                code, element.tag, entry.lines.get(element.tag), **values)
 
 
 def _check_element(element):
@@ -635,7 +532,8 @@ def _check_element(element):
         if values and not repair_charset(term):
             yield 'charset', {'value': term}
         return
-    if len(values) > 1 and _is_single(element.tag):
+    if len(values) > 1 and dictionary_has_tag(element.tag) and (
+            dictionary_VM(element.tag) == '1'):
         yield 'values', {'count': len(values)}
     for value in filter(None, values):
         problem = _check_value(element.VR, value)
@@ -643,17 +541,16 @@ def _check_element(element):
             yield problem
 
 
-def _is_single(tag):
-    return dictionary_has_tag(tag) and dictionary_VM(tag) == '1'
-
-
 def _check_value(vr, value):
-    """Return the code and values of what is wrong with one text."""
+    """Return the code and values of what is wrong with one text, or None."""
     wrong = {'value': value, 'vr': vr}
-    if vr == 'PN':
-        return _check_name(value)
-    if len(value) > LENGTHS.get(vr, len(value)):
-        return 'length', {'length': len(value), 'limit': LENGTHS[vr]}
+    groups = value.split('=') if vr == 'PN' else [value]
+    if len(groups) > 3 or vr == 'PN' and any(
+            group.count('^') > 4 for group in groups):
+        return 'name', {}
+    length = max(map(len, groups))
+    if length > LENGTHS.get(vr, length):
+        return 'length', {'length': length, 'limit': LENGTHS[vr]}
     if vr in ENCODED_VRS:
         pattern = _CONTROL_IN_TEXT if vr in TEXT_VRS else _CONTROL
         return ('characters', wrong) if pattern.search(value) else None
@@ -665,19 +562,7 @@ def _check_value(vr, value):
         is_valid = is_valid and (vr != 'UI' or is_uid(value))
     except ValueError:
         is_valid = False
-    if not is_valid:
-        return 'value', wrong
-
-
-def _check_name(value):
-    groups = value.split('=')
-    if len(groups) > 3 or any(group.count('^') > 4 for group in groups):
-        return 'name', {}
-    longest = max(map(len, groups))
-    if longest > LENGTHS['PN']:
-        return 'length', {'length': longest, 'limit': LENGTHS['PN']}
-    if _CONTROL.search(value):
-        return 'characters', {'value': value, 'vr': 'PN'}
+    return None if is_valid else ('value', wrong)
 
 
 # Files
@@ -696,58 +581,32 @@ def complete(text, template_type, charset=None):
     return entry
 
 
-def convert(text, template_type, charset=None, instance_uid=None):
-    """Return the bytes of the file for a rendered template, see `complete`
-    and `to_bytes`."""
-    return to_bytes(
-        complete(text, template_type, charset), charset, instance_uid)
-
-
-def to_bytes(entry, charset=None, instance_uid=None):
+def to_bytes(entry, charset=None):
     """Return ``entry`` as the bytes of a DICOM file (PS3.10, Modality
     Worklist Information Model - FIND, Explicit VR Little Endian).
 
-    The SpecificCharacterSet of the entry counts, else ``charset``. Without
-    ``instance_uid`` the UID of the file is derived from the entry, so the
-    same entry always gives the same bytes. The SpecificCharacterSet of
-    ``entry`` is put right. Raises `DatasetError` for a text
-    that the character set does not have.
+    The SpecificCharacterSet of the entry counts, else ``charset``; that of
+    ``entry`` is put right.  The UID of the file is derived from the entry:
+    the same entry always gives the same bytes.
+
+    :raises DatasetError: the character set does not have a text
     """
     charset = _choose_charset(entry, charset)
     body = _encode_entry(entry, charset)
-    uid_ = instance_uid or generate_uid(value=body.hex())
-    begin = _file_begin(len(uid_))
-    return begin.replace(_any_uid(len(uid_)), uid_.encode()) + body
-
-
-@lru_cache(maxsize=64)
-def _file_begin(length):
-    """Return the bytes before the data set for an instance UID (UI) of a
-    length, with that of `_any_uid`."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = SOP_CLASS_UID
-    meta.MediaStorageSOPInstanceUID = _any_uid(length).decode()
-    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    file = _buffer()
-    file.write(b'\0' * 128 + b'DICM')
-    write_file_meta_info(file, meta)
-    return file.getvalue()
-
-
-def _any_uid(length):
-    return b'2.9.9.9' + b'9' * (length - 7)
-
-
-def _buffer():
-    file = DicomBytesIO()
-    file.is_little_endian, file.is_implicit_VR = True, False
-    return file
+    meta = b''.join([
+            _encode(0x00020001, 'OB', b'\0\1'),
+            _encode(0x00020002, 'UI', SOP_CLASS_UID),
+            _encode(0x00020003, 'UI', generate_uid(value=body.hex())),
+            _encode(0x00020010, 'UI', uid.ExplicitVRLittleEndian),
+            _encode(0x00020012, 'UI', IMPLEMENTATION_CLASS_UID),
+            _encode(0x00020013, 'SH', IMPLEMENTATION_VERSION_NAME),
+            ])
+    length = _encode(0x00020000, 'UL', struct.pack('<L', len(meta)))
+    return b'\0' * 128 + b'DICM' + length + meta + body
 
 
 def _choose_charset(entry, charset):
-    written = _term(entry.get(_CHARSET)) or charset
+    written = _text(entry.get(_CHARSET)) or charset
     if not written:
         # Without a term only ASCII may be written (PS3.5 section 6.1.2.1).
         entry.pop(_CHARSET, None)
@@ -755,55 +614,48 @@ def _choose_charset(entry, charset):
     term = repair_charset(written)
     if term is None:
         raise _error(
-            'charset', _CHARSET, _line(entry, _CHARSET), value=written)
+            'charset', _CHARSET, entry.lines.get(_CHARSET), value=written)
     entry[_CHARSET] = DataElement(_CHARSET, 'CS', term)
     return term
 
 
 def _encode_entry(entry, charset):
-    parts = []
-    for element in entry:
-        try:
-            value = _encode_element(element, charset)
-        except EncodingError as error:
-            raise _error(
-                'encoding', element.tag, _line(entry, element.tag),
-                characters=error.characters, charset=charset) from None
-        if value is None:
-            file = _buffer()
-            write_data_element(file, element)
-            parts.append(file.getvalue())
-        else:
-            parts.append(_encode_header(element, len(value)) + value)
-    return b''.join(parts)
+    return b''.join(_encode_element(e, charset, entry) for e in entry)
 
 
-def _encode_header(element, length):
-    tag, vr = element.tag, element.VR.encode()
-    if element.VR in EXPLICIT_VR_LENGTH_32:
-        return struct.pack('<HH2sxxL', tag.group, tag.element, vr, length)
-    if length > 0xffff:
-        raise _error(
-            'length', tag, length=length, limit=LENGTHS.get(element.VR))
-    return struct.pack('<HH2sH', tag.group, tag.element, vr, length)
-
-
-def _encode_element(element, charset):
-    """Return the bytes of a value; None for what needs no character set."""
+def _encode_element(element, charset, entry):
     vr = element.VR
     if vr == 'SQ':
-        return b''.join(
-            _encode_item(item, charset) for item in element.value)
+        items = [_encode_entry(item, charset) for item in element.value]
+        return _encode(element.tag, vr, b''.join(
+                struct.pack('<HHL', _ITEM.group, _ITEM.element, len(item))
+                + item for item in items))
     if vr not in ENCODED_VRS and vr not in _ASCII_VRS:
-        return None
-    text = '\\'.join(map(str, _values(element)))
-    value = encode(text, charset if vr in ENCODED_VRS else BASIC_CHARSET, vr)
-    return value + (b'\0' if vr == 'UI' else b' ') * (len(value) % 2)
+        file = DicomBytesIO()
+        file.is_little_endian, file.is_implicit_VR = True, False
+        write_data_element(file, element)
+        return file.getvalue()
+    try:
+        return _encode(
+            element.tag, vr, _text(element),
+            charset if vr in ENCODED_VRS else BASIC_CHARSET)
+    except EncodingError as error:
+        raise _error(
+            'encoding', element.tag, entry.lines.get(element.tag),
+            characters=error.characters, charset=charset) from None
 
 
-def _encode_item(item, charset):
-    body = _encode_entry(item, charset)
-    return struct.pack('<HHL', _ITEM.group, _ITEM.element, len(body)) + body
+def _encode(tag, vr, value, charset=BASIC_CHARSET):
+    """Return the bytes of an element, its value a text or bytes."""
+    if isinstance(value, str):
+        value = encode(value, charset, vr)
+        value += (b'\0' if vr == 'UI' else b' ') * (len(value) % 2)
+    head = struct.pack('<HH2s', tag >> 16, tag & 0xffff, vr.encode())
+    if vr in EXPLICIT_VR_LENGTH_32:
+        return head + struct.pack('<xxL', len(value)) + value
+    if len(value) > 0xffff:
+        raise _error('length', tag, length=len(value), limit=LENGTHS.get(vr))
+    return head + struct.pack('<H', len(value)) + value
 
 
 def to_dump(entry):
@@ -826,7 +678,8 @@ def to_dump(entry):
 def _dump_value(element):
     if element.VR in _BYTE_VRS:
         return '\\'.join(f'{byte:02x}' for byte in element.value or b'')
-    text = '\\'.join(map(str, _values(element)))
+    text = _text(element)
     if element.VR in ENCODED_VRS or element.VR in _ASCII_VRS:
-        return f'[{_CONTROL.sub(" ", text.replace(_CRLF, " "))}]'
+        text = _CONTROL.sub(' ', text.replace('\r\n', ' '))
+        return f'[{text}]'
     return text

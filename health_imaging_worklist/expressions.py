@@ -5,18 +5,14 @@ in a list of what is allowed, and what is found there does the work. No code
 is compiled and no attribute is fetched, so there is nothing to break out of.
 """
 import ast
+from functools import partial
 
 from .functions import (
-    BINARY, COMPARE, FUNCTIONS, UNARY, attribute, comparable, item, kind,
-    method, sequence)
-from .reasons import (
-    KINDS, REASONS, EvaluationError, ForbiddenError, LimitError, TemplateError,
-    TemplateSyntaxError)
+    BINARY, COMPARE, FUNCTIONS, UNARY, attribute, call, comparable, item,
+    sequence)
+from .reasons import ForbiddenError, LimitError, TemplateSyntaxError
 from .values import (
-    NUMBERS, RESERVED, Items, Pair, State, is_special, items, mark,
-    mark_written, number)
-
-__all__ = ['FUNCTIONS', 'KINDS', 'REASONS', 'Expression', 'MAX_EXPRESSION']
+    RESERVED, Pair, each_text, items, mapping, mark, mark_written, number)
 
 MAX_EXPRESSION = 4_000
 _MAX_DEPTH = 60
@@ -24,10 +20,13 @@ _MAX_DEPTH = 60
 
 def parse(source, mode, line):
     """Return the body that Python has of an expression (mode ``eval``) or of
-    assignments (``exec``)."""
+    assignments (``exec``).
+
+    :raises TemplateError: it has none
+    """
     source = source.strip()
     if len(source) > MAX_EXPRESSION:
-        raise LimitError('limit_expression', line)
+        raise LimitError('limit_expression')
     try:
         return ast.parse(source, mode=mode).body
     except SyntaxError as error:
@@ -37,58 +36,51 @@ def parse(source, mode, line):
     raise TemplateSyntaxError('syntax', line, name=source)
 
 
-def target(node, line):
-    """Return the name, or the tuple of these, that a value is set to."""
+def target_names(node):
+    """Return the set of the names that a target, an ast, is made of.
+
+    :raises ForbiddenError: it is no name, and no names in brackets
+    """
     if isinstance(node, ast.Name):
-        if node.id.startswith('_'):
-            raise ForbiddenError('forbidden_name', line, name=node.id)
-        return node.id
+        return {_name(node.id)}
     if isinstance(node, (ast.Tuple, ast.List)):
-        return tuple(target(part, line) for part in node.elts)
-    raise ForbiddenError('forbidden_construct', line, name=_excerpt(node))
+        return set().union(*map(target_names, node.elts))
+    raise _forbidden(node)
 
 
-def target_names(target_):
-    """Return the set of names in what `target` returned."""
-    if isinstance(target_, str):
-        return {target_}
-    return set().union(*map(target_names, target_))
+def assign(frame, target, value):
+    """Set the names of a target, an ast, in a dictionary.
 
-
-def assign(names, target_, value):
-    """Set a target in a dictionary of names to a value or a `Pair`."""
-    if isinstance(target_, str):
-        names[target_] = value
+    :param value: a value or a `Pair`
+    """
+    if isinstance(target, ast.Name):
+        frame[target.id] = value
         return
     pair = value if type(value) is Pair else Pair(value, value)
     plain, marked = (tuple(sequence(part)) for part in pair)
-    if not len(plain) == len(marked) == len(target_):
+    if not len(plain) == len(marked) == len(target.elts):
         raise ValueError(
-            f'{len(plain)} values cannot be set to {len(target_)} names')
-    for part, values in zip(target_, map(Pair, plain, marked)):
-        assign(names, part, values)
+            f'{len(plain)} values cannot be set to {len(target.elts)} names')
+    for part, value in zip(target.elts, map(Pair, plain, marked)):
+        assign(frame, part, value)
 
 
 class Expression:
-    """An expression that `genshi` can evaluate.
+    """An expression that can be evaluated; ``names`` are the variables that
+    must be there.
 
     :param node: the ast, or the text of an expression
     :param int line: the line of the template where it begins
-    :param bound: the names that the template has set there
+    :param set bound: the names that the template has set there
     """
     __slots__ = ('run', 'line', 'names')
 
-    def __init__(self, node, line, bound=()):
+    def __init__(self, node, line, bound=frozenset()):
         if isinstance(node, str):
             node = parse(node, 'eval', line)
-        builder = _Builder(line, bound)
-        try:
-            self.run = builder.build(node)
-        except TemplateError as error:
-            error.line = error.line or line
-            raise
+        builder = _Builder(bound)
+        self.run = builder.visit(node)
         self.line = line
-        #: The variables that must be there.
         self.names = builder.names - builder.guarded
 
     def evaluate(self, state):
@@ -99,40 +91,33 @@ class Expression:
 
     def pair(self, state):
         """Return the value and the same with separators marked."""
-        plain = Expression.evaluate(self, state)
+        plain = self.evaluate(state)
         marked = state.marked(self.run, plain)
-        return Pair(plain, mark(plain) if marked is None else marked)
+        return Pair(
+            plain, each_text(mark, plain) if marked is None else marked)
 
 
-class _Builder:
-    """Makes functions of a `State` from the nodes of one expression."""
+class _Builder(ast.NodeVisitor):
+    """Makes functions of a `values.State` from the nodes of an expression."""
 
-    def __init__(self, line, bound):
-        self.line = line
-        self.bound = [*bound]
+    def __init__(self, bound):
+        self.bound = bound
         self.depth = 0
         self.names = set()
         self.guarded = set()
 
-    def build(self, node):
-        make = getattr(self, f'_build_{type(node).__name__}', None)
-        if make is None:
-            self._refuse('forbidden_construct', name=_excerpt(node))
+    def visit(self, node):
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise LimitError('limit_depth', self.line)
-        evaluate = make(node)
+            raise LimitError('limit_depth')
+        run = super().visit(node)
         self.depth -= 1
-        return evaluate
+        return run
 
-    def _refuse(self, code, **values):
-        raise ForbiddenError(code, self.line, **values)
+    def generic_visit(self, node):
+        raise _forbidden(node)
 
-    def _check_name(self, name):
-        if name.startswith('_'):
-            self._refuse('forbidden_name', name=name)
-
-    def _build_Constant(self, node):
+    def visit_Constant(self, node):
         value = node.value
         if isinstance(value, str):
             value = RESERVED.sub('', value)
@@ -142,105 +127,83 @@ class _Builder:
         elif isinstance(value, (int, float)):
             value = number(value)
         elif value is not None:
-            self._refuse('forbidden_construct', name=_excerpt(node))
+            raise _forbidden(node)
         return lambda state: value
 
-    def _build_Name(self, node):
-        name = node.id
-        self._check_name(name)
+    def visit_Name(self, node):
+        name = _name(node.id)
         if name in self.bound:
             return lambda state: state.look_up(name)
         if name in FUNCTIONS:
-            self._refuse('forbidden_construct', name=name)
+            raise _forbidden(node)
         self.names.add(name)
+        return lambda state: state.fetch(name)
 
-        def evaluate(state):
-            try:
-                return state.known[name]
-            except KeyError:
-                return state.fetch(name)
-        return evaluate
-
-    def _build_Attribute(self, node):
-        name = node.attr
-        self._check_name(name)
-        value = self.build(node.value)
+    def visit_Attribute(self, node):
+        name = _name(node.attr)
+        value = self.visit(node.value)
         return lambda state: attribute(state, value(state), name)
 
-    def _build_Subscript(self, node):
-        value = self.build(node.value)
-        if not isinstance(node.slice, ast.Slice):
-            key = self.build(node.slice)
-            return lambda state: item(state, value(state), key(state))
+    def visit_Subscript(self, node):
+        value, key = self.visit(node.value), self.visit(node.slice)
+        return lambda state: state.count(
+            item(state, value(state), key(state)))
+
+    def visit_Slice(self, node):
         parts = [
-            part and self.build(part) for part in (
-                node.slice.lower, node.slice.upper, node.slice.step)]
+            self.visit(part or ast.Constant(None))
+            for part in (node.lower, node.upper, node.step)]
+        return lambda state: slice(*(part(state) for part in parts))
 
-        def evaluate(state):
-            whole = value(state)
-            if not isinstance(whole, (str, Items)):
-                raise EvaluationError('not_list', kind=kind(whole))
-            return state.count(
-                whole[slice(*(part and part(state) for part in parts))])
-        return evaluate
-
-    def _build_Call(self, node):
-        args = [self.build(arg) for arg in node.args]
+    def visit_Call(self, node):
+        function, first = self._called(node)
+        args = [*first, *map(self.visit, node.args)]
         kwargs = {}
         for keyword in node.keywords:
             if not keyword.arg or keyword.arg.startswith('_'):
-                self._refuse('forbidden_construct', name=_excerpt(node))
-            kwargs[keyword.arg] = self.build(keyword.value)
-        function, first = self._build_called(node)
+                raise _forbidden(node)
+            kwargs[keyword.arg] = self.visit(keyword.value)
 
         def evaluate(state):
             state.tick()
-            owner = [part(state) for part in first]
-            return function(*owner)(
-                state, *owner, *[arg(state) for arg in args],
-                **{key: arg(state) for key, arg in kwargs.items()})
+            return state.count(function(
+                *(arg(state) for arg in args),
+                **{key: arg(state) for key, arg in kwargs.items()}))
         return evaluate
 
-    def _build_called(self, node):
-        """Return a function that returns what is called, and a list of what
-        gives its arguments, which are the first of the call."""
+    def _called(self, node):
+        """Return the function of a call, and what its arguments begin with."""
         if isinstance(node.func, ast.Attribute):
-            name = node.func.attr
-            self._check_name(name)
+            name = _name(node.func.attr)
             if name in {'format', 'format_map'}:
-                self._refuse('forbidden_format', name=name)
-            return (
-                lambda owner: method(owner, name)), [
-                self.build(node.func.value)]
+                raise ForbiddenError('forbidden_format', name=name)
+            return partial(call, name), [self.visit(node.func.value)]
         name = node.func.id if isinstance(node.func, ast.Name) else None
         if name not in FUNCTIONS:
-            self._refuse('forbidden_function', name=_excerpt(node.func))
-        if name in {'defined', 'value_of'}:
-            self.guarded.update(
-                arg.value for arg in node.args[:1]
-                if isinstance(arg, ast.Constant))
-        return (lambda: FUNCTIONS[name]), []
+            raise _forbidden(node.func, 'forbidden_function')
+        if name not in {'defined', 'value_of'}:
+            return FUNCTIONS[name], []
+        self.guarded.update(
+            arg.value for arg in node.args[:1]
+            if isinstance(arg, ast.Constant))
+        return FUNCTIONS[name], [lambda state: state]
 
-    def _build_BinOp(self, node):
-        operate = BINARY.get(type(node.op))
+    def visit_BinOp(self, node):
+        return self._operation(node, BINARY, node.left, node.right)
+
+    def visit_UnaryOp(self, node):
+        return self._operation(node, UNARY, node.operand)
+
+    def _operation(self, node, operators, *operands):
+        operate = operators.get(type(node.op))
         if operate is None:
-            self._refuse('forbidden_construct', name=_excerpt(node))
-        left, right = self.build(node.left), self.build(node.right)
+            raise _forbidden(node)
+        parts = list(map(self.visit, operands))
+        return lambda state: state.count(
+            operate(*(part(state) for part in parts)))
 
-        def evaluate(state):
-            value = operate(state, left(state), right(state))
-            return number(value) if isinstance(value, NUMBERS) else value
-        return evaluate
-
-    def _build_UnaryOp(self, node):
-        operate = UNARY.get(type(node.op))
-        if operate is None:
-            self._refuse('forbidden_construct', name=_excerpt(node))
-        value = self.build(node.operand)
-        return lambda state: operate(value(state))
-
-    def _build_BoolOp(self, node):
-        values = [self.build(value) for value in node.values]
+    def visit_BoolOp(self, node):
+        values = list(map(self.visit, node.values))
         stop = isinstance(node.op, ast.Or)
 
         def evaluate(state):
@@ -251,10 +214,10 @@ class _Builder:
             return result
         return evaluate
 
-    def _build_Compare(self, node):
-        first = self.build(node.left)
+    def visit_Compare(self, node):
+        first = self.visit(node.left)
         rest = [
-            (COMPARE[type(op)], self.build(value))
+            (COMPARE[type(op)], self.visit(value))
             for op, value in zip(node.ops, node.comparators)]
 
         def evaluate(state):
@@ -268,73 +231,74 @@ class _Builder:
             return True
         return evaluate
 
-    def _build_IfExp(self, node):
+    def visit_IfExp(self, node):
         test, body, orelse = map(
-            self.build, (node.test, node.body, node.orelse))
+            self.visit, (node.test, node.body, node.orelse))
         return lambda state: (body if test(state) else orelse)(state)
 
-    def _build_Tuple(self, node):
-        values = [self.build(value) for value in node.elts]
-        if node.elts and all(
-                isinstance(value, ast.Constant) for value in node.elts):
-            plain = items(value(State({})) for value in values)
-            if not is_special(plain):
-                return lambda state: plain
-        return lambda state: state.collect(value(state) for value in values)
+    def visit_Tuple(self, node):
+        values = list(map(self.visit, node.elts))
+        return lambda state: state.collect(
+            items(value(state) for value in values))
 
-    _build_List = _build_Tuple
+    visit_List = visit_Tuple
 
-    def _build_Dict(self, node):
+    def visit_Dict(self, node):
         if None in node.keys:
-            self._refuse('forbidden_construct', name=_excerpt(node))
-        pairs = [
-            (self.build(key), self.build(value))
-            for key, value in zip(node.keys, node.values)]
-        return lambda state: state.collect_map(
-            (key(state), value(state)) for key, value in pairs)
+            raise _forbidden(node)
+        keys, values = (
+            list(map(self.visit, part)) for part in (node.keys, node.values))
+        return lambda state: state.collect(mapping(
+            (key(state), value(state)) for key, value in zip(keys, values)))
 
-    def _build_ListComp(self, node):
-        bound = len(self.bound)
-        loops = [self._build_loop(g) for g in node.generators]
-        element = self.build(node.elt)
-        del self.bound[bound:]
+    def visit_ListComp(self, node):
+        outside = self.bound
+        loops = list(map(self._loop, node.generators))
+        element = self.visit(node.elt)
+        self.bound = outside
 
         def evaluate(state):
-            frame = {}
-            state.push(frame)
+            state.frames.append({})
             try:
-                return state.collect(_run(state, frame, loops, element))
+                return state.collect(items(_run(state, loops, element)))
             finally:
-                state.pop()
+                state.frames.pop()
         return evaluate
 
-    _build_GeneratorExp = _build_ListComp
+    visit_GeneratorExp = visit_ListComp
 
-    def _build_loop(self, generator):
+    def _loop(self, generator):
         if generator.is_async:
-            self._refuse('forbidden_construct', name='async')
-        values = self.build(generator.iter)
-        names = target(generator.target, self.line)
-        self.bound.extend(target_names(names))
-        return names, values, [self.build(test) for test in generator.ifs]
+            raise ForbiddenError('forbidden_construct', name='async')
+        values = self.visit(generator.iter)
+        self.bound = self.bound | target_names(generator.target)
+        return generator.target, values, list(
+            map(self.visit, generator.ifs))
 
 
-def _run(state, frame, loops, element):
+def _run(state, loops, element):
     """Yield the elements of a comprehension."""
     if not loops:
         yield element(state)
         return
-    (names, values, conditions), *inner = loops
+    (target, values, conditions), *inner = loops
     for value in sequence(values(state)):
         state.tick()
-        assign(frame, names, value)
+        assign(state.frames[-1], target, value)
         if all(condition(state) for condition in conditions):
-            yield from _run(state, frame, inner, element)
+            yield from _run(state, inner, element)
 
 
-def _excerpt(node):
+def _name(name):
+    if name.startswith('_'):
+        raise ForbiddenError('forbidden_name', name=name)
+    return name
+
+
+def _forbidden(node, code='forbidden_construct'):
     try:
         text = ast.unparse(node)
     except (ValueError, RecursionError):
-        return type(node).__name__
-    return text if len(text) <= 60 else text[:57] + '...'
+        text = type(node).__name__
+    return ForbiddenError(
+        code, name=text if len(text) <= 60 else text[:57] + '...')

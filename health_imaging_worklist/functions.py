@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What expressions of worklist templates can do: operators, functions, the
-methods and fields of values. Each function gets the state first, and counts
-what it makes before it makes it."""
+methods and fields of values.  What can make much more than it gets is bounded
+before it does; what was made is counted where it is called."""
 import ast
 import datetime as dt
 import operator
@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from .attributes import clean
 from .reasons import EvaluationError, ForbiddenError, LimitError
-from .values import NUMBERS, Items, Map, admit, number, unmark
+from .values import NUMBERS, Items, Map, admit, bounded, unmark
 from .view import SCALARS, FieldError, RecordView
 
 _MAX_WIDTH = 200
@@ -27,14 +27,14 @@ _KINDS = {
 
 
 def kind(value):
-    """Return what a value is, among `reasons.KINDS`."""
+    """Return what a value is, the code of a message ``msg_kind_<code>``."""
     return _KINDS.get(type(value), 'other')
 
 
 # Operators
 
 def _calculate(sign, function):
-    def calculate(state, left, right):
+    def calculate(left, right):
         if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
             return function(left, right)
         raise EvaluationError(
@@ -42,35 +42,33 @@ def _calculate(sign, function):
     return calculate
 
 
-def _add(state, left, right):
-    if isinstance(left, str) and isinstance(right, str):
-        state.spend(len(left) + len(right))
-        return left + right
-    if isinstance(left, Items) and isinstance(right, Items):
-        return state.collect(left + right)
+def _add(left, right):
+    for type_ in (str, Items):
+        if isinstance(left, type_) and isinstance(right, type_):
+            return left + right
     if isinstance(right, dt.timedelta):
         return left + right
-    return _calculate('+', operator.add)(state, left, right)
+    return _calculate('+', operator.add)(left, right)
 
 
-def _subtract(state, left, right):
+def _subtract(left, right):
     if isinstance(left, dt.date):
         return left - right
-    return _calculate('-', operator.sub)(state, left, right)
+    return _calculate('-', operator.sub)(left, right)
 
 
-def _multiply(state, left, right):
+def _multiply(left, right):
     text, times = (left, right) if isinstance(left, str) else (right, left)
     if isinstance(text, str) and isinstance(times, int):
-        state.spend(len(text) * times)
+        bounded(len(text) * times)
         return text * times
-    return _calculate('*', operator.mul)(state, left, right)
+    return _calculate('*', operator.mul)(left, right)
 
 
-def _modulo(state, left, right):
+def _modulo(left, right):
     if isinstance(left, str):
-        return _format(state, left, right)
-    return _calculate('%', operator.mod)(state, left, right)
+        return _format(left, right)
+    return _calculate('%', operator.mod)(left, right)
 
 
 _CONVERSION = re.compile(
@@ -78,25 +76,23 @@ _CONVERSION = re.compile(
     '[sdiufFeEgGxX%]')
 
 
-def _format(state, text, values):
+def _format(text, values):
     # Each conversion for itself: what is between may be marked.
-    plain, end, parts = unmark(text), 0, []
+    plain, end, parts, size = unmark(text), 0, [], len(text)
     positional = iter(values if isinstance(values, Items) else [values])
     for found in _CONVERSION.finditer(plain):
-        parts += (text[end:found.start()], _convert(
-                found, values, positional))
+        converted = _convert(found, values, positional)
+        size = bounded(size + len(converted))
+        parts += (text[end:found.start()], converted)
         end = found.end()
-        state.spend(len(parts[-1]))
     if '%' in _CONVERSION.sub('', plain):
         raise EvaluationError('format')
     if not isinstance(values, Map) and next(positional, None) is not None:
         raise TypeError("not all arguments converted")
-    state.spend(sum(map(len, parts)) + len(text))
     return ''.join([*parts, text[end:]])
 
 
 def _convert(found, values, positional):
-    """Return the text of one conversion."""
     if found[0] == '%%':
         return '%'
     if max(int(found[2] or 0), int(found[3] or 0)) > _MAX_WIDTH:
@@ -105,8 +101,7 @@ def _convert(found, values, positional):
         value = values[found[1]] if found[1] else next(positional)
     except StopIteration:
         raise TypeError("not enough arguments for format string") from None
-    if not isinstance(value, SCALARS):
-        raise ForbiddenError('forbidden_value', kind=kind(value))
+    _writable(value)
     return found[0] % ({found[1]: value} if found[1] else (value,))
 
 
@@ -169,164 +164,128 @@ def _value_of(state, name, default=None):
         return state.fetch(name) if name in state.variables else default
 
 
-def _str(state, value=''):
+def _writable(value):
     if not isinstance(value, SCALARS):
         raise ForbiddenError('forbidden_value', kind=kind(value))
-    return value if isinstance(value, str) else state.count(str(value))
+    return value
 
 
-def _to_number(convert):
-    def convert_(state, value=0):
-        if isinstance(value, str) and len(value) > 40:
-            raise LimitError('limit_number')
-        return number(convert(value))
-    return convert_
+def _digits(value):
+    if isinstance(value, str) and len(value) > 40:
+        raise LimitError('limit_number')
+    return value
 
 
-def _range(state, *values):
+def _range(*values):
     numbers = range(*values)
-    state.spend(len(numbers))
-    return state.collect(numbers)
+    bounded(len(numbers))
+    return tuple(numbers)
 
 
-def _extreme(function):
-    def extreme(state, *values, default=_MISSING):
-        if len(values) == 1:
-            values = tuple(sequence(values[0]))
-        if not values and default is not _MISSING:
-            return default
-        return function(map(comparable, values))
-    return extreme
+def _comparables(*values):
+    return map(comparable, values if values[1:] else sequence(*values))
 
 
-def _numeric(value, *digits):
+def _numeric(value):
     if not isinstance(value, (*NUMBERS, dt.timedelta)):
         raise EvaluationError('not_number', kind=kind(value))
-    if any(abs(count or 0) > 30 for count in digits):
+    return value
+
+
+def _round(value, digits=None):
+    if abs(digits or 0) > 30:
         raise LimitError('limit_number')
-    return (value, *digits)
+    return round(_numeric(value), digits)
 
 
-def _sum(state, values, start=0):
-    return number(sum(
-            (_numeric(item)[0] for item in sequence(values)),
-            *_numeric(start)))
-
-
+#: The functions by name; the first two get the state first.
 FUNCTIONS = {
-    'abs': lambda state, value: abs(*_numeric(value)),
-    'all': lambda state, values: all(sequence(values)),
-    'any': lambda state, values: any(sequence(values)),
-    'bool': lambda state, value=False: bool(value),
     'defined': lambda state, name: _value_of(
         state, name, _MISSING) is not _MISSING,
-    'enumerate': lambda state, values, start=0: state.collect(
-        map(state.collect, enumerate(sequence(values), start))),
-    'float': _to_number(float),
-    'int': _to_number(int),
-    'len': lambda state, value: len(sequence(value)),
-    'list': lambda state, values=(): state.collect(sequence(values)),
-    'max': _extreme(max),
-    'min': _extreme(min),
-    'range': _range,
-    'reversed': lambda state, values: state.collect(
-        tuple(sequence(values))[::-1]),
-    'round': lambda state, *args: round(*_numeric(*args)),
-    'sorted': lambda state, values, reverse=False: state.collect(sorted(
-            map(comparable, sequence(values)), reverse=bool(reverse))),
-    'str': _str,
-    'sum': _sum,
-    'tuple': lambda state, values=(): state.collect(sequence(values)),
     'value_of': _value_of,
-    'zip': lambda state, *values: state.collect(
-        map(state.collect, zip(*map(sequence, values)))),
+    'abs': lambda value: abs(_numeric(value)),
+    'all': lambda values: all(sequence(values)),
+    'any': lambda values: any(sequence(values)),
+    'bool': lambda value=False: bool(value),
+    'enumerate': lambda values, start=0: tuple(
+        enumerate(sequence(values), start)),
+    'float': lambda value=0: float(_digits(value)),
+    'int': lambda value=0: int(_digits(value)),
+    'len': lambda value: len(sequence(value)),
+    'list': lambda values=(): tuple(sequence(values)),
+    'max': lambda *values, **default: max(_comparables(*values), **default),
+    'min': lambda *values, **default: min(_comparables(*values), **default),
+    'range': _range,
+    'reversed': lambda values: tuple(sequence(values))[::-1],
+    'round': _round,
+    'sorted': lambda values, reverse=False: sorted(
+        _comparables(values), reverse=bool(reverse)),
+    'str': lambda value='': str(_writable(value)),
+    'sum': lambda values, start=0: sum(
+        map(_numeric, sequence(values)), _numeric(start)),
+    'tuple': lambda values=(): tuple(sequence(values)),
+    'zip': lambda *values: tuple(zip(*map(sequence, values))),
     }
 
 
 # Methods and fields
 
-# In the worst case these compare each character of one text with each of the
-# other.
-_SLOW = {
-    'lstrip', 'rfind', 'rindex', 'rpartition', 'rsplit', 'rstrip', 'strip'}
-
-
-def _text_method(name, size=None):
-    """Return the function of a method of texts.
-
-    :param size: function of its arguments that returns how many characters
-        it may make, where these are more than the text has
-    """
-    method = getattr(str, name)
-
-    def call(state, *args, **kwargs):
-        if name in _SLOW and any(
-                isinstance(arg, str) and len(arg) > _MAX_NEEDLE
-                for arg in [*args[1:], *kwargs.values()]):
-            raise LimitError('limit_text')
-        if size:
-            state.spend(size(*args))
-        return state.count(method(*args, **kwargs))
-    return call
-
-
 def _padded(text, width, *fill):
-    return width
+    bounded(width)
 
 
 def _replaced(text, old, new, count=-1):
-    return len(text) + text.count(old) * max(len(new) - len(old), 0)
+    bounded(len(text) + text.count(old) * max(len(new) - len(old), 0))
 
 
 def _joined(text, values):
     for item in values:
         if not isinstance(item, str):
             raise EvaluationError('not_text', kind=kind(item))
-    return sum(map(len, values)) + len(text) * len(values)
+    bounded(sum(map(len, values)) + len(text) * len(values))
+
+
+def _needles(text, *needles, **more):
+    # In the worst case each character is compared with each of the other.
+    for needle in [*needles, *more.values()]:
+        if isinstance(needle, str) and len(needle) > _MAX_NEEDLE:
+            raise LimitError('limit_text')
 
 
 _DIRECTIVE_OF_DATE = re.compile('%(?![-_0^#]?[A-Za-z%])')
 
 
-def _strftime(state, value, format_):
+def _formatted(value, format_):
     if len(format_) > _MAX_WIDTH or _DIRECTIVE_OF_DATE.search(format_):
         raise EvaluationError('format')
-    return state.count(clean(value.strftime(format_), lines=True))
 
 
-def _methods(names):
-    """Return the functions of methods that make little, by name."""
-    return {
-        name: lambda state, value, *args, name=name, **kwargs:
-        getattr(value, name)(*args, **kwargs) for name in names.split()}
+def _methods(names, check=None):
+    return dict.fromkeys(names.split(), check)
 
 
 _DATE_METHODS = {
-    'strftime': _strftime, **_methods('isoformat isoweekday replace weekday')}
+    **_methods('isoformat isoweekday replace weekday'),
+    'strftime': _formatted}
+#: The methods by type and name, with the function of a value and arguments
+#: that raises an error when these take too much.
 METHODS = {
     str: {
-        'join': _text_method('join', _joined),
-        'replace': _text_method('replace', _replaced),
-        **{name: _text_method(name, _padded)
-            for name in ['center', 'ljust', 'rjust', 'zfill']},
-        **{name: _text_method(name) for name in (
-                'capitalize casefold count endswith find index isalnum '
-                'isalpha isascii isdecimal isdigit islower isnumeric isspace '
-                'istitle isupper lower lstrip partition removeprefix '
-                'removesuffix rfind rindex rpartition rsplit rstrip split '
-                'splitlines startswith strip swapcase title upper').split()},
+        **_methods(
+            'capitalize casefold count endswith find index isalnum isalpha '
+            'isascii isdecimal isdigit islower isnumeric isspace istitle '
+            'isupper lower partition removeprefix removesuffix split '
+            'splitlines startswith swapcase title upper'),
+        **_methods(
+            'lstrip rfind rindex rpartition rsplit rstrip strip', _needles),
+        **_methods('center ljust rjust zfill', _padded),
+        'join': _joined,
+        'replace': _replaced,
         },
-    Map: {
-        'get': lambda state, value, key, default=None: value.get(
-            key, default),
-        'items': lambda state, value: state.collect(
-            map(state.collect, value.items())),
-        'keys': lambda state, value: state.collect(value),
-        'values': lambda state, value: state.collect(value.values()),
-        },
+    Map: _methods('get items keys values'),
     dt.date: _DATE_METHODS,
     dt.datetime: {**_DATE_METHODS, **_methods('date time')},
-    dt.time: {'strftime': _strftime, **_methods('isoformat replace')},
+    dt.time: {**_methods('isoformat replace'), 'strftime': _formatted},
     dt.timedelta: _methods('total_seconds'),
     }
 _DATE_FIELDS = {'year', 'month', 'day'}
@@ -339,18 +298,28 @@ FIELDS = {
     }
 
 
-def method(value, name):
-    """Return the function that the method of a value is."""
+def call(name, value, *args, **kwargs):
+    """Return what a method of a value does.
+
+    :param str name: of the method
+    :raises TemplateError: there is no such method, or it makes too much
+    """
     methods = METHODS.get(type(value), {})
-    if name in methods:
-        return methods[name]
-    if value is None:
-        raise EvaluationError('no_value', name=name)
-    raise ForbiddenError('forbidden_method', name=name, kind=kind(value))
+    if name not in methods:
+        if value is None:
+            raise EvaluationError('no_value', name=name)
+        raise ForbiddenError('forbidden_method', name=name, kind=kind(value))
+    if methods[name]:
+        methods[name](value, *args, **kwargs)
+    result = getattr(value, name)(*args, **kwargs)
+    return clean(result, lines=True) if name == 'strftime' else result
 
 
 def attribute(state, value, name):
-    """Return the field of a record or date, or what a dictionary has."""
+    """Return the field of a record or date, or what a dictionary has.
+
+    :raises TemplateError: there is none that is open
+    """
     if type(value) is RecordView:
         try:
             return admit(getattr(value, name), state.marking)
@@ -367,9 +336,14 @@ def attribute(state, value, name):
 
 
 def item(state, value, key):
-    """Return what a list, a text or a dictionary has at a place."""
+    """Return what a list, a text or a dictionary has at a place or a slice.
+
+    :raises TemplateError: it is none of these
+    """
     if isinstance(key, str) and type(value) is RecordView:
         return attribute(state, value, key)
+    if isinstance(key, slice) and not isinstance(value, (str, Items)):
+        raise EvaluationError('not_list', kind=kind(value))
     if isinstance(value, (str, Items, Map)):
         return value[key]
     raise ForbiddenError('forbidden_attribute', name=key, kind=kind(value))

@@ -51,25 +51,20 @@ def prepare_requests(Request, module, new_uid):
         return
     for name in ['merge_id', 'former_merge_id', 'worklist_status']:
         table_h.add_column(name, 'VARCHAR')
-    set_statuses(Request, table_h.column_exist('done_at'))
+    _set_statuses(Request, table_h.column_exist('done_at'))
     separate_merge_ids(Request, new_uid)
 
 
-def set_statuses(Request, stamped):
+def _set_statuses(Request, stamped):
     """Set the worklist status of requests that have none by their state.
-
-    Requests that were done before the upgrade never go to the worklist.
-
-    :param Request: class of gnuhealth.imaging.test.request
-    :param bool stamped: whether requests have the time when they were done
-    """
+    Those that were done before the upgrade never go to the worklist."""
     table = Request.__table__()
-    set_where(table, table.worklist_status == '', worklist_status=Null)
+    has_none = (table.worklist_status == Null) | (table.worklist_status == '')
     for state, status in [
             ('draft', 'todo'), ('requested', 'todo'), ('done', 'done'),
             ('canceled', 'canceled')]:
-        set_where(table, (table.state == state)
-            & (table.worklist_status == Null), worklist_status=status)
+        set_where(
+            table, (table.state == state) & has_none, worklist_status=status)
     # In 5.0 the status changed when the images came, not with the state.
     done_before = (table.done_at == Null) if stamped else Literal(True)
     set_where(table, (table.state == 'done')
@@ -82,9 +77,9 @@ def separate_merge_ids(Request, new_uid):
     one.
 
     Of the exams of one order the first that is not done keeps the shared
-    UID.  Nobody keeps a UID that several patients share, because a former
-    release filled the column with one value.  All requests keep the shared
-    UID as the former one, since a modality may have it.
+    UID, nobody does where patients share it, because a former release filled
+    the column with one value.  All keep it as the former one, since a
+    modality may have it.
 
     :param Request: class of gnuhealth.imaging.test.request
     :param new_uid: function that returns a new UID, str
@@ -113,10 +108,9 @@ def separate_merge_ids(Request, new_uid):
 
 
 def _keeper(rows):
-    """Return which request keeps a shared UID.
+    """Return the id of the request that keeps a shared UID, or None.
 
     :param rows: (id, patient, order number, state) of each request
-    :return: id of the request, None for none of them
     """
     first, patient, order, _ = rows[0]
     if any(row[1] != patient for row in rows):
@@ -151,54 +145,34 @@ def set_identifiers(Request):
 
 
 def _own_identifiers(rows):
-    """Return the identifiers of the requests for which the numbers of order
-    and request are not enough.
-
-    :param rows: (id, order number, request number, accession number, step
-        ID) of all requests
-    :return: dict of (accession number, step ID) by id
-    """
+    """Return the accession numbers and step ids, pairs by id, of the requests
+    for which the numbers of order and request are not enough."""
+    rows = [
+        (id_, order or f'\0{id_}', line or f'\0{id_}', accession, step)
+        for id_, order, line, accession, step in rows]
     accessions = {
-        order: accession for _, order, _, accession, _ in rows
-        if order and accession}
+        order: accession for _, order, _, accession, _ in rows if accession}
     accessions.update(_identify(
-            {_number(order, id_) for id_, order, *_ in rows}
-            - accessions.keys(), set(accessions.values())))
+            {order for _, order, *_ in rows} - accessions.keys(),
+            set(accessions.values())))
     steps = _identify(
-        {_number(line, id_) for id_, _, line, _, step in rows if not step},
+        {line for _, _, line, _, step in rows if not step},
         {step for *_, step in rows if step})
-    own = {}
-    for id_, order, line, accession, step in rows:
-        if None in (accession, step):
-            values = (
-                accession or accessions[_number(order, id_)],
-                step or steps[_number(line, id_)])
-            if values != (order, line):
-                own[id_] = values
-    return own
-
-
-def _number(number, id_):
-    "Return the number of an order or a request, or a unique key without one."
-    return number or f'\0{id_}'
+    return {
+        id_: (accession or accessions[order], step or steps[line])
+        for id_, order, line, accession, step in rows
+        if None in (accession, step) and (order, line) != (
+            accession or accessions[order], step or steps[line])}
 
 
 def _identify(numbers, taken):
-    """Choose an identifier for each number.
-
-    :param set numbers: numbers of orders or requests
-    :param set taken: identifiers that are in use
-    :return: dict of identifiers by number
-    """
+    """Return an identifier by number that is not among those taken."""
     return identifiers.choose(numbers, lambda wishes: [
             number for number, wish in wishes.items() if wish in taken])
 
 
 def _write_identifiers(table, own):
-    """Write identifiers, 500 requests with a statement.
-
-    :param dict own: (accession number, step ID) by id
-    """
+    """Write identifiers, pairs by id, 500 requests with a statement."""
     for ids in grouped_slice(own, 500):
         ids = list(ids)
         accession, step = [
@@ -226,10 +200,8 @@ def set_template_types(Template, module):
 
 
 def repair_charsets(Template):
-    """Correct the SpecificCharacterSet (0008,0005, CS) of templates.
-
-    The default of 5.0 has the digit zero for the letter O, for which Orthanc
-    drops all letters beyond ASCII.
+    """Correct the SpecificCharacterSet (0008,0005, CS) of templates, which
+    has the digit zero for the letter O by default in 5.0.
 
     :param Template: class of gnuhealth.imaging_worklist.worklist_template
     """
@@ -249,9 +221,8 @@ def repair_charsets(Template):
 
 
 def repair_vrs(Template):
-    """Write the value representations (VR) of dumps as DICOM defines them.
-
-    dump2dcm uses those of the dump, of which 5.0 has some that are wrong.
+    """Write the value representations (VR) of dumps as DICOM defines them:
+    5.0 has some that are wrong.
 
     :param Template: class of gnuhealth.imaging_worklist.worklist_template
     """
@@ -259,19 +230,14 @@ def repair_vrs(Template):
     for id_, text in execute(table.select(table.id, table.template,
                 where=(table.template_type == 'dump2dcm')
                 & (table.template != Null))):
-        repaired = with_vrs(text)
+        repaired = _with_vrs(text)
         if repaired != text:
             set_where(table, table.id == id_, template=repaired)
             warn(Template, id_,
                 "kinds of values (VR) are now those of DICOM")
 
 
-def with_vrs(text):
-    """Return a dump with the VRs of the data dictionary (PS3.6).
-
-    :param str text: the dump, or a template of it
-    :rtype: str
-    """
+def _with_vrs(text):
     return _ATTRIBUTE.sub(_with_vr, text)
 
 
@@ -311,34 +277,24 @@ def carry_over_templates(Exam, module):
 
 
 def _carry_over(Template, name, text, encoding, comment):
-    """Copy a template of 4.4 unless there is one of its name and text.
-
-    :param str name: its name
-    :param str text: its text in Genshi's old syntax
-    :param str encoding: name of a Python codec
-    :param str comment: its comment
-    :return: id of the copy
-    """
+    """Copy a template of 4.4, in Genshi's old syntax and a codec of Python,
+    unless there is one of its name and text; return the id of the copy."""
     table = Template.__table__()
-    text = with_vrs(new_syntax(text or ''))
+    text = _with_vrs(_new_syntax(text or ''))
     same = table.select(table.id,
         where=(table.name == name) & (table.template == text),
         order_by=table.id)
     if not execute(same):
         insert_row(table, name=name, template=text, comment=comment,
-            template_type='dump2dcm', charset=charset(text, encoding))
+            template_type='dump2dcm', charset=_charset(text, encoding))
     (id_,), *_ = execute(same)
     warn(Template, id_, "it is the template %r of 4.4", name)
     return id_
 
 
-def charset(text, encoding):
-    """Return the SpecificCharacterSet (0008,0005, CS) of a template of 4.4.
-
-    :param str text: the template, which may name one
-    :param str encoding: name of a Python codec, such as utf-8 or gbk
-    :return: a defined term, or the encoding if it stands for none
-    """
+def _charset(text, encoding):
+    """Return the SpecificCharacterSet (0008,0005, CS) that the text of a
+    template names or the codec stands for, else the codec."""
     named = _CHARSET.search(text)
     candidates = [named.group(1) if named else None, encoding]
     for candidate in filter(None, candidates):
@@ -348,12 +304,8 @@ def charset(text, encoding):
     return encoding or None
 
 
-def new_syntax(text):
-    """Convert a template from Genshi's old text syntax to the new one.
-
-    :param str text: the template
-    :rtype: str
-    """
+def _new_syntax(text):
+    """Convert a template from Genshi's old text syntax to the new one."""
     def convert(match):
         comment, directive = match.groups()
         if comment is not None:

@@ -1,73 +1,69 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rendering of worklist templates, texts in Genshi's new text syntax that
-users write. Genshi runs them, but their expressions are those of
-`expressions`, which cannot call anything, and each value that they write is
-kept apart from the text until the format of the text has been read.
+users write.  Their expressions are those of `expressions`, which cannot call
+anything, and each value that they write is kept apart from the text until the
+format of the text has been read.
 """
 import re
-from collections import namedtuple
 from difflib import get_close_matches
 
-from genshi.core import TEXT
-from genshi.template import directives
-from genshi.template.base import EXPR, SUB
 from genshi.template.base import TemplateSyntaxError as GenshiError
 from genshi.template.interpolation import lex
-from genshi.template.text import NewTextTemplate
 
-from . import expressions
-from .expressions import MAX_EXPRESSION, Expression
+from .expressions import (
+    MAX_EXPRESSION, Expression, assign, ast, parse, target_names)
 from .functions import kind, sequence
 from .reasons import (
-    REASONS, EvaluationError, ForbiddenError, LimitError, TemplateError,
+    EvaluationError, ForbiddenError, LimitError, TemplateError,
     TemplateSyntaxError, UnknownVariableError)
-from .texts import DUMP2DCM, JSON, Text, token
+from .texts import DUMP2DCM, JSON, Text
 from .values import (
     EVALUATION_ERRORS, LIMITS, RESERVED, SPECIAL, Items, Limits, Map, Pair,
     State, mark, parts, unmark)
 from .variables import sample_variables
-from .view import FieldError, RecordView
+from .view import RecordView
 
 __all__ = [
-    'DUMP2DCM', 'JSON', 'LIMITS', 'REASONS', 'EvaluationError', 'FieldError',
-    'ForbiddenError', 'LimitError', 'Limits', 'RecordView', 'Template',
-    'TemplateError', 'TemplateSyntaxError', 'UnknownVariableError', 'compile',
-    'render', 'sample_variables']
+    'DUMP2DCM', 'JSON', 'LIMITS', 'EvaluationError', 'ForbiddenError',
+    'LimitError', 'Limits', 'RecordView', 'Template', 'TemplateError',
+    'TemplateSyntaxError', 'UnknownVariableError', 'compile', 'render',
+    'sample_variables']
 
 _MAX_BLOCKS = 30
 _OPENING = re.compile(r'(?<!\\)\{[%#]')
 _COMMAND = re.compile(r'(\w+)\s*(.*)', re.DOTALL)
+_ESCAPED = re.compile(r'\\(?:\r?\n|(\\|\{[%#]))')
+# A line end that the template hides with a backslash: it is not written, but
+# it counts as a line.
+_HIDDEN = '\ufdef'
+_NAME = re.compile(r'[A-Za-z_][\w.]*', re.ASCII)
+_REFERENCE = re.compile(r'[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*', re.ASCII)
 
 
 # What is written
 
-class _Interpolation(Expression):
-    """An expression whose value is written, as a token that stands for it."""
-    __slots__ = ('stands_alone',)
-
-    def evaluate(self, state):
-        state.line = self.line
-        state.tick()
-        plain = self.run(state)
-        if type(plain) is not str:
-            plain = _text(state, plain)
-        if self.stands_alone and not plain:
-            return ''
-        state.room -= len(plain)
-        if not SPECIAL.search(plain):
-            return state.keep(plain)
-        marked = state.marked(self._text, plain)
-        if marked is None or marked is plain:
-            return state.keep(Pair(plain, marked or mark(plain)))
-        # Between data there is what the expression writes of the format.
-        return ''.join(
-            unmark(part) if index % 2
-            else part and state.keep(Pair(unmark(part), part))
-            for index, part in enumerate(parts(marked)))
-
-    def _text(self, state):
-        return _text(state, self.run(state))
+def _write(state, expression, stands_alone):
+    """Write the value of an expression, as a token that stands for it."""
+    plain = expression.evaluate(state)
+    if type(plain) is not str:
+        plain = _text(state, plain)
+    if stands_alone and not plain:
+        return
+    if not SPECIAL.search(plain):
+        state.keep(plain)
+        return
+    marked = state.marked(
+        lambda state: _text(state, expression.run(state)), plain)
+    if marked is None or marked is plain:
+        state.keep(Pair(plain, marked or mark(plain)))
+        return
+    # Between data there is what the expression writes of the format.
+    for index, part in enumerate(parts(marked)):
+        if index % 2:
+            state.write(unmark(part))
+        elif part:
+            state.keep(Pair(unmark(part), part))
 
 
 def _text(state, value):
@@ -83,264 +79,200 @@ def _text(state, value):
     return str(value)
 
 
-class _State(State):
-    """What one rendering knows and has written so far: ``made`` are its
-    values, ``room`` the characters that it may still write."""
-
-    def __init__(self, variables, limits):
-        super().__init__(variables, limits)
-        self.made = []
-        self.written = []
-        self.measured = 0
-        self.room = limits.output
-
-    def keep(self, value):
-        """Return the token of a text or a `Pair`."""
-        self.made.append(value)
-        return token(len(self.made) - 1)
-
-    def measure(self):
-        """Count what was written since this was asked last."""
-        self.room -= sum(map(len, self.written[self.measured:]))
-        self.measured = len(self.written)
-        if self.room < 0:
-            raise LimitError('limit_output')
-
-
-# Directives
-
-class _Directive:
-    """Makes the directives of Genshi use `Expression`.
-
-    Those of Genshi are made when a template runs first; these are there
-    already, in place of their classes, when it is read.
-    """
-    needs_value = True
-    #: The names that are set inside.
-    names = frozenset()
-
-    def __init__(self, value, template, line):
-        if self.needs_value and not value:
-            raise TemplateSyntaxError(
-                'directive_value', line, name=self.tagname)
-        self.line = line
-        self.read(value, template)
-
-    def read(self, value, template):
-        """Read the text of the directive."""
-        self.expr = template.expression(value, self.line) if value else None
-
-    def attach(self, template, stream, *_):
-        return self, stream
-
-
-class If(_Directive, directives.IfDirective):
-    """The directive ``if``."""
-
-
-class For(_Directive, directives.ForDirective):
-    """The directive ``for``: a name, or names, in values."""
-
-    def read(self, value, template):
-        parts = re.split(r'\s+in\s+', value, maxsplit=1)
-        if len(parts) < 2:
-            raise TemplateSyntaxError('for', self.line)
-        try:
-            node = expressions.parse(parts[0], 'eval', self.line)
-        except TemplateSyntaxError:
-            raise TemplateSyntaxError('for', self.line) from None
-        names = expressions.target(node, self.line)
-        self.names = expressions.target_names(names)
-        self.assign = (
-            lambda scope, item: expressions.assign(scope, names, item))
-        self.expr = template.expression(parts[1], self.line, _Loop)
-
-
-class _Loop(Expression):
-    __slots__ = ()
-
-    def evaluate(self, state):
-        plain, marked = map(sequence, self.pair(state))
-        for pair in map(Pair, plain, marked):
-            state.line = self.line
-            state.tick()
-            state.measure()
-            yield pair
-
-
-class With(_Directive, directives.WithDirective):
-    """The directive ``with``, which sets names."""
-    needs_value = False
-
-    def read(self, value, template):
-        self.vars, names = [], set()
-        nodes = expressions.parse(value, 'exec', self.line)
-        if not nodes or not all(
-                isinstance(node, expressions.ast.Assign) for node in nodes):
-            raise TemplateSyntaxError('with', self.line)
-        for node in nodes:
-            value = template.expression(node.value, self.line, _Value, names)
-            targets = [
-                expressions.target(node_, self.line)
-                for node_ in node.targets]
-            names.update(*map(expressions.target_names, targets))
-            self.vars.append(([
-                        lambda frame, value, target=target:
-                        expressions.assign(frame, target, value)
-                        for target in targets], value))
-        self.names = names
-
-
-class _Value(Expression):
-    __slots__ = ()
-    evaluate = Expression.pair
-
-
-class Choose(_Directive, directives.ChooseDirective):
-    """The directive ``choose``."""
-    needs_value = False
-
-
-class When(_Directive, directives.WhenDirective):
-    """The directive ``when`` inside a ``choose``."""
-    needs_value = False
-
-    def read(self, value, template):
-        choose = template.enclosing(Choose)
-        if not choose:
-            raise TemplateSyntaxError('when', self.line, name=self.tagname)
-        super().read(value, template)
-        if not value and not choose.expr:
-            raise TemplateSyntaxError(
-                'directive_value', self.line, name=self.tagname)
-
-
-class Otherwise(_Directive, directives.OtherwiseDirective):
-    """The directive ``otherwise`` inside a ``choose``."""
-    needs_value = False
-
-    def read(self, value, template):
-        if not template.enclosing(Choose):
-            raise TemplateSyntaxError('when', self.line, name=self.tagname)
-
-
 # Reading
 
-#: A directive whose end is not read yet, and the stream that it stands in.
-_Block = namedtuple('_Block', 'directive stream')
+class Template:
+    """A template that was read.
 
+    Each step is a function of a `values.State`. Of what is open while the
+    template is read, ``bound`` are the names that are set, ``choices`` whether
+    the directives "choose" have a value.
 
-class Template(NewTextTemplate):
-    """A template that was read: `variables` are those that it needs, with
-    the line where each is first named."""
-    directives = [
-        ('choose', Choose), ('for', For), ('if', If),
-        ('otherwise', Otherwise), ('when', When), ('with', With)]
+    :ivar variables: those that it needs, with the line where each is first
+        named
+    :raises TemplateError: it cannot be read
+    """
 
     def __init__(self, source):
         self.variables = {}
-        self._blocks = []
-        super().__init__(source)
-        self._prepare_self()
+        self.bound = frozenset()
+        self.choices = []
+        self.depth = 0
+        self.line = 1
+        self.chunks = _split(source)
+        try:
+            self.run = self._read_block()
+        except TemplateError as error:
+            error.line = error.line or self.line
+            raise
 
-    def _init_filters(self):
-        # None that reads other files.
-        self.filters = [self._flatten]
+    def _read_block(self, directive=None):
+        """Return the function that runs all until the end of a directive."""
+        steps, begin = [], self.line
+        for self.line, command, text in self.chunks:
+            if command is None:
+                steps.extend(self._read_text(text))
+            elif command == 'end' and directive:
+                break
+            else:
+                steps.append(self._read_directive(command, text))
+        else:
+            if directive:
+                raise TemplateSyntaxError('block_open', begin, name=directive)
 
-    def _init_loader(self):
-        self.loader = None
+        def run(state):
+            for step in steps:
+                step(state)
+        return run
 
-    def expression(self, node, line, class_=Expression, names=()):
+    def _read_directive(self, command, value):
+        if command == 'end':
+            raise TemplateSyntaxError('end')
+        if command in {'python', 'include', 'def', 'import'}:
+            raise ForbiddenError('directive_forbidden', name=command)
+        if command not in _DIRECTIVES:
+            raise TemplateSyntaxError('directive_unknown', name=command)
+        if self.depth == _MAX_BLOCKS:
+            raise LimitError('block_depth')
+        if command in {'if', 'for'} and not value:
+            raise TemplateSyntaxError('directive_value', name=command)
+        bound = self.bound
+        self.depth += 1
+        step = _DIRECTIVES[command](self, command, value)
+        self.depth -= 1
+        self.bound = bound
+        return step
+
+    def _expression(self, node):
         """Return the Expression of an ast or a text."""
-        bound = {*names}.union(*(b.directive.names for b in self._blocks))
-        expression = class_(node, line, bound)
+        expression = Expression(node, self.line, self.bound)
         for name in expression.names:
-            self.variables.setdefault(name, line)
+            self.variables.setdefault(name, self.line)
         return expression
 
-    def enclosing(self, class_):
-        """Return the innermost open directive of a class, or None."""
-        found = [
-            block.directive for block in self._blocks
-            if isinstance(block.directive, class_)]
-        return found[-1] if found else None
+    def _read_if(self, command, value):
+        test = self._expression(value)
+        run = self._read_block(command)
 
-    def _parse(self, source, encoding):
-        stream, line = [], 1
-        for command, text in _split(source.read()):
-            if command == 'end':
-                stream = self._close(stream, line)
-            elif command:
-                self._open(command, text, stream, line)
-                stream = []
-            elif command is None:
-                stream.extend(self._interpolate(text, line))
-            line += text.count('\n')
-        if self._blocks:
-            directive = self._blocks[-1].directive
-            raise TemplateSyntaxError(
-                'block_open', directive.line, name=directive.tagname)
-        return stream
+        def step(state):
+            if test.evaluate(state):
+                run(state)
+        return step
 
-    def _open(self, command, text, stream, line):
-        class_ = self.get_directive(command)
-        if class_ is None:
-            raise _unknown_directive(command, line)
-        if len(self._blocks) >= _MAX_BLOCKS:
-            raise LimitError('block_depth', line)
-        value = _COMMAND.match(text[2:-2].strip())[2]
-        self._blocks.append(_Block(class_(value, self, line), stream))
-
-    def _close(self, stream, line):
-        if not self._blocks:
-            raise TemplateSyntaxError('end', line)
-        directive, outer = self._blocks.pop()
-        position = None, line, 0
-        outer.append((
-                SUB, ([(0, directive, None, None, position)], stream),
-                position))
-        return outer
-
-    def _interpolate(self, text, line):
-        """Yield the events of a text without directives."""
-        text, last = self._escape_re.sub(_escaped, text), ' '
+    def _read_for(self, command, value):
+        line, words = self.line, re.split(r'\s+in\s+', value, maxsplit=1)
         try:
-            for is_expression, chunk in lex(text, (None, line, 0), None):
+            target, values = parse(words[0], 'eval', line), words[1]
+        except (TemplateSyntaxError, IndexError):
+            raise TemplateSyntaxError('for') from None
+        names, values = target_names(target), self._expression(values)
+        self.bound |= names
+        run = self._read_block(command)
+
+        def step(state):
+            plain, marked = map(sequence, values.pair(state))
+            for pair in map(Pair, plain, marked):
+                state.line = line
+                state.tick()
+                state.frames.append({})
+                assign(state.frames[-1], target, pair)
+                run(state)
+                state.frames.pop()
+        return step
+
+    def _read_with(self, command, value):
+        nodes, settings = parse(value, 'exec', self.line), []
+        if not nodes or not all(
+                isinstance(node, ast.Assign) for node in nodes):
+            raise TemplateSyntaxError('with')
+        for node in nodes:
+            settings.append((node.targets, self._expression(node.value)))
+            self.bound = self.bound.union(*map(target_names, node.targets))
+        run = self._read_block(command)
+
+        def step(state):
+            state.frames.append({})
+            for targets, expression in settings:
+                pair = expression.pair(state)
+                for target in targets:
+                    assign(state.frames[-1], target, pair)
+            run(state)
+            state.frames.pop()
+        return step
+
+    def _read_choose(self, command, value):
+        chosen = self._expression(value) if value else None
+        self.choices.append(bool(value))
+        run = self._read_block(command)
+        self.choices.pop()
+
+        def step(state):
+            state.choices.append(
+                [False, chosen.evaluate(state) if chosen else None])
+            run(state)
+            state.choices.pop()
+        return step
+
+    def _read_when(self, command, value):
+        if not self.choices:
+            raise TemplateSyntaxError('when', name=command)
+        has_value, otherwise = self.choices[-1], command == 'otherwise'
+        if not (value or has_value or otherwise):
+            raise TemplateSyntaxError('directive_value', name=command)
+        test = self._expression(value) if value and not otherwise else None
+        run = self._read_block(command)
+
+        def step(state):
+            choice = state.choices[-1]
+            if choice[0]:
+                return
+            found = otherwise or choice[1]
+            if test:
+                result = test.evaluate(state)
+                found = found == result if has_value else result
+            if found:
+                choice[0] = True
+                run(state)
+        return step
+
+    def _read_text(self, text):
+        """Yield the steps of a text without directives."""
+        text, last = _ESCAPED.sub(lambda m: m[1] or _HIDDEN, text), ' '
+        try:
+            for is_expression, chunk in lex(text, (None, self.line, 0), None):
                 if is_expression:
                     chunk, rest = _reference(chunk)
-                    expression = self.expression(
-                        chunk.replace(_HIDDEN, ''), line, _Interpolation)
-                    expression.stands_alone = last not in '["'
-                    yield EXPR, expression, (None, line, 0)
-                    line += _count_lines(chunk)
+                    yield self._interpolation(
+                        chunk.replace(_HIDDEN, ''), last not in '["')
+                    self.line += _count_lines(chunk)
                     chunk = rest
-                line += _count_lines(chunk)
+                self.line += _count_lines(chunk)
                 chunk = chunk.replace(_HIDDEN, '')
                 last = chunk[-1:] or ' '
                 if chunk:
-                    yield TEXT, chunk, (None, line, 0)
+                    yield lambda state, chunk=chunk: state.write(chunk)
         except GenshiError:
-            raise TemplateSyntaxError(
-                'directive_open', line, name='${') from None
+            raise TemplateSyntaxError('directive_open', name='${') from None
+
+    def _interpolation(self, source, stands_alone):
+        expression = self._expression(source)
+        return lambda state: _write(state, expression, stands_alone)
 
 
-# A line end that the template hides with a backslash: it is not written, but
-# it counts as a line.
-_HIDDEN = '\ufdef'
-_REFERENCE = re.compile(r'[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*', re.ASCII)
-_NAME = re.compile(r'[A-Za-z_][\w.]*', re.ASCII)
-
-
-def _escaped(match):
-    return next(filter(None, match.groups()), _HIDDEN)
+_DIRECTIVES = {
+    'choose': Template._read_choose,
+    'for': Template._read_for,
+    'if': Template._read_if,
+    'otherwise': Template._read_when,
+    'when': Template._read_when,
+    'with': Template._read_with,
+    }
 
 
 def _reference(chunk):
     """Return the name that a "$" reads, and what follows it."""
-    if _NAME.fullmatch(chunk):
-        end = _REFERENCE.match(chunk).end()
-        return chunk[:end], chunk[end:]
-    return chunk, ''
+    end = _REFERENCE.match(chunk).end() if _NAME.fullmatch(chunk) else None
+    return chunk[:end], chunk[end:] if end else ''
 
 
 def _count_lines(text):
@@ -348,37 +280,30 @@ def _count_lines(text):
 
 
 def _split(source):
-    """Yield the command of each directive, '' for comments and None for the
-    text between, with their texts."""
+    """Yield the line, name and value of each directive, and the line, None
+    and the text of what is between."""
     start, line = 0, 1
     for found in iter(lambda: _OPENING.search(source, start), None):
-        yield None, source[start:found.start()]
+        yield line, None, source[start:found.start()]
         line += source.count('\n', start, found.start())
         opening = found[0]
         end = source.find(opening[1] + '}', found.end()) + 2
         if end < 2:
             raise TemplateSyntaxError('directive_open', line, name=opening)
-        start, text = end, source[found.start():end]
-        yield _command(text, line), text
-        line += text.count('\n')
-    yield None, source[start:]
+        if opening == '{%':
+            yield line, *_command(source[found.end():end - 2], line)
+        line += source.count('\n', found.start(), end)
+        start = end
+    yield line, None, source[start:]
 
 
 def _command(text, line):
-    if text[1] == '#':
-        return ''
     if len(text) > MAX_EXPRESSION:
         raise LimitError('limit_expression', line)
-    found = _COMMAND.match(text[2:-2].strip())
+    found = _COMMAND.match(text.strip())
     if not found:
         raise TemplateSyntaxError('directive_empty', line)
-    return found[1]
-
-
-def _unknown_directive(name, line):
-    if name in {'python', 'include', 'def', 'import'}:
-        return ForbiddenError('directive_forbidden', line, name=name)
-    return TemplateSyntaxError('directive_unknown', line, name=name)
+    return found.groups()
 
 
 def compile(source, names=None):
@@ -393,16 +318,12 @@ def compile(source, names=None):
     template = Template(RESERVED.sub('', source))
     for name, line in template.variables.items():
         if names is not None and name not in names:
-            raise _unknown(name, names, line)
+            hints = get_close_matches(name, names, n=1)
+            if hints:
+                raise UnknownVariableError(
+                    'variable_hint', line, name=name, hint=hints[0])
+            raise UnknownVariableError('variable', line, name=name)
     return template
-
-
-def _unknown(name, names, line):
-    hints = get_close_matches(name, names, n=1)
-    if hints:
-        return UnknownVariableError(
-            'variable_hint', line, name=name, hint=hints[0])
-    return UnknownVariableError('variable', line, name=name)
 
 
 def render(template, variables, limits=LIMITS):
@@ -417,14 +338,9 @@ def render(template, variables, limits=LIMITS):
         `RecordView` and lists of these
     :raises TemplateError: with the line of the template
     """
-    state = _State(variables, limits)
-    write = state.written.append
+    state = State(variables, limits)
     try:
-        for _, text, _ in template._flatten(template._stream, state):
-            write(text)
-        text = ''.join(state.written)
-        if state.room < 0 or len(text) > limits.output:
-            raise LimitError('limit_output')
+        template.run(state)
     except TemplateError as error:
         error.line = error.line or state.line
         raise
@@ -432,4 +348,4 @@ def render(template, variables, limits=LIMITS):
         raise EvaluationError(
             'evaluation', state.line,
             detail=str(error) or type(error).__name__) from None
-    return Text(text, state.made)
+    return Text(''.join(state.written), state.made)

@@ -173,18 +173,13 @@ class Request(AgedMixin, metaclass=PoolMeta):
     @classmethod
     def _set_identifiers(cls, vlist, ids=()):
         """Add the accession number and the step id to values with the
-        numbers of requests.
-
-        :param ids: of the requests that the values are for, where they are
-            there
-        """
+        numbers of requests, which have the ids where they are there."""
         numbers = [
-            [v['request'] or f'\1{uuid.uuid4()}',
-                v['request_line'] or f'\1{uuid.uuid4()}'] for v in vlist]
+            [v[name] or f'\1{uuid.uuid4()}'
+                for name in ['request', 'request_line']] for v in vlist]
         accessions = cls._accession_numbers({n for n, _ in numbers}, ids)
         steps = identifiers.choose({n for _, n in numbers}, lambda wishes: {
-                number for number, _, _ in cls._holders(
-                    'step_id', wishes, ids)})
+                number for number, _ in cls._holders('step_id', wishes, ids)})
         for values, (order, line) in zip(vlist, numbers):
             values['accession_number'] = accessions[order]
             values['step_id'] = steps[line]
@@ -203,14 +198,14 @@ class Request(AgedMixin, metaclass=PoolMeta):
                         & _without(table, ids))))
         return {**known, **identifiers.choose(
                 set(orders) - known.keys(), lambda wishes: {
-                    number for number, order, _ in cls._holders(
+                    number for number, order in cls._holders(
                         'accession_number', wishes, ids)
                     if order != number})}
 
     @classmethod
     def _holders(cls, name, wishes, ids):
-        """Return numbers that wish an identifier that a request has, with
-        the order of that request and its id.
+        """Return pairs: a number that wishes an identifier which a request
+        has, and the order of that request.
 
         :param str name: field of the identifier
         :param wishes: dict of identifiers by number
@@ -220,51 +215,38 @@ class Request(AgedMixin, metaclass=PoolMeta):
         numbers = {wish: number for number, wish in wishes.items()}
         column = getattr(table, name)
         return [
-            (numbers[identifier], order, id_)
+            (numbers[identifier], order)
             for some in grouped_slice(numbers)
-            for identifier, order, id_ in execute(table.select(
-                    column, table.request, table.id,
+            for identifier, order in execute(table.select(
+                    column, table.request,
                     where=column.in_(list(some)) & _without(table, ids)))]
 
     @classmethod
     def write(cls, *args):
-        renumbered = cls._renumbered(*args)
-        cls._write(*args)
-        if renumbered:
-            requests = cls.browse([r.id for r in renumbered])
-            vlist = [{'request': r.request, 'request_line': r.request_line}
-                for r in requests]
-            cls._set_identifiers(vlist, [r.id for r in requests])
-            with without_check_access():
-                for request, values in zip(requests, vlist):
-                    super().write([request], {
-                            'accession_number': values['accession_number'],
-                            'step_id': values['step_id']})
-
-    @classmethod
-    def _renumbered(cls, *args):
-        """Return the requests of which a write changes a number."""
-        actions = iter(args)
-        return [
-            request for requests, values in zip(actions, actions)
-            for request in requests
-            if any(differs(request, name, values[name])
-                for name in {'request', 'request_line'} & values.keys())]
-
-    @classmethod
-    def _write(cls, *args):
-        actions = iter(args)
-        args = []
+        actions, args, renumbered = iter(args), [], []
         for requests, values in zip(actions, actions):
+            if 'merge_id' in values:
+                cls._check_merge_id(requests, values['merge_id'])
+            renumbered += [
+                request.id for request in requests
+                if any(differs(request, name, values[name])
+                    for name in {'request', 'request_line'} & values.keys())]
             # The preview is no change of the request.
             values = {
                 k: v for k, v in values.items() if k != 'show_worklist_text'}
-            if 'merge_id' in values:
-                cls._check_merge_id(requests, values['merge_id'])
             if values:
                 args.extend((requests, values))
         if args:
             super().write(*args)
+        requests = cls.browse(renumbered)
+        vlist = [{'request': r.request, 'request_line': r.request_line}
+            for r in requests]
+        cls._set_identifiers(vlist, renumbered)
+        with without_check_access():
+            for request, values in zip(requests, vlist):
+                super().write([request], {
+                        'accession_number': values['accession_number'],
+                        'step_id': values['step_id']})
 
     @classmethod
     def _check_merge_id(cls, requests, merge_id):
@@ -302,10 +284,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
 
     @classmethod
     def _warn_of_names(cls, requests):
-        """Warn when modalities show names of patients in other letters.
-
-        :raises RomanizedNameWarning: they do, the user may go on
-        """
+        """Warn when modalities show names of patients in other letters."""
         Warning = Pool().get('res.user.warning')
         notes = cls.get_worklist_note(requests, 'worklist_note')
         shown = dict.fromkeys(
@@ -354,12 +333,11 @@ class Request(AgedMixin, metaclass=PoolMeta):
         return made.get('error') or made['text']
 
     def _render_entry(self):
-        """Return the dump and the file of this request.
+        """Return the dump (str) and the file (bytes) of this request.
 
         The dump has what the file has, not what the template wrote: dump2dcm
         would read files of its host where a text says so.
 
-        :rtype: (str, bytes)
         :raises WorklistEntryError: there is no template, or it is wrong
         """
         template = self.worklist_template
@@ -369,9 +347,9 @@ class Request(AgedMixin, metaclass=PoolMeta):
                     exam=self.requested_test.rec_name))
         variables, batch = self.get_worklist_template_data(), self._batch()
         try:
-            with batch.clocked(template):
-                text = batch.render(template, variables)
-                entry = template.to_entry(text)
+            with batch.clocked(template) as limits:
+                entry = template.to_entry(rendering.render(
+                        template.compiled(), variables, limits))
                 data = dataset.to_bytes(entry, template.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistEntryError(error_text(error, template)) from None
@@ -433,8 +411,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
     def _patient_id(self, charset):
         """Return PatientID (0010,0020, VR LO), which is the PUID unchanged.
 
-        :param str charset: SpecificCharacterSet (0008,0005, VR CS)
-        :raises WorklistEntryError: the PUID is no valid LO, or not in the set
+        :raises WorklistEntryError: it is no valid LO, or not in the set
         """
         puid = (self.patient.party.ref or '').strip()
         if puid and not attributes.is_identifier(puid, 'LO'):
@@ -476,8 +453,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
             domain = cls._worklist_domain(filters)
             changed = {}
             if moment:
-                changed = cls._changed_since(
-                    moment, bool(filters.get('done')))
+                changed = cls._changed_since(moment, filters.get('done'))
                 domain.append(('id', 'in', list(changed)))
             requests = cls.search(domain, order=[('id', 'ASC')])
             with Transaction().set_context(_worklist_batch=Batch(requests)):
@@ -496,8 +472,7 @@ class Request(AgedMixin, metaclass=PoolMeta):
     def get_worklist_exams(cls):
         """Return the worklist settings of each active exam.
 
-        :return: list of dicts of str: `exam`, `aetitle` (VR AE), `modality`
-            (VR CS), `template` and `charset` (SpecificCharacterSet, VR CS)
+        :rtype: list of dicts, see `worklist_setting` of the exam
         """
         check_rights(cls.__name__, 'read')
         Exam = Pool().get('gnuhealth.imaging.test')
@@ -534,13 +509,9 @@ class Request(AgedMixin, metaclass=PoolMeta):
         return []
 
     @classmethod
-    def _changed_since(cls, moment, done=False):
-        """Return the requests that changed, or whose entry may have changed.
-
-        :param datetime.datetime moment: naive, UTC
-        :param bool done: whether requests that are done count as open
-        :return: dict of numbers by id
-        """
+    def _changed_since(cls, moment, done):
+        """Return the requests that changed since a moment (naive, UTC), or
+        whose entry may have changed: dict of numbers by id."""
         table = cls.__table__()
         changed = dict(execute(table.select(
                     table.id, table.request_line,
@@ -578,7 +549,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 ('gnuhealth.person_name', 'party', doctor_party.id),
                 ('gnuhealth.patient.evaluation', 'patient', patient.id),
                 ('gnuhealth.patient.disease', 'patient', patient.id)]:
-            changed |= _modified_of(name, column, id_, moment)
+            other = pool.get(name).__table__()
+            changed |= Exists(other.select(Literal(1),
+                    where=(getattr(other, column) == id_)
+                    & (_modified(other) >= moment)))
         is_open = (
             (table.state == 'requested') & (table.worklist_status == 'todo'))
         if done:
@@ -611,8 +585,8 @@ class Request(AgedMixin, metaclass=PoolMeta):
         return entry
 
     def _filename(self, number):
-        """Return the name of the file, str: the number, with the id where
-        that would be the name of another one."""
+        """Return the name of the file: the number, with the id where that
+        would be the name of another one."""
         name = re.sub(r'[^A-Za-z0-9_-]', '_', number)
         return name if name == number else f'{name}-{self.id}'
 
@@ -646,13 +620,8 @@ def _is_filters(filters):
 
 
 def _parse_cursor(since, now):
-    """Return the moment of a cursor, None to send all entries.
-
-    All are sent without a cursor, and when the clock went back.
-
-    :param str since: cursor of the former call
-    :param datetime.datetime now: time of the database
-    """
+    """Return the moment of a cursor, None to send all entries: without a
+    cursor, and when the clock of the database, ``now``, went back."""
     try:
         moment = dt.datetime.fromisoformat(since) if since else None
         return moment - OVERLAP if moment and moment <= now else None
@@ -675,11 +644,3 @@ def _without(table, ids):
 
 def _modified(table):
     return Coalesce(table.write_date, table.create_date)
-
-
-def _modified_of(name, column, id_, moment):
-    "Return whether a record of a model that points to an id changed."
-    table = Pool().get(name).__table__()
-    return Exists(table.select(Literal(1),
-            where=(getattr(table, column) == id_)
-            & (_modified(table) >= moment)))

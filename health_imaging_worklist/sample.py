@@ -11,43 +11,20 @@ from . import attributes
 class _Sample(SimpleNamespace):
     """A record that does not exist; fields not set are short texts."""
 
+    def __init__(self, model, **values):
+        super().__init__(__name__=model, **values)
+
     def __getattr__(self, name):
         if name.startswith('_'):
             raise AttributeError(name)
         return "Sample"
 
 
-def _sample_party(name, lastname, gender):
+def _sample_party(name, lastname):
     return _Sample(
-        __name__='party.party', rec_name=f"{lastname}, {name}", name=name,
-        lastname=lastname, gender=gender, dob=dt.date(1980, 2, 29),
-        ref=_SAMPLE_ID)
-
-
-def _sample_patient():
-    party = _sample_party("Jane", "Doe", 'f')
-    return _Sample(
-        __name__='gnuhealth.patient', rec_name=party.rec_name, party=party,
-        puid=party.ref, dob=party.dob, gender=party.gender,
-        biological_sex=party.gender, lastname=party.lastname)
-
-
-def _sample_professional():
-    party = _sample_party("Ann", "Roe", 'f')
-    specialty = _Sample(__name__='gnuhealth.specialty', name="Radiology")
-    return _Sample(
-        __name__='gnuhealth.healthprofessional', rec_name=party.rec_name,
-        party=party, main_specialty=_Sample(
-            __name__='gnuhealth.hp_specialty', specialty=specialty),
-        institution=_Sample(__name__='gnuhealth.institution', party=party))
-
-
-def _sample_exam():
-    type_ = _Sample(
-        __name__='gnuhealth.imaging.test.type', name="CT", code='CT')
-    return _Sample(
-        __name__='gnuhealth.imaging.test', rec_name="Head CT",
-        name="Head CT", code='CT-HEAD', aetitle='CT1', test_type=type_)
+        'party.party', rec_name=f"{lastname}, {name}", name=name,
+        lastname=lastname, gender='f', dob=dt.date(1980, 2, 29),
+        ref='SAMPLE-1')
 
 
 def sample_request():
@@ -55,27 +32,25 @@ def sample_request():
 
     Templates are tried with it when they are saved.
     """
+    party, doctor = _sample_party("Jane", "Doe"), _sample_party("Ann", "Roe")
     return _Sample(
-        __name__='gnuhealth.imaging.test.request', request='ORDER-1',
+        'gnuhealth.imaging.test.request', request='ORDER-1',
         request_line='ORDER-1-01-01', accession_number='ORDER-1',
         step_id='ORDER-1-01-01', date=dt.datetime(2026, 1, 31, 13, 30),
-        urgent=False, modality='CT', patient=_sample_patient(),
-        doctor=_sample_professional(), requested_test=_sample_exam(),
-        computed_age="40y 0m 30d", comment="Sample", context=_Sample(
-            __name__='gnuhealth.pathology', name="Headache"),
-        merge_id=attributes.generate_uid(value=_SAMPLE_ID))
-
-
-_SAMPLE_ID = 'SAMPLE-1'
-
-
-def set_fields(record, fields):
-    """Add the names of the fields that a record and the records in it have to
-    a dict of sets by model; return it."""
-    names = fields.setdefault(record.__name__, set())
-    for name, value in vars(record).items():
-        if not name.startswith('_'):
-            names.add(name)
-            if isinstance(value, _Sample):
-                set_fields(value, fields)
-    return fields
+        urgent=False, modality='CT', computed_age="40y 0m 30d",
+        merge_id=attributes.generate_uid(value=party.ref),
+        context=_Sample('gnuhealth.pathology', name="Headache"),
+        patient=_Sample(
+            'gnuhealth.patient', rec_name=party.rec_name, party=party,
+            puid=party.ref, dob=party.dob, gender=party.gender,
+            biological_sex=party.gender, lastname=party.lastname),
+        doctor=_Sample(
+            'gnuhealth.healthprofessional', rec_name=doctor.rec_name,
+            party=doctor, main_specialty=_Sample(
+                'gnuhealth.hp_specialty', specialty=_Sample(
+                    'gnuhealth.specialty', name="Radiology")),
+            institution=_Sample('gnuhealth.institution', party=doctor)),
+        requested_test=_Sample(
+            'gnuhealth.imaging.test', rec_name="Head CT", name="Head CT",
+            code='CT-HEAD', aetitle='CT1', test_type=_Sample(
+                'gnuhealth.imaging.test.type', name="CT", code='CT')))

@@ -87,15 +87,13 @@ class Sequence(metaclass=PoolMeta):
     def _next_numbers(self):
         if self.type == 'incremental':
             first = self.number_next or 0
-            padding = self.padding or 0
             last = first + (self.number_increment or 0) * (NEXT_NUMBERS - 1)
-            return [f'{number:0>{padding}d}' for number in (first, last)]
-        moments = [
-            int((moment - self.timestamp_offset) / self.timestamp_rounding)
+            return [f'{n:0>{self.padding or 0}d}' for n in (first, last)]
+        kind = 'd' if self.type == 'decimal timestamp' else 'X'
+        return [
+            format(int((moment - self.timestamp_offset)
+                    / self.timestamp_rounding), kind)
             for moment in (time.time(), time.time() + NEXT_SECONDS)]
-        if self.type == 'decimal timestamp':
-            return [f'{moment:d}' for moment in moments]
-        return [f'{moment:X}' for moment in moments]
 
 
 class RequestSequence(metaclass=PoolMeta):

@@ -12,31 +12,7 @@ from trytond.rpc import RPC
 
 from . import attributes, dataset, migration, rendering
 from .exceptions import CharsetError, WorklistTemplateError
-
-# What templates may read of a request through "my".
-OPEN_FIELDS = {
-    'gnuhealth.imaging.test.request': {
-        'request', 'request_line', 'accession_number', 'step_id', 'date',
-        'urgent', 'comment', 'state', 'merge_id', 'modality', 'patient',
-        'requested_test', 'doctor', 'context', 'computed_age',
-        'worklist_status', 'rec_name'},
-    'gnuhealth.patient': {
-        'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
-        'biological_sex', 'party', 'critical_info', 'crit_allergic',
-        'crit_dbt', 'crit_hbp', 'crit_cardio', 'rec_name'},
-    'party.party': {
-        'name', 'lastname', 'ref', 'dob', 'gender', 'rec_name'},
-    'gnuhealth.imaging.test': {
-        'name', 'code', 'aetitle', 'test_type', 'rec_name'},
-    'gnuhealth.imaging.test.type': {'name', 'code', 'rec_name'},
-    'gnuhealth.healthprofessional': {
-        'code', 'puid', 'party', 'institution', 'main_specialty',
-        'rec_name'},
-    'gnuhealth.hp_specialty': {'specialty', 'rec_name'},
-    'gnuhealth.specialty': {'name', 'code', 'rec_name'},
-    'gnuhealth.institution': {'code', 'party', 'rec_name'},
-    'gnuhealth.pathology': {'name', 'code', 'rec_name'},
-    }
+from .variables import OPEN_FIELDS, sample_variables
 
 _compile = lru_cache(maxsize=256)(rendering.compile)
 
@@ -83,14 +59,12 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
     def default_template(cls):
         return cls._general(cls.default_template_type())
 
-    @staticmethod
-    def _general(template_type):
+    @classmethod
+    def _general(cls, template_type):
         """Return the text of the general template of a type."""
-        pool = Pool()
-        ModelData = pool.get('ir.model.data')
-        Template = pool.get('gnuhealth.imaging_worklist.worklist_template')
+        ModelData = Pool().get('ir.model.data')
         try:
-            return Template(ModelData.get_id(
+            return cls(ModelData.get_id(
                     'health_imaging_worklist',
                     f'worklist_template_general_{template_type}')).template
         except (KeyError, AccessError):
@@ -158,7 +132,7 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
 
         :return: dict of sets of field names by model name
         """
-        return {model: set(fields) for model, fields in OPEN_FIELDS.items()}
+        return {model: set(names) for model, names in OPEN_FIELDS.items()}
 
     def get_sample_data(self):
         """Return the variables of a patient who does not exist, with whom
@@ -167,7 +141,7 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
         :rtype: dict
         """
         Request = Pool().get('gnuhealth.imaging.test.request')
-        return rendering.sample_variables(
+        return sample_variables(
             self.template_type, self.charset or '', self.open_fields(),
             Request.worklist_variables())
 
@@ -189,30 +163,21 @@ def error_text(error, template):
     :param error: rendering.TemplateError or dataset.DatasetError
     :param template: record of the template
     """
-    if isinstance(error, dataset.DatasetError):
-        places = [_finding_text(f) for f in error.findings]
-    else:
-        places = [_place(error.line, None, gettext(
-                    f'health_imaging_worklist.msg_template_{error.code}',
-                    **error.put(_kind_text)))]
+    sentences = map(_sentence, getattr(error, 'findings', [error]))
     return gettext('health_imaging_worklist.msg_template_wrong',
-        template=template.rec_name, reason='\n'.join(places))
+        template=template.rec_name, reason='\n'.join(sentences))
 
 
-def _kind_text(kind):
-    return gettext(f'health_imaging_worklist.msg_kind_{kind}')
-
-
-def _finding_text(finding):
-    return _place(finding.line, finding.attribute, gettext(
-            f'health_imaging_worklist.msg_dataset_{finding.code}',
-            **finding.values))
-
-
-def _place(line, attribute, reason):
-    """Return a reason with the line and the attribute it is about."""
+def _sentence(finding):
+    """Return what is wrong, with the line and the attribute it is about."""
+    values = {
+        name: gettext(f'health_imaging_worklist.msg_kind_{value}')
+        if name in {'kind', 'left', 'right'} else value
+        for name, value in finding.values.items()}
+    reason = gettext(
+        f'health_imaging_worklist.{finding.message}_{finding.code}', **values)
     place = ', '.join(filter(None, [
-                line and gettext(
-                    'health_imaging_worklist.msg_line', line=line),
-                attribute]))
+                finding.line and gettext(
+                    'health_imaging_worklist.msg_line', line=finding.line),
+                finding.attribute]))
     return f'{place}: {reason}' if place else reason

@@ -5,14 +5,15 @@ where their separators come from, and how much of them there may be."""
 import re
 import time
 from collections import namedtuple
+from collections.abc import MappingView
 from decimal import Decimal
 from functools import lru_cache
 
-from genshi.template.base import Context
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from .attributes import MultiValue, clean, is_charset
 from .reasons import EvaluationError, LimitError, UnknownVariableError
+from .texts import token
 from .view import SCALARS, RecordView
 
 #: What a rendering may use: characters of the source, of the output, of one
@@ -44,8 +45,7 @@ _MARKS = {'\\': '\ufdd0', '^': '\ufdd1', '=': '\ufdd2'}
 _WRITTEN = {chr(c): chr(0xf0000 + c) for c in [10, 13, *range(32, 127)]}
 SPECIAL = re.compile(r'[\\^=\[\]("\n#]')
 _STRUCTURE = re.compile(r'[\[\]("\n#]')
-_PRIVATE = re.compile('[\U000f0000-\U000f00ff]')
-_IN_PRIVATE = re.compile('([\U000f0000-\U000f00ff]+)')
+_PRIVATE = re.compile('([\U000f0000-\U000f00ff]+)')
 RESERVED = re.compile('[\ufdd0-\ufdef]')
 
 _WRITE = str.maketrans(_WRITTEN)
@@ -67,8 +67,9 @@ class Map(dict):
 
 
 def items(values):
-    """Return `Items` of an iterable."""
-    result = Items(values)
+    """Return `Items` of an iterable, and of the tuples in it."""
+    result = Items(
+        items(value) if type(value) is tuple else value for value in values)
     result.size = sum(map(_size, result))
     return result
 
@@ -103,6 +104,16 @@ def number(value):
     return value
 
 
+def bounded(size):
+    """Return how many characters a text will have.
+
+    :raises LimitError: these are too many
+    """
+    if size > LIMITS.text:
+        raise LimitError('limit_text')
+    return size
+
+
 def admit(value, marking=False, names=False):
     """Return a value as expressions may use it, texts cleaned.
 
@@ -116,7 +127,9 @@ def admit(value, marking=False, names=False):
         text = clean(str.__str__(value), lines=True)
         if not marking:
             return text
-        return mark(_PRIVATE.sub('', text), names, _is_several(value))
+        several = '\\' in value and (
+            isinstance(value, MultiValue) or is_charset(value))
+        return mark(_PRIVATE.sub('', text), names, several)
     if isinstance(value, NUMBERS):
         return number(value)
     if isinstance(value, (*SCALARS, RecordView)):
@@ -130,25 +143,26 @@ def admit(value, marking=False, names=False):
     raise TypeError(type(value).__name__)
 
 
-def _is_several(value):
-    return '\\' in value and (
-        isinstance(value, MultiValue) or is_charset(value))
-
-
-def mark(value, names=False, several=False):
-    """Return a value that comes from data with the separators of its texts
-    marked, those of names and of several values apart when they are such."""
+def each_text(function, value):
+    """Return a value with a function applied to each text in it."""
     if isinstance(value, str):
-        if not several:
-            value = value.replace('\\', _MARKS['\\'])
-        if names:
-            return value
-        return value.replace('^', _MARKS['^']).replace('=', _MARKS['='])
+        return function(value)
     if isinstance(value, Items):
-        return items(map(mark, value))
+        return items(each_text(function, item) for item in value)
     if isinstance(value, Map):
-        return mapping((key, mark(item)) for key, item in value.items())
+        return mapping(
+            (key, each_text(function, item)) for key, item in value.items())
     return value
+
+
+def mark(text, names=False, several=False):
+    """Return a text that comes from data with its separators marked, those of
+    names and of several values apart when it is such."""
+    if not several:
+        text = text.replace('\\', _MARKS['\\'])
+    if names:
+        return text
+    return text.replace('^', _MARKS['^']).replace('=', _MARKS['='])
 
 
 def mark_written(text):
@@ -156,29 +170,22 @@ def mark_written(text):
     return text.translate(_WRITE) if _STRUCTURE.search(text) else text
 
 
-def unmark(value):
-    """Return a value without marks."""
-    if isinstance(value, str):
-        return value.translate(_UNMARK)
-    if isinstance(value, Items):
-        return tuple(map(unmark, value))
-    if isinstance(value, Map):
-        return {key: unmark(item) for key, item in value.items()}
-    return value
+def unmark(text):
+    """Return a text without marks."""
+    return text.translate(_UNMARK)
 
 
 def parts(text):
     """Return in turn what is not and what is structure of a marked text."""
-    return _IN_PRIVATE.split(text)
+    return _PRIVATE.split(text)
 
 
-def is_special(value):
-    """Tell if a value has texts with signs of a format."""
+def _is_special(value):
     if isinstance(value, str):
         return SPECIAL.search(value) is not None
     if isinstance(value, Map):
-        return any(map(is_special, value.values()))
-    return isinstance(value, Items) and any(map(is_special, value))
+        return any(map(_is_special, value.values()))
+    return isinstance(value, Items) and any(map(_is_special, value))
 
 
 @lru_cache(maxsize=1024)
@@ -188,71 +195,69 @@ def _may_be_names(variable):
     return tag is None or dictionary_VR(tag) == 'PN'
 
 
-class State(Context):
-    """What one rendering knows, has made and has used up so far."""
+class State:
+    """What one rendering knows, has written and has used up so far.
+
+    ``made`` are the values that tokens stand for, ``written`` the texts with
+    these, ``frames`` the names that the template has set, the last first.
+    """
 
     def __init__(self, variables, limits=LIMITS):
-        super().__init__()
-        self.frames[-1].clear()
         self.variables = variables
         self.limits = limits
         self.memory = limits.memory
         self.rounds = limits.rounds
+        self.room = limits.output
         self.deadline = time.monotonic() + limits.seconds
         self.line = 1
         self.marking = False
-        self._known = {}, {}
-        self.known = self._known[False]
+        self.known = {}, {}
+        self.frames = []
+        self.choices = []
+        self.made = []
+        self.written = []
 
     def fetch(self, name):
-        """Return a variable, admitted."""
-        try:
-            raw = self.variables[name]
-            value = self._known[False].get(name)
-            if self.marking and isinstance(value, str):
-                value = mark(value, _may_be_names(name), _is_several(raw))
-            elif type(raw) is str and raw.isascii() and (
-                    raw.isprintable() and len(raw) < 100):
-                # What `admit` does with most.
-                value = raw.strip()
-            else:
-                value = admit(raw, self.marking, _may_be_names(name))
-        except (KeyError, TypeError):
-            raise UnknownVariableError('variable', name=name) from None
-        self.known[name] = value
-        return value
+        """Return a variable, admitted.
+
+        :raises UnknownVariableError: there is none
+        """
+        known = self.known[self.marking]
+        if name not in known:
+            try:
+                known[name] = admit(
+                    self.variables[name], self.marking, _may_be_names(name))
+            except (KeyError, TypeError):
+                raise UnknownVariableError('variable', name=name) from None
+        return known[name]
 
     def look_up(self, name):
         """Return the value of a name that the template has set.
 
         :raises KeyError: it has not
         """
-        for frame in self.frames:
+        for frame in reversed(self.frames):
             if name in frame:
                 value = frame[name]
-                if type(value) is Pair:
-                    return value[self.marking]
-                return value
+                return value[self.marking] if type(value) is Pair else value
         raise KeyError(name)
 
     def marked(self, evaluate, plain):
         """Return what an expression makes with marks, None where that is
         another value than ``plain``: then all of it is data."""
-        if not is_special(plain):
+        if not _is_special(plain):
             return plain
-        self.marking, self.known = True, self._known[True]
+        self.marking = True
         try:
             value = evaluate(self)
-            if value == plain:
-                return plain
-            if unmark(value) == plain:
-                return value
         except EVALUATION_ERRORS:
             # With marks it goes another way than without.
             return None
         finally:
-            self.marking, self.known = False, self._known[False]
-        return None
+            self.marking = False
+        if value == plain:
+            return plain
+        return value if each_text(unmark, value) == plain else None
 
     def tick(self):
         """Count one round or call."""
@@ -263,34 +268,41 @@ class State(Context):
                 time.monotonic() > self.deadline):
             raise LimitError('limit_seconds')
 
-    def spend(self, size, texts=1):
-        """Count characters that are about to be made, no more than so many
-        texts may have."""
-        if size > self.limits.text * texts:
-            raise LimitError('limit_text')
-        self.memory -= max(size, 0)
+    def count(self, value):
+        """Return a value that was made, counted; lists as `Items`."""
+        if isinstance(value, str):
+            self._spend(bounded(len(value)))
+        elif isinstance(value, NUMBERS):
+            number(value)
+        elif isinstance(value, (list, tuple, MappingView)) and (
+                type(value) is not Items):
+            return self.collect(items(value))
+        return value
+
+    def collect(self, made):
+        """Return `Items` or a `Map`, counted."""
+        bounded(made.size // _TEXTS_IN_LIST)
+        self._spend(made.size)
+        return made
+
+    def _spend(self, size):
+        self.memory -= size
         if self.memory < 0:
             raise LimitError('limit_memory')
 
-    def count(self, value):
-        """Return a value that was made, counted."""
-        if isinstance(value, str):
-            self.spend(len(value))
-        elif isinstance(value, (list, tuple)):
-            return self.collect(value)
-        return value
+    def write(self, text):
+        """Write a text."""
+        self.room -= len(text)
+        if self.room < 0:
+            raise LimitError('limit_output')
+        self.written.append(text)
 
-    def collect(self, values):
-        """Return `Items` of an iterable, counted."""
-        result = items(values)
-        self.spend(result.size, _TEXTS_IN_LIST)
-        return result
-
-    def collect_map(self, pairs):
-        """Return the `Map` of an iterable of keys and values, counted."""
-        result = mapping(pairs)
-        self.spend(result.size, _TEXTS_IN_LIST)
-        return result
+    def keep(self, value):
+        """Write the token of a text or a `Pair`."""
+        plain = value if type(value) is str else value.plain
+        self.room -= len(plain)
+        self.made.append(value)
+        self.write(token(len(self.made) - 1))
 
 
 #: What operations of Python raise that are not possible, and ours.

@@ -7,13 +7,46 @@ Those named as DICOM keywords have values of the attribute's VR.
 from collections import namedtuple
 
 from . import attributes
-from .sample import sample_request, set_fields
+from .sample import sample_request
 from .texts import DUMP2DCM
 from .view import RecordView
 
 #: ``value`` is a function of a request and its `batch.Batch`, ``sample`` what
 #: the patient who does not exist has.
 Variable = namedtuple('Variable', 'value sample')
+
+#: What templates may read of a request through "my".
+OPEN_FIELDS = {
+    'gnuhealth.imaging.test.request': {
+        'request', 'request_line', 'accession_number', 'step_id', 'date',
+        'urgent', 'comment', 'state', 'merge_id', 'modality', 'patient',
+        'requested_test', 'doctor', 'context', 'computed_age',
+        'worklist_status', 'rec_name'},
+    'gnuhealth.patient': {
+        'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
+        'biological_sex', 'party', 'critical_info', 'crit_allergic',
+        'crit_dbt', 'crit_hbp', 'crit_cardio', 'rec_name'},
+    'party.party': {
+        'name', 'lastname', 'ref', 'dob', 'gender', 'rec_name'},
+    'gnuhealth.imaging.test': {
+        'name', 'code', 'aetitle', 'test_type', 'rec_name'},
+    'gnuhealth.imaging.test.type': {'name', 'code', 'rec_name'},
+    'gnuhealth.healthprofessional': {
+        'code', 'puid', 'party', 'institution', 'main_specialty',
+        'rec_name'},
+    'gnuhealth.hp_specialty': {'specialty', 'rec_name'},
+    'gnuhealth.specialty': {'name', 'code', 'rec_name'},
+    'gnuhealth.institution': {'code', 'party', 'rec_name'},
+    'gnuhealth.pathology': {'name', 'code', 'rec_name'},
+    }
+
+_SAMPLE = sample_request()
+
+
+def _field(name):
+    return Variable(
+        lambda request, batch: getattr(request, name) or '',
+        getattr(_SAMPLE, name))
 
 
 def _exam(name, sample):
@@ -32,14 +65,6 @@ def _doctor(name, sample):
             request.doctor, _charset(request, batch))[name], sample)
 
 
-def _merge_id(request, batch):
-    return request.merge_id or ''
-
-
-def _step_id(request, batch):
-    return request.step_id or ''
-
-
 def _sex(request, batch):
     patient = request.patient
     return attributes.patient_sex(
@@ -51,11 +76,6 @@ def _age(request, batch):
     return attributes.patient_age(request.patient.party.dob, at.date())
 
 
-def _nothing(request, batch):
-    return ''
-
-
-_SAMPLE = sample_request()
 _DESCRIPTION = _SAMPLE.requested_test.name
 _DOCTOR = 'Roe^Ann^^Dr'
 
@@ -64,23 +84,21 @@ _DOCTOR = 'Roe^Ann^^Dr'
 VARIABLES = {
     'my': Variable(
         lambda request, batch: RecordView(request, batch.open_fields),
-        RecordView(_SAMPLE, set_fields(_SAMPLE, {}))),
+        RecordView(_SAMPLE, OPEN_FIELDS)),
     'template_type': _exam('template_type', DUMP2DCM),
-    'MergeID': Variable(_merge_id, _SAMPLE.merge_id),
+    'MergeID': _field('merge_id'),
     'SpecificCharacterSet': _exam('SpecificCharacterSet', 'ISO_IR 192'),
     'TimezoneOffsetFromUTC': Variable(
         lambda request, batch: attributes.timezone_offset(
             request.date, batch.zone), '-0500'),
-    'AccessionNumber': Variable(
-        lambda request, batch: request.accession_number or '',
-        _SAMPLE.accession_number),
-    'RequestedProcedureID': Variable(_step_id, _SAMPLE.step_id),
+    'AccessionNumber': _field('accession_number'),
+    'RequestedProcedureID': _field('step_id'),
     'RequestedProcedureDescription': _exam(
         'RequestedProcedureDescription', _DESCRIPTION),
     'RequestedProcedurePriority': Variable(
-        lambda request, batch: attributes.requested_procedure_priority(
-            request.urgent), 'ROUTINE'),
-    'StudyInstanceUID': Variable(_merge_id, _SAMPLE.merge_id),
+        lambda request, batch: 'STAT' if request.urgent else 'ROUTINE',
+        'ROUTINE'),
+    'StudyInstanceUID': _field('merge_id'),
     'PatientName': Variable(
         lambda request, batch: batch.person_name(
             request.patient.party, _charset(request, batch)), 'Doe^Jane'),
@@ -96,8 +114,9 @@ VARIABLES = {
         lambda request, batch: attributes.patient_weight(
             batch.weights.get(request.patient.id)), '70.5'),
     'PregnancyStatus': Variable(
-        lambda request, batch: attributes.pregnancy_status(
-            None, _sex(request, batch)), '4'),
+        # Not known (PS3.3 section C.2.4).
+        lambda request, batch: '' if _sex(request, batch) == 'M' else '4',
+        '4'),
     'Allergies': Variable(
         lambda request, batch: attributes.multi_value(
             batch.allergies.get(request.patient.id, [])),
@@ -105,7 +124,7 @@ VARIABLES = {
     'MedicalAlerts': Variable(
         lambda request, batch: attributes.multi_value(request._alerts()),
         attributes.multi_value(["Pacemaker"])),
-    'CurrentPatientLocation': Variable(_nothing, "Ward 1"),
+    'CurrentPatientLocation': Variable(lambda request, batch: '', "Ward 1"),
     'RequestingPhysician': _doctor('RequestingPhysician', _DOCTOR),
     'RequestingService': _doctor('RequestingService', "Radiology"),
     'ReferringPhysicianName': _doctor('ReferringPhysicianName', _DOCTOR),
@@ -120,24 +139,22 @@ VARIABLES = {
     'ScheduledProcedureStepStartTime': Variable(
         lambda request, batch: attributes.dicom_time(
             request.date, batch.zone), '083000'),
-    'ScheduledProcedureStepID': Variable(_step_id, _SAMPLE.step_id),
+    'ScheduledProcedureStepID': _field('step_id'),
     'ScheduledProcedureStepDescription': _exam(
         'ScheduledProcedureStepDescription', _DESCRIPTION),
-    'ScheduledPerformingPhysicianName': Variable(_nothing, ''),
+    'ScheduledPerformingPhysicianName': Variable(
+        lambda request, batch: '', ''),
     }
 
 
 def sample_variables(
-        template_type=DUMP2DCM, charset='ISO_IR 192', fields=None,
+        template_type=DUMP2DCM, charset='ISO_IR 192', fields=OPEN_FIELDS,
         variables=VARIABLES):
     """Return the values of variables for a patient who does not exist.
 
-    :param fields: those of `RecordView` for ``my``; by default the usual ones
-        of a request, its patient, exam and health professional
+    :param fields: those of `RecordView` for ``my``
     """
-    values = {name: variable.sample for name, variable in variables.items()}
-    if fields:
-        values['my'] = RecordView(_SAMPLE, fields)
     return {
-        **values, 'template_type': template_type,
+        **{name: variable.sample for name, variable in variables.items()},
+        'my': RecordView(_SAMPLE, fields), 'template_type': template_type,
         'SpecificCharacterSet': charset}

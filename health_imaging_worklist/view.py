@@ -4,15 +4,16 @@
 import datetime as dt
 from decimal import Decimal
 
-from .reasons import REASONS
+#: What views show as it is.
+SCALARS = (
+    type(None), str, int, float, Decimal, dt.date, dt.time, dt.timedelta)
 
 
 class FieldError(AttributeError):
     """The field ``field`` of the model ``model`` is not for templates."""
 
     def __init__(self, field, model):
-        super().__init__(REASONS['field'].format(name=field, model=model))
-        self.field = field
+        super().__init__(f'"{field}" of "{model}" is not open to templates')
         self.model = model
 
 
@@ -20,9 +21,9 @@ class RecordView:
     """A read-only view of the fields ``allowed`` of a record.
 
     ``allowed`` gives the names of the fields that may be read per model
-    (``record.__name__``). Texts, numbers, booleans, dates and None are
-    returned as they are, records of models in ``allowed`` as views, lists
-    of these as tuples. All else raises `FieldError`.
+    (``record.__name__``). Scalars are returned as they are, records of models
+    in ``allowed`` as views, lists of these as tuples. All else raises
+    `FieldError`.
     """
     __slots__ = ('_record', '_allowed')
 
@@ -36,9 +37,10 @@ class RecordView:
         if name.startswith('_') or name not in allowed.get(model, ()):
             raise FieldError(name, model)
         value = getattr(record, name)
-        if not _is_open(value, allowed):
-            raise FieldError(name, model)
-        return _view(value, allowed)
+        try:
+            return _view(value, allowed)
+        except TypeError:
+            raise FieldError(name, model) from None
 
     def __setattr__(self, name, value):
         raise AttributeError("Templates cannot change records.")
@@ -62,20 +64,9 @@ _GET_ALLOWED = RecordView._allowed.__get__
 _SET_RECORD = RecordView._record.__set__
 _SET_ALLOWED = RecordView._allowed.__set__
 
-_NUMBERS = (int, float, Decimal)
-_DATES = (dt.date, dt.time, dt.timedelta)
-SCALARS = (type(None), str, *_NUMBERS, *_DATES)
-
 
 def _model(record):
     return getattr(record, '__name__', type(record).__name__)
-
-
-def _is_open(value, allowed):
-    if isinstance(value, (list, tuple)):
-        return all(_is_open(item, allowed) for item in value)
-    return isinstance(value, SCALARS) or (
-        not isinstance(value, type) and _model(value) in allowed)
 
 
 def _view(value, allowed):
@@ -85,4 +76,6 @@ def _view(value, allowed):
         return value
     if isinstance(value, (list, tuple)):
         return tuple(_view(item, allowed) for item in value)
+    if isinstance(value, type) or _model(value) not in allowed:
+        raise TypeError(type(value).__name__)
     return RecordView(value, allowed)

@@ -20,13 +20,12 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from services import free_port
+from support.worklist import convert
 from unit.test_script_connection import (
     DATABASE, PASSWORD, SCRIPTS, WORKLISTS, Misbehaving, assert_one_sentence,
     environment, run, stand_in, wait_for, worklist)
 from unit.test_worklist_script import (
     NAMES, TEMPORARY, Stamp, make_dump, make_entry)
-
-from trytond.modules.health_imaging_worklist import dataset
 
 sys.path.insert(0, str(SCRIPTS))
 
@@ -443,7 +442,7 @@ def make_strange(id_, charset, name):
             'ScheduledProcedureStepStartDate': '20261121',
             'ScheduledProcedureStepStartTime': '101500'})
     return dict(make_entry(id_, charset=charset),
-        dicom=dataset.convert(text, 'json', charset))
+        dicom=convert(text, 'json', charset))
 
 
 @pytest.mark.parametrize('charset', STRANGE)

@@ -4,7 +4,6 @@
 what is refused, what machines are told of requests, and when."""
 import datetime as dt
 import itertools
-import re
 from io import BytesIO
 from types import SimpleNamespace
 
@@ -19,9 +18,7 @@ from support.worklist import GOOD
 from trytond.config import config
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.tables import execute
-from trytond.modules.health_imaging_worklist import attributes
-from trytond.modules.health_imaging_worklist import dataset as dataset_module
-from trytond.modules.health_imaging_worklist import expressions, migration
+from trytond.modules.health_imaging_worklist import attributes, migration
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
 from trytond.modules.health_imaging_worklist.variables import Variable
@@ -109,20 +106,6 @@ def test_what_is_wrong_is_said_in_one_language(hospital):
             make_template(template=GOOD.replace(
                     '$PatientID', '${abs(PatientID)}'))
     assert "Zahl erwartet: ein Text." in refused.value.message
-
-
-def test_every_reason_and_kind_has_its_message(hospital):
-    Message = Pool().get('ir.message')
-    ModelData = Pool().get('ir.model.data')
-    said = {
-        **{f'template_{c}': t for c, t in expressions.REASONS.items()},
-        **{f'dataset_{c}': t for c, t in dataset_module.REASONS.items()},
-        **{f'kind_{k}': t for k, t in expressions.KINDS.items()}}
-    for name, text in said.items():
-        message = Message(ModelData.get_id(
-                'health_imaging_worklist', f'msg_{name}'))
-        assert re.sub(r'%\((\w+)\)s', r'{\1}', message.text).replace(
-            '%%', '%') == text
 
 
 def test_a_new_template_begins_with_the_general_one(hospital):

@@ -43,7 +43,8 @@ def _attempt(source, template_type):
     from trytond.modules.health_imaging_worklist import dataset, rendering
     text = rendering.render(
         rendering.compile(source), _values())
-    dataset.convert(text, template_type, 'ISO_IR 192')
+    dataset.to_bytes(
+        dataset.complete(text, template_type, 'ISO_IR 192'), 'ISO_IR 192')
 
 
 def _measured(source, template_type):

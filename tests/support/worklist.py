@@ -3,6 +3,8 @@
 """Worklist entries, from the text of a template to what a modality reads."""
 import io
 from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pydicom
 
@@ -38,6 +40,32 @@ def check(text, template_type, charset=None):
     except dataset.DatasetError as error:
         return error.findings
     return findings
+
+
+#: The English texts of the messages of the module by name.
+MESSAGES = {
+    record.get('id'): record.find('field').text
+    for record in ElementTree.parse(
+        Path(dataset.__file__).with_name('message.xml')).iter('record')}
+
+
+def said(error):
+    """Return the sentences in English of a TemplateError, a DatasetError or a
+    Finding, without their lines."""
+    if isinstance(error, dataset.DatasetError):
+        return ' '.join(map(said, error.findings))
+    values = {
+        name: MESSAGES[f'msg_kind_{value}']
+        if name in {'kind', 'left', 'right'} else value
+        for name, value in error.values.items()}
+    sentence = MESSAGES[f'{error.message}_{error.code}'] % values
+    return f'{error.attribute}: {sentence}' if error.attribute else sentence
+
+
+def convert(text, template_type, charset=None):
+    """Return the bytes of the file for a rendered template."""
+    return dataset.to_bytes(
+        dataset.complete(text, template_type, charset), charset)
 
 
 def read_back(data):

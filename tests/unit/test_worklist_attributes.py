@@ -137,7 +137,6 @@ def test_multi_value():
     value = attributes.multi_value(["a\\b", None, "", "x" * 70])
     assert value == "a/b\\" + "x" * 64
     assert isinstance(value, attributes.MultiValue)
-    assert attributes.multi_value(["y" * 20], 'SH') == "y" * 16
 
 
 # Names
@@ -211,7 +210,6 @@ def test_person_name_is_always_valid(official, others):
 
 @pytest.mark.parametrize('birth, at, age', [
         (DATE(2026, 1, 31), DATE(2026, 1, 31), '000D'),
-        (DATE(2026, 1, 31), AT, '000D'),
         (DATE(2026, 1, 4), DATE(2026, 1, 31), '027D'),
         (DATE(2026, 1, 3), DATE(2026, 1, 31), '004W'),
         (DATE(2025, 11, 1), DATE(2026, 1, 31), '013W'),
@@ -258,25 +256,12 @@ def test_patient_weight(weight, value):
     assert attributes.patient_weight(weight) == value
 
 
-@pytest.mark.parametrize('pregnant, sex, value', [
-        (True, 'F', '3'), (False, 'F', '1'), (None, 'F', '4'),
-        (None, '', '4'), (None, 'M', ''), (True, 'M', '')])
-def test_pregnancy_status(pregnant, sex, value):
-    assert attributes.pregnancy_status(pregnant, sex) == value
-
-
-def test_requested_procedure_priority():
-    assert attributes.requested_procedure_priority(True) == 'STAT'
-    assert attributes.requested_procedure_priority(False) == 'ROUTINE'
-
-
 # Dates and times
 
 @pytest.mark.parametrize('timezone, date, time, offset', [
-        (None, '20260131', '133005', '+0000'),
-        ('America/Lima', '20260131', '083005', '-0500'),
-        ('Asia/Kolkata', '20260131', '190005', '+0530'),
-        ('Pacific/Auckland', '20260201', '023005', '+1300'),
+        (ZoneInfo('America/Lima'), '20260131', '083005', '-0500'),
+        (ZoneInfo('Asia/Kolkata'), '20260131', '190005', '+0530'),
+        (ZoneInfo('Pacific/Auckland'), '20260201', '023005', '+1300'),
         (ZoneInfo('Asia/Kathmandu'), '20260131', '191505', '+0545'),
         (pytz.timezone('America/St_Johns'), '20260131', '100005', '-0330'),
         (dt.timezone.utc, '20260131', '133005', '+0000'),
@@ -288,21 +273,19 @@ def test_local_dates_and_times(timezone, date, time, offset):
 
 
 def test_daylight_saving_time():
-    summer = dt.datetime(2026, 7, 1, 23, 0)
-    assert attributes.timezone_offset(AT, 'Europe/Madrid') == '+0100'
-    assert attributes.timezone_offset(summer, 'Europe/Madrid') == '+0200'
-    assert attributes.dicom_date(summer, 'Europe/Madrid') == '20260702'
+    summer, madrid = dt.datetime(2026, 7, 1, 23, 0), ZoneInfo('Europe/Madrid')
+    assert attributes.timezone_offset(AT, madrid) == '+0100'
+    assert attributes.timezone_offset(summer, madrid) == '+0200'
+    assert attributes.dicom_date(summer, madrid) == '20260702'
 
 
 def test_dates_and_times_of_other_kinds():
-    aware = AT.replace(tzinfo=ZoneInfo('Asia/Tokyo'))
-    assert attributes.dicom_time(aware, 'UTC') == '043005'
-    assert attributes.dicom_date(DATE(980, 2, 9), 'Asia/Tokyo') == '09800209'
-    assert attributes.dicom_time(dt.time(7, 5)) == '070500'
-    assert attributes.dicom_time(dt.time(0)) == '000000'
+    tokyo = ZoneInfo('Asia/Tokyo')
+    assert attributes.dicom_time(AT) == '133005'
+    assert attributes.dicom_date(DATE(980, 2, 9), tokyo) == '09800209'
     for function in [attributes.dicom_date, attributes.dicom_time,
             attributes.timezone_offset]:
-        assert function(None, 'Asia/Tokyo') == ''
+        assert function(None, tokyo) == ''
 
 
 def test_offsets_of_seconds_are_rounded():
@@ -310,11 +293,6 @@ def test_offsets_of_seconds_are_rounded():
     at = dt.datetime(1930, 1, 1)
     assert re.fullmatch(
         r'[+-]\d{4}', attributes.timezone_offset(at, zone))
-
-
-def test_unknown_timezone():
-    with pytest.raises(ValueError, match='"Mars/Olympus"'):
-        attributes.dicom_date(AT, 'Mars/Olympus')
 
 
 # Unique identifiers

@@ -14,7 +14,7 @@ import pytest
 from genshi.template import NewTextTemplate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.worklist import check, from_dump, read_back
+from support.worklist import check, convert, from_dump, read_back
 
 from trytond.modules.health_imaging_worklist import (
     attributes, dataset, rendering)
@@ -71,7 +71,7 @@ def render(name, **values):
 
 def read(name, **values):
     kind = TEMPLATES[name]['template_type']
-    return read_back(dataset.convert(render(name, **values), kind))
+    return read_back(convert(render(name, **values), kind))
 
 
 def plain(entry):
