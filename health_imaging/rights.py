@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of the user's rights."""
 from trytond.pool import Pool
-from trytond.transaction import (
-    Transaction, check_access, without_check_access)
+from trytond.transaction import Transaction, check_access, without_check_access
 
 ADMINISTRATION = 'health_imaging.group_health_imaging_admin'
 

@@ -148,6 +148,9 @@ class Story:
                 patient and f"{patient.rec_name}, {person.puid}")
         for exam in seed.EXAMS:
             self._check_exam(admin, exam)
+        seed.open_at_login(admin)
+        for login in seed.LOGINS:
+            self._check_first_screen(admin, login.login)
 
     def _check_institution(self, config):
         institution, = Model.get('gnuhealth.institution', config).find([])
@@ -168,6 +171,14 @@ class Story:
             and template.template_type == exam.template_type,
             f"modality {test.test_type.code}, AE title {test.aetitle}, "
             f'template "{template.name}" ({template.template_type})')
+
+    def _check_first_screen(self, admin, login):
+        first = seed.xml_record(admin, seed.FIRST_SCREENS[login]).action
+        User = Model.get('res.user', self.users[login])
+        self.check(
+            f"the {login} begins with",
+            User.get_preferences(False, {})['actions'] == [first.id],
+            first.rec_name)
 
     def pacs(self):
         """The PACS is made known to GNU Health"""

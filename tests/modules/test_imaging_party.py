@@ -14,7 +14,8 @@ from trytond.pool import Pool
 @pytest.fixture
 def radiologist(transaction):
     make_institution()
-    user = make_user('radiologist', 'health_imaging.group_health_imaging')
+    user = make_user(
+        'radiologist', 'health_imaging.group_health_imaging_reporting')
     make_professional(user, "Rosa", "Luna")
     return user
 
