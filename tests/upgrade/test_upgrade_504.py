@@ -301,7 +301,7 @@ def reporters(copy):
 
 def test_who_reported_goes_on(upgraded):
     "Who is in Health Imaging, and a health professional."
-    assert reporters(upgraded.copy) == {'radiologist'}
+    assert reporters(upgraded.copy) == {'radiologist', 'admin'}
     assert "in Health Imaging Reporting are now the users radiologist" in (
         upgraded.log)
 
