@@ -77,6 +77,10 @@ class ResultNotFinalError(UserError):
     """The result is not signed."""
 
 
+class NotAmenderError(AccessError):
+    """Somebody else signed the result."""
+
+
 class KeptReportError(AccessError):
     """The file is a report of a former revision."""
 

@@ -18,11 +18,13 @@ from .direction import plain
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
-    ResultExistsError, ResultMismatchError, ResultNotEmptyError,
-    ResultNotFinalError)
+    NotAmenderError, ResultExistsError, ResultMismatchError,
+    ResultNotEmptyError, ResultNotFinalError)
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
+from .rights import ADMINISTRATION, groups_of
+from .roles import bring_reporting
 from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
@@ -146,6 +148,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
                     cls, Pool().get('gnuhealth.imaging.test.request'))
             keep_one_result(cls, module)
         super().__register__(module)
+        bring_reporting(cls, module)
 
     @staticmethod
     def default_date():
@@ -380,7 +383,31 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_imaging.wizard_amend_result')
     def amend(cls, results):
-        """Open the wizard that amends signed results."""
+        """Open the wizard that amends signed results.
+
+        :raises NotAmenderError: somebody else signed one
+        """
+        cls.check_amender(results)
+
+    @classmethod
+    def check_amender(cls, results):
+        """Raise NotAmenderError unless the user may amend results.
+
+        It takes the signer or the administration.  Who signed before an
+        upgrade is not known, and may be any of those who report.
+
+        :param results: records
+        :raises NotAmenderError: somebody else signed one
+        """
+        (administration,), inside = groups_of(ADMINISTRATION)
+        own = own_health_professional()
+        for result in results:
+            signer = result.signed_by
+            if signer and signer.id != own and not inside:
+                raise NotAmenderError(gettext(
+                        'health_imaging.msg_not_amender',
+                        result=result.rec_name, signer=signer.rec_name,
+                        group=administration.rec_name))
 
     @classmethod
     def reopen(cls, results, reason):
@@ -438,7 +465,8 @@ class AmendResult(CheckedWizard, Wizard):
             ])
     amend = StateTransition()
 
-    _rights = {'gnuhealth.imaging.test.result': ['write']}
+    # The administration amends without the right to write.
+    _rights = {'gnuhealth.imaging.test.result': ['read']}
     _models = {'gnuhealth.imaging.test.result'}
 
     def transition_amend(self):

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of the user's rights."""
 from trytond.pool import Pool
-from trytond.transaction import check_access
+from trytond.transaction import Transaction, check_access, without_check_access
+
+ADMINISTRATION = 'health_imaging.group_health_imaging_admin'
 
 
 def check_rights(model, *modes):
@@ -18,6 +20,26 @@ def check_rights(model, *modes):
     with check_access():
         for mode in modes:
             ModelAccess.check(model, mode)
+
+
+@without_check_access
+def groups_of(*names):
+    """Return groups, and whether the user is in one of them.
+
+    Also works where trytond checks no access: in buttons and wizards.
+
+    :param str names: XML ids with their module
+    :return: list of res.group records, and a bool
+    """
+    pool = Pool()
+    Group = pool.get('res.group')
+    ModelData = pool.get('ir.model.data')
+    User = pool.get('res.user')
+    ids = [ModelData.get_id(*name.split('.')) for name in names]
+    # The server itself is in none.
+    inside = not Transaction().user or bool(
+        set(ids) & set(User.get_groups()))
+    return Group.browse(ids), inside
 
 
 def check_read(records):

@@ -10,6 +10,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
+from trytond.modules.health_imaging.rights import groups_of
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
@@ -176,15 +177,11 @@ def check_group(*groups):
     :param str groups: XML ids with their module
     :raises NotAllowedError: the user is in none of them
     """
-    pool = Pool()
-    Group = pool.get('res.group')
-    ModelData = pool.get('ir.model.data')
-    User = pool.get('res.user')
-    ids = [ModelData.get_id(*group.split('.')) for group in groups]
-    if Transaction().user and not set(ids) & set(User.get_groups()):
+    allowed, inside = groups_of(*groups)
+    if not inside:
         raise NotAllowedError(gettext(
                 'health_orthanc.msg_not_allowed',
-                groups=', '.join(g.rec_name for g in Group.browse(ids))))
+                groups=', '.join(g.rec_name for g in allowed)))
 
 
 class AccessLog(Ledger, ModelSQL, ModelView):

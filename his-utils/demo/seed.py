@@ -22,12 +22,21 @@ Login = namedtuple('Login', 'login person groups')
 DOCTOR = Login('doctor',
     Person("Amélie", "Lindqvist", dt.date(1975, 5, 17), 'f', 'DOC001', 'pgfs'),
     ['health.group_health_doctor'])
+RADIOGRAPHER = Login('radiographer',
+    Person("Bina", "Tamang", dt.date(1988, 3, 9), 'f', 'RGR001', 'pgfs'),
+    ['health_imaging.group_health_imaging'])
 RADIOLOGIST = Login('radiologist',
     Person("Tomás", "Okafor", dt.date(1969, 11, 2), 'm', 'RAD001', 'pgfs'),
-    ['health.group_health_doctor', 'health_imaging.group_health_imaging',
+    ['health.group_health_doctor',
         'health_imaging.group_health_imaging_reporting',
         'health_orthanc.group_imaging_orthanc'])
-LOGINS = [DOCTOR, RADIOLOGIST]
+LOGINS = [DOCTOR, RADIOGRAPHER, RADIOLOGIST]
+#: What opens for each of them after login, an action by login.
+FIRST_SCREENS = {
+    DOCTOR.login: 'health_imaging.act_imaging_test_request_view',
+    RADIOGRAPHER.login: 'health_imaging.act_imaging_test_request_view',
+    RADIOLOGIST.login: 'health_imaging.act_imaging_test_request_view',
+    }
 
 LATIN = Person(
     "José María", "Ñúñez Müller", dt.date(1984, 2, 29), 'm', 'JMN840229', 'fg')
@@ -131,6 +140,18 @@ def make_user(config, login, company, password=PASSWORD):
     user.company = Company(company.id)
     user.save()
     return user
+
+
+def open_at_login(config):
+    """Let what each user begins with open after login."""
+    User = Model.get('res.user', config)
+    Action = Model.get('ir.action', config)
+    for login, name in FIRST_SCREENS.items():
+        user, = User.find([('login', '=', login)])
+        action = xml_record(config, name).action
+        if action not in user.actions:
+            user.actions.append(Action(action.id))
+            user.save()
 
 
 def _make_party(config, person, **values):

@@ -197,6 +197,15 @@ class Story:
                 and template.template_type == exam.template_type,
                 f"modality {test.test_type.code}, AE title {test.aetitle}, "
                 f'template "{template.name}" ({template.template_type})')
+        admin = self.users['admin']
+        seed.open_at_login(admin)
+        for login in seed.FIRST_SCREENS:
+            first = seed.xml_record(admin, seed.FIRST_SCREENS[login]).action
+            User = Model.get('res.user', self.users[login])
+            self.check(
+                f"the {login} begins with",
+                User.get_preferences(False, {})['actions'] == [first.id],
+                first.rec_name)
 
     def _pacs(self):
         """The PACS is made known to GNU Health"""

@@ -54,7 +54,8 @@ def counting(action):
 
 
 def test_lists(rows):
-    user = make_user('radiologist', 'health_imaging.group_health_imaging')
+    user = make_user(
+        'radiologist', 'health_imaging.group_health_imaging_reporting')
     Request = Pool().get(REQUEST)
     with as_user(user):
         for model in [REQUEST, RESULT]:

@@ -20,10 +20,10 @@ EXCEPTIONS = {
         "health_services_imaging, whose button it is, registers it itself",
     'menu health_imaging.menu_imaging_test_parent Health Imaging':
         "configuration is for Health Imaging Administration",
-    **{f'access gnuhealth.imaging.test.result {group} delete':
-        "empty results can be deleted" for group in [
+    **{f'access gnuhealth.imaging.test.result {group} {mode}':
+        "results are written by Health Imaging Reporting" for group in [
             'Health Doctor', 'Health Imaging',
-            'Health Imaging Administration']},
+            'Health Imaging Administration'] for mode in ['write', 'create']},
     }
 
 
@@ -119,12 +119,12 @@ def test_access(transaction, item):
             ('group.name', '=', item['group']) if item['group']
             else ('group', '=', None)])
     modes = ['read', 'write', 'create', 'delete']
-    more = {
+    less = {
         mode for mode in modes
         if f'access {item["model"]} {item["group"]} {mode}' in EXCEPTIONS}
     assert [{mode: getattr(row, f'perm_{mode}') for mode in modes}
         for row in rows] == [
-        {mode: bool(item[mode]) or mode in more for mode in modes}]
+        {mode: bool(item[mode]) and mode not in less for mode in modes}]
 
 
 @items([w for w in DATA['wizards'] if w['id'].startswith(f'{MODULE}.')],
@@ -161,7 +161,7 @@ def test_exceptions_are_of_this_interface():
             group, mode = value.rsplit(' ', 1)
             row, = [a for a in DATA['access']
                 if (a['model'], a['group']) == (name, group)]
-            assert not row[mode]
+            assert row[mode]
         else:
             menu, = [m for m in DATA['menus'] if m['id'] == name]
             assert value in menu['groups']

@@ -14,7 +14,8 @@ from trytond.pool import Pool
 @pytest.fixture
 def radiologist(transaction):
     make_institution()
-    user = make_user('radiologist', 'health_imaging.group_health_imaging')
+    user = make_user(
+        'radiologist', 'health_imaging.group_health_imaging_reporting')
     make_professional(user, "Rosa", "Luna")
     return user
 
@@ -76,6 +77,8 @@ def test_professional_who_is_merged_keeps_his_requests_and_signs(
     assert final.signed_by.rec_name == "Luna, Rosa"
     later = make_final(radiologist, request=make_requested(doctor=own))
     assert later.signed_by.rec_name == "Luna, Rosa"
+    with as_user(radiologist):
+        type(final).amend([final, later])
 
 
 def test_requests_of_an_inactive_patient_are_found_and_done(radiologist):

@@ -175,9 +175,9 @@ def test_request_of_an_exam_that_became_inactive_is_not_sent(transaction):
         requests().requested([request])
 
 
-def test_result_makes_the_request_done(doctor):
+def test_result_makes_the_request_done(transaction):
     request = make_requested()
-    with as_user(doctor):
+    with as_user(user('radiologist')):
         action = requests().generate_results([requests()(request.id)])
     request = requests()(request.id)
     result, = request.results

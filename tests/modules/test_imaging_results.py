@@ -88,7 +88,7 @@ def test_result_has_what_the_request_has(transaction):
 
 
 @pytest.mark.parametrize('login, name', [
-        ('radiologist', "Rosa"), ('technician', "Marcela")])
+        ('radiologist', "Rosa"), ('secretary', "Marcela")])
 def test_evaluated_by_the_user_else_the_requester(transaction, login, name):
     request = make_requested()
     assert request.doctor.party.name == "Marcela"
@@ -354,7 +354,7 @@ def test_signing_needs_an_interpretation(radiologist, comment):
 def test_signing_needs_a_health_professional(transaction):
     result = make_result(comment="No fracture.")
     with pytest.raises(NoHealthProfessionalError):
-        finalize(user('technician'), result)
+        finalize(user('secretary'), result)
 
 
 def test_professional_who_left_does_not_sign(radiologist):
@@ -367,7 +367,9 @@ def test_professional_who_left_does_not_sign(radiologist):
 
 def test_signing_twice_keeps_the_first_signature(radiologist):
     result = make_final(radiologist)
-    again = finalize(user('doctor'), result)
+    other = user('secretary')
+    make_professional(other)
+    again = finalize(other, result)
     assert again.signed_by.party.internal_user == radiologist
     assert again.signed_at == result.signed_at
 

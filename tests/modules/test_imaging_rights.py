@@ -23,6 +23,10 @@ GROUPS = {
     "Nursing": 'health.group_health_nursing',
     "Doctor": 'health.group_health_doctor',
     "Health Imaging": 'health_imaging.group_health_imaging',
+    "Health Imaging Reporting":
+        'health_imaging.group_health_imaging_reporting',
+    "Health Imaging Front Desk":
+        'health_imaging.group_health_imaging_front_desk',
     "Health Imaging Administration":
         'health_imaging.group_health_imaging_admin',
     }
@@ -288,13 +292,13 @@ def snapshot():
         for record in Pool().get(f'gnuhealth.imaging.test.{model}').search([])}
 
 
-def sign(context):
-    """Sign the result that a wizard is started on."""
+def sign(context, user):
+    """Let a user sign the result that a wizard is started on."""
     if context.get('active_model') == 'gnuhealth.imaging.test.result':
         Result = Pool().get('gnuhealth.imaging.test.result')
         result = Result(context['active_id'])
         own, = Pool().get('gnuhealth.healthprofessional').search(
-            [], limit=1)
+            [('party.internal_user', '=', user)])
         Result._sign([result], own.id)
 
 
@@ -304,11 +308,11 @@ def test_wizards(users, committed, row, group, cell):
 
     def make():
         prepared = state_of(name)
-        sign(prepared[2])
+        sign(prepared[2], rpc.user)
         return prepared
+    rpc = users[group]
     state, data, context = committed(make)
     before = committed(snapshot)
-    rpc = users[group]
     if cell:
         rpc.run_wizard(name, [(state, data)], **context)
         assert committed(snapshot) != before
@@ -437,7 +441,9 @@ def test_forms_of_requests_and_results_open_for_those_who_may(
         result = make_result(comment="x")
         return result.request.id, result.id
     request, result = committed(make)
-    for group in ["Doctor", "Health Imaging", "Health Imaging Administration"]:
+    for group in [
+            "Doctor", "Health Imaging", "Health Imaging Reporting",
+            "Health Imaging Administration"]:
         rpc = users[group]
         for model, id_ in [('request', request), ('result', result)]:
             name = f'model.gnuhealth.imaging.test.{model}'

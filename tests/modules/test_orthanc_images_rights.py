@@ -22,6 +22,10 @@ GROUPS = {
     "Nursing": 'health.group_health_nursing',
     "Doctor": 'health.group_health_doctor',
     "Health Imaging": 'health_imaging.group_health_imaging',
+    "Health Imaging Reporting":
+        'health_imaging.group_health_imaging_reporting',
+    "Health Imaging Front Desk":
+        'health_imaging.group_health_imaging_front_desk',
     "Health Imaging Administration":
         'health_imaging.group_health_imaging_admin',
     "Health Imaging Orthanc": 'health_orthanc.group_imaging_orthanc',

@@ -54,7 +54,7 @@ def request_(patient):
 @pytest.fixture
 def radiologist(hospital):
     user = make_user('radiologist', 'health.group_health_doctor',
-        'health_imaging.group_health_imaging')
+        'health_imaging.group_health_imaging_reporting')
     make_professional(user, "Rosa", "Luna")
     return user
 

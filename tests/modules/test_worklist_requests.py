@@ -226,6 +226,8 @@ def test_only_valid_ae_titles(hospital):
         (['health.group_health_frontdesk'], False, False),
         (['health.group_health_doctor'], True, False),
         (['health_imaging.group_health_imaging'], True, False),
+        (['health_imaging.group_health_imaging_reporting'], True, False),
+        (['health_imaging.group_health_imaging_front_desk'], False, False),
         (['health.group_health_nursing'], False, False),
         (['health_imaging_worklist.group_worklist_script'], False, False),
         (['health_imaging.group_health_imaging_admin'], True, True),
@@ -562,6 +564,8 @@ def test_the_preview_is_no_change(request_):
         (['health.group_health_nursing'], False),
         (['health.group_health_doctor'], True),
         (['health_imaging.group_health_imaging'], True),
+        (['health_imaging.group_health_imaging_reporting'], True),
+        (['health_imaging.group_health_imaging_front_desk'], True),
         (['health_imaging.group_health_imaging_admin'], True),
         (['health_imaging_worklist.group_worklist_script'], True),
         ])

@@ -35,7 +35,8 @@ USERS = {
     'stranger': [],
     'front_desk': ['health.group_health_frontdesk'],
     'doctor': [
-        'health.group_health_doctor', 'health_imaging.group_health_imaging'],
+        'health.group_health_doctor',
+        'health_imaging.group_health_imaging_reporting'],
     }
 
 

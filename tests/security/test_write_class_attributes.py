@@ -18,7 +18,8 @@ from trytond.wizard import StateView
 MODULES = ['health_imaging', 'health_imaging_worklist', 'health_orthanc']
 # No administrator, but somebody whom every wizard lets in.
 GROUPS = [
-    'health.group_health_doctor', 'health_imaging.group_health_imaging',
+    'health.group_health_doctor',
+    'health_imaging.group_health_imaging_reporting',
     'health_imaging.group_health_imaging_admin',
     'health_orthanc.group_imaging_orthanc_admin', 'party.group_party_admin']
 RESULT = 'gnuhealth.imaging.test.result'

@@ -16,7 +16,7 @@ from .records import (
 PREFIXES = ('gnuhealth.imaging', 'gnuhealth.orthanc')
 ROLES = [
     'health.group_health_doctor', 'health.group_health_admin',
-    'health_imaging.group_health_imaging',
+    'health_imaging.group_health_imaging_reporting',
     'health_imaging.group_health_imaging_admin',
     'health_orthanc.group_imaging_orthanc',
     'health_orthanc.group_imaging_orthanc_admin']

@@ -20,7 +20,6 @@ IMAGING = ["Health", "Medical Imaging"]
 CONFIGURATION = ["Health", "Configuration", "Medical Imaging"]
 #: Users beside those of the seed, each with the group of the role only.
 ROLES = {
-    'radiographer': 'health_imaging.group_health_imaging',
     'imaging_admin': 'health_imaging.group_health_imaging_admin',
     'it': 'health_orthanc.group_imaging_orthanc_admin',
     'pacs_user': 'health_orthanc.group_imaging_orthanc',

@@ -141,6 +141,7 @@ def make_hospital():
         'health_imaging.group_health_imaging_reporting')
     make_professional(radiologist, "Rosa", "Luna")
     make_user('technician', 'health_imaging.group_health_imaging')
+    make_user('secretary', 'health_imaging.group_health_imaging_reporting')
     make_user('stranger')
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from sources import MODULES
@@ -15,6 +16,7 @@ from support.releases import execute, read_everything, untimed
 
 from trytond.modules.health_orthanc.migration import orthanc_id
 
+ROOT = Path(__file__).parents[2]
 STUDY = 'gnuhealth_imaging_orthanc_study'
 SERIES = 'gnuhealth_imaging_orthanc_study_series'
 INSTANCE = 'gnuhealth_imaging_orthanc_series_instances'
@@ -285,6 +287,43 @@ def test_each_request_has_one_result(upgraded, after, made):
         'read': 'final', 'first': 'draft', 'second': 'final',
         'unread': 'draft', 'lost': 'draft'}
     assert after(RESULT, results['read'])['signed_by'] is None
+
+
+def reporters(copy):
+    "Return the logins of those who are in Health Imaging Reporting."
+    return {login for login, in execute(copy,
+            'SELECT u.login FROM res_user u '
+            'JOIN "res_user-res_group" m ON m."user" = u.id '
+            'JOIN ir_model_data d ON d.db_id = m."group" '
+            "WHERE d.model = 'res.group' "
+            "AND d.fs_id = 'group_health_imaging_reporting'")}
+
+
+def test_who_reported_goes_on(upgraded):
+    "Who is in Health Imaging, and a health professional."
+    assert reporters(upgraded.copy) == {'radiologist', 'admin'}
+    assert "in Health Imaging Reporting are now the users radiologist" in (
+        upgraded.log)
+
+
+def test_who_is_taken_out_of_reporting_stays_out(database_504):
+    copy = database_504()
+    releases.upgrade(copy)
+    execute(copy, 'DELETE FROM "res_user-res_group" WHERE "group" = ('
+        "SELECT db_id FROM ir_model_data WHERE model = 'res.group' "
+        "AND fs_id = 'group_health_imaging_reporting')")
+    releases.upgrade(copy)
+    assert not reporters(copy)
+
+
+def test_the_guide_finds_who_wrote_results(upgraded):
+    guide = (ROOT / 'doc/upgrade.rst').read_text(encoding='utf-8')
+    query, = re.findall(
+        r'\.\. code-block:: sql\n\n(.*?;)\n', guide, re.DOTALL)
+    rows = execute(upgraded.copy, query)
+    assert [(login, count) for login, count, _ in rows] == [
+        ('admin', sum(bool(r['comment'])
+            for r in upgraded.before[RESULT].values()))]
 
 
 def test_done_requests_are_not_told_again(upgraded):

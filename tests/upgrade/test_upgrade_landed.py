@@ -107,6 +107,18 @@ def test_the_filled_database_has_work_of_each_kind(landed):
 
 # Every row can be used
 
+def test_who_reported_goes_on(landed, opened):
+    """Who is in Health Imaging and a health professional, or has signed; not
+    the doctor, nor the administration."""
+    from trytond.pool import Pool
+    with opened(landed.copy):
+        pool = Pool()
+        group = pool.get('res.group')(pool.get('ir.model.data').get_id(
+                'health_imaging', 'group_health_imaging_reporting'))
+        assert {u.login for u in group.users} == {'radiologist', 'admin'}
+        assert group.parent.name == "Health Imaging"
+
+
 def test_every_row_can_be_read(landed, opened):
     with opened(landed.copy):
         assert len(read_everything()) > 12

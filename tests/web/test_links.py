@@ -152,7 +152,7 @@ def test_the_radiographer_links_it_again(person):
     radiographer.press("Link to Candidate")
     expect(radiographer.field("Link")).to_have_value('"linked"')
     radiographer.page_of("History")
-    expect(radiographer.row("Radiographer", "Chosen by a Person")
+    expect(radiographer.row("Bina", "Chosen by a Person")
         ).to_be_visible()
     radiographer.shoot('link-again')
 
