@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, catalog, configuration, ir, order, party, request,
-    result, result_report, statistics)
+    asking, attachment, catalog, configuration, ir, order, party, patient_exam,
+    request, result, result_report, statistics)
 
 __all__ = ['register']
 
@@ -30,6 +30,7 @@ def register():
         result.ReportTemplate,
         result.ReportTemplateExam,
         attachment.Attachment,
+        patient_exam.PatientExam,
         statistics.StatisticsContext,
         statistics.StatisticsRequests,
         statistics.StatisticsTurnaround,
@@ -38,6 +39,7 @@ def register():
     Pool.register(
         order.Order,
         party.Replace,
+        patient_exam.ExamReport,
         request.CancelRequest,
         request.GenerateResult,
         result.AmendResult,

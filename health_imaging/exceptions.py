@@ -33,6 +33,10 @@ class NothingSelectedError(UserError):
     """A wizard was started without records."""
 
 
+class NoReportError(UserError):
+    """An exam has no report to print."""
+
+
 class StrangeInputError(UserError):
     """A client sent values that the wizard or report does not ask for."""
 

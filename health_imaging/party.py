@@ -1,8 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Moves requests and results when duplicate parties are merged."""
+"""What patients gain: their exams; requests and results follow when duplicate
+parties are merged."""
 from sql.functions import CurrentTimestamp
 
+from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
@@ -12,6 +14,10 @@ from .tables import execute
 
 class Patient(metaclass=PoolMeta):
     __name__ = 'gnuhealth.patient'
+
+    imaging_exams = fields.One2Many(
+        'gnuhealth.imaging.patient_exam', 'patient', "Imaging",
+        readonly=True)
 
     @classmethod
     def merge_imaging(cls, source, destination):

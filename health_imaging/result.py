@@ -25,6 +25,7 @@ from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
+from .tables import execute
 from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
@@ -97,6 +98,10 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         'gnuhealth.healthprofessional', "Signed by", readonly=True,
         ondelete='RESTRICT')
     signed_at = fields.DateTime("Signed at", readonly=True)
+    opened_at = fields.DateTime("Opened at", readonly=True,
+        states={'invisible': ~Eval('opened_at')},
+        help="When the doctor who requested the exam first opened the signed "
+        "report.")
     amend_reason = fields.Text("Reason for Amendment", readonly=True,
         states={'invisible': ~Eval('amend_reason')})
     former_reports = fields.One2Many(
@@ -106,8 +111,8 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         states={'invisible': ~Eval('revision')})
 
     _stamped = frozenset({
-            'revision', 'signed_by', 'signed_at', 'amend_reason',
-            'former_reports', 'former_request'})
+            'revision', 'signed_by', 'signed_at', 'opened_at',
+            'amend_reason', 'former_reports', 'former_request'})
     _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
@@ -147,8 +152,14 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
                 set_result_states(
                     cls, Pool().get('gnuhealth.imaging.test.request'))
             keep_one_result(cls, module)
+        known = table_h.column_exist('opened_at')
         super().__register__(module)
         bring_reporting(cls, module)
+        if not known:
+            # What was signed before is no news.
+            table = cls.__table__()
+            execute(table.update([table.opened_at], [table.signed_at],
+                    where=table.state == 'final'))
 
     @staticmethod
     def default_date():
@@ -325,7 +336,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         for name in [
                 'number', 'request', 'order', 'request_date',
                 'former_request', 'images', 'signed_by', 'signed_at',
-                'amend_reason', 'former_reports']:
+                'opened_at', 'amend_reason', 'former_reports']:
             default.setdefault(name, None)
         default.setdefault('revision', 0)
         return super().copy(results, default=default)
@@ -378,7 +389,26 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         cls.write(results, {
                 'signed_by': professional,
                 'signed_at': dt.datetime.now().replace(microsecond=0),
+                'opened_at': None,
                 })
+
+    @classmethod
+    @without_check_access
+    def note_opened(cls, ids):
+        """Keep that the doctor who requested the exam opened the report.
+
+        :param ids: ids of results that the user printed
+        """
+        own = own_health_professional()
+        opened = own and cls.search([
+                ('id', 'in', ids),
+                ('state', '=', 'final'),
+                ('opened_at', '=', None),
+                ('request.doctor', '=', own),
+                ])
+        if opened:
+            cls.write(opened, {
+                    'opened_at': dt.datetime.now().replace(microsecond=0)})
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_amend_result')

@@ -52,9 +52,11 @@ class ImagingReport(CheckedReport, Report):
         check_selected(ids)
         token = _end.set(time.monotonic() + _seconds())
         try:
-            return super().execute(ids, data)
+            printed = super().execute(ids, data)
         finally:
             _end.reset(token)
+        Pool().get('gnuhealth.imaging.test.result').note_opened(ids)
+        return printed
 
     @classmethod
     def get_context(cls, records, header, data):

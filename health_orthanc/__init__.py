@@ -6,8 +6,8 @@ from trytond.pool import Pool
 
 from . import (
     add_server, attachment, deletion, encapsulated_report, ir, legacy,
-    open_viewer, patient, preview, printed, request, result, server,
-    statistics, study, sync_run, synchronize, upload, viewer)
+    open_viewer, patient, patient_exam, preview, printed, request, result,
+    server, statistics, study, sync_run, synchronize, upload, viewer)
 from .links import access_log, candidate, events, link_log
 
 __all__ = ['register']
@@ -22,6 +22,7 @@ def register():
         ir.Cron,
         patient.OrthancPatient,
         patient.Patient,
+        patient_exam.PatientExam,
         patient.Party,
         patient.PersonName,
         patient.AlternativeID,

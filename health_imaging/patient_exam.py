@@ -1,0 +1,249 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The exams of a patient in one list, for the doctor: requests, and reports
+without a request."""
+from sql import Literal, Null, Union
+from sql.conditionals import Case, Coalesce
+from sql.functions import CurrentTimestamp
+
+from trytond.i18n import gettext
+from trytond.model import ModelSQL, ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Eval
+from trytond.wizard import StateReport, StateTransition, Wizard
+
+from .calls import CheckedCalls
+from .direction import plain
+from .doors import CheckedWizard, selected_records
+from .exceptions import NoReportError
+from .institution import institution_timezone, local_datetime
+from .professional import own_health_professional
+from .rights import check_read
+
+#: Kinds of rows of PatientExam: the id of a row is the id of its record times
+#: their number, plus the place of its kind.
+KINDS = ['request', 'result', 'study']
+_REPORTED = ['preliminary', 'final', 'amended']
+
+
+class PatientExam(CheckedCalls, ModelSQL, ModelView):
+    "Exam of a Patient"
+    __name__ = 'gnuhealth.imaging.patient_exam'
+
+    patient = fields.Many2One('gnuhealth.patient', "Patient")
+    date = fields.DateTime("Date and Time")
+    day = fields.Function(fields.Date("Date"), 'get_day')
+    exam = fields.Many2One('gnuhealth.imaging.test', "Ordered Exam")
+    title = fields.Function(fields.Char("Exam"), 'get_title')
+    doctor = fields.Many2One('gnuhealth.healthprofessional', "Requested by")
+    request = fields.Many2One('gnuhealth.imaging.test.request', "Request")
+    result = fields.Many2One('gnuhealth.imaging.test.result', "Result")
+    state = fields.Selection([
+            ('draft', "Not Sent"),
+            ('waiting', "Waiting"),
+            ('images', "Images Here"),
+            ('reading', "Being Reported"),
+            ('preliminary', "Preliminary"),
+            ('final', "Final"),
+            ('amended', "Amended"),
+            ('done', "Done"),
+            ('canceled', "Canceled"),
+            ], "State", sort=False)
+    unread = fields.Boolean("New",
+        help="The doctor who requested the exam has not opened its report.")
+    impression = fields.Function(fields.Char("Impression",
+            help="The first line of the signed report."), 'get_impression')
+    mine = fields.Function(fields.Boolean("Requested by Me"),
+        'get_mine', searcher='search_mine')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('date', 'DESC NULLS LAST'), ('id', 'DESC')]
+        cls._buttons.update({
+                'open_report': {
+                    'invisible': ~Eval('state').in_(_REPORTED),
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def table_query(cls):
+        return Union(*cls._queries(), all_=True)
+
+    @classmethod
+    def _queries(cls):
+        """Return the queries of the rows, one for each kind of record.
+
+        Modules that know of other exams add theirs.
+
+        :rtype: list of sql.Select with the columns of _columns
+        """
+        pool = Pool()
+        request = pool.get('gnuhealth.imaging.test.request').__table__()
+        result = pool.get('gnuhealth.imaging.test.result').__table__()
+        alone = pool.get('gnuhealth.imaging.test.result').__table__()
+        of_request = request.join(result, 'LEFT',
+            condition=result.request == request.id)
+        return [
+            of_request.select(*cls._columns(
+                    'request', request.id, patient=request.patient,
+                    date=Coalesce(result.date, request.date),
+                    exam=request.requested_test, doctor=request.doctor,
+                    request=request.id, result=result.id,
+                    state=cls._state_of_request(request, result),
+                    unread=_unread(result))),
+            alone.select(*cls._columns(
+                    'result', alone.id, patient=alone.patient,
+                    date=alone.date, exam=alone.requested_test,
+                    result=alone.id,
+                    state=_state_of_result(alone)),
+                where=alone.request == Null),
+            ]
+
+    @classmethod
+    def _columns(cls, kind, id_, **columns):
+        """Return the columns of a query.
+
+        :param str kind: of KINDS
+        :param id_: SQL column of the id of the record
+        :param columns: SQL expressions by name of the field; NULL without
+        """
+        empty = {
+            'create_uid': Literal(0),
+            'create_date': CurrentTimestamp(),
+            'unread': Literal(False),
+            }
+        # Only what is empty is cast: indexes serve the others.
+        return [(id_ * len(KINDS) + KINDS.index(kind)).as_('id')] + [
+            columns[name].as_(name) if name in columns
+            else field.sql_cast(empty.get(name, Literal(Null))).as_(name)
+            for name, field in cls._fields.items()
+            if name != 'id' and not hasattr(field, 'set')]
+
+    @classmethod
+    def _state_of_request(cls, request, result):
+        """Return the SQL expression of the state of a request."""
+        return Case(
+            (result.id != Null, _state_of_result(result)),
+            (request.state != 'requested', request.state),
+            (cls._has_images(request), 'images'),
+            else_='waiting')
+
+    @classmethod
+    def _has_images(cls, request):
+        """Return the SQL condition that a request has images.
+
+        Modules that know of images extend this.
+        """
+        return Literal(False) == Literal(True)
+
+    @classmethod
+    def get_day(cls, exams, name):
+        zone = institution_timezone()
+        return {
+            e.id: local_datetime(e.date, zone).date() if e.date else None
+            for e in exams}
+
+    @classmethod
+    def order_day(cls, tables):
+        table, _ = tables[None]
+        return [table.date]
+
+    @classmethod
+    def get_title(cls, exams, name):
+        return {e.id: plain(e.exam.rec_name) if e.exam else '' for e in exams}
+
+    @classmethod
+    def get_impression(cls, exams, name):
+        """Return the first line that is written, of signed reports."""
+        return {
+            e.id: next((
+                    plain(line.strip())
+                    for line in (e.result.comment or '').splitlines()
+                    if line.strip()), None)
+            if e.result and e.result.state == 'final' else None
+            for e in exams}
+
+    @classmethod
+    def get_mine(cls, exams, name):
+        own = own_health_professional()
+        return {e.id: bool(own) and e.doctor and e.doctor.id == own
+            for e in exams}
+
+    @classmethod
+    def search_mine(cls, name, clause):
+        _, operator, value = clause
+        own = own_health_professional() or -1
+        wanted = (operator == '=') == bool(value)
+        return [('doctor', '=' if wanted else '!=', own)]
+
+    def get_rec_name(self, name):
+        record = self.request or self.result
+        return record.rec_name if record else self.title
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        operator = 'AND' if clause[1].startswith(('!', 'not ')) else 'OR'
+        return [operator,
+            ('patient.rec_name', *clause[1:]),
+            ('exam.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    @ModelView.button_action('health_imaging.wizard_exam_report')
+    def open_report(cls, exams):
+        """Print the reports of exams."""
+
+
+def _state_of_result(result):
+    """Return the SQL expression of the state of a result."""
+    return Case(
+        ((result.state == 'final') & (Coalesce(result.revision, 0) > 0),
+            'amended'),
+        (result.state == 'final', 'final'),
+        (Coalesce(result.comment, '') != '', 'preliminary'),
+        else_='reading')
+
+
+def _unread(result):
+    """Return the SQL condition that a signed report was not opened."""
+    return Case(
+        ((result.state == 'final') & (result.opened_at == Null), True),
+        else_=False)
+
+
+class ExamReport(CheckedWizard, Wizard):
+    "Imaging Report"
+    __name__ = 'gnuhealth.imaging.patient_exam.report'
+    _models = {'gnuhealth.imaging.patient_exam'}
+
+    start = StateTransition()
+    print_ = StateReport('patient.imaging_report_results')
+
+    def _results(self):
+        """Return the results of the chosen exams.
+
+        :raises NoReportError: there are none
+        """
+        Exam = Pool().get('gnuhealth.imaging.patient_exam')
+        exams = selected_records(self, Exam)
+        check_read(exams)
+        results = [e.result for e in exams if e.state in _REPORTED]
+        if not results:
+            raise NoReportError(gettext(
+                    'health_imaging.msg_no_report',
+                    exam=exams[0].rec_name))
+        return results
+
+    def transition_start(self):
+        self._results()
+        return 'print_'
+
+    def do_print_(self, action):
+        ids = [r.id for r in self._results()]
+        return action, {
+            'model': 'gnuhealth.imaging.test.result',
+            'id': ids[0],
+            'ids': ids,
+            }
