@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What follows a run of synchronization."""
+"""What follows a run of synchronization: one list of steps."""
 from trytond.pool import Pool
 
 from .sync.transactions import transact
@@ -15,19 +15,30 @@ def follow(server, run):
     pool = Pool()
     Run = pool.get('gnuhealth.orthanc.sync_run')
     Server = pool.get('gnuhealth.orthanc.config')
-    StoredReport = pool.get('gnuhealth.orthanc.report')
-    run = Run(run)
-    # What a failed run marks as missing says nothing.
+    for step in STEPS:
+        step(Server(server), Run(run))
+
+
+def settle_deletions(server, run):
+    """Finish the deletions that the server did not confirm."""
+    # What a failed run marks says nothing.
     if run.state == 'done':
-        transact(lambda: _settle_deletions(server, run.start, not run.error))
-    server = Server(server)
-    if server.store_reports and server.validated:
-        StoredReport.catch_up(server)
+        transact(lambda: _settle(server.id, run.start, not run.error))
 
 
-def _settle_deletions(server, since, believed):
+def _settle(server, since, believed):
     pool = Pool()
     for name in ['study_series', 'study']:
         Model = pool.get(f'gnuhealth.imaging_orthanc.{name}')
         # A warning says that its list was not believed.
         Model.settle_deletions(server, since, believed)
+
+
+def store_reports(server, run):
+    """Store the reports that the server does not have yet."""
+    StoredReport = Pool().get('gnuhealth.orthanc.report')
+    if server.store_reports and server.validated:
+        StoredReport.catch_up(server)
+
+
+STEPS = [settle_deletions, store_reports]

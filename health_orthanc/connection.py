@@ -27,8 +27,6 @@ def secret_errors():
 
 def stored_passwords(servers):
     "Return what is stored of the passwords of servers, records, by id."
-    if not servers:
-        return {}
     table = servers[0].__table__()
     return dict(execute(table.select(table.id, table.password,
                 where=table.id.in_([s.id for s in servers]))))

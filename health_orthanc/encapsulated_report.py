@@ -39,14 +39,6 @@ SERIES_NUMBER = 9000
 _WAITING = {'state': 'waiting', 'attempts': 0, 'refusals': 0}
 
 
-def _is_refusal(error):
-    """Return whether Orthanc refuses this one report: not what stands before
-    it, and not because of what it cannot do at all."""
-    return isinstance(error, orthanc.UploadTooLarge) or (
-        error.own
-        and isinstance(error, (orthanc.BadRequest, orthanc.NotFound)))
-
-
 def _uid(name):
     "Return the UID that a name has (DICOM PS3.5, B.2)."
     return f'2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}'
@@ -270,7 +262,10 @@ class StoredReport(Kept, ModelSQL, ModelView):
             values['orthanc_UID'] = self._store(client)
         except (orthanc.BadRequest, orthanc.Conflict, orthanc.NotFound,
                 orthanc.ServerError, orthanc.UploadTooLarge) as error:
-            refused = _is_refusal(error)
+            # Of this one report, by Orthanc itself, and not of all
+            refused = isinstance(error, orthanc.UploadTooLarge) or (
+                error.own and isinstance(
+                    error, (orthanc.BadRequest, orthanc.NotFound)))
             values['error'] = error_text(error, label)
         except UserError as error:
             refused = True

@@ -328,10 +328,9 @@ class Preview(ImageWizard, Wizard):
             note('view', [study], instance.position_text(
                     instance.series.rec_name, frame), once=True)
             window = picture.window
+            shown = window if window and not chosen else (None, None)
             values.update(
-                picture=fields.Binary.cast(picture.content), has_picture=True)
-            values['shown_center'], values['shown_width'] = (
-                not chosen and window or (None, None))
-        values['window_center'], values['window_width'] = (
-            window or (None, None))
-        return values
+                picture=fields.Binary.cast(picture.content), has_picture=True,
+                shown_center=shown[0], shown_width=shown[1])
+        center, width = window or (None, None)
+        return {**values, 'window_center': center, 'window_width': width}

@@ -430,20 +430,19 @@ class Server(
         cls.sync_later(servers, started_by='button')
 
     @classmethod
-    @without_check_access
-    def sync(cls, servers=None):
-        """Fetch what is new on servers, by default on all that are active, in
-        a task for each, so that one that hangs delays no other."""
-        cls._sync_each(servers, started_by='cron')
-
-    @classmethod
-    @without_check_access
     def full_sync(cls, servers=None):
         "Compare everything on servers, by default on all that are active."
-        cls._sync_each(servers, full=True, started_by='nightly')
+        cls.sync(servers, full=True, started_by='nightly')
 
     @classmethod
-    def _sync_each(cls, servers, full=False, started_by=None):
+    @without_check_access
+    def sync(cls, servers=None, full=False, started_by='cron'):
+        """Fetch what is new on servers, by default on all that are active, in
+        a task for each, so that one that hangs delays no other.
+
+        :param bool full: compare everything, not only what is new
+        :param str started_by: see gnuhealth.orthanc.sync_run
+        """
         for server in cls.search([]) if servers is None else servers:
             if full or not server.validated:
                 # One that failed is asked first whether it answers again.

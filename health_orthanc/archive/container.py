@@ -129,8 +129,6 @@ def may_be_dicom(head):
     return head[:2] in {b'\x02\0', b'\x08\0', b'\0\x02', b'\0\x08'}
 
 
-# The joined format
-
 def _split(window):
     "Return names and windows of joined files."
     found, position = [], len(JOINED)
@@ -148,8 +146,6 @@ def _split(window):
         raise ContainerError('empty')
     return found
 
-
-# ZIP
 
 def _look_into_zip(window, budget):
     "Return a function that yields the Parts of a ZIP, after a look at all."

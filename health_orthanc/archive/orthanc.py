@@ -133,8 +133,6 @@ class OrthancClient(Session):
     #: Whether the server is not known to refuse ``/tools/bulk-content``
     has_bulk = True
 
-    # Server
-
     def system(self):
         """Return what the server says about itself, dict.
 
@@ -192,8 +190,6 @@ class OrthancClient(Session):
             return False
         return answer.headers.get('Content-Type', '').startswith('text/html')
 
-    # Change log
-
     def changes(self, since, limit=CHANGES_BLOCK):
         "Return the Changes after a position of the log, so many at most."
         since, limit = max(int(since), 0), max(int(limit), 1)
@@ -232,8 +228,6 @@ class OrthancClient(Session):
             if changes.done or changes.last < since:
                 break
             since = changes.last
-
-    # Resources
 
     def studies(self, ids, source='studies'):
         "Return StudyValues, see Pacs."
@@ -377,8 +371,6 @@ class OrthancClient(Session):
         # Images of many frames have many short sequences.
         return self._get(path, dict, MAX_TAGS_BYTES, BYTES_PER_VALUE // 2)
 
-    # Pictures
-
     def preview(self, instance, frame=None, window=None, size=None):
         """Return a picture of an instance: bytes, and image/png or image/jpeg.
 
@@ -415,8 +407,6 @@ class OrthancClient(Session):
         except BadRequest:
             # Its NumberOfFrames is no number.
             return True
-
-    # Writing
 
     def upload(self, data):
         """Store a DICOM file, or a ZIP of such files, and return what became
@@ -528,8 +518,6 @@ class OrthancClient(Session):
                         **(found.get('PatientMainDicomTags') or {}),
                         **(found.get('MainDicomTags') or {})}
         raise BadAnswer(call=f'GET /studies/{study}')
-
-    # HTTP
 
     def _get(self, path, kind=object, most=FEW_BYTES,
             bytes_per_value=BYTES_PER_VALUE, method='GET', **options):

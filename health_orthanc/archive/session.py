@@ -316,18 +316,18 @@ class Session:
         error.call = f'{method} {path}'
         raise error
 
-    def _attempt(self, method, path, body, headers, limit, look):
+    def _attempt(self, *call):
         """Return an answer and None, or None and an error; without context, as
         errors of the library carry the request with the password."""
         self.calls += 1
         try:
-            return self._send(method, path, body, headers, limit, look), None
+            return self._send(*call), None
         except OrthancError as exception:
             error = exception
         except _FAILURES as exception:
             error = self._failure(exception)
         self.close()
-        logger.debug("%s %s: %s", method, path, error.reason)
+        logger.debug("%s %s: %s", *call[:2], error.reason)
         return None, error
 
     def _send(self, method, path, body, headers, limit, look):

@@ -96,8 +96,6 @@ def parse_sex(value):
     return text if text in {'M', 'F', 'O'} else None
 
 
-# For the screen
-
 def readable_name(name):
     """Return a person's name (VR PN, PS3.5 6.2.1.2) for the screen.
 

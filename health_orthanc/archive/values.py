@@ -98,8 +98,6 @@ class InstanceValues(NamedTuple):
     problem: str = None
 
 
-# From Orthanc's JSON: None for what cannot be understood
-
 def study(record):
     "Return the StudyValues of anything that JSON holds, or None."
     if not _is_record(record, 'Study'):
@@ -191,8 +189,6 @@ def sop_class(metadata):
     return uid if 0 < len(uid) <= MAX_UID else None
 
 
-# From the attributes of an instance
-
 def requested_ids(tags):
     """Return the ids of what was ordered in tags by DICOM keyword, tuple of
     str without duplicates. What is too long is left out, not cut."""
@@ -260,8 +256,6 @@ def _listed_requested(tags):
     if 'RequestAttributesSequence' in tags:
         return requested_ids(tags)
 
-
-# Parts of Orthanc's JSON
 
 def _is_record(value, level, parent=None):
     "Return whether JSON describes a resource, with the id of a parent."

@@ -618,6 +618,16 @@ def test_ids_are_not_turned_around_by_names(server):
     assert Patient.search([('rec_name', 'ilike', "%12-34%")]) == [person]
 
 
+def test_words_of_a_study_are_found_in_several_fields(server):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    study = make_study(server, patient_id='12-34', description='Thorax CT')
+    for text in ['ana thorax', 'Thorax, 12-34', 'Betz, Ana', 'CT']:
+        assert Study.search([
+                ('rec_name', 'ilike', f'%{text}%')]) == [Study(study.id)]
+    for text in ['ana skull', 'ct thorax eva']:
+        assert not Study.search([('rec_name', 'ilike', f'%{text}%')])
+
+
 COLUMNS = {
     'study_date': [('=', dt.date(2020, 5, 4)), ('<', dt.date(2020, 6, 1))],
     'readable_name': [
