@@ -130,9 +130,9 @@ class Story:
 
     # What the steps look up
 
-    def _find(self, login, model, *domain):
+    def _find(self, login, model, *domain, order=None):
         return Model.get(model, self.users[login]).find(
-            list(domain), order=[('id', 'ASC')])
+            list(domain), order=order)
 
     def _one(self, *arguments):
         found, = self._find(*arguments)
@@ -149,7 +149,8 @@ class Story:
     def _requests(self, login, person):
         return self._find(
             login, 'gnuhealth.imaging.test.request',
-            ('patient.party.ref', '=', person.puid))
+            ('patient.party.ref', '=', person.puid),
+            order=[('request_line', 'ASC')])
 
     def _request(self, login, person, exam):
         request, = [

@@ -261,6 +261,6 @@ def test_options_in_two_files_are_told(tmp_path, recipe):
             'StorageDirectory': str(tmp_path / 'storage'),
             'DicomCheckModalityHost': True}))
     server = Server(tmp_path / 'orthanc', recipe)
-    server._process.command[1] = str(folder)
+    server.processes[0].command[1] = str(folder)
     with pytest.raises(ServiceError, match="Bad file format"):
         server.start()

@@ -82,7 +82,8 @@ def give_away(path):
         def look(*arguments, look=getattr(os, name), **options):
             status = look(*arguments, **options)
             if status.st_ino == given:
-                return os.stat_result([*status[:4], OTHERS, *status[5:]])
+                return os.stat_result(
+                    [*status[:4], os.geteuid() + 1, *status[5:]])
             return status
         pretence.setattr(os, name, look)
 
