@@ -46,7 +46,6 @@ class Batch:
     def __init__(self, requests):
         self._requests = requests
         self._patients = list({r.patient.id for r in requests if r.patient})
-        self._professionals = list({r.doctor.id for r in requests if r.doctor})
         self._kept = {}
         self._logged = set()
 
@@ -84,7 +83,7 @@ class Batch:
     @contextmanager
     def clocked(self, template):
         """Count the time that an entry takes for its template; gives the
-        `rendering.Limits` of it, a quarter of what all its entries have left.
+        `values.Limits` of it, a quarter of what all its entries have left.
 
         :raises rendering.LimitError: the template has none left
         """
@@ -173,19 +172,10 @@ class Batch:
     @cached_property
     def _names(self):
         "The names that are valid today, lists by party id."
-        pool = Pool()
-        names = {}
-        for model, people in [
-                ('gnuhealth.patient', self._patients),
-                ('gnuhealth.healthprofessional', self._professionals)]:
-            table = pool.get(model).__table__()
-            for ids in grouped_slice(people):
-                names.update((id_, []) for id_, in execute(table.select(
-                            table.party,
-                            where=reduce_ids(table.id, list(ids)))))
-        for ids in grouped_slice(list(names)):
-            _read_names(list(ids), names)
-        return names
+        people = {
+            person for request in self._requests
+            for person in (request.patient, request.doctor) if person}
+        return _read_names({person.party.id for person in people})
 
     def person_name(self, party, charset):
         """Return the name of a person (PN): the official one while it is
@@ -209,8 +199,7 @@ class Batch:
     def _names_of(self, party):
         """Return the official and the other Names of a person."""
         if party.id not in self._names:
-            self._names[party.id] = []
-            _read_names([party.id], self._names)
+            self._names.update(_read_names({party.id}))
         names = self._names[party.id]
         first = next((n.name for n in names if n.use == 'official'), None)
         others = [n.name for n in names
@@ -237,15 +226,19 @@ def _application_entity(exam):
     return title
 
 
-def _read_names(ids, names):
-    "Add to a dictionary of lists the names of parties that are valid today."
+def _read_names(parties):
+    "Return the names of parties that are valid today, lists by id."
     table = Pool().get('gnuhealth.person_name').__table__()
     today = dt.date.today()
-    for id_, use, begin, end, *parts in execute(table.select(
-                table.party, table.use, table.date_from, table.date_to,
-                table.family, table.given, table.prefix, table.suffix,
-                where=reduce_ids(table.party, ids), order_by=table.id)):
-        if (begin or today) <= today <= (end or today):
-            family, given, prefix, suffix = (part or '' for part in parts)
-            names[id_].append(_PersonName(use, attributes.Name(
-                        family, given, prefix=prefix, suffix=suffix)))
+    names = {id_: [] for id_ in parties}
+    for ids in grouped_slice(list(parties)):
+        for id_, use, begin, end, *parts in execute(table.select(
+                    table.party, table.use, table.date_from, table.date_to,
+                    table.family, table.given, table.prefix, table.suffix,
+                    where=reduce_ids(table.party, list(ids)),
+                    order_by=table.id)):
+            if (begin or today) <= today <= (end or today):
+                family, given, prefix, suffix = (part or '' for part in parts)
+                names[id_].append(_PersonName(use, attributes.Name(
+                            family, given, prefix=prefix, suffix=suffix)))
+    return names

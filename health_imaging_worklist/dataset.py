@@ -505,12 +505,10 @@ def _check_steps(entry):
 def _check_present(entry, required, expected):
     for keyword in [*required, *expected]:
         tag = tag_for_keyword(keyword)
-        if tag not in entry:
+        if tag not in entry or entry[tag].is_empty:
+            code = 'empty' if tag in entry else 'missing'
             yield _finding(
-                'missing' if keyword in required else 'expected', tag)
-        elif entry[tag].is_empty:
-            yield _finding(
-                'empty' if keyword in required else 'expected', tag,
+                code if keyword in required else 'expected', tag,
                 entry.lines.get(tag))
 
 
@@ -519,10 +517,10 @@ def _check_values(entry):
         if element.VR == 'SQ':
             for item in element.value:
                 yield from _check_values(item)
-            continue
-        for code, values in _check_element(element):
-            yield _finding(
-                code, element.tag, entry.lines.get(element.tag), **values)
+        else:
+            line = entry.lines.get(element.tag)
+            for code, values in _check_element(element):
+                yield _finding(code, element.tag, line, **values)
 
 
 def _check_element(element):
@@ -558,11 +556,10 @@ def _check_value(vr, value):
         if vr in _ASCII_VRS:
             validate_value(vr, value, config.RAISE)
         # Days that no month has, and roots that no UID has.
-        is_valid = vr != 'DA' or DA(value)
-        is_valid = is_valid and (vr != 'UI' or is_uid(value))
+        if vr == 'DA' and not DA(value) or vr == 'UI' and not is_uid(value):
+            return 'value', wrong
     except ValueError:
-        is_valid = False
-    return None if is_valid else ('value', wrong)
+        return 'value', wrong
 
 
 # Files

@@ -33,42 +33,26 @@ def kind(value):
 
 # Operators
 
-def _calculate(sign, function):
-    def calculate(left, right):
-        if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
-            return function(left, right)
+def _operator(sign, function, *pairs):
+    """Return the function of an operator for numbers and pairs of types."""
+    def operate(left, right):
+        for types in [(NUMBERS, NUMBERS), *pairs]:
+            if all(map(isinstance, (left, right), types)):
+                return function(left, right)
         raise EvaluationError(
             'operands', left=kind(left), sign=sign, right=kind(right))
-    return calculate
-
-
-def _add(left, right):
-    for type_ in (str, Items):
-        if isinstance(left, type_) and isinstance(right, type_):
-            return left + right
-    if isinstance(right, dt.timedelta):
-        return left + right
-    return _calculate('+', operator.add)(left, right)
-
-
-def _subtract(left, right):
-    if isinstance(left, dt.date):
-        return left - right
-    return _calculate('-', operator.sub)(left, right)
+    return operate
 
 
 def _multiply(left, right):
-    text, times = (left, right) if isinstance(left, str) else (right, left)
-    if isinstance(text, str) and isinstance(times, int):
-        bounded(len(text) * times)
-        return text * times
-    return _calculate('*', operator.mul)(left, right)
+    for text, times in [(left, right), (right, left)]:
+        if isinstance(text, str):
+            bounded(len(text) * times)
+    return left * right
 
 
 def _modulo(left, right):
-    if isinstance(left, str):
-        return _format(left, right)
-    return _calculate('%', operator.mod)(left, right)
+    return _format(left, right) if isinstance(left, str) else left % right
 
 
 _CONVERSION = re.compile(
@@ -106,12 +90,13 @@ def _convert(found, values, positional):
 
 
 BINARY = {
-    ast.Add: _add,
-    ast.Sub: _subtract,
-    ast.Mult: _multiply,
-    ast.Div: _calculate('/', operator.truediv),
-    ast.FloorDiv: _calculate('//', operator.floordiv),
-    ast.Mod: _modulo,
+    ast.Add: _operator('+', operator.add, (str, str), (Items, Items),
+        (object, dt.timedelta)),
+    ast.Sub: _operator('-', operator.sub, (dt.date, object)),
+    ast.Mult: _operator('*', _multiply, (str, int), (int, str)),
+    ast.Div: _operator('/', operator.truediv),
+    ast.FloorDiv: _operator('//', operator.floordiv),
+    ast.Mod: _operator('%', _modulo, (str, object)),
     }
 UNARY = {
     ast.Not: operator.not_,

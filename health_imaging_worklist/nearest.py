@@ -39,10 +39,8 @@ _EAST_ASIAN = frozenset(
 
 
 def nearest(text, holds):
-    """Return the nearest form of ``text``.
-
-    It never has a question mark, backslash, ``^``, ``=`` or asterisk that
-    ``text`` has not, and is empty only when nothing in ``text`` can be seen.
+    r"""Return the nearest form of ``text``, with none of ``?*\^=`` that
+    ``text`` has not, empty only when nothing in ``text`` can be seen.
 
     :param text: str without control characters
     :param holds: function that tells if the character set holds one
@@ -74,16 +72,15 @@ def _spell(part, foreign, holds):
 
 
 def _full_width(text, holds):
-    """Return ``text`` with full-width kana unless the character set holds
-    half-width ones: a voiced one has two characters."""
+    # A voiced kana has two characters of half the width.
     return _HALF_WIDTHS.sub(
         lambda run: run[0] if all(map(holds, run[0]))
         else unicodedata.normalize('NFKC', run[0]), text)
 
 
 def _runs(text, foreign):
-    """Yield a script and characters that follow each other, those of each
-    of the ``foreign`` scripts together with their marks."""
+    """Yield the runs of characters, those of each of the ``foreign`` scripts
+    together with their marks, after the script."""
     def key(character):
         nonlocal current
         if unicodedata.category(character)[0] not in 'CM':
@@ -118,8 +115,7 @@ def _replace(character, holds):
 
 
 def _form(character, holds):
-    """Return what ``character`` is written as without romanization, None
-    when there is nothing that the character set holds."""
+    """Return what ``character`` is written as without romanization."""
     for candidate in _candidates(character):
         candidate = candidate.translate(_FORBIDDEN)
         if candidate and all(map(holds, candidate)):

@@ -17,18 +17,17 @@ from .functions import kind, sequence
 from .reasons import (
     EvaluationError, ForbiddenError, LimitError, TemplateError,
     TemplateSyntaxError, UnknownVariableError)
-from .texts import DUMP2DCM, JSON, Text
+from .texts import Text
 from .values import (
-    EVALUATION_ERRORS, LIMITS, RESERVED, SPECIAL, Items, Limits, Map, Pair,
-    State, mark, parts, unmark)
+    EVALUATION_ERRORS, LIMITS, RESERVED, SPECIAL, Items, Map, Pair, State,
+    mark, parts, unmark)
 from .variables import sample_variables
 from .view import RecordView
 
 __all__ = [
-    'DUMP2DCM', 'JSON', 'LIMITS', 'EvaluationError', 'ForbiddenError',
-    'LimitError', 'Limits', 'RecordView', 'Template', 'TemplateError',
-    'TemplateSyntaxError', 'UnknownVariableError', 'compile', 'render',
-    'sample_variables']
+    'LIMITS', 'EvaluationError', 'ForbiddenError', 'LimitError', 'RecordView',
+    'Template', 'TemplateError', 'TemplateSyntaxError', 'UnknownVariableError',
+    'compile', 'render', 'sample_variables']
 
 _MAX_BLOCKS = 30
 _OPENING = re.compile(r'(?<!\\)\{[%#]')

@@ -245,8 +245,8 @@ class Request(AgedMixin, metaclass=PoolMeta):
         with without_check_access():
             for request, values in zip(requests, vlist):
                 super().write([request], {
-                        'accession_number': values['accession_number'],
-                        'step_id': values['step_id']})
+                        name: values[name]
+                        for name in ['accession_number', 'step_id']})
 
     @classmethod
     def _check_merge_id(cls, requests, merge_id):
@@ -381,9 +381,8 @@ class Request(AgedMixin, metaclass=PoolMeta):
         return Transaction().context.get('_worklist_batch') or Batch([self])
 
     def get_worklist_dataset(self):
-        """Return the complete DICOM file (.wl) of this request.
+        """Return the complete DICOM file (PS3.10) of this request, bytes.
 
-        :rtype: bytes, DICOM PS3.10
         :raises WorklistEntryError: there is no template, or it is wrong
         """
         _, data = self._render_entry()
@@ -392,17 +391,11 @@ class Request(AgedMixin, metaclass=PoolMeta):
     @classmethod
     def worklist_variables(cls):
         """Return the variables of templates, dict of `variables.Variable` by
-        name.
-
-        Other modules extend this.
-        """
+        name.  Other modules extend this."""
         return dict(VARIABLES)
 
     def get_worklist_template_data(self):
-        """Return the values of the variables of the template, by name.
-
-        :rtype: dict
-        """
+        """Return the values of the variables of the template, dict by name."""
         batch = self._batch()
         return {
             name: variable.value(self, batch)
@@ -502,10 +495,8 @@ class Request(AgedMixin, metaclass=PoolMeta):
 
     @classmethod
     def _without_images(cls):
-        """Return a domain of the requests without images.
-
-        Modules that know of images extend this.
-        """
+        """Return a domain of the requests without images, for modules that
+        know of images to extend."""
         return []
 
     @classmethod

@@ -105,8 +105,8 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
 
     @property
     def valid_charset(self):
-        """The SpecificCharacterSet (CS) of entries, empty for ASCII only; what
-        is no term and cannot be mended stays."""
+        """The SpecificCharacterSet (CS) of entries, mended where that can be,
+        empty for ASCII only."""
         charset = self.charset or ''
         return attributes.repair_charset(charset) or charset
 
@@ -126,20 +126,13 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
 
     @classmethod
     def open_fields(cls):
-        """Return the fields that templates may read through "my".
-
-        Other modules extend this.
-
-        :return: dict of sets of field names by model name
-        """
+        """Return the fields that templates may read through "my", a dict of
+        sets of names by model.  Other modules extend this."""
         return {model: set(names) for model, names in OPEN_FIELDS.items()}
 
     def get_sample_data(self):
-        """Return the variables of a patient who does not exist, with whom
-        the template is tried.
-
-        :rtype: dict
-        """
+        """Return the variables, a dict, of a patient who does not exist, with
+        whom the template is tried."""
         Request = Pool().get('gnuhealth.imaging.test.request')
         return sample_variables(
             self.template_type, self.charset or '', self.open_fields(),

@@ -5,7 +5,6 @@ where their separators come from, and how much of them there may be."""
 import re
 import time
 from collections import namedtuple
-from collections.abc import MappingView
 from decimal import Decimal
 from functools import lru_cache
 
@@ -34,6 +33,9 @@ _ITEM = 16
 _UNWATCHED = 4
 
 NUMBERS = (int, float, Decimal)
+# What lists come as from Python.
+_LISTS = {
+    list, tuple, type({}.items()), type({}.keys()), type({}.values())}
 
 # A value is calculated a second time with marks where it has characters that
 # can be part of a format. A separator that comes from data is then one of
@@ -250,14 +252,14 @@ class State:
         self.marking = True
         try:
             value = evaluate(self)
+            if value == plain:
+                return plain
+            return value if each_text(unmark, value) == plain else None
         except EVALUATION_ERRORS:
             # With marks it goes another way than without.
             return None
         finally:
             self.marking = False
-        if value == plain:
-            return plain
-        return value if each_text(unmark, value) == plain else None
 
     def tick(self):
         """Count one round or call."""
@@ -274,8 +276,7 @@ class State:
             self._spend(bounded(len(value)))
         elif isinstance(value, NUMBERS):
             number(value)
-        elif isinstance(value, (list, tuple, MappingView)) and (
-                type(value) is not Items):
+        elif type(value) in _LISTS:
             return self.collect(items(value))
         return value
 

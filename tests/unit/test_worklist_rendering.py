@@ -633,6 +633,14 @@ def test_views_cannot_be_changed():
     assert request.comment == "text"
 
 
+@pytest.mark.parametrize('expression', [
+        'my.lines[0].puid', '[my][0].patient.puid',
+        'value_of("my").patient.puid', '{1: my}.get(1).patient.puid',
+        'my.lines[:1][0].puid', '(my.nothing or my.patient).puid'])
+def test_views_in_expressions(expression):
+    assert render('${%s}' % expression, my=make_view()[0]) == 'P1'
+
+
 def test_views_of_records_that_are_texts_of_other_kinds():
     class Text(str):
         def upper(self):
