@@ -27,6 +27,7 @@ ALL = [*OF_IMAGING, STUDIES, SERVERS]
 ROLES = {
     'health.group_health_doctor': ALL,
     'health_imaging.group_health_imaging': ALL,
+    'health_imaging.group_health_imaging_reporting': ALL,
     'health_imaging.group_health_imaging_admin': ALL,
     'health_orthanc.group_imaging_orthanc': [STUDIES, SERVERS],
     'health_orthanc.group_imaging_orthanc_admin': [STUDIES, SERVERS],

@@ -178,9 +178,15 @@ def test_the_desk_sees_requests_without_what_was_found(hospital):
                 if field['type'] == 'many2one']
             row, = Request.read([request.id], names)
             assert row['patient.']['rec_name']
-        for name in HIDDEN:
-            with pytest.raises(REFUSED):
-                Request.read([request.id], [name])
+        for name in [*HIDDEN, 'results.comment']:
+            for ask in [
+                    lambda: Request.read([request.id], [name]),
+                    lambda: Request.search_read([], fields_names=[name]),
+                    lambda: Request.export_data(
+                        [Request(request.id)], [name.replace('.', '/')]),
+                    ]:
+                with pytest.raises(REFUSED):
+                    ask()
         for name in ['results.comment', 'orthanc_studies.description']:
             with pytest.raises(REFUSED):
                 Request.search([(name, 'ilike', '%fracture%')])

@@ -773,6 +773,8 @@ GROUPS = {
     'health.group_health_nursing': False,
     'health.group_health_doctor': False,
     'health_imaging.group_health_imaging': False,
+    'health_imaging.group_health_imaging_reporting': False,
+    'health_imaging.group_health_imaging_front_desk': False,
     'health_imaging.group_health_imaging_admin': False,
     'health_orthanc.group_imaging_orthanc': False,
     'health_orthanc.group_imaging_orthanc_admin': True,

@@ -34,6 +34,7 @@ SECRET = "Ernesto Moneta Caglio"
 USERS = {
     'stranger': [],
     'front_desk': ['health.group_health_frontdesk'],
+    'imaging_desk': ['health_imaging.group_health_imaging_front_desk'],
     'doctor': [
         'health.group_health_doctor',
         'health_imaging.group_health_imaging_reporting'],
@@ -202,6 +203,39 @@ def test_who_has_no_group_is_told_nothing(stranger):
             'autocomplete_charset'), (ORDER, 'default_get'),
         } <= tried
     assert len(tried) > 300
+
+
+def test_the_desk_is_told_nothing_of_what_was_found(rpcs):
+    told, tried = [], set()
+    for name, (cls, brought) in models().items():
+        if brought is None and name.startswith((
+                RESULT, TEMPLATE, 'gnuhealth.imaging_orthanc.study',
+                'gnuhealth.imaging_orthanc.series',
+                'gnuhealth.imaging_orthanc.link', 'gnuhealth.orthanc')):
+            for method in methods(cls, brought):
+                told.extend(asked_as(
+                        rpcs['imaging_desk'], cls, name, method))
+                tried.add((name, method))
+    assert not told
+    assert len(tried) > 100
+
+
+@pytest.mark.parametrize('name', [
+        'results', 'results.comment', 'orthanc_studies', 'candidates',
+        'number_of_images'])
+def test_a_request_does_not_tell_the_desk_what_was_found(rpcs, ids, name):
+    rpc = rpcs['imaging_desk']
+    row, = rpc(f'model.{REQUEST}.read', [ids['request']], ['state'])
+    assert row['state'] == 'requested'
+    for method, *args in [
+            ('read', [ids['request']], [name]),
+            ('search_read', [], 0, 5, None, [name]),
+            ('export_data', [ids['request']], [name.replace('.', '/')]),
+            ('search', [(name, '!=', None)]),
+            ('search_count', [(name, '!=', None)]),
+            ]:
+        with refused():
+            rpc(f'model.{REQUEST}.{method}', *args)
 
 
 def test_what_is_wrong_with_a_record_is_not_told(stranger, ids):
