@@ -4,8 +4,9 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, catalog, configuration, ir, order, party, patient_exam,
-    request, result, result_report, statistics)
+    asking, attachment, cancel_reason, catalog, configuration, ir,
+    modality_tabs, order, party, patient_exam, request, reschedule, result,
+    result_report, statistics)
 
 __all__ = ['register']
 
@@ -15,14 +16,18 @@ def register():
     Pool.register(
         ir.View,
         ir.Cron,
+        modality_tabs.ActWindow,
         catalog.TestType,
         catalog.Test,
         configuration.Sequences,
         configuration.RequestSequence,
         configuration.ResultSequence,
         party.Patient,
+        cancel_reason.CancelReason,
         request.Request,
-        request.CancelRequestStart,
+        reschedule.RescheduleLog,
+        reschedule.RescheduleStart,
+        cancel_reason.CancelRequestStart,
         order.OrderStart,
         order.OrderTest,
         result.Result,
@@ -40,8 +45,9 @@ def register():
         order.Order,
         party.Replace,
         patient_exam.ExamReport,
-        request.CancelRequest,
+        cancel_reason.CancelRequest,
         request.GenerateResult,
+        reschedule.Reschedule,
         result.AmendResult,
         module='health_imaging', type_='wizard')
     Pool.register(

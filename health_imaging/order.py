@@ -14,6 +14,7 @@ from trytond.wizard import (
 from .configuration import next_numbers
 from .doors import CheckedWizard
 from .exceptions import OrderIncompleteError
+from .order_session import OrderedOnce
 from .professional import own_health_professional
 from .rights import check_read
 
@@ -66,15 +67,16 @@ class OrderTest(ModelView):
     test = fields.Many2One('gnuhealth.imaging.test', "Exam", required=True)
 
 
-class Order(CheckedWizard, Wizard):
+class Order(OrderedOnce, CheckedWizard, Wizard):
     "New Imaging Order"
     __name__ = 'gnuhealth.patient.imaging.test.request'
 
     start = StateView('gnuhealth.patient.imaging.test.request.start',
         'health_imaging.patient_imaging_test_request_start_view_form', [
             Button("Cancel", 'end', 'tryton-cancel'),
-            Button("Order", 'request', 'tryton-ok', default=True),
-            Button("Order and Request", 'order_and_request', 'tryton-launch'),
+            Button("Save as Draft", 'request', 'tryton-save'),
+            Button("Order", 'order_and_request', 'tryton-launch',
+                default=True),
             ])
     request = StateTransition()
     order_and_request = StateTransition()
@@ -82,6 +84,7 @@ class Order(CheckedWizard, Wizard):
 
     _rights = {'gnuhealth.imaging.test.request': ['create']}
     _models = {'gnuhealth.patient'}
+    _ordering = frozenset({'request', 'order_and_request'})
 
     # The new requests, opened by the last state.
     _made = ()
@@ -97,9 +100,21 @@ class Order(CheckedWizard, Wizard):
         with Transaction().set_context(_imaging_request_ids=ids):
             self.transition_request()
         self._made = Request.browse(ids)
-        with check_access():
-            Request.requested(self._made)
+        self._send()
         return 'open_'
+
+    def _send(self):
+        """Send what was made, as the user may."""
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        drafts = [r for r in self._made if r.state == 'draft']
+        with check_access():
+            Request.requested(drafts)
+
+    def _ordered_again(self, made, state_name):
+        """Show what the window made before, sent if it is to be sent."""
+        self._made = made
+        if state_name == 'order_and_request':
+            self._send()
 
     def _order(self):
         """Create the requests of the order.
@@ -138,7 +153,23 @@ class Order(CheckedWizard, Wizard):
             }
 
     def do_open_(self, action):
+        if self._made:
+            action['name'] = self._summary()
         ids = [r.id for r in self._made]
         action['pyson_domain'] = PYSONEncoder().encode([('id', 'in', ids)])
         action['domains'] = []
         return action, {}
+
+    def _summary(self):
+        """Return what was made in a line, the name of the list.
+
+        :rtype: str
+        """
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        made = Request.browse([r.id for r in self._made])
+        sent = all(r.state == 'requested' for r in made)
+        return gettext(
+            'health_imaging.msg_order_sent' if sent
+            else 'health_imaging.msg_order_saved',
+            count=len(made),
+            exams=', '.join(r.requested_test.code for r in made))

@@ -4,8 +4,7 @@
 import datetime as dt
 from collections import Counter
 
-from sql import Literal
-from sql.conditionals import Case
+from sql import Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
@@ -13,20 +12,23 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access
-from trytond.wizard import (
-    Button, StateAction, StateTransition, StateView, Wizard)
+from trytond.wizard import StateAction, Wizard
 
 from .calls import search_words
 from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
-from .doors import CheckedWizard, reasoned_records, selected_records
+from .doors import CheckedWizard, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
+from .order_session import OrderedOnceMixin
 from .professional import own_health_professional
+from .request_list import ListMixin
+from .reschedule import RescheduleMixin, is_rescheduling
 from .rights import check_rights
 from .workflow import GuardedWorkflow, check_unique, differs
+from .worklist import WorklistMixin
 
 _CLINICAL = {
     'patient', 'date', 'requested_test', 'doctor', 'context', 'urgent',
@@ -34,7 +36,9 @@ _CLINICAL = {
 _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
-class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
+class Request(
+        DueMixin, ListMixin, WorklistMixin, RescheduleMixin, OrderedOnceMixin,
+        GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 
@@ -79,7 +83,11 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
         states={'invisible': ~Eval('canceled_by')})
     canceled_at = fields.DateTime("Canceled at", readonly=True,
         states={'invisible': ~Eval('canceled_at')})
-    cancel_reason = fields.Text("Reason for Cancellation", readonly=True,
+    canceled_for = fields.Many2One(
+        'gnuhealth.imaging.cancel.reason', "Reason for Cancellation",
+        readonly=True, ondelete='RESTRICT',
+        states={'invisible': ~Eval('canceled_for')})
+    cancel_reason = fields.Text("Details of the Cancellation", readonly=True,
         states={'invisible': ~Eval('cancel_reason')})
     results = fields.One2Many(
         'gnuhealth.imaging.test.result', 'request', "Result", readonly=True,
@@ -87,7 +95,8 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     _stamped = frozenset({
             'requested_by', 'requested_at', 'done_at', 'canceled_by',
-            'canceled_at', 'cancel_reason'})
+            'canceled_at', 'canceled_for', 'cancel_reason', 'arrived_at',
+            'reschedules', 'order_session'})
     _fixed = frozenset({'request', 'request_line'})
 
     @classmethod
@@ -101,13 +110,17 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
         cls._sql_indexes.update({
                 Index(table, (table.request, Index.Equality())),
                 Index(table, (table.request_line, Index.Similarity())),
+                Index(table, (table.order_session, Index.Equality()),
+                    where=table.order_session != Null),
                 Index(table,
                     (table.state, Index.Equality()),
                     (table.date, Index.Range(order='DESC')),
                     where=table.state.in_(['draft', 'requested'])),
                 })
+        # What is to be done first, then the latest of the past.
         cls._order = [
-            ('urgent', 'DESC'), ('date', 'DESC'), ('id', 'DESC')]
+            ('urgent', 'DESC'), ('due', 'ASC'), ('date', 'DESC'),
+            ('id', 'DESC')]
         cls._transitions |= {
             ('draft', 'requested'),
             ('requested', 'done'),
@@ -141,11 +154,6 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
             number_request_lines(cls)
             set_request_states(cls)
         super().__register__(module)
-
-    @staticmethod
-    def order_urgent(tables):
-        table, _ = tables[None]
-        return [Case((table.urgent, Literal(1)), else_=Literal(0))]
 
     @staticmethod
     def default_state():
@@ -186,18 +194,13 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
-                If(Eval('urgent', False)
-                    & Eval('state').in_(['draft', 'requested']),
-                    'danger',
-                    If(Eval('state') == 'canceled', 'muted', ''))),
             ('/tree/field[@name="urgent"]', 'visual',
                 If(Bool(Eval('urgent')), 'danger', '')),
             ]
 
     @classmethod
     def create(cls, vlist):
-        vlist = [v.copy() for v in vlist]
+        vlist = [{**v, **cls._window_values()} for v in vlist]
         cls._check_exams(vlist)
         cls._set_numbers(vlist)
         requests = super().create(vlist)
@@ -282,6 +285,8 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     def _check_clinical(cls, requests, values):
         names = _CLINICAL & values.keys()
+        if is_rescheduling():
+            names -= {'date'}
         if not names:
             return
         for request in requests:
@@ -335,7 +340,8 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
         default = {} if default is None else default.copy()
         for name in [
                 'request', 'request_line', 'requested_by', 'requested_at',
-                'done_at', 'canceled_by', 'canceled_at', 'cancel_reason',
+                'done_at', 'canceled_by', 'canceled_at', 'canceled_for',
+                'cancel_reason', 'arrived_at', 'reschedules', 'order_session',
                 'results']:
             default.setdefault(name, None)
         return super().copy(requests, default=default)
@@ -348,7 +354,8 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
             'draft': {
                 'requested_by': None, 'requested_at': None,
                 'canceled_by': None, 'canceled_at': None,
-                'cancel_reason': None},
+                'canceled_for': None, 'cancel_reason': None,
+                'arrived_at': None},
             'requested': {'requested_by': user, 'requested_at': now},
             'done': {'done_at': now},
             'canceled': {'canceled_by': user, 'canceled_at': now},
@@ -449,53 +456,23 @@ class Request(DueMixin, GuardedWorkflow, ModelSQL, ModelView):
 
     @classmethod
     @Workflow.transition('canceled')
-    def cancel_for(cls, requests, reason):
+    def cancel_for(cls, requests, reason, choice=None):
         """Cancel requests and store the reason.
 
         :param requests: records
-        :param str reason: why
+        :param str reason: why, in words
+        :param choice: gnuhealth.imaging.cancel.reason record
         """
-        cls.write(requests, {'cancel_reason': reason})
+        cls.write(requests, {
+                'cancel_reason': reason,
+                'canceled_for': choice.id if choice else None,
+                })
 
     @classmethod
     @ModelView.button
     @Workflow.transition('draft')
     def draft(cls, requests):
         """Set canceled requests back to draft."""
-
-
-class CancelRequestStart(ModelView):
-    "Cancel Imaging Requests"
-    __name__ = 'gnuhealth.imaging.test.request.cancel.start'
-
-    reason = fields.Text("Reason", required=True,
-        help="Why the exam is not done, kept with the request.")
-
-
-class CancelRequest(CheckedWizard, Wizard):
-    "Cancel Imaging Requests"
-    __name__ = 'gnuhealth.imaging.test.request.cancel'
-
-    start = StateView('gnuhealth.imaging.test.request.cancel.start',
-        'health_imaging.imaging_test_request_cancel_start_view_form', [
-            Button("Keep", 'end', 'tryton-cancel'),
-            Button("Cancel Requests", 'cancel', 'tryton-ok', default=True),
-            ])
-    cancel = StateTransition()
-
-    _rights = {'gnuhealth.imaging.test.request': ['write']}
-    _models = {'gnuhealth.imaging.test.request'}
-
-    def transition_cancel(self):
-        Request = Pool().get('gnuhealth.imaging.test.request')
-        requests, reason = reasoned_records(self, Request, 'cancel')
-        for request in requests:
-            if (request.state, 'canceled') not in Request._transitions:
-                raise RequestNotReadyError(gettext(
-                        'health_imaging.msg_request_not_cancelable',
-                        request=request.rec_name))
-        Request.cancel_for(requests, reason)
-        return 'end'
 
 
 class GenerateResult(CheckedWizard, Wizard):

@@ -95,6 +95,10 @@ class Request(AgedMixin, metaclass=PoolMeta):
         help="What is sent to modalities in place of the number of the "
         "request, which is too long for them or holds characters that they "
         "cannot read.")
+    aetitle = fields.Function(fields.Char("AE Title",
+            help="The application entity title of the modality that does the "
+            "exam."),
+        'get_aetitle', searcher='search_aetitle')
     worklist_note = fields.Function(
         fields.Text("Name on the Modality",
             states={'invisible': ~Bool(Eval('worklist_note'))},
@@ -141,6 +145,19 @@ class Request(AgedMixin, metaclass=PoolMeta):
                 since=lambda since: since is None or isinstance(since, str),
                 filters=_is_filters))
         cls.__rpc__['get_worklist_exams'] = RPC(decorator=checked())
+
+    @classmethod
+    def get_aetitle(cls, requests, name):
+        return {r.id: r.requested_test.aetitle for r in requests}
+
+    @classmethod
+    def search_aetitle(cls, name, clause):
+        return [('requested_test.aetitle', *clause[1:])]
+
+    @classmethod
+    def order_aetitle(cls, tables):
+        return cls.requested_test.convert_order(
+            'requested_test.aetitle', tables, cls)
 
     @classmethod
     def __register__(cls, module):
@@ -492,12 +509,6 @@ class Request(AgedMixin, metaclass=PoolMeta):
         if filters.get('modalities'):
             domain.append(('modality', 'in', list(filters['modalities'])))
         return domain
-
-    @classmethod
-    def _without_images(cls):
-        """Return a domain of the requests without images, for modules that
-        know of images to extend."""
-        return []
 
     @classmethod
     def _changed_since(cls, moment, done):

@@ -1,12 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What imaging requests gain: their studies, also those that came first."""
+import operator as op
+
 from sql.aggregate import Sum
 from sql.conditionals import Coalesce
 
-from trytond.model import fields
+from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.rights import check_rights
 from trytond.pool import PoolMeta
-from trytond.pyson import Eval
+from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
 
 from . import acquired, tables
@@ -16,6 +19,21 @@ from .links import events, ledger
 _DECISIVE = {
     'state', 'patient', 'requested_test', 'date', 'request', 'request_line',
     'merge_id'}
+
+
+# How a request without images compares.
+_COMPARE = {
+    '=': op.eq, '!=': op.ne, '<': op.lt, '<=': op.le, '>': op.gt,
+    '>=': op.ge,
+    'in': lambda number, values: number in values,
+    'not in': lambda number, values: number not in values,
+    }
+
+
+def _count(study, series):
+    "Return the expression for the number of pictures of a request."
+    return Coalesce(Sum(Coalesce(
+                series.number_of_instances, study.number_of_instances)), 0)
 
 
 class Request(metaclass=PoolMeta):
@@ -30,7 +48,13 @@ class Request(metaclass=PoolMeta):
         states={'invisible': ~Eval('candidates', [])},
         help="Studies that may belong to this request. Link the right ones.")
     number_of_images = fields.Function(
-        fields.Integer("Images"), 'get_number_of_images')
+        fields.Integer("Images"),
+        'get_number_of_images', searcher='search_number_of_images')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['show_images'] = {}
 
     @classmethod
     def get_number_of_images(cls, requests, name):
@@ -39,12 +63,40 @@ class Request(metaclass=PoolMeta):
         for sub in grouped_slice(list(counts)):
             counts.update(tables.execute(acquired.series_of_requests(
                         lambda study, series: [
-                            study.request, Coalesce(Sum(Coalesce(
-                                series.number_of_instances,
-                                study.number_of_instances)), 0)],
+                            study.request, _count(study, series)],
                         lambda study, _: study.request.in_(list(sub)),
                         group_by=lambda study, _: study.request)))
         return counts
+
+    @classmethod
+    def search_number_of_images(cls, name, clause):
+        "Search by the number of pictures; without a study there are none."
+        _, operator, value, *_ = clause
+        if value is None:
+            # Each request has a number.
+            return [] if operator == '!=' else [('id', '<', 0)]
+        compare = fields.SQL_OPERATORS[operator]
+        counted = acquired.series_of_requests(
+            lambda study, _: [study.request],
+            group_by=lambda study, _: study.request,
+            having=lambda study, series: compare(
+                _count(study, series), value))
+        domain = ['OR', ('id', 'in', counted)]
+        if _COMPARE[operator](0, value):
+            domain.append(('id', 'not in', cls._images_query()))
+        return domain
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.act_request_images')
+    def show_images(cls, requests):
+        """Open the studies of requests, and the others of their patients."""
+        check_rights('gnuhealth.imaging_orthanc.study', 'read')
+        return {
+            'pyson_domain': PYSONEncoder().encode(['OR',
+                    ('request', 'in', [r.id for r in requests]),
+                    ('patient', 'in', sorted({
+                                r.patient.id for r in requests}))]),
+            }
 
     @classmethod
     def create(cls, vlist):
@@ -84,8 +136,5 @@ class Request(metaclass=PoolMeta):
                 **(default or {})})
 
     @classmethod
-    def _without_images(cls):
-        return [
-            *super()._without_images(),
-            ('id', 'not in', acquired.series_of_requests(
-                    lambda study, _: [study.request]))]
+    def _images_query(cls):
+        return acquired.series_of_requests(lambda study, _: [study.request])

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.postgresql
 
 REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
+REASON = 'gnuhealth.imaging.cancel.reason'
 
 
 @pytest.fixture
@@ -148,11 +149,13 @@ def test_sent_or_deleted_not_both(database, users):
 
 
 def test_canceled_by_one_of_two(database, users):
-    id_ = make_request(users[0])
+    id_, reason = make_request(users[0]), first(users[0], REASON)
     refused = at_once(database, REQUEST, id_, *[
             lambda rpc=rpc, n=n: rpc.run_wizard(
                 'gnuhealth.imaging.test.request.cancel',
-                [('cancel', {'start': {'reason': f"reason {n}"}})], **on(id_))
+                [('cancel', {'start': {
+                            'choice': reason, 'reason': f"reason {n}"}})],
+                **on(id_))
             for n, rpc in enumerate(users)])
     error, = filter(None, refused)
     assert "cannot be canceled" in error.message
@@ -162,11 +165,11 @@ def test_canceled_by_one_of_two(database, users):
 
 
 def test_cancel_or_result_not_both(database, users):
-    id_ = make_request(users[0])
+    id_, reason = make_request(users[0]), first(users[0], REASON)
     cancel, result = at_once(database, REQUEST, id_,
         lambda: users[0].run_wizard(
             'gnuhealth.imaging.test.request.cancel',
-            [('cancel', {'start': {'reason': "x"}})], **on(id_)),
+            [('cancel', {'start': {'choice': reason}})], **on(id_)),
         lambda: generate(users[1], id_, 'button'))
     state = read(users[0], REQUEST, id_, 'state')
     if state == 'canceled':
@@ -193,6 +196,32 @@ def make_result(rpc):
     result, = rpc(f'model.{RESULT}.search', [('request', '=', id_)])
     rpc(f'model.{RESULT}.write', [result], {'comment': "No fracture."})
     return result
+
+
+@pytest.mark.parametrize('states', [
+        ['order_and_request'] * 2, ['request'] * 2,
+        ['request', 'order_and_request']], ids='-'.join)
+def test_order_window_that_is_sent_twice_at_once(database, users, states):
+    rpc = users[0]
+    order = 'wizard.gnuhealth.patient.imaging.test.request'
+    known = set(rpc(f'model.{REQUEST}.search', []))
+    session, _, _ = rpc(f'{order}.create')
+    start = {
+        'patient': first(rpc, 'gnuhealth.patient'),
+        'doctor': first(rpc, 'gnuhealth.healthprofessional'),
+        'date': dt.datetime(2026, 5, 4),
+        'tests': rpc('model.gnuhealth.imaging.test.search', [], 0, 2, None)}
+    refused = at_once(database, 'ir.session.wizard', session, *[
+            lambda state=state: rpc(
+                f'{order}.execute', session, {'start': start}, state)
+            for state in states])
+    assert refused == [None] * 2
+    made = rpc(f'model.{REQUEST}.read', sorted(
+            set(rpc(f'model.{REQUEST}.search', [])) - known),
+        ['requested_test', 'state'])
+    assert sorted(r['requested_test'] for r in made) == sorted(start['tests'])
+    state = 'draft' if set(states) == {'request'} else 'requested'
+    assert {r['state'] for r in made} == {state}
 
 
 @pytest.mark.parametrize('what', ['text', 'image'])

@@ -152,7 +152,7 @@ def test_urgent_and_overdue_requests(hospital, noon):
     make_request(date=noon)
     done = make_request(date=noon - day, urgent=True)
     finish(done)
-    assert found(OF_IMAGING[0]) == [urgent, late]
+    assert found(OF_IMAGING[0]) == [late, urgent]
     assert tabs(OF_IMAGING[0]) == {"Urgent": [urgent], "Overdue": [late]}
 
 

@@ -12,7 +12,8 @@ from support.records import (
 from trytond.model.exceptions import AccessButtonError, AccessError
 from trytond.modules.health_imaging import order as order_module
 from trytond.modules.health_imaging.exceptions import (
-    InactiveExamError, MissingSequenceError, OrderIncompleteError)
+    InactiveExamError, KeptValueError, MissingSequenceError,
+    OrderIncompleteError)
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
@@ -90,6 +91,54 @@ def test_order_and_request_sends_at_once(transaction):
     made = opened(order(order_values(), 'order_and_request'))
     assert [r.state for r in made] == ['requested'] * 2
     assert all(r.requested_at for r in made)
+
+
+@pytest.mark.parametrize('states, state', [
+        (['order_and_request'] * 2, 'requested'),
+        (['request'] * 2, 'draft'),
+        (['request', 'order_and_request'], 'requested'),
+        (['order_and_request', 'request'], 'requested')])
+def test_window_that_is_sent_again_shows_its_order(
+        transaction, states, state):
+    """The answer may be lost on its way."""
+    values = order_values()
+    with as_user(user('doctor')):
+        answer = run_wizard(NAME, [('start', {}), *(
+                    (s, {'start': values}) for s in states)])
+        made = opened(answer)
+    assert [r.requested_test.id for r in made] == values['tests']
+    assert requests().search([], count=True) == 2
+    assert {r.state for r in made} == {state}
+
+
+def test_nobody_says_which_window_made_a_request(transaction):
+    Order = Pool().get(NAME, type='wizard')
+    session, _, _ = Order.create()
+    values = {'patient': first('gnuhealth.patient'),
+        'doctor': first('gnuhealth.healthprofessional'),
+        'requested_test': first('gnuhealth.imaging.test')}
+    with as_user(user('doctor'), _imaging_order=[session]):
+        request, = requests().create([values])
+        assert request.order_session is None
+        with pytest.raises(KeptValueError):
+            requests().create([{**values, 'order_session': session}])
+
+
+def test_order_is_the_filled_button_and_sends(transaction):
+    view = run_wizard(NAME, [('start', {})])['view']
+    assert [(b['string'], b['state'], b['default'])
+        for b in view['buttons']] == [
+        ("Cancel", 'end', False), ("Save as Draft", 'request', False),
+        ("Order", 'order_and_request', True)]
+
+
+@pytest.mark.parametrize('state, name', [
+        ('order_and_request', "Exams sent: 2 (CT1, XR1)"),
+        ('request', "Exams saved, not sent yet: 2 (CT1, XR1)")])
+def test_list_says_what_was_ordered(transaction, state, name):
+    exams = [make_exam("Head CT", 'CT1').id, make_exam("Chest", 'XR1').id]
+    (action, _), = order(order_values(tests=exams), state)['actions']
+    assert action['name'] == name
 
 
 def test_each_order_has_its_number(transaction):

@@ -45,7 +45,7 @@ def test_queries_of_a_page_do_not_depend_on_its_rows(filled, model):
         names = columns(model, 'tree')
         assert {'patient', 'patient.rec_name', 'rec_name'} <= set(names)
         few, _ = read_again(model, names, 0, 5)
-        many, rows = read_again(model, names, 3000, 100)
+        many, rows = read_again(model, names, 7000, 100)
     assert len({row['rec_name'] for row in rows}) == 100
     if model == REQUEST:
         assert {'CT', 'MR', 'US'} < {row['modality'] for row in rows}
@@ -60,7 +60,7 @@ def test_queries_of_the_form_fields_do_not_depend_on_the_rows(filled, model):
     with as_user(filled):
         names = columns(model, 'form')
         few, _ = read_again(model, names, 0, 5)
-        many, rows = read_again(model, names, 3000, 100)
+        many, rows = read_again(model, names, 7000, 100)
     assert len(few) == len(many), '\n'.join(sorted(many))
     assert any(row['orthanc_studies'] for row in rows)
     if model == REQUEST:

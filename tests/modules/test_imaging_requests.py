@@ -5,12 +5,15 @@ it, and how they are found and listed."""
 import datetime as dt
 
 import pytest
+from lxml import etree
 from support.records import (
-    as_user, commit, make_exam, make_hospital, make_patient, make_professional,
-    make_request, make_requested, make_result, on, run_wizard, user)
+    as_user, commit, make_exam, make_final, make_hospital, make_patient,
+    make_professional, make_request, make_requested, make_result, on,
+    run_wizard, shipped_reason, user)
 
 from trytond.model.exceptions import (
     AccessError, ForeignKeyError, RequiredValidationError, SQLConstraintError)
+from trytond.modules.health_imaging import dashboard
 from trytond.modules.health_imaging import request as request_module
 from trytond.modules.health_imaging.exceptions import (
     InactiveExamError, KeptValueError, MissingSequenceError, NotDraftError,
@@ -20,7 +23,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 STAMPS = ['requested_by', 'requested_at', 'done_at', 'canceled_by',
-    'canceled_at', 'cancel_reason']
+    'canceled_at', 'canceled_for', 'cancel_reason']
 
 
 @pytest.fixture(scope='module')
@@ -37,9 +40,10 @@ def requests():
     return Pool().get('gnuhealth.imaging.test.request')
 
 
-def cancel(reason, *records):
+def cancel(details, *records):
     return run_wizard('gnuhealth.imaging.test.request.cancel',
-        [('start', {}), ('cancel', {'start': {'reason': reason}})],
+        [('start', {}), ('cancel', {'start': {
+                        'choice': shipped_reason(), 'reason': details}})],
         **on(*records))
 
 
@@ -196,6 +200,7 @@ def test_cancel_keeps_who_when_and_why(doctor, make):
     assert request.state == 'canceled'
     assert request.canceled_by == doctor
     assert request.canceled_at
+    assert request.canceled_for.name == "Patient did not come"
     assert request.cancel_reason == "Patient did not come."
 
 
@@ -506,27 +511,73 @@ def test_modality_is_shown_and_searched(transaction):
     assert requests().search([('modality', 'in', ['MR', 'CT'])]) == [request]
 
 
-def test_list_shows_urgent_first_then_latest(transaction):
-    days = [dt.datetime(2026, 5, day, 9) for day in (1, 2, 3)]
-    old = make_request(date=days[0])
-    urgent = make_request(date=days[0], urgent=True)
-    new = make_request(date=days[2])
-    later = make_request(date=days[1], urgent=True)
+def test_list_shows_work_before_history(transaction, monkeypatch):
+    """What is urgent today, what is to be done, oldest first, and then the
+    past, newest first."""
+    monkeypatch.setattr(
+        dashboard, 'today', lambda zone: dt.date(2026, 5, 10))
+    days = [dt.datetime(2026, 5, day, 16) for day in range(20)[1:]]
+    done = [make_result(make_requested(date=days[n])).request
+        for n in [0, 2]]
+    canceled = make_request(date=days[1], urgent=True)
+    requests().cancel_for([canceled], "x")
+    late, draft = make_requested(date=days[5]), make_request(date=days[9])
+    urgent = make_requested(date=days[9], urgent=True)
+    old_urgent = make_requested(date=days[8], urgent=True)
+    next_week = make_requested(date=days[16], urgent=True)
     table = requests().__table__()
-    unknown = make_request(date=days[1])
+    unknown = make_request(date=days[6])
     Transaction().connection.cursor().execute(*table.update(
             [table.urgent], [None], where=table.id == unknown.id))
-    assert requests().search([]) == [later, urgent, new, unknown, old]
+    assert requests().search([]) == [
+        old_urgent, urgent, late, unknown, draft, next_week,
+        done[1], canceled, done[0]]
 
 
-def test_list_has_its_columns_and_marks_urgent(transaction):
+def test_list_has_its_columns_and_marks_one_word(transaction):
     view = requests().fields_view_get(view_type='tree')
-    arch = view['arch']
-    names = [part.split('"')[0] for part in arch.split('<field name="')[1:]]
-    assert {'urgent', 'date', 'request_line', 'patient', 'requested_test',
-        'modality', 'state'} <= set(view['fields'])
-    assert names[0] == 'urgent'
-    assert 'danger' in arch
+    arch = etree.fromstring(view['arch'])
+    names = [field.get('name') for field in arch.iter('field')]
+    assert {'urgency', 'date', 'time', 'request_line', 'patient',
+        'requested_test', 'modality', 'report_state', 'state'} <= set(names)
+    assert names[0] == 'urgency'
+    assert 'danger' not in (arch.get('visual') or '')
+    assert 'danger' in arch.find('field[@name="urgency"]').get('visual')
+    assert view['fields']['time']['format'] == '"%H:%M"'
+    for name in ['patient', 'requested_test']:
+        assert int(arch.find(f'field[@name="{name}"]').get('width')) >= 200
+
+
+@pytest.mark.parametrize('clause, found', [
+        (('=', 'none'), 'n'), (('=', 'preliminary'), 'p'),
+        (('=', 'final'), 'f'), (('=', 'amended'), 'a'),
+        (('!=', 'none'), 'pfa'), (('in', ['none', 'final']), 'nf'),
+        (('not in', ['preliminary', 'amended']), 'nf'), (('=', None), '')])
+def test_report_is_shown_and_searched(transaction, clause, found):
+    by = {
+        'n': make_requested(),
+        'p': make_result().request,
+        'f': make_final(user('radiologist')).request,
+        'a': make_final(user('radiologist')).request,
+        }
+    table = Pool().get('gnuhealth.imaging.test.result').__table__()
+    Transaction().connection.cursor().execute(*table.update(
+            [table.revision], [1], where=table.request == by['a'].id))
+    with as_user(user('doctor')):
+        rows = requests().read([r.id for r in by.values()], ['report_state'])
+        assert [row['report_state'] for row in rows] == [
+            'none', 'preliminary', 'final', 'amended']
+        assert set(requests().search([('report_state', *clause)])) == {
+            by[letter] for letter in found}
+
+
+def test_urgent_is_searched_by_its_word(transaction):
+    urgent, other = make_request(urgent=True), make_request()
+    for clause, found in [
+            (('=', 'urgent'), [urgent]), (('!=', 'urgent'), [other]),
+            (('=', None), [other]), (('in', ['urgent', None]), None)]:
+        assert set(requests().search([('urgency', *clause)])) == set(
+            found or [urgent, other])
 
 
 def test_tabs_have_counts(transaction):
@@ -535,5 +586,7 @@ def test_tabs_have_counts(transaction):
     action = Action(ModelData.get_id(
             'health_imaging', 'act_imaging_test_request_view'))
     tabs = {d.name: d for d in action.act_window_domains}
-    assert list(tabs) == ["Requested", "Draft", "Done", "Canceled", "All"]
+    assert list(tabs) == [
+        "To Do", "To Report", "Draft, not sent yet", "Done", "Canceled",
+        "All"]
     assert all(d.count for d in tabs.values())

@@ -10,7 +10,7 @@ from support import rights
 from support.records import (
     PASSWORD, Rpc, RpcError, make_attachment, make_exam, make_institution,
     make_patient, make_professional, make_request, make_requested, make_result,
-    make_user, on)
+    make_user, on, shipped_reason)
 
 from trytond.model import ModelStorage
 from trytond.pool import Pool, isregisteredby
@@ -34,10 +34,15 @@ MODELS = {
     "Exam types": 'gnuhealth.imaging.test.type',
     "Exams": 'gnuhealth.imaging.test',
     "Report texts": 'gnuhealth.imaging.report.template',
+    "Reasons for cancellation": 'gnuhealth.imaging.cancel.reason',
     "Requests": 'gnuhealth.imaging.test.request',
     "Results": 'gnuhealth.imaging.test.result',
+    "Reschedulings": 'gnuhealth.imaging.test.request.reschedule.log',
     }
+# What is read and written, by default the name.
+FIELDS = {"Requests": 'date', "Results": 'date', "Reschedulings": 'reason'}
 STATISTICS = {
+    "Exams of a patient": 'gnuhealth.imaging.patient_exam',
     "Requests per month": 'gnuhealth.imaging.statistics.requests',
     "Turnaround": 'gnuhealth.imaging.statistics.turnaround',
     }
@@ -46,22 +51,31 @@ BUTTONS = {
     "Request: Generate Results": 'generate_results',
     "Request: Cancel": 'cancel',
     "Request: Back to Draft": 'draft',
+    "Request: Reschedule": 'reschedule',
+    "Request: Arrived": 'arrive',
+    "Request: Undo Arrival": 'undo_arrive',
     "Result: Sign": 'finalize',
     "Result: Amend": 'amend',
+    "Exam of a patient: Report": 'open_report',
     }
 WIZARDS = {
     "Medical Imaging - New order": 'gnuhealth.patient.imaging.test.request',
     "Generate Results": 'wizard.generate.result',
     "Cancel Requests": 'gnuhealth.imaging.test.request.cancel',
+    "Reschedule": 'gnuhealth.imaging.test.request.reschedule',
     "Amend Result": 'gnuhealth.imaging.test.result.amend',
     }
 MENUS = {
     "Medical Imaging": 'menu_imaging',
     "Dashboard": 'menu_dashboard',
     "New Order": 'menu_patient_imaging_test_request',
+    "My Orders": 'menu_my_orders',
+    "Worklist": 'menu_worklist',
     "Statistics": 'menu_statistics',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }
+# It prints the report, which has a row of its own.
+PRINTING = 'gnuhealth.imaging.patient_exam.report'
 # Records that are reached through others only.
 PARTS = [
     'gnuhealth.imaging.report.template-exam',
@@ -125,6 +139,10 @@ def model_values(model):
                 'health_imaging', 'product_product_ctscancharges')},
         'gnuhealth.imaging.report.template': lambda: {
             'name': "Text", 'text': "Text"},
+        'gnuhealth.imaging.cancel.reason': lambda: {'name': "Strike"},
+        'gnuhealth.imaging.test.request.reschedule.log': lambda: {
+            'request': make_request().id, 'at': dt.datetime(2026, 5, 4),
+            'to_date': dt.datetime(2026, 5, 5), 'reason': "x"},
         'gnuhealth.imaging.test.request': lambda: {
             'patient': make_patient().id, 'requested_test': make_exam().id,
             'doctor': make_professional().id},
@@ -149,7 +167,7 @@ def test_tables_are_complete(transaction):
             [('module', '=', 'health_imaging')])
         if issubclass(pool.get(m.model), ModelStorage)}
     assert models == {*MODELS.values(), *STATISTICS.values(), *PARTS}
-    assert made_by_module('wizard') - {'party.replace'} == set(
+    assert made_by_module('wizard') - {'party.replace', PRINTING} == set(
         WIZARDS.values())
     assert made_by_module('report') == {REPORT}
     assert len(matrix("Wizards and reports")) \
@@ -179,7 +197,7 @@ def test_buttons_are_complete(transaction):
 @pytest.mark.parametrize('mode', ['read', 'write', 'create', 'delete'])
 def test_models(users, committed, row, group, cell, mode):
     model = MODELS[row]
-    name = 'date' if row in {"Requests", "Results"} else 'name'
+    name = FIELDS.get(row, 'name')
 
     def make():
         values = model_values(model)
@@ -236,15 +254,20 @@ def test_statistics(users, committed, row, group, cell):
 
 def press(button):
     """Return the method of a button, a record for it and what is expected."""
-    if button in {'requested', 'cancel'}:
+    if button in {'requested', 'cancel', 'reschedule'}:
         return make_request()
     if button == 'draft':
         request = make_request()
         type(request).cancel_for([request], "x")
         return request
-    if button == 'generate_results':
+    if button in {'generate_results', 'arrive', 'undo_arrive'}:
         return make_requested()
-    return make_result(comment="No fracture.")
+    result = make_result(comment="No fracture.")
+    if button == 'open_report':
+        exam, = Pool().get('gnuhealth.imaging.patient_exam').search(
+            [('result', '=', result.id)])
+        return exam
+    return result
 
 
 @cells("Buttons", BUTTONS)
@@ -261,8 +284,8 @@ def test_buttons(users, committed, row, group, cell):
             rpc(f'model.{name}.{button}', [record.id])
         assert refused(error), error.value
     after = committed(lambda: Pool().get(name)(record.id).state)
-    # The other two open a wizard.
-    moves = button not in {'cancel', 'amend'}
+    # The others open a wizard, or note the arrival.
+    moves = button in {'requested', 'generate_results', 'draft', 'finalize'}
     assert (after != state) == bool(cell and moves)
 
 
@@ -279,15 +302,20 @@ def state_of(wizard):
     if wizard == 'wizard.generate.result':
         return 'open_', {}, on(make_requested())
     if wizard == 'gnuhealth.imaging.test.request.cancel':
-        return 'cancel', reason, on(make_request())
+        return 'cancel', {'start': {
+                    'choice': shipped_reason()}}, on(make_request())
+    if wizard == 'gnuhealth.imaging.test.request.reschedule':
+        return 'reschedule', {'start': {
+                    'date': dt.datetime(2026, 5, 5), 'reason': "x"}}, on(
+            make_request())
     result = make_result(comment="No fracture.")
     return 'amend', reason, on(result)
 
 
 def snapshot():
-    """Return all requests and results with their states."""
+    """Return all requests and results with their states and dates."""
     return {
-        str(record): record.state
+        str(record): (record.state, record.date)
         for model in ['request', 'result']
         for record in Pool().get(f'gnuhealth.imaging.test.{model}').search([])}
 
@@ -313,6 +341,12 @@ def test_wizards(users, committed, row, group, cell):
     rpc = users[group]
     state, data, context = committed(make)
     before = committed(snapshot)
+    if cell == 'own':
+        with pytest.raises(RpcError) as error:
+            rpc.run_wizard(name, [(state, data)], **context)
+        assert "only what you ordered" in error.value.message
+        assert committed(snapshot) == before
+        return
     if cell:
         rpc.run_wizard(name, [(state, data)], **context)
         assert committed(snapshot) != before

@@ -187,6 +187,13 @@ def make_requested(**values):
     return request
 
 
+def shipped_reason(name='absent'):
+    """Return the id of a reason for cancellation that the module brings."""
+    ModelData = Pool().get('ir.model.data')
+    return ModelData.get_id(
+        'health_imaging', f'imaging_cancel_reason_{name}')
+
+
 def make_result(request=None, **values):
     """Make a result, of a request that was sent unless one is given."""
     Request = Pool().get('gnuhealth.imaging.test.request')

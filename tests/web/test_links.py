@@ -227,7 +227,7 @@ def test_the_request_offers_the_study(person):
     doctor.menu(*IMAGING, "New Order")
     doctor.choose("Patient", "Müller")
     doctor.take(doctor.place.locator('input[name=tests]'), "Ultrasound")
-    doctor.press("Order and Request")
+    doctor.press("Order")
     doctor.open_row("Ultrasound", "Requested")
     expect(doctor.row("walk-in")).to_be_visible()
     doctor.shoot('link-choose')

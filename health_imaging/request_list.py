@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lists of requests show and how they sort: urgency, time, report and
+images."""
+from sql import Literal, Null
+from sql.conditionals import Case
+
+from trytond.model import fields
+from trytond.pool import Pool
+from trytond.pyson import Eval, If
+from trytond.tools import grouped_slice, reduce_ids
+
+from .dashboard import OPEN, bounds_of_today
+from .tables import execute
+
+
+def wanted(clause, values):
+    """Return which of a few values a clause of a search finds.
+
+    :param clause: name, operator (=, !=, in or not in) and value
+    :param set values: all there are
+    :rtype: set
+    """
+    _, operator, value, *_ = clause
+    several = operator in {'in', 'not in'}
+    chosen = values & (set(value or []) if several else {value})
+    return values - chosen if operator in {'!=', 'not in'} else chosen
+
+
+class ListMixin:
+    """Mixin of requests: columns and order of their lists."""
+    __slots__ = ()
+
+    time = fields.Function(
+        fields.DateTime("Time", format='%H:%M',
+            help="When the exam is to be done."), 'get_time')
+    urgency = fields.Function(fields.Selection([
+                (None, ""),
+                ('urgent', "Urgent"),
+                ], "Urgent", sort=False),
+        'get_urgency', searcher='search_urgency')
+    report_state = fields.Function(fields.Selection([
+                ('none', "None"),
+                ('preliminary', "Preliminary"),
+                ('final', "Final"),
+                ('amended', "Amended"),
+                ], "Report", sort=False,
+            help="How far the report of the exam is."),
+        'get_report_state', searcher='search_report_state')
+    has_images = fields.Function(
+        fields.Boolean("With Images"),
+        'get_has_images', searcher='search_has_images')
+
+    @classmethod
+    def get_time(cls, requests, name):
+        return {r.id: r.date for r in requests}
+
+    @classmethod
+    def order_time(cls, tables):
+        return cls.date.convert_order('date', tables, cls)
+
+    @classmethod
+    def get_urgency(cls, requests, name):
+        return {r.id: 'urgent' if r.urgent else None for r in requests}
+
+    @classmethod
+    def search_urgency(cls, name, clause):
+        found = wanted(clause, {'urgent', None})
+        domains = {
+            'urgent': ('urgent', '=', True), None: ('urgent', '!=', True)}
+        return ['OR', ('id', '<', 0), *(domains[f] for f in found)]
+
+    @classmethod
+    def order_urgency(cls, tables):
+        return cls.order_urgent(tables)
+
+    @classmethod
+    def order_urgent(cls, tables):
+        """Sort by urgency: what is urgent until tonight, what else is open,
+        the rest."""
+        table, _ = tables[None]
+        _, tonight = bounds_of_today()
+        is_open = table.state.in_(OPEN)
+        return [Case(
+                (is_open & (table.urgent == Literal(True))
+                    & (table.date < tonight), 2),
+                (is_open, 1), else_=0)]
+
+    @classmethod
+    def order_due(cls, tables):
+        """Sort open requests by their date."""
+        table, _ = tables[None]
+        return [Case((table.state.in_(OPEN), table.date), else_=Null)]
+
+    @classmethod
+    def get_report_state(cls, requests, name):
+        table = Pool().get('gnuhealth.imaging.test.result').__table__()
+        states = dict.fromkeys((r.id for r in requests), 'none')
+        for some in grouped_slice(list(states)):
+            states.update(execute(table.select(
+                        table.request, _report_state(table),
+                        where=reduce_ids(table.request, list(some)))))
+        return states
+
+    @classmethod
+    def search_report_state(cls, name, clause):
+        table = Pool().get('gnuhealth.imaging.test.result').__table__()
+        found = wanted(clause, {'none', 'preliminary', 'final', 'amended'})
+        known = sorted(found - {'none'}) or ['']
+        domain = ['OR', ('id', 'in', table.select(table.request,
+                    where=(table.request != Null)
+                    & _report_state(table).in_(known)))]
+        if 'none' in found:
+            domain.append(('id', 'not in', table.select(
+                        table.request, where=table.request != Null)))
+        return domain
+
+    @classmethod
+    def _images_query(cls):
+        """Return the query of the ids of the requests with images, or None.
+
+        Modules that know of images extend this.
+        """
+        return None
+
+    @classmethod
+    def _without_images(cls):
+        """Return a domain of the requests without images."""
+        query = cls._images_query()
+        return [('id', 'not in', query)] if query else []
+
+    @classmethod
+    def get_has_images(cls, requests, name):
+        query, found = cls._images_query(), set()
+        if query:
+            table = cls.__table__()
+            for some in grouped_slice([r.id for r in requests]):
+                found.update(id_ for id_, in execute(table.select(
+                            table.id, where=reduce_ids(table.id, list(some))
+                            & table.id.in_(query))))
+        return {r.id: r.id in found for r in requests}
+
+    @classmethod
+    def search_has_images(cls, name, clause):
+        _, operator, value, *_ = clause
+        clause = (name, operator, [bool(v) for v in value]
+            if operator in {'in', 'not in'} else bool(value))
+        found = wanted(clause, {True, False})
+        domain, query = ['OR', ('id', '<', 0)], cls._images_query()
+        if False in found:
+            domain.append(cls._without_images())
+        if True in found and query:
+            domain.append(('id', 'in', query))
+        return domain
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(Eval('state') == 'canceled', 'muted', '')),
+            ('/tree/field[@name="urgency"]', 'visual',
+                If(Eval('urgency') == 'urgent', 'danger', '')),
+            ]
+
+
+def _report_state(table):
+    """Return the expression for the state of the report of a result."""
+    return Case(
+        (table.state != 'final', 'preliminary'),
+        (table.revision > 0, 'amended'), else_='final')
