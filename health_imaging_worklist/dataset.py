@@ -169,11 +169,13 @@ def _build(nodes, values, template_type):
 
 def _make_element(node, values, template_type):
     tag, vr, line, pieces, _ = node
-    keyword = keyword_for_tag(tag)
-    text = ''.join(
-        piece if isinstance(piece, str)
-        else put(values[piece], vr, keyword, template_type)
-        for piece in pieces)
+    text = pieces[0]
+    if len(pieces) > 1:
+        keyword = keyword_for_tag(tag)
+        text = ''.join(
+            piece if isinstance(piece, str)
+            else put(values[piece], vr, keyword, template_type)
+            for piece in pieces)
     try:
         if text.startswith('=') and vr not in ENCODED_VRS:
             # dcmtk would read a file of that name.
@@ -445,14 +447,7 @@ def fit(entry, charset=None):
     cut where they are too long for their VR. What identifies stays: it is
     whole, or `validate` and `to_bytes` find it wrong.
     """
-    charset = repair_charset(_text(entry.get(_CHARSET)) or charset)
-    for element in entry.iterall():
-        if element.VR in ENCODED_VRS and not identifies(element.keyword):
-            texts = [str(value) for value in _values(element)]
-            values = [
-                _cut(element.VR, to_charset(text, charset)) for text in texts]
-            if values != texts:
-                element.value = values if len(values) > 1 else values[0]
+    _fit_texts(entry, repair_charset(_text(entry.get(_CHARSET)) or charset))
     steps = entry.get(_STEPS)
     if steps and len(steps.value) == 1:
         step = steps.value[0]
@@ -460,6 +455,19 @@ def fit(entry, charset=None):
         if number and 'ScheduledProcedureStepID' not in step:
             step.ScheduledProcedureStepID = number
     return entry
+
+
+def _fit_texts(entry, charset):
+    for element in entry.values():
+        if element.VR == 'SQ':
+            for item in element.value:
+                _fit_texts(item, charset)
+        elif element.VR in ENCODED_VRS and not identifies(element.keyword):
+            texts = [str(value) for value in _values(element)]
+            values = [
+                _cut(element.VR, to_charset(text, charset)) for text in texts]
+            if values != texts:
+                element.value = values if len(values) > 1 else values[0]
 
 
 def _cut(vr, text):
