@@ -80,11 +80,12 @@ class Alerts:
 
     def _read_critical(self):
         table = Pool().get('gnuhealth.patient').__table__()
-        for patient, text in self._read(lambda ids: table.select(
-                    table.id, table.critical_info,
-                    where=reduce_ids(table.id, ids)
-                    & (table.critical_info != Null))):
-            if text.strip():
+        for patient, is_allergic, text in self._read(lambda ids: table.select(
+                    table.id, table.crit_allergic, table.critical_info,
+                    where=reduce_ids(table.id, ids))):
+            if is_allergic:
+                self.kinds[patient].add('allergy')
+            if text and text.strip():
                 self.kinds[patient].add('critical')
                 self.details[patient].append(text.strip())
 

@@ -116,10 +116,12 @@ class ListMixin:
         return domain
 
     @classmethod
-    def _images_query(cls):
+    def _images_query(cls, among=None):
         """Return the query of the ids of the requests with images, or None.
 
         Modules that know of images extend this.
+
+        :param among: query of the ids of the requests that count, None: all
         """
         return None
 
@@ -131,13 +133,12 @@ class ListMixin:
 
     @classmethod
     def get_has_images(cls, requests, name):
-        query, found = cls._images_query(), set()
-        if query:
-            table = cls.__table__()
-            for some in grouped_slice([r.id for r in requests]):
-                found.update(id_ for id_, in execute(table.select(
-                            table.id, where=reduce_ids(table.id, list(some))
-                            & table.id.in_(query))))
+        table, found = cls.__table__(), set()
+        for some in grouped_slice([r.id for r in requests]):
+            query = cls._images_query(table.select(
+                    table.id, where=reduce_ids(table.id, list(some))))
+            if query:
+                found.update(id_ for id_, in execute(query))
         return {r.id: r.id in found for r in requests}
 
     @classmethod
@@ -146,12 +147,29 @@ class ListMixin:
         clause = (name, operator, [bool(v) for v in value]
             if operator in {'in', 'not in'} else bool(value))
         found = wanted(clause, {True, False})
-        domain, query = ['OR', ('id', '<', 0)], cls._images_query()
+        domain = ['OR', ('id', '<', 0)]
         if False in found:
-            domain.append(cls._without_images())
-        if True in found and query:
-            domain.append(('id', 'in', query))
+            domain.append(cls._by_images('not in') or [])
+        if True in found:
+            domain.append(cls._by_images('in') or ('id', '<', 0))
         return domain
+
+    @classmethod
+    def _by_images(cls, operator):
+        """Return the domain of requests with images ('in') or without.
+
+        The few open requests have a query of their own, which does not grow
+        with the archive; the database asks the other one only when it must.
+        """
+        table = cls.__table__()
+        is_open = cls._images_query(
+            table.select(table.id, where=table.state.in_(OPEN)))
+        if not is_open:
+            return None
+        return ['OR',
+            [('state', 'in', OPEN), ('id', operator, is_open)],
+            [('state', 'not in', OPEN),
+                ('id', operator, cls._images_query())]]
 
     @classmethod
     def view_attributes(cls):

@@ -16,6 +16,7 @@ from .calls import CheckedCalls
 from .dashboard import OPEN
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import OrderIncompleteError, RequestNotReadyError
+from .institution import institution_timezone, local_datetime
 from .professional import own_health_professional
 
 
@@ -50,6 +51,14 @@ class RescheduleMixin:
         states={'invisible': ~Eval('reschedules', [])})
 
     @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['reschedule'] = {
+            'invisible': ~Eval('state').in_(OPEN),
+            'depends': ['state'],
+            }
+
+    @classmethod
     @ModelView.button_action('health_imaging.wizard_reschedule')
     def reschedule(cls, requests):
         """Open the wizard that reschedules requests."""
@@ -77,8 +86,14 @@ class RescheduleMixin:
                     'to_date': date,
                     'reason': reason,
                     } for request in requests])
+        zone = institution_timezone()
+        day = local_datetime(date, zone).date()
+        # Who came for another day is not here for this one.
+        gone = [r for r in requests if r.arrived_at
+            and local_datetime(r.date, zone).date() != day]
         with Transaction().set_context(_imaging_reschedule=_Allowed()):
-            cls.write(requests, {'date': date, 'arrived_at': None})
+            cls.write(requests, {'date': date})
+        cls.write(gone, {'arrived_at': None})
 
     def _check_reschedule(self):
         """Check that the user may change the date.

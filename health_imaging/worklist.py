@@ -48,10 +48,6 @@ class WorklistMixin:
                     'invisible': ~sent | ~Eval('arrived_at'),
                     'depends': ['state', 'arrived_at'],
                     },
-                'reschedule': {
-                    'invisible': ~Eval('state').in_(['draft', 'requested']),
-                    'depends': ['state'],
-                    },
                 })
 
     @classmethod

@@ -136,5 +136,7 @@ class Request(metaclass=PoolMeta):
                 **(default or {})})
 
     @classmethod
-    def _images_query(cls):
-        return acquired.series_of_requests(lambda study, _: [study.request])
+    def _images_query(cls, among=None):
+        return acquired.series_of_requests(
+            lambda study, _: [study.request],
+            among and (lambda study, _: study.request.in_(among)))

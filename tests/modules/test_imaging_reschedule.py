@@ -65,11 +65,15 @@ def test_each_move_is_kept(transaction):
         AFTER, AFTER, BEFORE]
 
 
-def test_arrival_does_not_move_with_it(transaction):
+@pytest.mark.parametrize('date, here', [
+        (AFTER, False), (BEFORE + dt.timedelta(hours=13), True),
+        (BEFORE + dt.timedelta(hours=15), False)])
+def test_who_came_for_another_day_is_not_here(transaction, date, here):
+    """Lima is five hours behind UTC."""
     request = make_requested(date=BEFORE)
     requests().arrive([request])
-    move(request)
-    assert requests()(request.id).arrived_at is None
+    move(request, date=date)
+    assert bool(requests()(request.id).arrived_at) == here
 
 
 def test_worklist_entry_follows(transaction):

@@ -178,6 +178,16 @@ def test_alert_of_critical_information(radiographer):
     assert row['alert_details'] == "Pacemaker"
 
 
+def test_alert_of_an_allergic_patient(radiographer):
+    "GNU Health marks those with known serious reactions."
+    request = make_requested()
+    Pool().get('gnuhealth.patient').write(
+        [request.patient], {'crit_allergic': True})
+    with as_user(radiographer):
+        row, = requests().read([request.id], ['alert', 'alert_details'])
+    assert (row['alert'], row['alert_details']) == ("Allergy", "")
+
+
 def test_arrival_is_kept_and_can_be_undone(radiographer):
     request, draft = make_requested(), make_request()
     with as_user(radiographer):

@@ -7,7 +7,10 @@ were there."""
 SERVER = 'gnuhealth_orthanc_config'
 
 #: How many rows there are more, by table.
-ADDED = {}
+ADDED = {
+    # The reasons for cancellation that the module brings.
+    'gnuhealth_imaging_cancel_reason': 9,
+    }
 
 
 def filled(before, after):

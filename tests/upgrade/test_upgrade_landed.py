@@ -156,6 +156,19 @@ def test_orders_go_on(landed, opened):
             assert getattr(request, name) not in {r[name] for r in before}
 
 
+def test_canceled_requests_keep_their_text(landed, opened):
+    from trytond.pool import Pool
+    with opened(landed.copy, landed.made['users']['doctor']):
+        pool = Pool()
+        request = pool.get('gnuhealth.imaging.test.request')(
+            landed.made['requests']['canceled'])
+        assert request.cancel_reason == "He did not come."
+        assert request.canceled_for is None
+        assert request.arrived_at is None and not request.reschedules
+        reasons = pool.get('gnuhealth.imaging.cancel.reason').search([])
+        assert "Patient did not come" in {r.name for r in reasons}
+
+
 def test_results_are_signed_and_amended(landed, opened):
     from trytond.pool import Pool
     from trytond.transaction import Transaction
