@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, catalog, configuration, ir, order, party, request,
-    result, result_report, statistics)
+    asking, attachment, catalog, configuration, ir, order, party, release,
+    request, result, result_report, sign_next, statistics)
 
 __all__ = ['register']
 
@@ -13,6 +13,7 @@ __all__ = ['register']
 def register():
     """Register the models, wizards and reports of the module."""
     Pool.register(
+        ir.ActWindow,
         ir.View,
         ir.Cron,
         catalog.TestType,
@@ -27,6 +28,8 @@ def register():
         order.OrderTest,
         result.Result,
         result.AmendResultStart,
+        release.ReleaseResultStart,
+        sign_next.SignNextEmpty,
         result.ReportTemplate,
         result.ReportTemplateExam,
         attachment.Attachment,
@@ -38,9 +41,11 @@ def register():
     Pool.register(
         order.Order,
         party.Replace,
+        release.ReleaseResult,
         request.CancelRequest,
         request.GenerateResult,
         result.AmendResult,
+        sign_next.SignNext,
         module='health_imaging', type_='wizard')
     Pool.register(
         result_report.ImagingReport,

@@ -14,6 +14,7 @@ from trytond.pool import Pool
 from .calls import CheckedCalls, search_words
 from .exceptions import InvalidModalityWarning
 from .migration import number_exam_codes
+from .reading import TabsMixin
 from .shipped import SHIPPED, free_shipped_records
 from .workflow import check_unique
 
@@ -31,7 +32,7 @@ def modality_codes():
         for name in _MODALITIES.dir())
 
 
-class TestType(CheckedCalls, ModelSQL, ModelView):
+class TestType(CheckedCalls, TabsMixin, ModelSQL, ModelView):
     "Imaging Exam Type"
     __name__ = 'gnuhealth.imaging.test.type'
 
@@ -83,7 +84,8 @@ class TestType(CheckedCalls, ModelSQL, ModelView):
                         code=type_.code, codes=', '.join(valid)))
 
 
-class Test(CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
+class Test(
+        CheckedCalls, TabsMixin, DeactivableMixin, ModelSQL, ModelView):
     "Imaging Exam"
     __name__ = 'gnuhealth.imaging.test'
 

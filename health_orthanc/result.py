@@ -106,6 +106,14 @@ class Result(metaclass=PoolMeta):
             {'studies_changed_at': None})
 
     @classmethod
+    def give_back(cls, results, reason, keep):
+        """Release results; parameters and errors are those of
+        health_imaging."""
+        super().give_back(results, reason, keep)
+        # With images they do not go back to the worklist.
+        effects.count_images({r.request.id for r in results})
+
+    @classmethod
     def _foreign_pictures(cls, results):
         """Return pairs of result and attachment: pictures of studies that do
         not belong to the results."""

@@ -39,22 +39,28 @@ STATISTICS = {
     }
 BUTTONS = {
     "Request: Request": 'requested',
-    "Request: Generate Results": 'generate_results',
+    "Request: Write Report": 'generate_results',
+    "Request: Report": 'report',
     "Request: Cancel": 'cancel',
     "Request: Back to Draft": 'draft',
     "Result: Sign": 'finalize',
+    "Result: Sign and Next": 'sign_next',
+    "Result: Release": 'release',
     "Result: Amend": 'amend',
     }
 WIZARDS = {
     "Medical Imaging - New order": 'gnuhealth.patient.imaging.test.request',
-    "Generate Results": 'wizard.generate.result',
+    "Write Report": 'wizard.generate.result',
     "Cancel Requests": 'gnuhealth.imaging.test.request.cancel',
     "Amend Result": 'gnuhealth.imaging.test.result.amend',
+    "Release Result": 'gnuhealth.imaging.test.result.release',
+    "Sign and Next": 'gnuhealth.imaging.test.result.sign_next',
     }
 MENUS = {
     "Medical Imaging": 'menu_imaging',
     "Dashboard": 'menu_dashboard',
     "New Order": 'menu_patient_imaging_test_request',
+    "Reading List": 'menu_reading_list',
     "Statistics": 'menu_statistics',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }
@@ -238,7 +244,7 @@ def press(button):
         request = make_request()
         type(request).cancel_for([request], "x")
         return request
-    if button == 'generate_results':
+    if button in {'generate_results', 'report'}:
         return make_requested()
     return make_result(comment="No fracture.")
 
@@ -257,8 +263,8 @@ def test_buttons(users, committed, row, group, cell):
             rpc(f'model.{name}.{button}', [record.id])
         assert refused(error), error.value
     after = committed(lambda: Pool().get(name)(record.id).state)
-    # The other two open a wizard.
-    moves = button not in {'cancel', 'amend'}
+    # The others open a wizard.
+    moves = button not in {'cancel', 'amend', 'release', 'sign_next'}
     assert (after != state) == bool(cell and moves)
 
 
@@ -277,7 +283,10 @@ def state_of(wizard):
     if wizard == 'gnuhealth.imaging.test.request.cancel':
         return 'cancel', reason, on(make_request())
     result = make_result(comment="No fracture.")
-    return 'amend', reason, on(result)
+    name = wizard.rpartition('.')[2]
+    if name == 'sign_next':
+        return 'sign', {}, on(result)
+    return name, reason, on(result)
 
 
 def snapshot():
@@ -304,7 +313,8 @@ def test_wizards(users, committed, row, group, cell):
 
     def make():
         prepared = state_of(name)
-        sign(prepared[2])
+        if name == WIZARDS["Amend Result"]:
+            sign(prepared[2])
         return prepared
     state, data, context = committed(make)
     before = committed(snapshot)
