@@ -285,7 +285,7 @@ class RpcError(Exception):
         message = details[0] if isinstance(details, list) else details
         # A warning has its name first.
         if kind == 'UserWarning':
-            self.name, (message, *_) = details
+            self.name, message, *_ = details
         super().__init__(kind, message)
         self.kind = kind
         self.message = message
