@@ -5,8 +5,8 @@ from trytond.pool import Pool
 
 from . import (
     asking, attachment, cancel_reason, catalog, configuration, ir,
-    modality_tabs, order, party, patient_exam, request, reschedule, result,
-    result_report, statistics)
+    modality_tabs, order, party, patient_exam, release, request, reschedule,
+    result, result_report, sign_next, statistics)
 
 __all__ = ['register']
 
@@ -32,6 +32,8 @@ def register():
         order.OrderTest,
         result.Result,
         result.AmendResultStart,
+        release.ReleaseResultStart,
+        sign_next.SignNextEmpty,
         result.ReportTemplate,
         result.ReportTemplateExam,
         attachment.Attachment,
@@ -45,10 +47,12 @@ def register():
         order.Order,
         party.Replace,
         patient_exam.ExamReport,
+        release.ReleaseResult,
         cancel_reason.CancelRequest,
         request.GenerateResult,
         reschedule.Reschedule,
         result.AmendResult,
+        sign_next.SignNext,
         module='health_imaging', type_='wizard')
     Pool.register(
         result_report.ImagingReport,

@@ -107,3 +107,19 @@ class PictureError(UserError):
 
 class ResultNotEmptyError(AccessError):
     """The result has a text, pictures or a former revision."""
+
+
+class ClaimedWarning(UserWarning):
+    """Another user writes the report of the request."""
+
+
+class NoImagesWarning(UserWarning):
+    """No images of the request have arrived."""
+
+
+class SignWarning(UserWarning):
+    """The user is asked before a result is signed."""
+
+
+class ReleaseError(AccessError):
+    """The result cannot be released."""

@@ -73,6 +73,32 @@ def local_datetime(value, zone=None):
         return moment
 
 
+def local_text(value):
+    """Return a stored date and time as the user reads it, in the
+    institution's time zone.
+
+    :param datetime.datetime value: naive, UTC
+    :rtype: str
+    """
+    lang = Pool().get('ir.lang').get()
+    return lang.strftime(local_datetime(value), f'{lang.date} %H:%M')
+
+
+def utc_datetime(value, zone=None):
+    """Return a local datetime as it is stored.
+
+    :param datetime.datetime value: naive, in the time zone
+    :param datetime.tzinfo zone: time zone, that of the institution by default
+    :return: datetime, naive, UTC; the same when it leaves the calendar
+    """
+    try:
+        return value.replace(tzinfo=zone or institution_timezone()) \
+            .astimezone(timezone.UTC).replace(tzinfo=None)
+    except OverflowError:
+        # At the ends of the calendar.
+        return value
+
+
 class AgedMixin:
     """Mixin of records with patient and date: the age on that day."""
     __slots__ = ()

@@ -7,7 +7,7 @@ from trytond.transaction import without_check_access
 
 #: XML ids of the actions of this module that get these tabs. The model has a
 #: field "modality" that can be searched.
-TABBED = ['act_worklist']
+TABBED = ['act_worklist', 'act_reading_list']
 
 
 @without_check_access

@@ -9,12 +9,13 @@ from sql import Null
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
 from trytond.pool import Pool
-from trytond.pyson import Bool, Eval, If, PYSONEncoder
+from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access
 from trytond.wizard import StateAction, Wizard
 
 from .calls import search_words
+from .claim import UNCLAIMED
 from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
@@ -24,9 +25,9 @@ from .exceptions import (
 from .migration import number_request_lines, set_request_states
 from .order_session import OrderedOnceMixin
 from .professional import own_health_professional
+from .reading import ReadingMixin, opened
 from .request_list import ListMixin
 from .reschedule import RescheduleMixin, is_rescheduling
-from .rights import check_rights
 from .workflow import GuardedWorkflow, check_unique, differs
 from .worklist import WorklistMixin
 
@@ -37,8 +38,8 @@ _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
 class Request(
-        DueMixin, ListMixin, WorklistMixin, RescheduleMixin, OrderedOnceMixin,
-        GuardedWorkflow, ModelSQL, ModelView):
+        ReadingMixin, DueMixin, ListMixin, WorklistMixin, RescheduleMixin,
+        OrderedOnceMixin, GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 
@@ -275,10 +276,13 @@ class Request(
 
     @classmethod
     def _check_move(cls, requests, state):
-        """Return the requests whose state changes; keep reported ones done."""
+        """Return the requests whose state changes; keep reported ones done,
+        unless their result was released."""
         moved = super()._check_move(requests, state)
         for request in moved:
-            if request.state == 'done' and request.results:
+            if request.state == 'done' and not all(
+                    r.state == 'draft' and r.released_at
+                    for r in request.results):
                 request._refuse_move()
         return moved
 
@@ -342,7 +346,7 @@ class Request(
                 'request', 'request_line', 'requested_by', 'requested_at',
                 'done_at', 'canceled_by', 'canceled_at', 'canceled_for',
                 'cancel_reason', 'arrived_at', 'reschedules', 'order_session',
-                'results']:
+                'claimed_by', 'claimed_at', 'results']:
             default.setdefault(name, None)
         return super().copy(requests, default=default)
 
@@ -358,7 +362,8 @@ class Request(
                 'arrived_at': None},
             'requested': {'requested_by': user, 'requested_at': now},
             'done': {'done_at': now},
-            'canceled': {'canceled_by': user, 'canceled_at': now},
+            'canceled': {
+                **UNCLAIMED, 'canceled_by': user, 'canceled_at': now},
             }.get(state, {})
 
     @classmethod
@@ -374,13 +379,15 @@ class Request(
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')
     def generate_results(cls, requests):
-        """Make the results of requests and open them."""
-        check_rights('gnuhealth.imaging.test.result', 'create')
-        results = cls.make_results(requests)
-        return {
-            'pyson_domain': PYSONEncoder().encode(
-                [('id', 'in', [r.id for r in results])]),
-            }
+        """Claim requests, make their results and open them.
+
+        :raises RequestNotReadyError: a request is not in the state requested
+        :raises NoImagesWarning: of one no images arrived; may go on
+        :raises ClaimedWarning: another user reports one; may go on
+        """
+        for request in requests:
+            request.check_ready()
+        return opened(cls.write_reports(requests))
 
     @classmethod
     def make_results(cls, requests):
@@ -420,14 +427,16 @@ class Request(
     @classmethod
     @Workflow.transition('done')
     def do(cls, requests):
-        """Mark requests as done; called when their results are created.
+        """Mark requests as done; called when their results are created, and
+        when somebody goes on with those that were released.
 
         :param requests: records
         """
 
     @classmethod
     def reopen(cls, requests):
-        """Mark requests as requested; called when their results are deleted.
+        """Mark requests as requested; called when their results are deleted
+        or released.
 
         Who sent them, and when, stays.
 
@@ -439,7 +448,7 @@ class Request(
         sent = [(r, {
                     'requested_by': r.requested_by and r.requested_by.id,
                     'requested_at': r.requested_at,
-                    'done_at': None}) for r in requests]
+                    'done_at': None, **UNCLAIMED}) for r in requests]
         cls._reopen(requests)
         for request, values in sent:
             cls.write([request], values)
@@ -462,7 +471,9 @@ class Request(
         :param requests: records
         :param str reason: why, in words
         :param choice: gnuhealth.imaging.cancel.reason record
+        :raises RequestNotReadyError: one has the text of a released result
         """
+        cls.drop_results(requests)
         cls.write(requests, {
                 'cancel_reason': reason,
                 'canceled_for': choice.id if choice else None,

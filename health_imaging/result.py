@@ -19,10 +19,11 @@ from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     NotAmenderError, ResultExistsError, ResultMismatchError,
-    ResultNotEmptyError, ResultNotFinalError)
+    ResultNotEmptyError, ResultNotFinalError, SignWarning)
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
+from .release import ReleaseMixin
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
 from .tables import execute
@@ -34,7 +35,8 @@ _CONTENT = {
     'doctor', 'comment', 'images', 'number', 'report_style'}
 
 
-class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
+class Result(
+        AgedMixin, ReleaseMixin, GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
@@ -136,6 +138,10 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
                     'invisible': Eval('state') != 'draft',
                     'depends': ['state'],
                     },
+                'sign_next': {
+                    'invisible': Eval('state') != 'draft',
+                    'depends': ['state'],
+                    },
                 'amend': {
                     'invisible': Eval('state') != 'final',
                     'depends': ['state'],
@@ -193,6 +199,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         self.requested_test = request.requested_test
         self.order = request.request
         self.request_date = request.date
+        self.date = request.exam_dates([request])[request.id]
         if not self.doctor:
             self.doctor = request.doctor
 
@@ -263,9 +270,11 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
                     'health_imaging.msg_result_request_unique'))
         hold(requests)
         own = own_health_professional() if requests else None
+        dates = Request.exam_dates(requests)
         for request, values in zip(requests, vlist):
             request.check_ready()
-            of_request = request._result_values()
+            of_request = {
+                **request._result_values(), 'date': dates[request.id]}
             if own:
                 of_request['doctor'] = own
             for name, value in of_request.items():
@@ -324,11 +333,18 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
     @classmethod
     def _check_empty(cls, results):
         for result in results:
-            if ((result.comment or '').strip() or result.images
-                    or result.revision):
+            if not result.is_empty():
                 raise ResultNotEmptyError(gettext(
                         'health_imaging.msg_result_not_empty',
                         result=result.rec_name))
+
+    def is_empty(self):
+        """Return whether it has no text, no images and no former revision.
+
+        :rtype: bool
+        """
+        return not ((self.comment or '').strip() or self.images
+            or self.revision)
 
     @classmethod
     def copy(cls, results, default=None):
@@ -371,6 +387,7 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
 
         :raises InterpretationMissingError: one has no interpretation
         :raises NoHealthProfessionalError: the user is none
+        :raises SignWarning: the user is asked, and may go on
         """
         professional = own_health_professional()
         if not professional:
@@ -381,16 +398,45 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
                 raise InterpretationMissingError(gettext(
                         'health_imaging.msg_interpretation_missing',
                         result=result.rec_name))
+        cls._ask_to_sign([r for r in results if r.state == 'draft'])
         cls._sign(results, professional)
+
+    @classmethod
+    def _ask_to_sign(cls, results):
+        """Ask the user whether these are the results to sign.
+
+        :raises SignWarning: the user is asked, and may go on
+        """
+        Warning = Pool().get('res.user.warning')
+        questions = [
+            gettext('health_imaging.msg_sign',
+                exam=r.requested_test.rec_name,
+                patient=r.patient.rec_name, puid=r.patient.puid or '',
+                author=r.doctor.rec_name) for r in results]
+        # XML-RPC does not say the name of a warning: programs make it.
+        key = '|'.join(f'{r.id}-{r.revision or 0}' for r in results)
+        key += '.imaging_sign'
+        if results and Warning.check(key):
+            raise SignWarning(key, '\n'.join(questions))
 
     @classmethod
     @Workflow.transition('final')
     def _sign(cls, results, professional):
+        requests = [r.request for r in results if r.request]
+        if requests:
+            # What was released is done; requests are locked first.
+            type(requests[0]).do(requests)
+            type(requests[0]).let_go(requests)
         cls.write(results, {
                 'signed_by': professional,
                 'signed_at': dt.datetime.now().replace(microsecond=0),
                 'opened_at': None,
                 })
+
+    @classmethod
+    @ModelView.button_action('health_imaging.wizard_sign_next')
+    def sign_next(cls, results):
+        """Sign results and go on with the reading list."""
 
     @classmethod
     @without_check_access
@@ -448,6 +494,10 @@ class Result(AgedMixin, GuardedWorkflow, ModelSQL, ModelView):
         """
         Attachment = Pool().get('ir.attachment')
         reports = [r._print_revision() for r in results]
+        requests = [r.request for r in results if r.request]
+        if requests:
+            # Nobody else reports what is being amended.
+            type(requests[0]).claim(requests)
         cls._unsign(results, reason)
         Attachment.create(reports)
 

@@ -19,7 +19,6 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import checked, is_texts
-from trytond.modules.health_imaging.institution import AgedMixin
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging.workflow import check_unique, differs
@@ -73,7 +72,7 @@ def new_uid():
                 'health_imaging_worklist.msg_uid_root', root=root)) from None
 
 
-class Request(AgedMixin, metaclass=PoolMeta):
+class Request(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
     merge_id = fields.Char("Study Instance UID", readonly=True,

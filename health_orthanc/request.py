@@ -1,18 +1,23 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What imaging requests gain: their studies, also those that came first."""
+import datetime as dt
 import operator as op
 
-from sql.aggregate import Sum
+from sql.aggregate import Min, Sum
 from sql.conditionals import Coalesce
 
+from trytond.i18n import gettext
 from trytond.model import ModelView, fields
-from trytond.modules.health_imaging.rights import check_rights
-from trytond.pool import PoolMeta
+from trytond.modules.health_imaging.institution import (
+    institution_timezone, utc_datetime)
+from trytond.modules.health_imaging.rights import check_read, check_rights
+from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
 
 from . import acquired, tables
+from .exceptions import NoViewerError
 from .links import events, ledger
 
 # What of a request says whether a study may be its own.
@@ -54,7 +59,13 @@ class Request(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._buttons['show_images'] = {}
+        cls._buttons.update({
+                'show_images': {},
+                'open_images': {
+                    'invisible': ~Eval('number_of_images'),
+                    'depends': ['number_of_images'],
+                    },
+                })
 
     @classmethod
     def get_number_of_images(cls, requests, name):
@@ -99,6 +110,59 @@ class Request(metaclass=PoolMeta):
             }
 
     @classmethod
+    def get_waiting_since(cls, requests, name):
+        """Return since when requests wait: since the first of their images
+        was known here, where there are images."""
+        since = super().get_waiting_since(requests, name)
+        for sub in grouped_slice(list(since)):
+            since.update(
+                (id_, _moment(at)) for id_, at in tables.execute(_arrivals(
+                        lambda study: study.request.in_(list(sub)))) if at)
+        return since
+
+    @classmethod
+    def order_waiting_since(cls, tables):
+        date, = super().order_waiting_since(tables)
+        table, _ = tables[None]
+        query = _arrivals(lambda study: study.request == table.id)
+        query.columns = query.columns[1:]
+        return [Coalesce(query, date)]
+
+    @classmethod
+    def exam_dates(cls, requests):
+        """Return when the exams of requests were done: what the first of
+        their studies says, in the institution's time zone."""
+        dates = super().exam_dates(requests)
+        zone = institution_timezone()
+        for request in requests:
+            begins = [
+                dt.datetime.combine(s.study_date, s.study_time or dt.time())
+                for s in request.orthanc_studies
+                if s.study_date and not s.missing_since]
+            if begins:
+                dates[request.id] = utc_datetime(min(begins), zone)
+        return dates
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_images(cls, requests):
+        """Open the latest study of the first request in the best viewer that
+        its server has.
+
+        :raises NoViewerError: there is none
+        """
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        for request in requests[:1]:
+            studies = [
+                s for s in request.orthanc_studies if s.number_of_viewers]
+            if not studies:
+                raise NoViewerError(gettext(
+                        'health_orthanc.msg_no_viewer',
+                        record=request.rec_name))
+            check_read(studies[:1])
+            return Study.open_viewer(studies[:1])
+
+    @classmethod
     def create(cls, vlist):
         requests = super().create(vlist)
         events.requests_changed([r.id for r in requests])
@@ -140,3 +204,24 @@ class Request(metaclass=PoolMeta):
         return acquired.series_of_requests(
             lambda study, _: [study.request],
             among and (lambda study, _: study.request.in_(among)))
+
+
+def _moment(value):
+    """Return a datetime, for which SQLite has a text where it is computed."""
+    return dt.datetime.fromisoformat(value) \
+        if isinstance(value, str) else value
+
+
+def _arrivals(where):
+    """Return the query for when the images of requests were first known here,
+    of rows of request and date.
+
+    :param where: function of the table of studies, a condition
+    :rtype: sql.Select
+    """
+    return acquired.series_of_requests(
+        lambda study, series: [
+            study.request,
+            Min(Coalesce(series.create_date, study.create_date))],
+        lambda study, _: where(study),
+        group_by=lambda study, _: study.request)

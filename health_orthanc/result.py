@@ -104,6 +104,14 @@ class Result(metaclass=PoolMeta):
         cls.write([r for r in results if r.studies_changed_at],
             {'studies_changed_at': None})
 
+    @classmethod
+    def give_back(cls, results, reason, keep):
+        """Release results; parameters and errors are those of
+        health_imaging."""
+        super().give_back(results, reason, keep)
+        # With images they do not go back to the worklist.
+        effects.count_images({r.request.id for r in results})
+
     @staticmethod
     def _foreign_pictures(results):
         "Return the pictures of studies of others, pairs with their results."

@@ -148,7 +148,7 @@ def test_the_radiologist_reports(person, world):
     radiologist.menu(*IMAGING, "Requests")
     radiologist.page_of("To Report")
     radiologist.select_all()
-    radiologist.choose_tool('action', "Generate Results")
+    radiologist.choose_tool('action', "Write Report")
     radiologist.shoot('results')
     radiologist.open_row("CT head")
     radiologist.shoot('result')

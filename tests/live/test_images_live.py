@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 import seed
+import story
 from proteus import Model, Wizard
 from proteus.config import set_xmlrpc_session
 from pydicom.uid import generate_uid
@@ -304,5 +305,5 @@ def sign(office, uid):
         study.patient = patient
         study.imaging_test = result
         study.save()
-        result.click('finalize')
+        story.sign(result)
         return result.id

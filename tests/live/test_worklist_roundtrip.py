@@ -268,7 +268,7 @@ def click(user, button, id_):
         user(button, [id_])
     except RpcError as warning:
         assert warning.kind == 'UserWarning'
-        user('model.res.user.warning.skip', warning.message)
+        user('model.res.user.warning.skip', warning.name)
         user(button, [id_])
         return True
     return False

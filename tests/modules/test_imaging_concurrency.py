@@ -295,6 +295,20 @@ def test_orders_at_once_have_their_own_numbers(server, users):
     assert len({row['request_line'] for row in rows}) == len(rows) == 24
 
 
+def test_one_claim_and_one_result(database, server, users):
+    url = f'{server.url}/{server.database}/'
+    admin = Rpc('admin', seed.PASSWORD, url)
+    id_ = make_request(admin)
+    refused = at_once(database, REQUEST, id_, *[
+            lambda rpc=rpc: rpc(f'model.{REQUEST}.report', [id_])
+            for rpc in [users[1], admin]])
+    error, = filter(None, refused)
+    assert error.kind == 'UserWarning' and "take it over" in error.message
+    first_one = [users[1], admin][refused.index(None)]
+    assert read(admin, REQUEST, id_, 'claimed_by') == first_one.user
+    assert len(admin(f'model.{RESULT}.search', [('request', '=', id_)])) == 1
+
+
 def test_signed_by_one_of_two(database, users):
     id_ = make_result(users[0])
     refused = at_once(database, RESULT, id_, *[

@@ -13,7 +13,9 @@ from support.records import as_user, commit, make_hospital, user
 from support.statements import columns, counted
 from support.synchronizing import new_server
 
+from trytond.modules.health_imaging.reading import READING_ORDER
 from trytond.pool import Pool
+from trytond.transaction import without_check_access
 
 ROWS = 10000
 # What trytond asks for each number that it gives.
@@ -67,6 +69,43 @@ def test_queries_of_the_form_fields_do_not_depend_on_the_rows(filled, model):
         assert any(row['results'] for row in rows)
     else:
         assert all(row['images'] for row in rows)
+
+
+def test_queries_of_the_reading_list_do_not_depend_on_its_rows(filled):
+    pool = Pool()
+    view = pool.get('ir.model.data').get_id(
+        'health_imaging', 'reading_list_view_list')
+    domain = [('to_read', '=', True)]
+    with as_user(filled):
+        names = columns(REQUEST, 'tree', view)
+        assert {'waiting', 'priors', 'number_of_images', 'sex',
+            'claimed_by'} < set(names)
+        few, _ = read_again(REQUEST, names, 0, 5, domain, READING_ORDER)
+        more, _ = read_again(REQUEST, names, 1000, 100, domain, READING_ORDER)
+        many, rows = read_again(
+            REQUEST, names, 1000, 200, domain, READING_ORDER)
+    assert len(few) == len(more), '\n'.join(sorted(more))
+    # Blocks of some hundred names take a query more.
+    assert len(many) <= len(few) + 2 < 20, '\n'.join(sorted(many))
+    assert all(row['waiting'] and row['priors'] for row in rows)
+
+
+def test_tabs_of_the_reading_list_take_few_queries(filled):
+    Action = Pool().get('ir.action.act_window')
+    Exam = Pool().get('gnuhealth.imaging.test')
+    with as_user(filled):
+        Action.get('health_imaging.act_reading_list')
+        with counted() as few:
+            Action.get('health_imaging.act_reading_list')
+        with without_check_access():
+            exam, = Exam.search([], limit=1)
+            Exam.create([{
+                        'name': f"Exam {n}", 'code': f'MANY{n}',
+                        'test_type': exam.test_type.id,
+                        'product': exam.product.id} for n in range(100)])
+        with counted() as many:
+            Action.get('health_imaging.act_reading_list')
+    assert len(many) <= len(few)
 
 
 def test_queries_of_a_search_do_not_depend_on_the_rows(filled):

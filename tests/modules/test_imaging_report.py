@@ -229,7 +229,7 @@ def test_final_without_signature(radiologist, printed):
 def test_amended(radiologist, printed):
     result = make_final(radiologist)
     type(result).reopen([result], "Wrong side.")
-    with Transaction().set_user(radiologist.id):
+    with as_user(radiologist):
         type(result).finalize([type(result)(result.id)])
     text = printed(result).text
     assert "revision 1" in text

@@ -84,7 +84,7 @@ def test_result_has_what_the_request_has(transaction):
     assert result.number
     assert result.state == 'draft'
     assert result.revision == 0
-    assert abs(result.date - dt.datetime.now()) < dt.timedelta(minutes=1)
+    assert result.date == request.date
 
 
 @pytest.mark.parametrize('login, name', [

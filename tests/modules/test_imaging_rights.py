@@ -48,22 +48,27 @@ STATISTICS = {
     }
 BUTTONS = {
     "Request: Request": 'requested',
-    "Request: Generate Results": 'generate_results',
+    "Request: Write Report": 'generate_results',
+    "Request: Report": 'report',
     "Request: Cancel": 'cancel',
     "Request: Back to Draft": 'draft',
     "Request: Reschedule": 'reschedule',
     "Request: Arrived": 'arrive',
     "Request: Undo Arrival": 'undo_arrive',
     "Result: Sign": 'finalize',
+    "Result: Sign and Next": 'sign_next',
+    "Result: Release": 'release',
     "Result: Amend": 'amend',
     "Exam of a patient: Report": 'open_report',
     }
 WIZARDS = {
     "Medical Imaging - New order": 'gnuhealth.patient.imaging.test.request',
-    "Generate Results": 'wizard.generate.result',
+    "Write Report": 'wizard.generate.result',
     "Cancel Requests": 'gnuhealth.imaging.test.request.cancel',
     "Reschedule": 'gnuhealth.imaging.test.request.reschedule',
     "Amend Result": 'gnuhealth.imaging.test.result.amend',
+    "Release Result": 'gnuhealth.imaging.test.result.release',
+    "Sign and Next": 'gnuhealth.imaging.test.result.sign_next',
     }
 MENUS = {
     "Medical Imaging": 'menu_imaging',
@@ -71,6 +76,7 @@ MENUS = {
     "New Order": 'menu_patient_imaging_test_request',
     "My Orders": 'menu_my_orders',
     "Worklist": 'menu_worklist',
+    "Reading List": 'menu_reading_list',
     "Statistics": 'menu_statistics',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }
@@ -260,7 +266,7 @@ def press(button):
         request = make_request()
         type(request).cancel_for([request], "x")
         return request
-    if button in {'generate_results', 'arrive', 'undo_arrive'}:
+    if button in {'generate_results', 'report', 'arrive', 'undo_arrive'}:
         return make_requested()
     result = make_result(comment="No fracture.")
     if button == 'open_report':
@@ -285,7 +291,8 @@ def test_buttons(users, committed, row, group, cell):
         assert refused(error), error.value
     after = committed(lambda: Pool().get(name)(record.id).state)
     # The others open a wizard, or note the arrival.
-    moves = button in {'requested', 'generate_results', 'draft', 'finalize'}
+    moves = button in {
+        'requested', 'generate_results', 'report', 'draft', 'finalize'}
     assert (after != state) == bool(cell and moves)
 
 
@@ -309,7 +316,10 @@ def state_of(wizard):
                     'date': dt.datetime(2026, 5, 5), 'reason': "x"}}, on(
             make_request())
     result = make_result(comment="No fracture.")
-    return 'amend', reason, on(result)
+    name = wizard.rpartition('.')[2]
+    if name == 'sign_next':
+        return 'sign', {}, on(result)
+    return name, reason, on(result)
 
 
 def snapshot():
@@ -336,7 +346,8 @@ def test_wizards(users, committed, row, group, cell):
 
     def make():
         prepared = state_of(name)
-        sign(prepared[2], rpc.user)
+        if name == WIZARDS["Amend Result"]:
+            sign(prepared[2], rpc.user)
         return prepared
     rpc = users[group]
     state, data, context = committed(make)

@@ -46,17 +46,16 @@ def test_buttons_of_requests(transaction, state, expected):
 
 
 @pytest.mark.parametrize('state, expected', [
-        ('draft', {'finalize'}), ('final', {'amend'})])
+        ('draft', {'finalize', 'sign_next'}), ('final', {'amend'})])
 def test_buttons_of_results(transaction, state, expected):
     values = {'state': state, 'id': 1, 'request': None, 'revision': 0}
-    assert shown(RESULT, values) & {'finalize', 'amend'} == expected
-
-
-def test_signing_asks_first(transaction):
-    button, = Pool().get('ir.model.button').search([
-            ('model.model', '=', RESULT), ('name', '=', 'finalize')])
-    assert button.confirm
-    assert button.string == "Sign"
+    own = {'finalize', 'sign_next', 'release', 'amend'}
+    assert shown(RESULT, values) & own == expected
+    # What was signed once, or has no request, is not released.
+    for more, released in [
+            ({'request': 1}, state == 'draft'),
+            ({'request': 1, 'revision': 1}, False)]:
+        assert ('release' in shown(RESULT, {**values, **more})) == released
 
 
 @pytest.mark.parametrize('fs_id, make', [

@@ -11,7 +11,8 @@ from support import rights
 from support.images import (
     INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
 from support.records import (
-    PASSWORD, Rpc, RpcError, make_patient, make_result, make_user)
+    PASSWORD, Rpc, RpcError, make_patient, make_requested, make_result,
+    make_user)
 
 from trytond.pool import Pool
 
@@ -37,6 +38,7 @@ SERVER = 'gnuhealth.orthanc.config'
 PATIENT = 'gnuhealth.orthanc.patient'
 CANDIDATE = 'gnuhealth.imaging_orthanc.link_candidate'
 REPORT = 'gnuhealth.orthanc.report'
+REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 LOG = 'gnuhealth.orthanc.access_log'
 EVENT = 'gnuhealth.orthanc.link_event'
@@ -75,6 +77,7 @@ BUTTONS = {
     "Series: a viewer": (SERIES, 'open_ohif'),
     "Study: Open in ...": (STUDY, 'open_in'),
     "Series: Open in ...": (SERIES, 'open_in'),
+    "Request: Images": (REQUEST, 'open_images'),
     "Orthanc patient: Orthanc Explorer": (PATIENT, 'open_explorer'),
     "Image: Add to Report": (INSTANCE, 'attach_image_to_imaging_test_report'),
     "Study: Link to Candidate": (STUDY, 'accept'),
@@ -258,6 +261,7 @@ _MAKE = {
     INSTANCE: make_instance,
     CANDIDATE: make_candidate,
     REPORT: make_report,
+    REQUEST: lambda: make_requested(),
     RESULT: lambda: make_result(),
     PATIENT: make_orthanc_patient,
     FORMER: lambda: make_of(FORMER, uuid='x'),

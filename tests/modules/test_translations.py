@@ -18,7 +18,8 @@ from trytond.transaction import Transaction
 
 KEPT = {
     # Names, and words that are the same in many languages
-    'AE Title', 'DICOM', 'JSON', 'OHIF', 'Orthanc', 'PDF', 'PUID', 'UID',
+    '%(days)s d %(hours)s h', 'AE Title', 'DICOM', 'JSON', 'OHIF', 'Orthanc',
+    'PDF', 'PUID', 'UID',
     }
 
 
@@ -153,9 +154,9 @@ def test_no_plural_in_brackets_and_no_accelerator(module, language):
 
 #: Values that are numbers, which no direction can take apart.
 NUMBERS = {
-    'already', 'count', 'days', 'files', 'images', 'index', 'length', 'limit',
-    'line', 'months', 'n', 'not_dicom', 'number', 'refused', 'size', 'stored',
-    'studies', 'years'}
+    'already', 'count', 'days', 'files', 'hours', 'images', 'index', 'length',
+    'limit', 'line', 'minutes', 'months', 'n', 'not_dicom', 'number',
+    'refused', 'size', 'stored', 'studies', 'years'}
 
 
 @pytest.mark.parametrize('module', MODULES)

@@ -9,8 +9,8 @@ from io import BytesIO
 import pytest
 from pydicom import dcmread
 from support.records import (
-    as_user, make_exam, make_institution, make_patient, make_professional,
-    make_request, make_user, run_wizard)
+    as_asked, as_user, make_exam, make_institution, make_patient,
+    make_professional, make_request, make_user, run_wizard)
 
 from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging_worklist.exceptions import (
@@ -97,7 +97,7 @@ def test_other_scripts_are_romanized_with_a_warning(doctor):
     Request = Pool().get(REQUEST)
     request = make_request(
         make_patient("丽华", "陈", ref='P1'), make_machine('ISO_IR 100'))
-    with as_user(doctor):
+    with as_asked(doctor):
         with pytest.raises(RomanizedNameWarning) as warned:
             Request.requested([request])
         for word in ["Chen^LiHua", "ISO_IR 100", "陈, 丽华"]:
@@ -123,7 +123,7 @@ def test_the_wizard_warns_once(doctor):
     def run():
         run_wizard('gnuhealth.patient.imaging.test.request', [
                 ('order_and_request', {'start': start})])
-    with as_user(doctor):
+    with as_asked(doctor):
         with pytest.raises(RomanizedNameWarning) as warned:
             run()
         # The client tries again, and new requests are made.
@@ -137,7 +137,7 @@ def test_no_warning_where_a_person_wrote_the_name_in_latin(doctor):
                 'party': patient.party.id, 'use': 'usual',
                 'family': "Yamada", 'given': "Tarō"}])
     request = make_request(patient, make_machine('ISO_IR 100'))
-    with as_user(doctor):
+    with as_asked(doctor):
         type(request).requested([request])
         told = dataset(entries()[request.id])
     assert str(told.PatientName) == "Yamada^Taro"

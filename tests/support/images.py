@@ -189,7 +189,8 @@ class Hospital:
         return id_
 
     def sign(self, result):
-        with self.transaction('radiologist'):
+        with self.transaction('radiologist') as transaction, \
+                transaction.set_context(_skip_warnings=True):
             Result = Pool().get('gnuhealth.imaging.test.result')
             Result.finalize([Result(result)])
 

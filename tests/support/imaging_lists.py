@@ -82,13 +82,14 @@ def _insert(model, names, rows):
             transaction.connection, Model._table, len(rows) + 1)
 
 
-def read_page(model, names, offset, rows, domain=()):
+def read_page(model, names, offset, rows, domain=(), order=None):
     """Read a page as a client does; return the queries and the rows."""
     Model = Pool().get(model)
     for cache in Transaction().cache.values():
         cache.clear()
     with counted() as queries:
-        ids = [r.id for r in Model.search(list(domain), offset, rows)]
+        ids = [r.id for r in Model.search(
+                list(domain), offset, rows, order)]
         found = Model.read(ids, names)
     assert len(found) == rows
     return queries, found

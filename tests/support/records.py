@@ -20,6 +20,8 @@ from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
 from trytond.transaction import Transaction, without_check_access
 
 PASSWORD = 'imaging-test-5'
+#: Questions that people say yes to, unless a test is about them.
+AGREED = ('imaging_sign', 'imaging_no_images')
 
 _counter = itertools.count(1)
 
@@ -206,7 +208,8 @@ def make_result(request=None, **values):
 def make_final(professional_of, **values):
     """Make a result that was signed by a user."""
     result = make_result(**{'comment': "No fracture.", **values})
-    with Transaction().set_user(professional_of.id):
+    with Transaction().set_user(professional_of.id), \
+            Transaction().set_context(_skip_warnings=True):
         type(result).finalize([type(result)(result.id)])
     return type(result)(result.id)
 
@@ -288,6 +291,9 @@ class RpcError(Exception):
 
     def __init__(self, kind, details=None):
         message = details[0] if isinstance(details, list) else details
+        # A warning has its name first.
+        if kind == 'UserWarning':
+            self.name, message, *_ = details
         super().__init__(kind, message)
         self.kind = kind
         self.message = message
@@ -300,11 +306,13 @@ class Rpc:
 
     :param login: his login name
     :param url: of the database on a server, in this process without
+    :param agrees: names of the warnings after which he goes on
     :ivar user: id of the user
     """
 
-    def __init__(self, login, password=PASSWORD, url=None):
+    def __init__(self, login, password=PASSWORD, url=None, agrees=AGREED):
         self._url = url
+        self._agrees = agrees
         self._headers = {'Content-Type': 'application/json'}
         self.user, session, *_ = self._call(
             'common.db.login', [login, {'password': password}])
@@ -326,6 +334,18 @@ class Rpc:
         return result
 
     def _call(self, method, params):
+        try:
+            return self._ask(method, params)
+        except RpcError as error:
+            if (error.kind != 'UserWarning'
+                    or error.name.split('.')[-1] not in self._agrees):
+                raise
+            # As the clients do after "Yes".
+            self._ask('model.res.user.warning.skip',
+                [error.name, False, self.context])
+            return self._call(method, params)
+
+    def _ask(self, method, params):
         status, answer = self._post(json.dumps(
                 {'id': 1, 'method': method, 'params': params},
                 cls=JSONEncoder).encode())
@@ -353,8 +373,15 @@ class Rpc:
 
 
 def as_user(user, **context):
-    """Return a context manager that acts as a user does over RPC."""
-    return _AsUser(user, context)
+    """Return a context manager that acts as a user does over RPC, who goes on
+    where the server warns."""
+    return _AsUser(user, {'_skip_warnings': True, **context})
+
+
+def as_asked(user, **context):
+    """Return a context manager as as_user does, of a user who stops where the
+    server warns."""
+    return as_user(user, _skip_warnings=False, **context)
 
 
 class _AsUser:

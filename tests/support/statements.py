@@ -48,13 +48,14 @@ def counted():
         transaction.connection = connection
 
 
-def columns(model, kind):
+def columns(model, kind, view=None):
     """Return what a client reads for a list or a form, of all modules.
 
     :param str model: its name
     :param kind: 'tree' or 'form'
+    :param int view: id of the view, the first one by default
     """
-    fields = Pool().get(model).fields_view_get(view_type=kind)['fields']
+    fields = Pool().get(model).fields_view_get(view, kind)['fields']
     names = [n for n, f in fields.items() if f['type'] != 'binary']
     return [
         *names,

@@ -165,7 +165,8 @@ def test_a_result_with_anothers_picture_is_not_signed(former, opened):
     from trytond.pool import Pool
     from trytond.transaction import Transaction
     with opened(former.copy, former.made['users']['radiologist']), \
-            Transaction().set_context(_check_access=True):
+            Transaction().set_context(
+                _check_access=True, _skip_warnings=True):
         Result = Pool().get('gnuhealth.imaging.test.result')
         with pytest.raises(ForeignPictureError):
             Result.finalize([Result(former.made['results']['moved'])])

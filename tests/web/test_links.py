@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from proteus import Model
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from story import Story
+from story import Story, sign
 from support.hospital import CONFIGURATION, IMAGING
 
 #: Who has a result that is not signed, and who has a signed one.
@@ -46,7 +46,7 @@ class Before(Story):
             result.reload()
             result.comment = "No fracture seen."
             result.save()
-        result.click('finalize')
+        sign(result)
 
 
 @pytest.fixture(scope='module', autouse=True)

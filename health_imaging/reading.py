@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reading list: requests whose images wait for a report."""
+import datetime as dt
+
+from sql import Literal, Null
+from sql.aggregate import Count
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Eval, PYSONEncoder
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import (
+    Transaction, check_access, without_check_access)
+
+from .claim import ClaimMixin
+from .exceptions import NoImagesWarning, RequestNotReadyError
+from .institution import AgedMixin
+from .rights import check_rights
+from .tables import execute
+
+_RESULT = 'gnuhealth.imaging.test.result'
+
+
+def opened(results):
+    """Return what an action that shows results opens: the form of one, the
+    list of several.
+
+    :param results: records
+    :rtype: dict
+    """
+    ModelData = Pool().get('ir.model.data')
+    ids = [r.id for r in results]
+    value = {'pyson_domain': PYSONEncoder().encode([('id', 'in', ids)])}
+    if len(ids) == 1:
+        value.update(res_id=ids, domains=[], views=[
+                (ModelData.get_id(
+                    'health_imaging', f'view_imaging_test_result_{kind}'),
+                    kind) for kind in ['form', 'tree']])
+    return value
+
+
+class ReadingMixin(AgedMixin, ClaimMixin):
+    """Mixin of requests: their row of the reading list."""
+    __slots__ = ()
+
+    to_read = fields.Function(
+        fields.Boolean("To Read"), 'get_to_read', searcher='search_to_read')
+    waiting_since = fields.Function(
+        fields.DateTime("Waiting since"), 'get_waiting_since')
+    reading_wait = fields.Function(
+        fields.Char("Waiting", help="For how long the exam waits for its "
+            "report: since its images arrived, where that is known, else "
+            "since its date."),
+        'get_reading_wait')
+    priors = fields.Function(
+        fields.Integer("Priors",
+            help="How many other exams of the patient have a result."),
+        'get_priors')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({
+                'report': {
+                    'invisible': ~Eval('state').in_(['requested', 'done']),
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def _with_images(cls):
+        """Return the domain of requests whose images are there.
+
+        Without a PACS nothing is known of images.
+        """
+        query = cls._images_query()
+        return [('id', 'in', query)] if query else []
+
+    @classmethod
+    def _to_read(cls):
+        """Return the domain of requests that wait for a report."""
+        return ['OR',
+            [('state', '=', 'requested'), *cls._with_images()],
+            # What was begun is finished, with images or without.
+            [('state', '=', 'done'), ('results.state', '=', 'draft')],
+            ]
+
+    @classmethod
+    def get_to_read(cls, requests, name):
+        ids = [r.id for r in requests]
+        found = {
+            r.id for some in grouped_slice(ids)
+            for r in cls.search(
+                [('id', 'in', list(some)), cls._to_read()], order=[])}
+        return {id_: id_ in found for id_ in ids}
+
+    @classmethod
+    def search_to_read(cls, name, clause):
+        _, operator, value = clause
+        wanted = bool(value[0] if isinstance(value, list) and value else value)
+        if operator in {'!=', 'not in'}:
+            wanted = not wanted
+        with without_check_access():
+            query = cls.search(cls._to_read(), order=[], query=True)
+        return [('id', 'in' if wanted else 'not in', query)]
+
+    @classmethod
+    def get_waiting_since(cls, requests, name):
+        """Return since when requests wait for their report, by id."""
+        return {r.id: r.date for r in requests}
+
+    @staticmethod
+    def order_waiting_since(tables):
+        table, _ = tables[None]
+        return [table.date]
+
+    @classmethod
+    def get_reading_wait(cls, requests, name):
+        now = dt.datetime.now()
+        return {
+            id_: _duration(now - since) for id_, since
+            in cls.get_waiting_since(requests, 'waiting_since').items()}
+
+    @classmethod
+    def get_priors(cls, requests, name):
+        request, result = cls.__table__(), Pool().get(_RESULT).__table__()
+        priors = dict.fromkeys((r.id for r in requests), 0)
+        for some in grouped_slice(list(priors)):
+            priors.update(execute(request.join(result,
+                        condition=(result.patient == request.patient)
+                        & ((result.request == Null)
+                            | (result.request != request.id))).select(
+                        request.id, Count(Literal(1)), group_by=request.id,
+                        where=reduce_ids(request.id, list(some)))))
+        return priors
+
+    @classmethod
+    def exam_dates(cls, requests):
+        """Return when the exams of requests were done, by id of the request:
+        the date of the request, where nothing else is known.
+
+        :param requests: records
+        :return: dict of datetime, naive, UTC
+        """
+        return {r.id: r.date for r in requests}
+
+    @classmethod
+    @ModelView.button_action('health_imaging.act_imaging_test_result_view')
+    def report(cls, requests):
+        """Claim requests and open their results, which are made if there are
+        none.
+
+        :raises RequestNotReadyError: a request is not to be reported
+        """
+        for request in requests:
+            if not any(r.state == 'draft' for r in request.results):
+                request.check_ready()
+        return opened(cls.write_reports(requests))
+
+    @classmethod
+    def write_reports(cls, requests):
+        """Claim requests for the user and return their results.
+
+        :param requests: records
+        :rtype: list of gnuhealth.imaging.test.result records
+        :raises NoImagesWarning: of one no images arrived; may go on
+        :raises ClaimedWarning: another user reports one; may go on
+        """
+        check_rights(_RESULT, 'create')
+        new = [r for r in requests if not r.results]
+        cls._warn_of_images([r for r in requests if r.state != 'done'])
+        cls.claim(requests)
+        cls.make_results(new)
+        cls.do([r for r in requests if r not in new])
+        return [r for q in cls.browse(requests) for r in q.results]
+
+    @classmethod
+    def drop_results(cls, requests):
+        """Delete the empty results of requests that are canceled.
+
+        :param requests: records
+        :raises RequestNotReadyError: one has a text or images
+        """
+        results = [r for q in requests for r in q.results]
+        for result in results:
+            if not result.is_empty():
+                raise RequestNotReadyError(gettext(
+                        'health_imaging.msg_request_kept_result',
+                        request=result.request.rec_name))
+        if results:
+            type(results[0]).delete(results)
+
+    @classmethod
+    def _warn_of_images(cls, requests):
+        """Ask before a report is written of images that are not there.
+
+        :raises NoImagesWarning: they are not, the user may go on
+        """
+        Warning = Pool().get('res.user.warning')
+        domain = cls._with_images()
+        if not domain:
+            return
+        there = set(cls.search(
+                [('id', 'in', [r.id for r in requests]), domain]))
+        missing = [r for r in requests if r not in there]
+        key = Warning.format('imaging_no_images', missing)
+        if missing and Warning.check(key):
+            raise NoImagesWarning(key, gettext(
+                    'health_imaging.msg_no_images',
+                    requests='\n'.join(r.rec_name for r in missing)))
+
+    @classmethod
+    def next_to_read(cls):
+        """Return the first request of the reading list that nobody else
+        reports, or None."""
+        with check_access():
+            found = cls.search([
+                    ('to_read', '=', True),
+                    ['OR',
+                        ('claimed_by', '=', None),
+                        ('claimed_by', '=', Transaction().user)],
+                    ], limit=1, order=READING_ORDER)
+        return found[0] if found else None
+
+
+#: Urgent ones first, then those that wait longest.
+READING_ORDER = [('urgent', 'DESC'), ('waiting_since', 'ASC'), ('id', 'ASC')]
+
+
+def _duration(delta):
+    """Return a duration as text, empty when it is none yet.
+
+    :param datetime.timedelta delta: the duration
+    """
+    if delta < dt.timedelta():
+        return ''
+    hours, seconds = divmod(delta.seconds, 3600)
+    if delta.days:
+        return gettext('health_imaging.msg_days_hours',
+            days=delta.days, hours=hours)
+    return gettext('health_imaging.msg_hours_minutes',
+        hours=hours, minutes=f'{seconds // 60:02}')
