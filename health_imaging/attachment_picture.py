@@ -15,7 +15,7 @@ from trytond.transaction import Transaction, without_check_access
 from . import pictures
 from .exceptions import PictureError
 from .tables import execute
-from .workflow import refuse_changed, refuse_given
+from .workflow import refuse_given, refuse_kept
 
 # In bytes. Larger files are films or archives and are not opened.
 PICTURE_BYTES = 64 * 1000 ** 2
@@ -222,7 +222,9 @@ class KeptPictures:
 
     @classmethod
     def write(cls, *args):
-        refuse_changed(cls, args, _KEPT)
+        # Not even what is there already: its picture may be another's.
+        for values in args[1::2] if Transaction().check_access else ():
+            refuse_kept(cls, _KEPT & values.keys())
         changed = [
             r for records, values in zip(args[::2], args[1::2])
             if _SOURCES & values.keys() for r in records]

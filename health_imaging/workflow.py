@@ -92,7 +92,8 @@ def refuse_given(Model, vlist, kept):
     :raises KeptValueError: one of them has a value
     """
     for values in vlist if Transaction().check_access else ():
-        _refuse(Model, [n for n in kept & values.keys() if values[n]])
+        refuse_kept(
+            Model, [n for n in kept & values.keys() if values[n]])
 
 
 def refuse_changed(Model, args, kept):
@@ -105,11 +106,17 @@ def refuse_changed(Model, args, kept):
     """
     actions = iter(args if Transaction().check_access else ())
     for records, values in zip(actions, actions):
-        _refuse(Model, [n for n in kept & values.keys()
+        refuse_kept(Model, [n for n in kept & values.keys()
                 if any(differs(r, n, values[n]) for r in records)])
 
 
-def _refuse(Model, names):
+def refuse_kept(Model, names):
+    """Refuse fields that a person may not write.
+
+    :param Model: the model
+    :param names: their names
+    :raises KeptValueError: there are such fields
+    """
     for name in sorted(names):
         raise KeptValueError(gettext(
                 'health_imaging.msg_kept_value', **Model.__names__(name)))
