@@ -121,22 +121,19 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             for name, field in cls._fields.items()
             if name != 'id' and not hasattr(field, 'set')]
 
-    @classmethod
-    def _state_of_request(cls, request, result):
+    @staticmethod
+    def _state_of_request(request, result):
         """Return the SQL expression of the state of a request."""
-        return Case(
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        cases = [
             (result.id != Null, _state_of_result(result)),
             (request.state != 'requested', request.state),
-            (cls._has_images(request), 'images'),
-            else_='waiting')
-
-    @classmethod
-    def _has_images(cls, request):
-        """Return the SQL condition that a request has images.
-
-        Modules that know of images extend this.
-        """
-        return Literal(False) == Literal(True)
+            (request.claimed_by != Null, 'reading'),
+            ]
+        with_images = Request._images_query()
+        if with_images:
+            cases.append((request.id.in_(with_images), 'images'))
+        return Case(*cases, else_='waiting')
 
     @classmethod
     def get_day(cls, exams, name):

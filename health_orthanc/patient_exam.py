@@ -16,7 +16,6 @@ from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 
-from . import acquired
 from .exceptions import NoViewerError
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
@@ -51,11 +50,6 @@ class PatientExam(metaclass=PoolMeta):
                 where=(study.patient != Null) & (study.request == Null)
                 & (study.imaging_test == Null)
                 & (study.missing_since == Null))]
-
-    @classmethod
-    def _has_images(cls, request):
-        return request.id.in_(
-            acquired.series_of_requests(lambda study, _: [study.request]))
 
     @classmethod
     def get_title(cls, exams, name):

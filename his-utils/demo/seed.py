@@ -33,9 +33,9 @@ RADIOLOGIST = Login('radiologist',
 LOGINS = [DOCTOR, RADIOGRAPHER, RADIOLOGIST]
 #: What opens for each of them after login, an action by login.
 FIRST_SCREENS = {
-    DOCTOR.login: 'health_imaging.act_imaging_test_request_view',
-    RADIOGRAPHER.login: 'health_imaging.act_imaging_test_request_view',
-    RADIOLOGIST.login: 'health_imaging.act_imaging_test_request_view',
+    DOCTOR.login: 'health_imaging.act_my_orders',
+    RADIOGRAPHER.login: 'health_imaging.act_worklist',
+    RADIOLOGIST.login: 'health_imaging.act_reading_list',
     }
 
 LATIN = Person(

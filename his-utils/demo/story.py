@@ -51,7 +51,8 @@ def sign(result):
     """
     config = result._config
     Model.get('res.user.warning', config)._proxy.skip(
-        f'{result.id}-{result.revision or 0}.imaging_sign', False, config.context)
+        f'{result.id}-{result.revision or 0}.imaging_sign', False,
+        config.context)
     result.click('finalize')
 
 

@@ -78,7 +78,7 @@ def test_queries_of_the_reading_list_do_not_depend_on_its_rows(filled):
     domain = [('to_read', '=', True)]
     with as_user(filled):
         names = columns(REQUEST, 'tree', view)
-        assert {'waiting', 'priors', 'number_of_images', 'sex',
+        assert {'reading_wait', 'priors', 'number_of_images', 'patient_sex',
             'claimed_by'} < set(names)
         few, _ = read_again(REQUEST, names, 0, 5, domain, READING_ORDER)
         more, _ = read_again(REQUEST, names, 1000, 100, domain, READING_ORDER)
@@ -87,7 +87,7 @@ def test_queries_of_the_reading_list_do_not_depend_on_its_rows(filled):
     assert len(few) == len(more), '\n'.join(sorted(more))
     # Blocks of some hundred names take a query more.
     assert len(many) <= len(few) + 2 < 20, '\n'.join(sorted(many))
-    assert all(row['waiting'] and row['priors'] for row in rows)
+    assert all(row['reading_wait'] and row['priors'] for row in rows)
 
 
 def test_tabs_of_the_reading_list_take_few_queries(filled):
