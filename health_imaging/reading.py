@@ -225,7 +225,8 @@ class ReadingMixin(AgedMixin, ClaimMixin):
 
 
 #: Urgent ones first, then those that wait longest.
-READING_ORDER = [('urgent', 'DESC'), ('waiting_since', 'ASC'), ('id', 'ASC')]
+READING_ORDER = [
+    ('urgency', 'DESC'), ('waiting_since', 'ASC'), ('id', 'ASC')]
 
 
 def _duration(delta):

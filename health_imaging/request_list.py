@@ -70,9 +70,10 @@ class ListMixin:
             'urgent': ('urgent', '=', True), None: ('urgent', '!=', True)}
         return ['OR', ('id', '<', 0), *(domains[f] for f in found)]
 
-    @classmethod
-    def order_urgency(cls, tables):
-        return cls.order_urgent(tables)
+    @staticmethod
+    def order_urgency(tables):
+        table, _ = tables[None]
+        return [Case((table.urgent == Literal(True), 1), else_=0)]
 
     @classmethod
     def order_urgent(cls, tables):

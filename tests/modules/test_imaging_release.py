@@ -5,7 +5,7 @@ becomes of the request."""
 import pytest
 from support.records import (
     as_user, commit, make_attachment, make_final, make_hospital, make_patient,
-    make_requested, on, run_wizard, user)
+    make_requested, on, run_wizard, shipped_reason, user)
 from support.synchronizing import new_server
 
 from trytond.model.exceptions import AccessError
@@ -115,7 +115,7 @@ def test_request_with_a_kept_text_is_not_canceled(reader):
 
 def cancel(request):
     return run_wizard('gnuhealth.imaging.test.request.cancel',
-        [('cancel', {'start': {'reason': "x"}})], **on(request))
+        [('cancel', {'start': {'choice': shipped_reason()}})], **on(request))
 
 
 def test_what_is_not_released(reader):

@@ -149,9 +149,8 @@ def test_front_desk_moves_what_it_may_read(transaction):
 
 def test_others_do_not_move(transaction):
     request = make_requested(date=BEFORE)
-    reporting = make_user(
-        'reporting', 'health_imaging.group_health_imaging_reporting')
-    for someone in [user('stranger'), reporting]:
+    nurse = make_user('nurse', 'health.group_health_nursing')
+    for someone in [user('stranger'), nurse]:
         with as_user(someone), pytest.raises(AccessError):
             move(request)
     assert requests()(request.id).date == BEFORE

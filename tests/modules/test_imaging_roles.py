@@ -230,12 +230,12 @@ def test_the_desk_looks_after_patients_as_that_of_gnu_health(hospital):
     assert mine['write'] and mine['create'] and not mine['delete']
 
 
-def test_the_menu_of_the_desk_has_requests_only(hospital):
+def test_the_menu_of_the_desk_has_requests_and_who_is_to_come(hospital):
     Menu = Pool().get('ir.ui.menu')
     menu = Pool().get('ir.model.data').get_id('health_imaging', 'menu_imaging')
     with as_user(user('desk')):
         assert [m.name for m in Menu.search([('parent', '=', menu)])] == [
-            "Requests"]
+            "Worklist", "Requests"]
         toolbar = model(REQUEST).view_toolbar_get()
     assert not {a['name'] for kind in ['action', 'print']
         for a in toolbar[kind]} & {"Generate Results", "Cancel Requests"}

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from support.records import (
     as_user, make_attachment, make_exam, make_patient, make_professional,
-    make_request, make_user, on, run_wizard, settle)
+    make_request, make_user, on, run_wizard, settle, shipped_reason)
 from support.statements import counted
 
 from trytond.exceptions import UserError
@@ -526,7 +526,7 @@ def test_a_canceled_request_sends_its_studies_to_review(server, request_):
     _, (study,) = link(make_study(
             server, study_instance_UID=request_.merge_id))
     run_wizard(f'{Request.__name__}.cancel', [
-            ('cancel', {'start': {'reason': "Wrong patient"}})],
+            ('cancel', {'start': {'choice': shipped_reason()}})],
         **on(request_))
     settle()
     study = Study(study.id)

@@ -187,7 +187,7 @@ def test_a_study_whose_picture_was_signed_can_be_deleted(
     # It was another person's, and the server has deleted it.
     Study().write([study], {'patient': None})
     with without_check_access():
-        Study()._drop([now(study)], 'done')
+        now(study)._drop('done')
     # It stays as missing, so that the picture goes when the result opens.
     assert now(study).missing_since
     with without_check_access():

@@ -218,7 +218,7 @@ def test_a_deleted_study_leaves_its_picture_to_be_found(
     eva = make_patient("Eva", "Other", ref='EVA')
     with as_user(radiologist):
         Study.write([study], {'patient': eva.id})
-    Study._drop([again(study)], 'done')
+    again(study)._drop('done')
     study = again(study)
     assert study.missing_since and not study.patient
     assert not study.deleting_since
