@@ -458,6 +458,7 @@ def test_nothing_is_normalised_without_need():
             assert attributes.clean(text) == text
 
 
+@pytest.mark.dcmtk
 @pytest.mark.parametrize('charset', [
         # dcmtk on glibc knows no kanji.
         c for c in SAMPLES if 'IR 87' not in c])

@@ -66,6 +66,7 @@ def correct(old, new):
 
 # Dumps
 
+@pytest.mark.dcmtk
 @pytest.mark.parametrize('line', [
         '(0010,0020) LO [a]',
         '(0010,0020)LO[a]',
@@ -649,6 +650,7 @@ def as_list(value):
     return [value] if isinstance(value, str) else value
 
 
+@pytest.mark.dcmtk
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(texts, st.text(max_size=100)), max_size=40))
 def test_dump2dcm_reads_what_it_gets(tmp_path_factory, values):

@@ -497,6 +497,7 @@ def make_dump(charset='ISO_IR 192', name='Test^Ana', **values):
         text=DUMP.format(charset=charset, name=name), **values)
 
 
+@pytest.mark.dcmtk
 @pytest.mark.parametrize('charset', NAMES)
 def test_dump2dcm(path, charset):
     desk = Desk(path, with_dump2dcm=True)
@@ -507,6 +508,7 @@ def test_dump2dcm(path, charset):
     desk.close()
 
 
+@pytest.mark.dcmtk
 @pytest.mark.parametrize('entry, words', [
         (make_dump(name='x] (0010'), "dump2dcm cannot read it"),
         (dict(make_dump(), text=''), "StudyInstanceUID"),

@@ -152,6 +152,7 @@ def test_genshi_renders_the_same(name):
     assert str(render(name, Allergies='x')) == text
 
 
+@pytest.mark.dcmtk
 @pytest.mark.parametrize('kind', KINDS)
 def test_dump2dcm_reads_the_same(kind, tmp_path):
     name = f'worklist_template_{kind}_dump2dcm'
