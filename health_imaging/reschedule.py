@@ -12,11 +12,11 @@ from trytond.pyson import Eval
 from trytond.transaction import Transaction, check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .calls import CheckedCalls
 from .dashboard import OPEN
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import OrderIncompleteError, RequestNotReadyError
 from .institution import institution_timezone, local_datetime
+from .kept import Kept
 from .professional import own_health_professional
 
 
@@ -125,7 +125,7 @@ def _is_planner():
             ModelData.get_id('health_imaging', name) for name in _PLANNERS})
 
 
-class RescheduleLog(CheckedCalls, ModelSQL, ModelView):
+class RescheduleLog(Kept, ModelSQL, ModelView):
     "Rescheduling of an Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request.reschedule.log'
 

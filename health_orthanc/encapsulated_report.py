@@ -14,6 +14,7 @@ from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.institution import local_datetime
+from trytond.modules.health_imaging.kept import Kept
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -22,7 +23,6 @@ from . import migration, tables
 from .archive import orthanc
 from .connection import connect
 from .exceptions import error_text
-from .kept import Kept
 from .links.access_log import note
 from .links.link import Change
 from .sync.transactions import now, roll_back, transact

@@ -3,13 +3,13 @@
 """Studies as GNU Health kept them before 5.0, read-only, for migration."""
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.calls import checked, is_id
+from trytond.modules.health_imaging.kept import Kept
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.pool import Pool
 from trytond.rpc import RPC
 from trytond.transaction import without_check_access
 
 from . import carry_over
-from .kept import Kept
 
 
 class FormerStudy(Kept, ModelSQL, ModelView):

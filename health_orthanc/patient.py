@@ -7,6 +7,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import search_words
 from trytond.modules.health_imaging.direction import isolated, plain
+from trytond.modules.health_imaging.kept import Kept
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import reduce_ids
@@ -15,7 +16,6 @@ from trytond.transaction import without_check_access
 from . import matching, migration, tables
 from .archive import texts
 from .exceptions import NoViewerError
-from .kept import Kept
 from .links import deciding, events, facts, ledger
 from .links.access_log import note
 

@@ -10,6 +10,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import check_words, search_words
 from trytond.modules.health_imaging.direction import plain
+from trytond.modules.health_imaging.kept import Kept
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
@@ -18,7 +19,6 @@ from .archive import texts
 from .deletion import DeletableSeries, DeletableStudy
 from .encapsulated_report import ReportedStudy
 from .exceptions import NothingToUndoError
-from .kept import Kept
 from .links import deciding, facts, ledger
 from .links.link_log import last_not_undone
 from .open_viewer import ViewerLinks

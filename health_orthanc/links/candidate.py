@@ -8,6 +8,7 @@ from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import plain
 from trytond.modules.health_imaging.doors import (
     CheckedWizard, selected_records)
+from trytond.modules.health_imaging.kept import Kept
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, In
@@ -16,7 +17,6 @@ from trytond.wizard import StateTransition, Wizard
 from .. import blocks, tables
 from ..archive import texts
 from ..exceptions import SeveralCandidatesError
-from ..kept import Kept
 
 # Attributes shown side by side, named as in matching.Difference.
 ATTRIBUTES = [

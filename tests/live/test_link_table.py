@@ -16,7 +16,8 @@ from support import archive
 from support.images import STUDY, Hospital, context_of
 from support.links import EVENT, REQUEST, RESULT, World, ledger_only
 from support.records import (
-    PASSWORD, RpcError, make_patient, make_request, make_result, make_user)
+    PASSWORD, RpcError, make_patient, make_request, make_result, make_user,
+    shipped_reason)
 from support.synchronizing import with_queue
 
 from trytond.modules.health_orthanc import encapsulated_report
@@ -326,8 +327,10 @@ def sent(world):
 
 @cause("Request canceled", 'radiologist', 'none')
 def canceled(world):
+    with world.hospital.transaction():
+        reason = shipped_reason()
     world.hospital.rpc('radiologist').run_wizard(
-        f'{REQUEST}.cancel', [('cancel', {'start': {'reason': "x"}})],
+        f'{REQUEST}.cancel', [('cancel', {'start': {'choice': reason}})],
         **context_of(REQUEST, world.request))
 
 

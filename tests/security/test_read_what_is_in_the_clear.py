@@ -108,8 +108,8 @@ def test_a_new_server_in_the_clear_is_confirmed(admin, changes):
 def test_who_confirms_goes_on(admin):
     with pytest.raises(RpcError) as error:
         create(admin, domain='http://pacs.example')
-    # As the clients do; the message of such an error is its key.
-    admin('model.res.user.warning.skip', error.value.message, False)
+    # As the clients do.
+    admin('model.res.user.warning.skip', error.value.name, False)
     assert create(admin, domain='http://pacs.example')
     # For this address only, and once.
     for domain in ['http://other.example', 'http://pacs.example']:

@@ -4,6 +4,7 @@
 that says so: a new stored field is named here, and what it holds for rows that
 were there."""
 
+RESULT = 'gnuhealth_imaging_test_result'
 SERVER = 'gnuhealth_orthanc_config'
 
 #: How many rows there are more, by table.
@@ -22,6 +23,10 @@ def filled(before, after):
     """
     return {
         (SERVER, 'run_hours'): dict.fromkeys(before[SERVER], 6),
+        # What was signed before is no news.
+        (RESULT, 'opened_at'): {
+            id_: row['signed_at'] for id_, row in before[RESULT].items()
+            if row['state'] == 'final'},
         }
 
 

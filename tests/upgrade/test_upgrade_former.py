@@ -113,7 +113,7 @@ def test_lines_of_long_orders_can_be_told_apart(former):
 def test_a_report_that_was_refused_waits_again(former):
     report = former.after[REPORT][former.made['failed_report']]
     assert (report['state'], report['attempts'], report['refusals']) == (
-        'waiting', 0, 0)
+        'waiting', 0, None)
 
 
 def test_what_was_signed_of_another_study_is_marked(former):
