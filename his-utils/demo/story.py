@@ -89,14 +89,16 @@ class Story:
                 self.folder / exam.aetitle)
             for exam in seed.EXAMS}
 
-    def run(self):
-        """Run all steps, and return whether all claims were right."""
-        steps = [
+    def _steps(self):
+        return [
             self._hospital, self._pacs, self._order, self._worklist,
             self._acquisition, self._synchronization, self._images,
             self._result, self._report, self._end]
+
+    def run(self):
+        """Run all steps, and return whether all claims were right."""
         with ExitStack() as sessions:
-            for number, step in enumerate(steps, 1):
+            for number, step in enumerate(self._steps(), 1):
                 self.say(f"\n{number}. {step.__doc__}")
                 try:
                     if not self.users:

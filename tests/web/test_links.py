@@ -21,27 +21,28 @@ SIGNED = (seed.LATIN, seed.CT_HEAD)
 class Before(Story):
     "What happened before: studies that are linked, a draft, a signed result."
 
-    def steps(self):
+    def _steps(self):
         return [
-            self.pacs, self.order, self.worklist, self.acquisition,
-            self.synchronization, self.results]
+            self._pacs, self._order, self._worklist, self._acquisition,
+            self._synchronization, self._results]
 
-    def pacs(self):
+    def _pacs(self):
         "The PACS is made known, and gets the reports"
-        super().pacs()
+        super()._pacs()
         Server = Model.get('gnuhealth.orthanc.config', self.users['admin'])
         server, = Server.find([])
         server.store_reports = True
         server.save()
 
-    def results(self):
+    def _results(self):
         "Two results with a picture, one of them is signed"
-        config = self.users['radiologist']
+        login = 'radiologist'
         for person, exam in [DRAFT, SIGNED]:
-            request = self._request(config, person, exam)
+            request = self._request(login, person, exam)
             request.click('generate_results')
-            result = self._result(config, request)
-            self._study(config, person, exam).series[0].instances[0].click(
+            result = self._one(login, 'gnuhealth.imaging.test.result',
+                ('request', '=', request.id))
+            self._study(login, person, exam).series[0].instances[0].click(
                 'attach_image_to_imaging_test_report')
             result.reload()
             result.comment = "No fracture seen."
