@@ -26,7 +26,7 @@ from .professional import own_health_professional
 from .release import ReleaseMixin
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
-from .tables import execute
+from .tables import execute, writing
 from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
@@ -446,13 +446,15 @@ class Result(
         :param ids: ids of results that the user printed
         """
         own = own_health_professional()
-        opened = own and cls.search([
-                ('id', 'in', ids),
-                ('state', '=', 'final'),
-                ('opened_at', '=', None),
-                ('request.doctor', '=', own),
-                ])
-        if opened:
+        if not own:
+            return
+        with writing():
+            opened = cls.search([
+                    ('id', 'in', ids),
+                    ('state', '=', 'final'),
+                    ('opened_at', '=', None),
+                    ('request.doctor', '=', own),
+                    ])
             cls.write(opened, {
                     'opened_at': dt.datetime.now().replace(microsecond=0)})
 

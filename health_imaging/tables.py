@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SQL in the current transaction."""
+from contextlib import nullcontext
+
 from trytond.transaction import Transaction
 
 
@@ -13,3 +15,11 @@ def execute(query):
     cursor = Transaction().connection.cursor()
     cursor.execute(*query)
     return cursor.fetchall() if cursor.description else []
+
+
+def writing():
+    """Return a context manager for writing: what is written in a read-only
+    transaction, such as that of a report, gets one of its own."""
+    transaction = Transaction()
+    return transaction.new_transaction() if transaction.readonly \
+        else nullcontext()

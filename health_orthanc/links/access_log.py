@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Access log: who viewed, uploaded, deleted or reported which images."""
 import datetime as dt
-from contextlib import nullcontext
 
 from dateutil.relativedelta import relativedelta
 
@@ -11,6 +10,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
 from trytond.modules.health_imaging.rights import groups_of
+from trytond.modules.health_imaging.tables import writing
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
@@ -71,16 +71,9 @@ def note_results(action, results, once=False):
 
 
 def _add(lines, once):
-    """Add lines, all of one action, to the access log.
-
-    In a read-only transaction they are committed in a transaction of their
-    own.
-    """
+    "Add lines, all of one action, to the access log."
     Log = Pool().get('gnuhealth.orthanc.access_log')
-    transaction = Transaction()
-    own = transaction.new_transaction() if transaction.readonly \
-        else nullcontext()
-    with own:
+    with writing():
         # Only the new transaction sees lines added meanwhile.
         lines = _not_noted(lines) if once else lines
         if lines:

@@ -6,8 +6,9 @@ import datetime as dt
 import pytest
 from support.archive_rows import store_studies
 from support.records import (
-    as_user, make_exam, make_final, make_hospital, make_patient, make_request,
-    make_requested, make_result, make_user, user)
+    PASSWORD, Rpc, as_user, commit, make_exam, make_final, make_hospital,
+    make_institution, make_patient, make_professional, make_radiologist,
+    make_request, make_requested, make_result, make_user, user)
 from support.statements import counted
 
 from trytond.model.exceptions import AccessError
@@ -211,3 +212,18 @@ def test_the_page_of_the_patient(hospital, login, shown):
                 'health', 'gnuhealth_patient_view_form'))
     assert ('imaging_exams' in view['fields']) is shown
     assert ('name="imaging_exams"' in view['arch']) is shown
+
+
+def test_the_doctor_prints_the_report(activated):
+    "Reports are made in transactions that only read."
+    def make():
+        make_institution()
+        doctor = make_professional(make_user(
+                'printing', 'health.group_health_doctor', password=PASSWORD))
+        request = make_requested(doctor=doctor)
+        return make_final(
+            make_radiologist(), request=request, comment="No fracture.").id
+    id_ = commit(make)
+    Rpc('printing')(
+        'report.patient.imaging_report_results.execute', [id_], {})
+    assert commit(lambda: Pool().get(RESULT)(id_).opened_at)

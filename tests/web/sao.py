@@ -42,6 +42,11 @@ _NAMES_AND_INDENTS = '''rows => rows.map(row => {
         }
     return [row.innerText.trim(), range.getBoundingClientRect().left];
     })'''
+_COUNT_CLICKS = '''
+    window._clicks = 0;
+    document.addEventListener('click', event => {
+        if (event.isTrusted) window._clicks += 1;
+        }, true);'''
 _ERRORS = '.error-dialog.in, .warning-dialog.in, .message-dialog.in'
 
 
@@ -62,6 +67,7 @@ class Person:
         self._context = browser.new_context(
             viewport=SIZE, locale='en-US', accept_downloads=True)
         self._context.set_default_timeout(PATIENCE)
+        self._context.add_init_script(_COUNT_CLICKS)
         self.page = self._context.new_page()
         self.page.on('pageerror', lambda e: self.problems.append(str(e)))
         self.page.on('response', self._note)
@@ -122,6 +128,11 @@ class Person:
         for dialog in self.page.locator(_ERRORS).all():
             self.problems.append(dialog.inner_text())
         assert not self.problems, '\n'.join(self.problems)
+
+    @property
+    def clicks(self):
+        "How often the person has clicked since the page was loaded."
+        return self.page.evaluate('() => window._clicks')
 
     # Where to look
 

@@ -126,6 +126,21 @@ def test_the_radiographer_sees_whom_to_examine(person):
     radiographer.shoot('worklist')
 
 
+def test_the_radiographer_takes_the_next_patient(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Worklist")
+    expect(radiographer.row("CT head", "JMN840229")).to_be_visible()
+    before = radiographer.clicks
+    radiographer.press_in_row("Arrived", "CT head")
+    assert radiographer.clicks - before <= 2
+    expect(radiographer.row("CT head").get_by_role(
+            'button', name="Undo Arrival", exact=True)).to_be_visible()
+    radiographer.tab("CT")
+    radiographer.shoot('whom')
+    radiographer.open_row("CT head")
+    radiographer.shoot('whom-form')
+
+
 def test_the_machines_send_images(world):
     world.examine()
     assert world.orthanc.rest('GET', '/statistics')['CountStudies'] == 2
@@ -227,6 +242,46 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     pictures = subprocess.run(['pdfimages', '-list', path], check=True,
         capture_output=True, text=True).stdout
     assert len(pictures.splitlines()) > 2
+
+
+def test_the_radiologist_reads_what_is_next(person):
+    radiologist = person('radiologist')
+    radiologist.menu(*IMAGING, "Reading List")
+    expect(radiologist.row("CT head")).to_have_count(0)
+    radiologist.shoot('reading-list')
+    before = radiologist.clicks
+    radiologist.press_in_row("Report", "Chest X-ray")
+    radiologist.write("The heart is of normal size.")
+    radiologist.shoot('reading-report')
+    with radiologist.confirming():
+        radiologist.place.get_by_role(
+            'button', name="Sign", exact=True).click()
+    expect(radiologist.field("State")).to_have_value('"final"')
+    radiologist.page.locator('#tablist').get_by_text(
+        re.compile("^Reading List")).click()
+    radiologist.settle()
+    # 7 by mouse alone, with a click on the text.
+    assert radiologist.clicks - before <= 6
+    radiologist.check()
+
+
+def test_the_doctor_reads_the_report(person, tmp_path):
+    doctor = person('doctor')
+    doctor.menu(*IMAGING, "My Orders")
+    expect(doctor.row("Chest X-ray", "Final")).to_be_visible()
+    doctor.shoot('my-orders')
+    doctor.menu("Health", "Patients")
+    doctor.open_row("Müller")
+    before = doctor.clicks
+    doctor.page_of("Imaging")
+    expect(doctor.row("CT head", "Final", "No fracture seen.")).to_be_visible()
+    assert doctor.clicks - before == 1
+    doctor.shoot('patient-imaging')
+    with doctor.page.expect_download() as download:
+        doctor.press_in_row("Report", "CT head")
+    download.value.save_as(tmp_path / 'report.pdf')
+    assert (tmp_path / 'report.pdf').read_bytes()[:4] == b'%PDF'
+    doctor.check()
 
 
 OF_ALL = [
