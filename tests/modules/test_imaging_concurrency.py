@@ -24,10 +24,16 @@ def server(make_trytond, database):
 
 @pytest.fixture
 def users(server):
-    """Two users of the seeded hospital."""
+    """Two users of the seeded hospital, who both report."""
     url = f'{server.url}/{server.database}/'
-    return [
+    users = [
         Rpc(login, seed.PASSWORD, url) for login in ['doctor', 'radiologist']]
+    admin = Rpc('admin', seed.PASSWORD, url)
+    reporting = admin('model.res.group.search', [
+            ('name', '=', "Health Imaging Reporting")])
+    admin('model.res.user.write', [users[0].user],
+        {'groups': [('add', reporting)]})
+    return users
 
 
 def first(rpc, model):
@@ -319,14 +325,16 @@ def test_signed_by_one_of_two(database, users):
     assert read(users[0], RESULT, id_, 'signed_by')
 
 
-def test_amended_by_one_of_two(database, users):
+def test_amended_by_one_of_two(database, server, users):
+    "The signer and the administration."
+    admin = Rpc('admin', seed.PASSWORD, f'{server.url}/{server.database}/')
     id_ = make_result(users[0])
     users[0](f'model.{RESULT}.finalize', [id_])
     refused = at_once(database, RESULT, id_, *[
             lambda rpc=rpc: rpc.run_wizard(
                 'gnuhealth.imaging.test.result.amend',
                 [('amend', {'start': {'reason': "x"}})], **on(id_, RESULT))
-            for rpc in users])
+            for rpc in [users[0], admin]])
     message, = [error.message for error in refused if error]
     assert "is not signed" in message
     assert read(users[0], RESULT, id_, 'revision') == 1

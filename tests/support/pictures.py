@@ -23,11 +23,15 @@ PICTURES = {
     'doc/images/preview.png': 'radiologist-preview-front',
     'doc/images/review.png': 'radiographer-review',
     'health_imaging/doc/images/order.png': 'doctor-order-front',
+    'health_imaging/doc/images/my_orders.png': 'doctor-my-orders-front',
+    'health_imaging/doc/images/reading_list.png':
+        'radiologist-reading-list-front',
     'health_imaging/doc/images/requests.png': 'radiographer-requests-front',
     'health_imaging/doc/images/result.png':
         'radiologist-interpretation-front',
     'health_imaging/doc/images/report.png': 'radiologist-report',
     'health_imaging/doc/images/turnaround.png': 'doctor-turnaround-front',
+    'health_imaging/doc/images/worklist.png': 'radiographer-whom-front',
     'health_imaging_worklist/doc/images/exam.png': 'imaging_admin-exam-front',
     'health_imaging_worklist/doc/images/template.png':
         'imaging_admin-template-front',
