@@ -161,12 +161,12 @@ class Calls:
 
     def __init__(self, monkeypatch):
         self.count = 0
-        send = connection.Http.send
+        send = connection._Http.send
 
         def counted(*arguments, **options):
             self.count += 1
             return send(*arguments, **options)
-        monkeypatch.setattr(connection.Http, 'send', counted)
+        monkeypatch.setattr(connection._Http, 'send', counted)
 
     def of(self, action):
         "Return seconds, calls and the result of an action."
