@@ -81,10 +81,15 @@ def look_around(someone, way):
 
 
 @pytest.mark.parametrize('login, imaging, configuration, parts', [
-        ('doctor', OF_IMAGING | OF_ORTHANC, set(), REQUESTS + STUDIES),
-        ('radiologist', OF_IMAGING | OF_ORTHANC, set(), REQUESTS + STUDIES),
-        ('radiographer', OF_IMAGING | OF_ORTHANC, set(), REQUESTS + STUDIES),
-        ('imaging_admin', OF_IMAGING | OF_ORTHANC, CATALOG,
+        ('doctor', OF_IMAGING | OF_ORTHANC | {"My Orders"}, set(),
+            REQUESTS + STUDIES),
+        ('radiologist', OF_IMAGING | OF_ORTHANC | {
+                "My Orders", "Worklist", "Reading List"}, set(),
+            REQUESTS + STUDIES),
+        ('radiographer', OF_IMAGING | OF_ORTHANC | {"Worklist"}, set(),
+            REQUESTS + STUDIES),
+        ('imaging_admin', OF_IMAGING | OF_ORTHANC | {
+                "Worklist", "Reading List"}, CATALOG,
             REQUESTS + STUDIES),
         ('it', OF_ORTHANC, SERVERS, STUDIES),
         ('pacs_user', OF_ORTHANC, set(), STUDIES),
