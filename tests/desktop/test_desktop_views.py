@@ -19,7 +19,9 @@ OF_ORTHANC = {
 OF_IMAGING = {
     "New Order", "Requests", "Results",
     "Statistics / Requests per Month", "Statistics / Turnaround"}
-CATALOG = {"Exam Types", "Exams", "Report Texts", "Worklist Templates"}
+CATALOG = {
+    "Exam Types", "Exams", "Report Texts", "Reasons for Cancellation",
+    "Worklist Templates"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
     "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
