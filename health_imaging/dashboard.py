@@ -5,9 +5,8 @@ import datetime as dt
 
 from trytond.model import fields
 from trytond.pyson import Eval, If
-from trytond.tools import timezone
 
-from .institution import institution_timezone, local_datetime
+from .institution import institution_timezone, local_datetime, utc_datetime
 
 #: States of requests that are not finished.
 OPEN = ['draft', 'requested']
@@ -19,10 +18,9 @@ def utc(day, zone):
 
     :param datetime.date day: the local day
     :param datetime.tzinfo zone: the time zone
-    :return: datetime, naive, UTC
+    :return: datetime, naive, UTC; midnight at the ends of the calendar
     """
-    midnight = dt.datetime.combine(day, dt.time.min, zone)
-    return midnight.astimezone(timezone.UTC).replace(tzinfo=None)
+    return utc_datetime(dt.datetime.combine(day, dt.time.min), zone)
 
 
 def today(zone=None):

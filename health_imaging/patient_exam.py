@@ -18,6 +18,7 @@ from .doors import CheckedWizard, selected_records
 from .exceptions import NoReportError
 from .institution import institution_timezone, local_datetime
 from .professional import own_health_professional
+from .request_list import report_state
 from .rights import check_read
 
 #: Kinds of rows of PatientExam: the id of a row is the id of its record times
@@ -196,11 +197,9 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
 def _state_of_result(result):
     """Return the SQL expression of the state of a result."""
     return Case(
-        ((result.state == 'final') & (Coalesce(result.revision, 0) > 0),
-            'amended'),
-        (result.state == 'final', 'final'),
-        (Coalesce(result.comment, '') != '', 'preliminary'),
-        else_='reading')
+        ((result.state != 'final') & (Coalesce(result.comment, '') == ''),
+            'reading'),
+        else_=report_state(result))
 
 
 def _unread(result):

@@ -99,7 +99,7 @@ class ListMixin:
         states = dict.fromkeys((r.id for r in requests), 'none')
         for some in grouped_slice(list(states)):
             states.update(execute(table.select(
-                        table.request, _report_state(table),
+                        table.request, report_state(table),
                         where=reduce_ids(table.request, list(some)))))
         return states
 
@@ -110,7 +110,7 @@ class ListMixin:
         known = sorted(found - {'none'}) or ['']
         domain = ['OR', ('id', 'in', table.select(table.request,
                     where=(table.request != Null)
-                    & _report_state(table).in_(known)))]
+                    & report_state(table).in_(known)))]
         if 'none' in found:
             domain.append(('id', 'not in', table.select(
                         table.request, where=table.request != Null)))
@@ -181,8 +181,11 @@ class ListMixin:
             ]
 
 
-def _report_state(table):
-    """Return the expression for the state of the report of a result."""
+def report_state(table):
+    """Return the SQL expression of the state of a report.
+
+    :param table: table of gnuhealth.imaging.test.result
+    """
     return Case(
         (table.state != 'final', 'preliminary'),
         (table.revision > 0, 'amended'), else_='final')

@@ -17,7 +17,7 @@ from . import direction, office, pictures
 from .attachment_picture import picture_later
 from .doors import CheckedReport, check_selected
 from .exceptions import OfficeError
-from .institution import institution, institution_timezone, local_datetime
+from .institution import institution, local_datetime, local_text
 from .programs import Busy, Slots
 
 # Time limits of printing, in seconds: while a user waits, and in the
@@ -107,13 +107,8 @@ class ImagingReport(CheckedReport, Report):
         """Return a stored date and time in local time with its zone."""
         if not value:
             return ''
-        Lang = Pool().get('ir.lang')
-        zone = institution_timezone()
-        local = local_datetime(value, zone)
-        lang = Lang.get()
-        text = lang.strftime(local, f'{lang.date} %H:%M')
-        offset = local.strftime('%z')
-        return f'{text} (UTC{offset[:3]}:{offset[3:5]})'
+        offset = local_datetime(value).strftime('%z')
+        return f'{local_text(value)} (UTC{offset[:3]}:{offset[3:5]})'
 
     @classmethod
     def _day(cls, value):

@@ -62,16 +62,8 @@ def instants():
     """
     first, last = period()
     zone = institution_timezone()
-    return _instant(first, zone), _instant(
+    return utc(first, zone), utc(
         last + dt.timedelta(days=last < dt.date.max), zone)
-
-
-def _instant(day, zone):
-    """Return when a day begins, also at the ends of the calendar."""
-    try:
-        return utc(day, zone)
-    except OverflowError:
-        return dt.datetime.combine(day, dt.time.min)
 
 
 def months():
@@ -89,7 +81,7 @@ def months():
         if (month.year, month.month) == (9999, 12):
             break
         month += relativedelta(months=1)
-    edges = [start, *(_instant(d, zone) for d in days[1:]), end]
+    edges = [start, *(utc(d, zone) for d in days[1:]), end]
     return list(zip(days, edges, edges[1:])) or [(first, start, start)]
 
 

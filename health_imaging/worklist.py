@@ -65,8 +65,9 @@ class WorklistMixin:
 
     @classmethod
     def get_identity(cls, requests, names):
+        identities = {r.id: r._identity() for r in requests}
         return {
-            name: {r.id: r._identity()[name] for r in requests}
+            name: {id_: values[name] for id_, values in identities.items()}
             for name in names}
 
     def _identity(self):

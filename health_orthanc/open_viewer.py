@@ -3,6 +3,7 @@
 """Opens studies and series in viewers, and keeps who did."""
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.rights import check_read
 from trytond.pyson import Bool, Eval, In
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
@@ -123,6 +124,21 @@ class ViewerLinks:
     @ModelView.button_action('health_orthanc.wizard_open_viewer')
     def open_in(cls, records):
         """Choose the viewer that opens the first record."""
+
+    @classmethod
+    def open_latest(cls, studies, of):
+        """Open the first of some studies that a viewer opens.
+
+        :param studies: records, the latest first
+        :param of: the record that they belong to
+        :raises NoViewerError: when there is none
+        """
+        studies = [s for s in studies if s.number_of_viewers]
+        if not studies:
+            raise NoViewerError(gettext(
+                    'health_orthanc.msg_no_viewer', record=of.rec_name))
+        check_read(studies[:1])
+        return cls._open(studies[:1])
 
     @classmethod
     def _open(cls, records, code=None):

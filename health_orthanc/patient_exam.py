@@ -8,15 +8,12 @@ from sql import Literal, Null
 from sql.operators import Concat
 
 from trytond import backend
-from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.direction import plain
 from trytond.modules.health_imaging.institution import institution_timezone
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
-
-from .exceptions import NoViewerError
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
 
@@ -99,19 +96,15 @@ class PatientExam(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_images(cls, exams):
-        """Open the newest study of the first exam in a viewer.
+        """Open the latest study of the first exam in the best viewer that its
+        server has.
 
         :raises NoViewerError: there is none
         """
         Study = Pool().get(STUDY)
         check_read(exams[:1])
         studies, = cls._studies(exams[:1]).values()
-        if not studies:
-            raise NoViewerError(gettext(
-                    'health_orthanc.msg_no_viewer',
-                    record=exams[0].rec_name))
-        check_read(studies)
-        return Study._open(studies[:1])
+        return Study.open_latest(studies, exams[0])
 
 
 def _during(day):

@@ -7,17 +7,15 @@ import operator as op
 from sql.aggregate import Min, Sum
 from sql.conditionals import Coalesce
 
-from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.institution import (
     institution_timezone, utc_datetime)
-from trytond.modules.health_imaging.rights import check_read, check_rights
+from trytond.modules.health_imaging.rights import check_rights
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
 
 from . import acquired, tables
-from .exceptions import NoViewerError
 from .links import events, ledger
 
 # What of a request says whether a study may be its own.
@@ -153,14 +151,7 @@ class Request(metaclass=PoolMeta):
         """
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for request in requests[:1]:
-            studies = [
-                s for s in request.orthanc_studies if s.number_of_viewers]
-            if not studies:
-                raise NoViewerError(gettext(
-                        'health_orthanc.msg_no_viewer',
-                        record=request.rec_name))
-            check_read(studies[:1])
-            return Study.open_viewer(studies[:1])
+            return Study.open_latest(request.orthanc_studies, request)
 
     @classmethod
     def create(cls, vlist):

@@ -10,7 +10,6 @@ from support.records import (
     as_user, make_exam, make_final, make_hospital, make_request, make_result,
     make_user, user)
 
-from trytond.modules.health_imaging import dashboard
 from trytond.modules.health_orthanc import tables
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
@@ -38,14 +37,6 @@ ROLES = {
 @pytest.fixture
 def hospital(transaction):
     make_hospital()
-
-
-@pytest.fixture
-def noon(monkeypatch):
-    "Noon in Lima on a day, as stored."
-    monkeypatch.setattr(
-        dashboard, 'today', lambda zone: dt.date(2025, 6, 10))
-    return dt.datetime(2025, 6, 10, 17)
 
 
 def preferences():

@@ -12,7 +12,6 @@ from support.records import (
     make_requested, make_result, make_user, user)
 
 from trytond.model.exceptions import AccessButtonError
-from trytond.modules.health_imaging import dashboard
 from trytond.modules.health_imaging.exceptions import KeptValueError
 from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
@@ -31,14 +30,6 @@ def hospital(activated):
 @pytest.fixture
 def radiographer(hospital, transaction):
     return user('technician')
-
-
-@pytest.fixture
-def noon(monkeypatch):
-    "Noon in Lima on a day, as stored."
-    monkeypatch.setattr(
-        dashboard, 'today', lambda zone: dt.date(2025, 6, 10))
-    return dt.datetime(2025, 6, 10, 17)
 
 
 def requests():
