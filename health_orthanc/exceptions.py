@@ -62,6 +62,18 @@ class NothingToUndoError(UserError):
     """The link has no former state."""
 
 
+class SignedLinkError(UserError):
+    """The study is in a signed result."""
+
+
+class LinkDiffersWarning(UserWarning):
+    """What the images say of a person differs from the record."""
+
+
+class UndoLinkWarning(UserWarning):
+    """A link is taken back, with all that follows from it."""
+
+
 class SeveralCandidatesError(UserError):
     """More than one candidate of a study is selected."""
 

@@ -3,11 +3,15 @@
 """What imaging requests gain: their studies, also those that came first."""
 import datetime as dt
 import operator as op
+from collections import defaultdict
 
+from sql import Null
 from sql.aggregate import Min, Sum
 from sql.conditionals import Coalesce
 
+from trytond.i18n import gettext
 from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.dashboard import today
 from trytond.modules.health_imaging.institution import (
     institution_timezone, utc_datetime)
 from trytond.modules.health_imaging.rights import check_rights
@@ -15,7 +19,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
 
-from . import acquired, tables
+from . import acquired, blocks, tables
 from .links import events, ledger
 
 # What of a request says whether a study may be its own.
@@ -50,6 +54,11 @@ class Request(metaclass=PoolMeta):
         "Studies to Choose from", readonly=True,
         states={'invisible': ~Eval('candidates', [])},
         help="Studies that may belong to this request. Link the right ones.")
+    offer = fields.Function(
+        fields.Char("Studies without Request", states={
+                'invisible': ~Eval('offer'),
+                }),
+        'get_offer')
     number_of_images = fields.Function(
         fields.Integer("Images"),
         'get_number_of_images', searcher='search_number_of_images')
@@ -64,6 +73,23 @@ class Request(metaclass=PoolMeta):
                     'depends': ['number_of_images'],
                     },
                 })
+
+    @classmethod
+    def get_offer(cls, requests, name):
+        "Return a question about studies of the patients without request."
+        pool = Pool()
+        study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+        candidate = pool.get(
+            'gnuhealth.imaging_orthanc.link_candidate').__table__()
+        found = defaultdict(list)
+        for id_, day, modalities in blocks.rows(
+                candidate.join(study, condition=candidate.study == study.id),
+                [candidate.request, study.study_date, study.modalities],
+                candidate.request, [r.id for r in requests],
+                (study.patient == candidate.patient)
+                & (study.request == Null)):
+            found[id_].append((day, modalities))
+        return {r.id: _question(found[r.id]) for r in requests}
 
     @classmethod
     def get_number_of_images(cls, requests, name):
@@ -195,6 +221,21 @@ class Request(metaclass=PoolMeta):
         return acquired.series_of_requests(
             lambda study, _: [study.request],
             among and (lambda study, _: study.request.in_(among)))
+
+
+def _question(studies):
+    """Ask whether studies belong to a request.
+
+    :param studies: list of pairs of date and modalities
+    """
+    if len(studies) != 1:
+        return studies and gettext(
+            'health_orthanc.msg_offer_several', count=len(studies)) or ''
+    (day, modalities), = studies
+    day = gettext('health_orthanc.msg_offer_today') \
+        if str(day) == str(today()) else str(day)
+    return gettext('health_orthanc.msg_offer_one',
+        date=day, modalities=modalities)
 
 
 def _moment(value):

@@ -19,7 +19,7 @@ from .archive import texts
 from .deletion import DeletableSeries, DeletableStudy
 from .encapsulated_report import ReportedStudy
 from .exceptions import NothingToUndoError
-from .links import deciding, facts, ledger
+from .links import deciding, ledger
 from .links.link_log import last_not_undone
 from .open_viewer import ViewerLinks
 from .preview import InstancePreview, SeriesPreview, StudyPreview
@@ -335,7 +335,10 @@ class Study(
     @classmethod
     @ModelView.button
     def undo_link(cls, studies):
-        "Take back the last change of the link of each study."
+        """Take back the last change of the link of each study.
+
+        :raises NothingToUndoError: all changes of a study were taken back
+        """
         links = {}
         for study in studies:
             line = last_not_undone(study.link_log)
@@ -344,10 +347,7 @@ class Study(
                         'health_orthanc.msg_nothing_to_undo',
                         study=study.rec_name))
             links[study.id] = line.former()
-        links = facts.present_links(links)
-        ledger.check(links)
-        ledger.keep(links, 'person', action='undo')
-        deciding.link_studies(list(links), 'person')
+        deciding.undo(links)
 
     @classmethod
     def get_merge_id(cls, study):

@@ -16,8 +16,8 @@ from trytond.transaction import without_check_access
 
 from .. import matching, tables
 from ..archive import texts
-from . import candidate, effects, facts, ledger, twins
-from .link import PERSON, Link
+from . import candidate, effects, facts, ledger, questions, twins
+from .link import PERSON, Change, Link
 
 _BLOCK = 500
 
@@ -68,6 +68,23 @@ def choose(studies, values, cause=PERSON):
     """
     ledger.choose(studies, values, cause)
     _offer_requests(facts.read_studies([s.id for s in studies]))
+
+
+@without_check_access
+def undo(links):
+    """Give studies back the links before their last change.
+
+    :param dict links: Link by id of the study
+    :raises SignedLinkError: a study would leave a signed result
+    :raises UndoLinkWarning: the user is asked, and may go on
+    """
+    links = facts.present_links(links)
+    ledger.check(links)
+    before = ledger.read(links)
+    questions.ask_to_undo([
+            Change(id_, before[id_], link) for id_, link in links.items()])
+    ledger.keep(links, PERSON, action='undo', before=before)
+    link_studies(list(links), PERSON)
 
 
 @without_check_access

@@ -15,7 +15,7 @@ from .link import Change, ids_of
 
 
 @without_check_access
-def follow(changes, cause, candidates, action=None):
+def follow(changes, cause, candidates, action=None, doubts=None):
     """Run every effect of changed links.
 
     :param changes: list of link.Change
@@ -23,6 +23,7 @@ def follow(changes, cause, candidates, action=None):
     :param dict candidates: lists of matching.Candidate by id of the study,
         replacing the stored ones
     :param str action: action of the history, derived from the link by default
+    :param dict doubts: tuples of matching.Difference by id of the study
     """
     candidate.replace(candidates)
     if not changes:
@@ -30,7 +31,7 @@ def follow(changes, cause, candidates, action=None):
     pool = Pool()
     pool.get('gnuhealth.orthanc.link_log').note(
         [c for c in changes if c.before.shown != c.after.shown],
-        cause, action)
+        cause, action, doubts)
     access_log.note_links(changes, cause, action)
     # Signing or making a result locks the request first, too: another order
     # of locks would be a deadlock.

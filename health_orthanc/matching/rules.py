@@ -176,6 +176,18 @@ def contradiction(study, patient):
     return Case(study, Index([], [patient])).contradiction(patient, None)
 
 
+def doubts(study, patient):
+    """Return the Differences that speak against a patient whom a person
+    chooses for a study.
+
+    Missing values do not.
+
+    :param study: StudyFacts
+    :param patient: PatientFacts
+    """
+    return Case(study, Index([], [patient])).doubts(patient)
+
+
 def differences(study, patient, request=None):
     """Return the Differences between a study and a patient.
 
