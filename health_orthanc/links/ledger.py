@@ -92,8 +92,8 @@ def decide(links, cause, candidates, new=()):
 def choose(studies, values, cause=PERSON):
     """Write what a person chose for studies.
 
-    The patient is completed from result or request. Request and result of the former
-    patient are removed.
+    The patient is completed from result or request. Request and result of the
+    former patient are removed.
 
     :param studies: records
     :param dict values: ids by the names in CHOICES

@@ -76,8 +76,8 @@ class LinkLog(Ledger, ModelSQL, ModelView):
     differing = fields.Text("Details of the Differences", readonly=True)
     in_spite_of = fields.Function(
         fields.Text("In Spite of", states={'invisible': ~Eval('differing')},
-            help="What differed between the images and the record when a "
-            "person linked them."),
+            help="What differed when a person linked the study nevertheless: "
+            "here ≠ in the study."),
         'get_in_spite_of')
     rule_before = fields.Char("Former Rule", readonly=True)
     state_before = fields.Char("Former State", readonly=True)

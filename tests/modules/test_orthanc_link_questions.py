@@ -19,6 +19,8 @@ from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
 
 BORN, OTHER = dt.date(1981, 2, 3), dt.date(1961, 5, 5)
+# The same name in Arabic, and another one
+ARABIC, UNLIKE = 'بتس^آنا', 'خوري^مري'
 IMAGING = 'health_imaging.group_health_imaging'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 WARNINGS = LinkDiffersWarning, UndoLinkWarning
@@ -160,15 +162,13 @@ def test_nothing_is_asked_when_all_agrees(technician, server, patient, door):
 
 @pytest.mark.parametrize('values, differing', [
         # Cannot be compared, and the date of birth and sex agree.
-        ({'patient_name': '\u0628\u062a\u0633^\u0622\u0646\u0627'}, []),
-        ({'patient_name': '\u0628\u062a\u0633^\u0622\u0646\u0627',
-                'patient_birth_date': None}, ["Name"]),
+        ({'patient_name': ARABIC}, []),
+        ({'patient_name': ARABIC, 'patient_birth_date': None}, ["Name"]),
         ({'patient_birth_date': None}, []),
-        ({'patient_birth_date': None, 'patient_sex': None,
-                'patient_name': None}, []),
+        (dict.fromkeys(
+            ['patient_birth_date', 'patient_sex', 'patient_name']), []),
         ({'patient_sex': 'O'}, []),
-        ({'patient_name': '\u062e\u0648\u0631\u064a^\u0645\u0631\u064a'},
-            []),
+        ({'patient_name': UNLIKE}, []),
         ({'patient_name': 'Betz^Eva'}, ["Name"]),
         ({'patient_name': 'Smith^Ana'}, ["Name"]),
         ({'patient_birth_date': dt.date(1981, 3, 2)}, ["Date of Birth"]),
@@ -247,7 +247,7 @@ def test_undo_says_what_it_takes_away(technician, server, patient):
     with without_check_access():
         study, result = make_linked(server, patient)
     names = [study.rec_name, patient.rec_name, result.rec_name,
-        study.request.rec_name, "report, 1"]
+        study.request.rec_name, "report: 1"]
     text = agree(lambda: get(STUDY).undo_link([now(study)]))
     for name in names:
         assert name in text
