@@ -139,6 +139,7 @@ def test_the_radiographer_reviews_the_doubtful_study(person):
     radiographer.shoot('review')
     assert radiographer.value("Link") == "To Review"
     radiographer.press_in_row("Link", "JMN840229")
+    assert any("1970-01-01" in text for text in radiographer.questions())
     radiographer.shoot('reviewed')
     assert radiographer.value("Link") == "Linked"
 

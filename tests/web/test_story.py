@@ -194,7 +194,8 @@ def test_the_radiographer_reviews_the_doubtful_study(person):
     radiographer.open_row("CR")
     radiographer.shoot('review')
     expect(radiographer.field("Link")).to_have_value('"review"')
-    radiographer.press_in_row("Link", "JMN840229")
+    with radiographer.confirming():
+        radiographer.press_in_row("Link", "JMN840229")
     radiographer.tool('reload')
     radiographer.shoot('reviewed')
     expect(radiographer.field("Link")).to_have_value('"linked"')
