@@ -20,6 +20,9 @@ for folder in [ROOT / 'tests', ROOT / 'his-utils' / 'demo']:
 URI = os.environ.get('POSTGRESQL_URI') or 'sqlite://'
 os.environ['TRYTOND_DATABASE_URI'] = URI
 os.environ.pop('TRYTOND_CONFIG', None)
+# Here and in the servers: a password of a test costs no time.
+os.environ['TRYTOND_PASSWORD__PASSLIB'] = str(
+    ROOT / 'tests' / 'data' / 'passlib.ini')
 if not URI.startswith('sqlite'):
     # trytond names the database by the second, which parallel runs share.
     os.environ['DB_NAME'] = f'test_{uuid.uuid4().hex}'
@@ -32,8 +35,7 @@ config.set('cache', 'clean_timeout', '86400')
 
 from services import Orthanc, Trytond, prefer_system_programs  # noqa: E402
 from sources import MODULES  # noqa: E402
-from support.databases import (  # noqa: E402
-    SEEDED, Copies, Templates, activate, activate_seeded)
+from support.databases import SEEDED, Copies, Templates  # noqa: E402
 from support.releases import Releases  # noqa: E402
 from support.scenarios import ScenarioFile  # noqa: E402
 
@@ -125,18 +127,18 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def activated(templates, files):
+def activated(templates, copies, files):
     """The three modules activated in the test process, nothing else in the
     database.  Use it with trytond's ``with_transaction``."""
     templates.need(MODULES)
-    activate(MODULES)
+    copies.open('-'.join(MODULES))
 
 
 @pytest.fixture(scope='module')
-def seeded(templates, files):
+def seeded(templates, copies, files):
     "As activated, with the records that seed.py makes."
     templates.need_seeded()
-    activate_seeded()
+    copies.open(SEEDED)
 
 
 def _transaction():
