@@ -40,6 +40,14 @@ from support.releases import Releases  # noqa: E402
 from support.scenarios import ScenarioFile  # noqa: E402
 
 templates_key = pytest.StashKey()
+#: Files that take more than a minute.
+LONGEST = {
+    'test_demo.py', 'test_imaging_report.py', 'test_link_processes.py',
+    'test_link_table.py', 'test_orthanc_images_rights.py',
+    'test_orthanc_link_queries.py', 'test_story.py',
+    'test_synchronization_processes.py', 'test_upgrade_441.py',
+    'test_upgrade_504.py', 'test_upgrade_landed.py', 'test_worklist_script.py',
+    'test_worklist_script_live.py'}
 
 
 def pytest_configure(config):
@@ -63,9 +71,11 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=other)
     dropped = set(other)
     items[:] = [item for item in items if item not in dropped]
-    # What waits for other programs begins first, so that it does not wait
-    # alone at the end when tests run in parallel.
-    items.sort(key=lambda item: _part(item) not in {'upgrade', 'live', ''})
+    # The longest files begin first, then what waits for other programs, so
+    # that nothing goes on alone at the end when tests run in parallel.
+    items.sort(key=lambda item: (
+            item.path.name not in LONGEST,
+            _part(item) not in {'upgrade', 'live', ''}))
 
 
 def _part(item):
@@ -156,6 +166,13 @@ def _transaction():
 def transaction(activated):
     "A transaction of the administrator, rolled back afterwards."
     yield from _transaction()
+
+
+@pytest.fixture(scope='module')
+def hospital(activated):
+    "What most tests need, see make_hospital, for the file; users by role."
+    from support.records import commit, make_hospital
+    commit(make_hospital)
 
 
 @pytest.fixture
