@@ -43,10 +43,10 @@ def environment(templates, request, tmp_path):
 
 
 @contextmanager
-def demonstration(environment, until):
+def demonstration(environment, until, *words):
     "A running demonstration that has said something, and all that it said."
     process = subprocess.Popen(
-        [sys.executable, RUN, *AS_ROOT], env=environment, text=True,
+        [sys.executable, RUN, *AS_ROOT, *words], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         lines = []
@@ -72,15 +72,9 @@ def wait_until_closed(ports):
     return [port for port in ports if listening(port)]
 
 
-@pytest.mark.parametrize('until, number, status', [
-        ('To end it', signal.SIGINT, 0),
-        ('CT1 sent', signal.SIGINT, 130),
-        ('4. ', signal.SIGTERM, 143),
-        ('3. ', signal.SIGKILL, -9),
-        ])
-def test_demonstration_ends_what_it_started(
-        environment, until, number, status):
-    with demonstration(environment, until) as (process, text):
+def check_end(environment, until, number, status, *words):
+    "Let a demonstration end by a signal, and what it started with it."
+    with demonstration(environment, until, *words) as (process, text):
         assert 'WRONG' not in text, text
         ports = set(re.findall(r'127\.0\.0\.1:(\d+)', text))
         ports |= set(re.findall(r'DICOM port (\d+)', text))
@@ -94,6 +88,16 @@ def test_demonstration_ends_what_it_started(
         assert not os.listdir(environment['TMPDIR'])
 
 
+@pytest.mark.parametrize('until, number, status', [
+        ('CT1 sent', signal.SIGINT, 130),
+        ('4. ', signal.SIGTERM, 143),
+        ('3. ', signal.SIGKILL, -9),
+        ])
+def test_demonstration_ends_what_it_started(
+        environment, until, number, status):
+    check_end(environment, until, number, status)
+
+
 def run(environment, *words):
     return subprocess.run(
         [sys.executable, RUN, *AS_ROOT, *words], env=environment, text=True,
@@ -101,9 +105,9 @@ def run(environment, *words):
 
 
 def test_demonstration_keeps_its_folder(environment, tmp_path):
+    "It is told to its end; .ci/run tries that it ends there with --check."
     folder = tmp_path / 'kept'
-    result = run(environment, '--check', '--keep', str(folder))
-    assert result.returncode == 0, result.stdout
+    check_end(environment, 'To end it', signal.SIGINT, 0, '--keep', folder)
     assert {'demo.sqlite', 'orthanc', 'report.pdf'} <= set(os.listdir(folder))
     again = run(environment, '--check', '--keep', str(folder))
     assert again.returncode == 2

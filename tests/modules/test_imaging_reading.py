@@ -20,6 +20,8 @@ from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
 
+pytestmark = pytest.mark.usefixtures('hospital')
+
 REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 STUDY = 'gnuhealth.imaging_orthanc.study'
@@ -36,11 +38,6 @@ def second_reader():
 def hospital(activated):
     commit(make_hospital)
     commit(second_reader)
-
-
-@pytest.fixture
-def transaction(hospital, transaction):
-    return transaction
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from support import catalogs
 from support.records import (
-    as_user, commit, make_attachment, make_exam, make_final, make_hospital,
-    make_institution, make_patient, make_picture, make_professional,
-    make_requested, make_result, user)
+    as_user, make_attachment, make_exam, make_final, make_institution,
+    make_patient, make_picture, make_professional, make_requested, make_result,
+    user)
 
 from trytond.modules.health_imaging.exceptions import (
     NothingSelectedError, OfficeError)
@@ -26,11 +26,6 @@ from trytond.transaction import Transaction
 NAME = 'patient.imaging_report_results'
 # What convert needs of the action of a report.
 TO_PDF = types.SimpleNamespace(template_extension='odt', extension='pdf')
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
 
 
 @pytest.fixture

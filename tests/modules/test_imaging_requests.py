@@ -7,9 +7,9 @@ import datetime as dt
 import pytest
 from lxml import etree
 from support.records import (
-    as_user, commit, make_exam, make_final, make_hospital, make_patient,
-    make_professional, make_request, make_requested, make_result, on,
-    run_wizard, shipped_reason, user)
+    as_user, make_exam, make_final, make_patient, make_professional,
+    make_request, make_requested, make_result, on, run_wizard, shipped_reason,
+    user)
 
 from trytond.model.exceptions import (
     AccessError, ForeignKeyError, RequiredValidationError, SQLConstraintError)
@@ -24,11 +24,6 @@ from trytond.transaction import Transaction
 
 STAMPS = ['requested_by', 'requested_at', 'done_at', 'canceled_by',
     'canceled_at', 'canceled_for', 'cancel_reason']
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from lxml import etree
 from support.imaging_lists import REQUEST, read_page
 from support.records import (
-    as_user, commit, make_exam, make_hospital, make_patient, make_request,
-    make_requested, make_result, make_user, user)
+    as_user, make_exam, make_patient, make_request, make_requested,
+    make_result, make_user, user)
 
 from trytond.model.exceptions import AccessButtonError
 from trytond.modules.health_imaging.exceptions import KeptValueError
@@ -20,11 +20,6 @@ from trytond.transaction import Transaction
 
 DAY = dt.timedelta(days=1)
 ACTION = 'health_imaging.act_worklist'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
 
 
 @pytest.fixture

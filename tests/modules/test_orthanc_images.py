@@ -11,22 +11,18 @@ from PIL import Image
 from support.fault_server import (
     answer, delay, drip, drop, endless, garbage, hang, html, redirect, status,
     truncate)
+from support.hospitals import with_pacs
 from support.images import (
-    INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
+    INSTANCE, SERIES, STUDY, context_of, ct_series, variant)
 from support.records import RpcError, make_patient, make_picture
 
 from trytond.modules.health_orthanc import gallery, password, preview, tables
 from trytond.modules.health_orthanc.links.access_log import note
 from trytond.pool import Pool
 
+hospital = with_pacs
+
 PREVIEW = 'gnuhealth.imaging_orthanc.preview'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated, tmp_path_factory):
-    hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    yield hospital
-    hospital.close()
 
 
 @pytest.fixture(autouse=True)

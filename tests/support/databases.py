@@ -123,13 +123,6 @@ def activate_more(modules):
     activate_module(list(modules))
 
 
-def activate_seeded():
-    "Put a fresh copy of the seeded database into the test process."
-    from trytond.tests.test_tryton import drop_db, restore_db_cache
-    drop_db()
-    assert restore_db_cache(SEEDED)
-
-
 class Copy:
     """A copy of a kept database that other processes can open.
 
@@ -179,6 +172,19 @@ class Copies:
             self._create(copy.name, self._template(name))
             self._copies.append(copy.name)
         return copy
+
+    def open(self, name):
+        "Put a fresh copy of a kept database into the test process."
+        from trytond.pool import Pool
+        from trytond.tests.test_tryton import (
+            DB_NAME, drop_db, restore_db_cache)
+        drop_db()
+        if self.uri.startswith('sqlite'):
+            assert restore_db_cache(name)
+        else:
+            # Much faster than to restore it each time.
+            self._create(DB_NAME, self._template(name))
+            Pool(DB_NAME).init()
 
     def _template(self, name):
         "Restore a kept database once, as a template in the cluster."
