@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs of synchronization: what each of them did."""
+import datetime as dt
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.pyson import Eval, If, PYSONEncoder
@@ -106,7 +108,9 @@ class SyncRun(Ledger, ModelSQL, ModelView):
         new = ['OR', ('id', '<', 0), *([
                     ('orthanc_server', '=', r.server.id),
                     ('create_date', '>=', r.start),
-                    ('create_date', '<=', r.end)] for r in runs if r.end)]
+                    # Runs are kept to the second.
+                    ('create_date', '<', r.end + dt.timedelta(seconds=1)),
+                    ] for r in runs if r.end)]
         return {
             'pyson_domain': encode([
                     ('orthanc_server', 'in', [r.server.id for r in runs])]),

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from support.archive_rows import have_images
 from support.records import (
-    as_user, make_final, make_hospital, make_request, make_result,
-    make_user, user)
+    as_user, make_final, make_hospital, make_request, make_result, make_user,
+    user)
 
 from trytond.modules.health_orthanc import tables
 from trytond.pool import Pool

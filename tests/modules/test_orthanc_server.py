@@ -434,7 +434,7 @@ def test_button_tells_what_it_found(server, proxy):
     with transaction():
         Server.test_connection([Server(server)])
         found, *plugins = Server(server).findings.splitlines()
-        assert "2 patients, 2 studies, 2 series and 4 images" in found
+        assert "Patients: 1, studies: 2, series: 2, images: 4." in found
         assert Server(server).version in found
         assert "worklists" in ' '.join(plugins)
         Server.write([Server(server)], {'validated': False})
