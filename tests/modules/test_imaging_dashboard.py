@@ -24,7 +24,7 @@ WORKLIST = 'health_imaging.act_dashboard_request_today'
 STUDIES = 'health_orthanc.act_dashboard_study'
 SERVERS = 'health_orthanc.act_dashboard_server'
 REPORTS = 'health_orthanc.act_dashboard_report'
-ALL = [MY_ORDERS, READING, TO_SIGN, WORKLIST, STUDIES, SERVERS, REPORTS]
+ALL = [READING, TO_SIGN, WORKLIST, MY_ORDERS, STUDIES, SERVERS, REPORTS]
 ROLES = {
     'health.group_health_doctor': [MY_ORDERS],
     'health_imaging.group_health_imaging': [WORKLIST, STUDIES],
