@@ -109,7 +109,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
+            ('/tree/field[@name="state"]', 'visual',
                 If(Eval('state').in_(['failed', 'misplaced']), 'danger',
                     If(Eval('state') == 'waiting', 'warning', ''))),
             ]

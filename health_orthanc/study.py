@@ -239,9 +239,9 @@ class Study(
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
-                If(Eval('missing_since'), 'muted',
-                    If(Eval('link_state') == 'review', 'warning', ''))),
+            ('/tree', 'visual', If(Eval('missing_since'), 'muted', '')),
+            ('/tree/field[@name="link_state"]', 'visual',
+                If(Eval('link_state') == 'review', 'warning', '')),
             ]
 
     def get_gnuhealth_patient_name(self, name):

@@ -23,7 +23,7 @@ _BLOCK = 500
 
 
 @without_check_access
-def link_studies(ids, cause='sync', new=()):
+def link_studies(ids, cause='sync', new=(), review=None):
     """Match studies and store their links.
 
     Links made by a person stay. Where a person chose only the patient, the
@@ -33,9 +33,11 @@ def link_studies(ids, cause='sync', new=()):
     :param str cause: one of link.CAUSES
     :param new: list of facts.StudyRow of those among them that this
         transaction inserted, which are not read again
+    :param set review: gets the ids of the studies that come to be reviewed
     :return: number of studies that are newly linked
     """
     linked, new = 0, {s.id: s for s in new}
+    review = set() if review is None else review
     for sub in grouped_slice(sorted(ids), _BLOCK):
         sub = set(sub)
         studies = [new[id_] for id_ in sorted(sub.intersection(new))]
@@ -47,7 +49,7 @@ def link_studies(ids, cause='sync', new=()):
         linked += _link([
                 s for s in studies
                 if not s.link.is_of_person and s.id not in replaced],
-            cause, new)
+            cause, new, review)
         replaced = twins.missing_twins(
             [s.id for s in studies if not s.missing_since])
         ledger.keep(dict.fromkeys(replaced, Link()), 'replaced',
@@ -131,7 +133,7 @@ def wanting_details(server, limit):
                 order_by=table.id.desc, limit=limit))]
 
 
-def _link(studies, cause, new):
+def _link(studies, cause, new, review):
     said = {s.id: facts.study_facts(s) for s in studies}
     former = _former_links(said)
     links, candidates = {}, {}
@@ -145,8 +147,12 @@ def _link(studies, cause, new):
                 () if links[id_].is_of_person else decision.candidates)
     changes = ledger.decide(
         links, cause, candidates, new.keys() & links.keys())
-    return sum(1 for change in changes
-        if change.after.link_state == 'linked' != change.before.link_state)
+    came = {state: {
+            c.study for c in changes
+            if c.after.link_state == state != c.before.link_state}
+        for state in [matching.LINKED, matching.REVIEW]}
+    review |= came[matching.REVIEW]
+    return len(came[matching.LINKED])
 
 
 def _indexes(studies, said):
@@ -273,4 +279,6 @@ def reason_text(code, parameters):
         for name, value in values.items()}
     if code.startswith('name_'):
         values['study'] = texts.readable_name(values['study'])
+    if code == 'former_link' and not values['patient_id']:
+        code = 'former_link_no_id'
     return gettext(f'health_orthanc.msg_review_{code}', **values)

@@ -63,9 +63,10 @@ class Keeper:
                     row for _, rows in item.series for row in rows])
         if link:
             tree.counts['studies_linked'] = deciding.link_studies(
-                tree.touched, new=tree.new_studies())
+                tree.touched, new=tree.new_studies(), review=self.run.review)
         else:
             events.mark_undecided(tree.touched)
+            self.run.undecided |= tree.touched
         return tree.counts
 
     def note_resent(self, item, tree, rows):
@@ -142,5 +143,5 @@ class LargeStudy:
             name = f'{level}_changed'
             tree.counts[name] = max(tree.counts[name] - seen, 0)
         tree.counts['studies_linked'] = deciding.link_studies(
-            self.head.touched | tree.touched)
+            self.head.touched | tree.touched, review=self.keeper.run.review)
         return tree.counts

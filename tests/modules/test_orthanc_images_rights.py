@@ -44,11 +44,12 @@ LOG = 'gnuhealth.orthanc.access_log'
 EVENT = 'gnuhealth.orthanc.link_event'
 FORMER = 'gnuhealth.orthanc.study'
 VIEWER = 'gnuhealth.orthanc.viewer'
+RUN = 'gnuhealth.orthanc.sync_run'
 WIZARD = 'gnuhealth.imaging_orthanc'
 MODELS = {
     "Servers": SERVER,
     "Viewers of the hospital": VIEWER,
-    "Synchronizations": 'gnuhealth.orthanc.sync_run',
+    "Synchronizations": RUN,
     "Orthanc patients": PATIENT,
     "Studies": STUDY,
     "Series": SERIES,
@@ -91,6 +92,7 @@ BUTTONS = {
     "Report on a server: Try Again": (REPORT, 'retry'),
     "Server: Sync": (SERVER, 'do_sync'),
     "Server: Test Connection": (SERVER, 'test_connection'),
+    "Synchronization: Show Studies": (RUN, 'show_studies'),
     "Server: Remove": (SERVER, 'remove_config_server'),
     }
 MENUS = {

@@ -49,10 +49,10 @@ def exams(patient):
     return Exam.browse(row['imaging_exams'])
 
 
-def tab(name):
+def tab(name, action='act_my_orders'):
     "Return what a tab of My Orders shows."
     window = Pool().get('ir.action.act_window').get(
-        'health_imaging.act_my_orders')
+        f'health_imaging.{action}')
     decoder = PYSONDecoder(Transaction().context)
     domain, = [
         decoder.decode(domain) if domain else []
@@ -147,6 +147,8 @@ def test_my_orders(hospital):
     assert [e.request for e in tab("Drafts")] == [draft]
     assert [e.result for e in tab("New Reports")] == [report]
     assert len(tab("All")) == 3
+    for name in ["Waiting", "New Reports"]:
+        assert tab(name, 'act_dashboard_my_orders') == tab(name)
 
 
 def test_a_report_is_new_until_it_is_opened(hospital):
