@@ -211,7 +211,7 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     radiologist.open_row("CT")
     radiologist.shoot('study')
     radiologist.press("Preview")
-    picture = radiologist.place.locator('.form-image img').first
+    picture = radiologist.place.locator('.form-document img')
     expect(picture).to_be_visible()
     radiologist.settle()
     assert picture.evaluate(BRIGHT) > 0.2
