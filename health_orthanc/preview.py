@@ -164,17 +164,18 @@ class InstancePreview(PreviewMixin):
                     'health_orthanc.msg_label_frame', number=frame))
         return ', '.join(parts)
 
-    def neighbour(self, step, found):
+    def neighbour(self, step, listed):
         """Return the next instance of the study (step 1), or the one before
         (-1); None at the end.
 
         :param int step: 1 or -1
-        :param found: the instances of its series, in their order
+        :param listed: function of a series, its instances in their order
         """
+        found = listed(self.series)
         index = found.index(self) + step
         if not 0 <= index < len(found):
             series = self.series.neighbour(step)
-            found = series.instances_in_order() if series else [None]
+            found = listed(series) if series else [None]
             index = 0 if step > 0 else -1
         return found[index]
 
@@ -293,7 +294,7 @@ class Preview(ImageWizard, Wizard):
         if 1 <= frame <= (instance.number_of_frames or 1):
             self._go_to(instance, frame)
             return 'show'
-        neighbour = instance.neighbour(step, self._found(instance.series))
+        neighbour = instance.neighbour(step, self._found)
         if neighbour:
             last = neighbour.number_of_frames or 1
             self._go_to(neighbour, 1 if step > 0 else last)
