@@ -5,8 +5,8 @@ from trytond.pool import Pool
 
 from . import (
     asking, attachment, cancel_reason, catalog, configuration, ir,
-    modality_tabs, order, party, patient_exam, release, request, reschedule,
-    result, result_report, sign_next, statistics)
+    modality_tabs, order, order_sheet, party, patient_exam, release, request,
+    reschedule, result, result_report, sign_next, statistics)
 
 __all__ = ['register']
 
@@ -56,4 +56,6 @@ def register():
         module='health_imaging', type_='wizard')
     Pool.register(
         result_report.ImagingReport,
+        order_sheet.OrderSheet,
+        order_sheet.OrderLabel,
         module='health_imaging', type_='report')

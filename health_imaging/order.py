@@ -14,6 +14,7 @@ from trytond.wizard import (
 from .configuration import next_numbers
 from .doors import CheckedWizard
 from .exceptions import OrderIncompleteError
+from .minute import Minute, whole
 from .order_session import OrderedOnce
 from .professional import own_health_professional
 from .rights import check_read
@@ -24,7 +25,7 @@ class OrderStart(ModelView):
     __name__ = 'gnuhealth.patient.imaging.test.request.start'
 
     patient = fields.Many2One('gnuhealth.patient', "Patient", required=True)
-    date = fields.DateTime("Date", required=True,
+    date = Minute("Date", required=True,
         help="When the exams are to be done.")
     urgent = fields.Boolean("Urgent")
     doctor = fields.Many2One(
@@ -40,7 +41,7 @@ class OrderStart(ModelView):
 
     @staticmethod
     def default_date():
-        return dt.datetime.now().replace(microsecond=0)
+        return whole(dt.datetime.now())
 
     @staticmethod
     def default_urgent():

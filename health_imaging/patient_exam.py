@@ -17,6 +17,7 @@ from .direction import plain
 from .doors import CheckedWizard, selected_records
 from .exceptions import NoReportError
 from .institution import institution_timezone, local_datetime
+from .minute import Minute
 from .professional import own_health_professional
 from .request_list import report_state
 from .rights import check_read
@@ -32,7 +33,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
     __name__ = 'gnuhealth.imaging.patient_exam'
 
     patient = fields.Many2One('gnuhealth.patient', "Patient")
-    date = fields.DateTime("Date and Time")
+    date = Minute("Date and Time")
     day = fields.Function(fields.Date("Date"), 'get_day')
     exam = fields.Many2One('gnuhealth.imaging.test', "Ordered Exam")
     title = fields.Function(fields.Char("Exam"), 'get_title')

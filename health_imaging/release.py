@@ -17,6 +17,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import ReleaseError
+from .minute import Minute
 from .workflow import hold
 
 _RELEASE = {'released_by', 'released_at', 'release_reason'}
@@ -29,7 +30,7 @@ class ReleaseMixin:
 
     released_by = fields.Many2One('res.user', "Released by", readonly=True,
         states=_released_only)
-    released_at = fields.DateTime("Released at", readonly=True,
+    released_at = Minute("Released at", readonly=True,
         states=_released_only)
     release_reason = fields.Text("Reason for Release", readonly=True,
         states=_released_only)

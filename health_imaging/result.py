@@ -22,6 +22,7 @@ from .exceptions import (
     ResultNotEmptyError, ResultNotFinalError, SignWarning)
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
+from .minute import Minute, whole
 from .professional import own_health_professional
 from .release import ReleaseMixin
 from .rights import ADMINISTRATION, groups_of
@@ -41,7 +42,7 @@ class Result(
     __name__ = 'gnuhealth.imaging.test.result'
 
     number = fields.Char("Number", readonly=True)
-    date = fields.DateTime("Date", required=True, states=_final_readonly,
+    date = Minute("Date", required=True, states=_final_readonly,
         help="When the exam was done.")
     order = fields.Char("Order", readonly=True)
     request = fields.Many2One(
@@ -49,7 +50,7 @@ class Result(
         domain=[If(Eval('id', -1) < 0, ('state', '=', 'requested'), ())],
         states={'readonly': Eval('id', -1) > 0},
         help="Leave it empty for a patient who came without an order.")
-    request_date = fields.DateTime("Request Date", readonly=True)
+    request_date = Minute("Request Date", readonly=True)
     former_request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request before the Upgrade",
         readonly=True, ondelete='SET NULL',
@@ -100,7 +101,8 @@ class Result(
         'gnuhealth.healthprofessional', "Signed by", readonly=True,
         ondelete='RESTRICT')
     signed_at = fields.DateTime("Signed at", readonly=True)
-    opened_at = fields.DateTime("Opened at", readonly=True,
+    signed_minute = fields.Function(Minute("Signed at"), 'get_signed_minute')
+    opened_at = Minute("Opened at", readonly=True,
         states={'invisible': ~Eval('opened_at')},
         help="When the doctor who requested the exam first opened the signed "
         "report.")
@@ -169,7 +171,7 @@ class Result(
 
     @staticmethod
     def default_date():
-        return dt.datetime.now().replace(microsecond=0)
+        return whole(dt.datetime.now())
 
     @staticmethod
     def default_report_style():
@@ -226,6 +228,9 @@ class Result(
             self.comment = '\n\n'.join(
                 filter(None, [self.comment, self.template.text]))
             self.template = None
+
+    def get_signed_minute(self, name):
+        return whole(self.signed_at)
 
     def get_rec_name(self, name):
         return plain(' '.join(filter(None, [

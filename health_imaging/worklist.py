@@ -7,13 +7,14 @@ from trytond.model import ModelView, fields
 from trytond.pyson import Bool, Eval, If
 
 from .alerts import Alerts
+from .minute import Minute
 
 
 class WorklistMixin:
     """Mixin of requests: identity, alerts and arrival of the patient."""
     __slots__ = ()
 
-    arrived_at = fields.DateTime("Arrived", readonly=True, format='%H:%M',
+    arrived_at = Minute("Arrived", readonly=True,
         states={'invisible': ~Eval('arrived_at')},
         help="Since when the patient is here.")
     waiting = fields.Function(fields.TimeDelta("Waiting",

@@ -10,6 +10,7 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import search_words
 from trytond.modules.health_imaging.direction import isolated, plain
 from trytond.modules.health_imaging.kept import Kept
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import reduce_ids
@@ -63,7 +64,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
         fields.Char("Patient of the Studies",
             help="To whom the studies are linked here."),
         'get_study_patients')
-    missing_since = fields.DateTime("Missing since", readonly=True,
+    missing_since = Minute("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without any study of this "
         "patient.")

@@ -15,6 +15,9 @@ from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
 
+from . import acquired
+from .archive import texts
+
 STUDY = 'gnuhealth.imaging_orthanc.study'
 
 
@@ -52,8 +55,8 @@ class PatientExam(metaclass=PoolMeta):
     def get_title(cls, exams, name):
         titles = super().get_title(exams, name)
         titles.update({
-                e.id: plain(' '.join(filter(None, [
-                            e.study.modalities, e.study.description])))
+                e.id: plain(texts.described(
+                        e.study.modalities, e.study.description))
                 for e in exams if e.study})
         return titles
 
@@ -63,9 +66,13 @@ class PatientExam(metaclass=PoolMeta):
 
     @classmethod
     def get_number_of_images(cls, exams, name):
+        "Count the pictures that are on the servers, as requests do."
+        found = cls._studies(exams)
+        counts = acquired.count(
+            [s.id for studies in found.values() for s in studies], 'id')
         return {
-            id_: sum(s.number_of_instances or 0 for s in studies)
-            for id_, studies in cls._studies(exams).items()}
+            id_: sum(counts[s.id] for s in studies)
+            for id_, studies in found.items()}
 
     @classmethod
     def _studies(cls, exams):

@@ -6,7 +6,7 @@ import operator as op
 from collections import defaultdict
 
 from sql import Null
-from sql.aggregate import Min, Sum
+from sql.aggregate import Min
 from sql.conditionals import Coalesce
 
 from trytond.i18n import gettext
@@ -35,12 +35,6 @@ _COMPARE = {
     'in': lambda number, values: number in values,
     'not in': lambda number, values: number not in values,
     }
-
-
-def _count(study, series):
-    "Return the expression for the number of pictures of a request."
-    return Coalesce(Sum(Coalesce(
-                series.number_of_instances, study.number_of_instances)), 0)
 
 
 class Request(metaclass=PoolMeta):
@@ -94,14 +88,7 @@ class Request(metaclass=PoolMeta):
     @classmethod
     def get_number_of_images(cls, requests, name):
         "Count the pictures that are on the servers."
-        counts = dict.fromkeys((r.id for r in requests), 0)
-        for sub in grouped_slice(list(counts)):
-            counts.update(tables.execute(acquired.series_of_requests(
-                        lambda study, series: [
-                            study.request, _count(study, series)],
-                        lambda study, _: study.request.in_(list(sub)),
-                        group_by=lambda study, _: study.request)))
-        return counts
+        return acquired.count([r.id for r in requests], 'request')
 
     @classmethod
     def search_number_of_images(cls, name, clause):
@@ -115,7 +102,7 @@ class Request(metaclass=PoolMeta):
             lambda study, _: [study.request],
             group_by=lambda study, _: study.request,
             having=lambda study, series: compare(
-                _count(study, series), value))
+                acquired.number(study, series), value))
         domain = ['OR', ('id', 'in', counted)]
         if _COMPARE[operator](0, value):
             domain.append(('id', 'not in', cls._images_query()))

@@ -5,6 +5,7 @@ from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.doors import (
     CheckedWizard, selected_records)
+from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
@@ -26,7 +27,7 @@ class Result(metaclass=PoolMeta):
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
         readonly=True)
 
-    studies_changed_at = fields.DateTime(
+    studies_changed_at = Minute(
         "Studies Changed after Signing", readonly=True,
         states={'invisible': ~Eval('studies_changed_at')},
         help="When a study was linked to this signed result or taken from it. "

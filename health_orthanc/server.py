@@ -17,6 +17,7 @@ from trytond.ir import queue_
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import (
     CheckedCalls, checked, is_texts)
+from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
@@ -117,7 +118,7 @@ class Server(
         "next one goes on where it was.")
     validated = fields.Boolean("Validated", readonly=True,
         help="The server answered when it was asked last.")
-    check_time = fields.DateTime("Last Test", readonly=True,
+    check_time = Minute("Last Test", readonly=True,
         help="When the server was asked last whether it answers.")
     version = fields.Char("Version", readonly=True)
     answer = fields.Text("Answer", readonly=True,
@@ -131,7 +132,7 @@ class Server(
         states={'invisible': ~Eval('last_error')})
     last_changed_index = _LongInteger("Last Index", readonly=True,
         help="The last change of the server that is known here.")
-    sync_time = fields.DateTime("Last Synchronization", readonly=True)
+    sync_time = Minute("Last Synchronization", readonly=True)
     since_sync = fields.Function(
         fields.Char("Since Last Synchronization"), 'get_since_sync')
     link_base_url = fields.Function(

@@ -49,6 +49,7 @@ HEADER = [
 # Packages whose distribution has another name.
 DISTRIBUTIONS = {
     'PIL': 'pillow',
+    'barcode': 'python-barcode',
     'data_store': 'pydicom-data',
     'dateutil': 'python-dateutil',
     'sql': 'python-sql',

@@ -9,6 +9,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
+from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import groups_of
 from trytond.modules.health_imaging.tables import writing
 from trytond.pool import Pool
@@ -181,7 +182,7 @@ class AccessLog(Ledger, ModelSQL, ModelView):
     "Orthanc Access Log"
     __name__ = 'gnuhealth.orthanc.access_log'
 
-    at = fields.DateTime("Date", required=True, readonly=True)
+    at = Minute("Date", required=True, readonly=True)
     user = fields.Many2One(
         'res.user', "User", required=True, readonly=True,
         ondelete='RESTRICT')

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.transaction import Transaction
@@ -41,7 +42,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
         'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
         ondelete='SET NULL')
     study_instance_UID = fields.Char("Study Instance UID", readonly=True)
-    at = fields.DateTime("Date", readonly=True)
+    at = Minute("Date", readonly=True)
     user = fields.Many2One('res.user', "User", readonly=True)
     action = fields.Selection([
             ('link', "Link"),

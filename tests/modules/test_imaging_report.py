@@ -4,15 +4,13 @@
 import datetime as dt
 import io
 import re
-import subprocess
 import types
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from html import unescape
 
 import pytest
-from PIL import Image
 from support import catalogs
+from support.printed import Printed
 from support.records import (
     as_user, make_attachment, make_exam, make_final, make_institution,
     make_patient, make_picture, make_professional, make_requested, make_result,
@@ -31,56 +29,6 @@ TO_PDF = types.SimpleNamespace(template_extension='odt', extension='pdf')
 @pytest.fixture
 def radiologist(hospital, transaction):
     return user('radiologist')
-
-
-class Printed:
-    """A report as PDF."""
-
-    def __init__(self, content, folder):
-        assert content.startswith(b'%PDF')
-        self.path = folder / 'report.pdf'
-        self.path.write_bytes(content)
-
-    def _run(self, program, *options):
-        return subprocess.run(
-            [program, *options, self.path, *(
-                    ['-'] if program == 'pdftotext' else [])],
-            check=True, capture_output=True).stdout.decode()
-
-    @property
-    def pages(self):
-        return self._run('pdftotext', '-layout').split('\f')[:-1]
-
-    @property
-    def text(self):
-        """All its text, blanks and line ends as one blank."""
-        return ' '.join(' '.join(self.pages).split())
-
-    @property
-    def words(self):
-        """Return words with their page, left and top in points."""
-        found = []
-        pages = self._run('pdftotext', '-bbox').split('<page ')[1:]
-        for number, page in enumerate(pages):
-            for left, top, word in re.findall(
-                    r'xMin="([\d.]+)" yMin="([\d.]+)"[^>]*>([^<]*)<', page):
-                found.append((unescape(word), number, float(left),
-                        float(top)))
-        return found
-
-    @property
-    def pictures(self):
-        """Width and height in points of the pictures, in their order."""
-        lines = self._run('pdfimages', '-list').splitlines()[2:]
-        return [line.split() for line in lines if ' image ' in line]
-
-    def image(self, page=1):
-        """Return a page as a picture of 36 pixels per inch."""
-        subprocess.run(
-            ['pdftoppm', '-png', '-r', '36', '-f', str(page), '-l', str(page),
-                '-singlefile', self.path, self.path.with_suffix('')],
-            check=True)
-        return Image.open(self.path.with_suffix('.png')).convert('RGB')
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from support.records import (
     make_user, on, shipped_reason)
 
 from trytond.model import ModelStorage
+from trytond.modules.health_imaging import office
 from trytond.pool import Pool, isregisteredby
 from trytond.transaction import Transaction
 
@@ -88,7 +89,11 @@ PARTS = [
     'gnuhealth.sequences.imaging_req_seq',
     'gnuhealth.sequences.imaging_test_sequence',
     ]
-REPORT = 'patient.imaging_report_results'
+REPORTS = {
+    "Imaging Report": 'patient.imaging_report_results',
+    "Order Sheet": 'gnuhealth.imaging.order_sheet',
+    "Order Label": 'gnuhealth.imaging.order_label',
+    }
 
 
 def matrix(title):
@@ -175,9 +180,9 @@ def test_tables_are_complete(transaction):
     assert models == {*MODELS.values(), *STATISTICS.values(), *PARTS}
     assert made_by_module('wizard') - {'party.replace', PRINTING} == set(
         WIZARDS.values())
-    assert made_by_module('report') == {REPORT}
+    assert made_by_module('report') == set(REPORTS.values())
     assert len(matrix("Wizards and reports")) \
-        == len(GROUPS) * (len(WIZARDS) + 1)
+        == len(GROUPS) * (len(WIZARDS) + len(REPORTS))
     for title, rows in [
             ("Models: read, write, create, delete",
                 [*MODELS, *STATISTICS]),
@@ -374,21 +379,22 @@ def test_wizards(users, committed, row, group, cell):
     assert committed(snapshot) == before
 
 
-@pytest.mark.parametrize('group, cell', [
-        pytest.param(group, cell, id=group)
-        for row, group, cell in matrix("Wizards and reports")
-        if row not in WIZARDS])
-def test_report(users, committed, group, cell):
-    result = committed(make_result)
+@cells("Wizards and reports", REPORTS)
+def test_reports(users, committed, monkeypatch, row, group, cell):
+    record = committed(
+        make_result if row == "Imaging Report" else make_requested)
+    if row != "Imaging Report":
+        # Its seconds tell nothing of rights.
+        monkeypatch.setattr(office, 'convert', lambda *args: b'%PDF')
     rpc = users[group]
-    for data in [{}, {'model': 'gnuhealth.imaging.test.result'}]:
+    for data in [{}, {'model': record.__name__}]:
         if cell:
             extension, content, _, _ = rpc(
-                f'report.{REPORT}.execute', [result.id], data)
+                f'report.{REPORTS[row]}.execute', [record.id], data)
             assert (extension, content[:4]) == ('pdf', b'%PDF')
             break
         with pytest.raises(RpcError) as error:
-            rpc(f'report.{REPORT}.execute', [result.id], data)
+            rpc(f'report.{REPORTS[row]}.execute', [record.id], data)
         assert refused(error), error.value
 
 

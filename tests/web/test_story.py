@@ -11,6 +11,7 @@ from sao import PATIENCE, SIZE
 from support.hospital import CONFIGURATION, IMAGING, fill_server
 from support.pictures import PICTURES
 
+PHONE = {'width': 390, 'height': 844}
 #: The share of pixels of a picture that are not black.
 BRIGHT = '''image => {
     const canvas = document.createElement('canvas');
@@ -213,11 +214,19 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     radiologist.open_row("CT")
     radiologist.shoot('study')
     radiologist.press("Preview")
-    picture = radiologist.place.locator('.form-image img').first
+    picture = radiologist.place.locator('.form-document img')
     expect(picture).to_be_visible()
     radiologist.settle()
     assert picture.evaluate(BRIGHT) > 0.2
+    expect(radiologist.place.locator('.btn-primary')).to_have_text("Next")
+    expect(radiologist.place.locator('input[name=position]')).to_have_value(
+        "Image 1 of 2")
     radiologist.shoot('preview')
+    radiologist.page.set_viewport_size(PHONE)
+    box = picture.bounding_box()
+    assert 0 <= box['x'] and box['x'] + box['width'] <= PHONE['width']
+    radiologist.shoot('preview-phone')
+    radiologist.page.set_viewport_size(SIZE)
     radiologist.press("Add to Report")
     radiologist.press("Close")
     radiologist.press("Apply changes")
