@@ -32,6 +32,14 @@ def moment(day, hour, minute):
     return local.astimezone(dt.timezone.utc).replace(tzinfo=None)
 
 
+def _exam_time(case, now):
+    """Return when an exam is to be done; of images that came it is past."""
+    when = moment(case.day, case.hour, case.minute)
+    if case.fate in plan.EXAMINED and when > now:
+        when = now - dt.timedelta(minutes=30 + case.order % 5 * 25)
+    return when
+
+
 class Busy(Story):
     """The story of two months; see Story.
 
@@ -43,6 +51,8 @@ class Busy(Story):
         self._connect = connect
         self._cases = plan.cases()
         self._extras = plan.extras()
+        now = dt.datetime.now().replace(second=0, microsecond=0)
+        self._times = {c: _exam_time(c, now) for c in self._cases}
         # Ids of requests and of results by case.
         self._ids = {}
         self._results = {}
@@ -132,7 +142,7 @@ class Busy(Story):
             'gnuhealth.patient.imaging.test.request',
             'request' if first.fate == 'draft' else 'order_and_request', {
                 'patient': self._patients[first.patient.puid],
-                'date': moment(first.day, first.hour, first.minute),
+                'date': self._times[first],
                 'urgent': first.urgent,
                 'doctor': self._doctors[first.doctor],
                 'tests': [self._exams[case.exam.code] for case in cases],
@@ -199,9 +209,9 @@ class Busy(Story):
         raise StoryError("The synchronization does not end.")
 
     def _files_of(self, case, request):
-        when = moment(case.day, case.hour, case.minute)
         return study_files({
-                **self._identity(case.patient, case.exam, when),
+                **self._identity(
+                    case.patient, case.exam, self._times[case]),
                 'StudyInstanceUID': request['merge_id'],
                 'AccessionNumber': request['request'],
                 }, *self._series(case.order, case.exam))
@@ -335,7 +345,7 @@ class Busy(Story):
         study, series = [STUDY.replace('.', '_') + s for s in ['', '_series']]
         now = dt.datetime.now().replace(microsecond=0)
         for case, id_ in self._ids.items():
-            date = moment(case.day, case.hour, case.minute)
+            date = self._times[case]
             sent = min(date, now) - dt.timedelta(
                 hours=2 if case.urgent else 20 + case.order % 60)
             done = min(date + dt.timedelta(

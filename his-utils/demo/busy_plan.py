@@ -203,8 +203,12 @@ def cases():
 
 def _exams_of(patient):
     """Return the exams that a person may need."""
-    return EXAMS if patient.gender == 'f' else [
-        e for e in EXAMS if e.code not in {'USPREG', 'MGBOTH'}]
+    age = 2020 - patient.birth.year
+    never = {
+        'USPREG': patient.gender != 'f' or not 12 < age < 40,
+        'MGBOTH': patient.gender != 'f' or age < 30,
+        }
+    return [e for e in EXAMS if not never.get(e.code)]
 
 
 def extras():

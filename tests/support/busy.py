@@ -8,18 +8,20 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import busy
+import seed
 from proteus import Model
 from support.databases import SEEDED
 from support.hospital import make_roles, running
+
+import busy
 
 _MADE_BY = sorted(Path(busy.__file__).parent.glob('busy*.py'))
 
 
 def _name():
-    """Return the name of the kept database, another one for other work."""
+    """Return the name of the kept database: its work ends on one day."""
     digest = hashlib.sha256(b''.join(p.read_bytes() for p in _MADE_BY))
-    return f'busy-{digest.hexdigest()[:16]}'
+    return f'busy-{busy.moment(0, 12, 0):%Y%m%d}-{digest.hexdigest()[:16]}'
 
 
 def _need(templates, copies):
@@ -42,9 +44,10 @@ def _make(templates, copies, name, folder):
             connect=database.connect)
         assert story.run(), '\n'.join(lines)
         make_roles(world)
-    images = _images(templates, name)
-    shutil.rmtree(images, ignore_errors=True)
-    shutil.copytree(folder / 'orthanc' / 'storage', images)
+    for former in templates.folder.glob('busy-*-images'):
+        shutil.rmtree(former)
+    shutil.copytree(
+        folder / 'orthanc' / 'storage', _images(templates, name))
     copies.keep(database, name)
     copies.drop(database)
 
@@ -68,6 +71,7 @@ def busy_hospital(templates, copies, folder, *options):
         with world.session() as config:
             server, = Model.get('gnuhealth.orthanc.config', config).find([])
             server.domain = world.orthanc.url
+            server.password = seed.PASSWORD
             server.save()
         yield world
     copies.drop(database)
