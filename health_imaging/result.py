@@ -43,6 +43,8 @@ class Result(
     number = fields.Char("Number", readonly=True)
     date = fields.DateTime("Date", required=True, states=_final_readonly,
         help="When the exam was done.")
+    time = fields.Function(
+        fields.DateTime("Time", format='%H:%M'), 'get_time')
     order = fields.Char("Order", readonly=True)
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", ondelete='RESTRICT',
@@ -202,6 +204,14 @@ class Result(
         self.date = request.exam_dates([request])[request.id]
         if not self.doctor:
             self.doctor = request.doctor
+
+    @classmethod
+    def get_time(cls, results, name):
+        return {r.id: r.date for r in results}
+
+    @classmethod
+    def order_time(cls, tables):
+        return cls.date.convert_order('date', tables, cls)
 
     @classmethod
     @without_check_access

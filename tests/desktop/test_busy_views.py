@@ -3,6 +3,8 @@
 """Tryton's desktop client opens, with the work of two months, what each role
 has in its menu: each tab of each list, its graphs, the first record with its
 pages, the dashboard."""
+import re
+
 import pytest
 from support.hospital import CONFIGURATION, IMAGING
 
@@ -33,6 +35,7 @@ def test_each_role_opens_its_lists(person, login):
             rows[name] = someone.look().get('rows')
             if name in FULL[login]:
                 someone.menu(*entry)
-                someone.shoot('busy-' + name.lower().replace(' ', ''))
+                someone.shoot(
+                    'busy-' + re.sub(r'\W+', '-', name.lower()))
                 someone.close()
     assert not {name for name in FULL[login] if not rows[name]}, rows

@@ -5,8 +5,10 @@ clicks each of them takes."""
 import re
 from contextlib import contextmanager
 
+import busy_plan as plan
 import pytest
 from playwright.sync_api import expect
+from proteus import Model
 from support.hospital import CONFIGURATION, IMAGING
 
 #: Tasks, and how many clicks each may take.
@@ -88,21 +90,14 @@ def test_report_what_waits_longest(person, task):
 
 
 @pytest.fixture
-def patient(person):
+def patient(person, world):
     "A doctor with the form of a patient who has a report with images."
+    case = next(c for c in plan.cases() if c.fate == 'final')
+    with world.session() as config:
+        patient, = Model.get('gnuhealth.patient', config).find([
+                ('party.ref', '=', case.patient.puid)])
     doctor = person('doctor')
-    doctor.menu(*IMAGING, "My Orders")
-    doctor.tab("All")
-    row = doctor.place.locator('tbody > tr:visible').filter(
-        has_text="Final").filter(has=doctor.page.get_by_role(
-            'button', name="Images", exact=True)).first
-    link = row.locator('td:visible a').first
-    name = link.inner_text()
-    doctor.menu("Health", "Patients")
-    doctor.place.locator('input.form-control').first.fill(name)
-    doctor.place.locator('input.form-control').first.press('Enter')
-    doctor.settle()
-    doctor.open_row(name)
+    doctor.open(f'model/gnuhealth.patient/{patient.id}')
     return doctor
 
 
