@@ -251,7 +251,8 @@ class Result(
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual', If(Eval('state') == 'draft', 'warning', '')),
+            ('/tree/field[@name="state"]', 'visual',
+                If(Eval('state') == 'draft', 'warning', '')),
             ]
 
     @classmethod
