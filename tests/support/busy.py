@@ -28,7 +28,7 @@ def _need(templates, copies):
     """Make the hospital unless it is kept, and return its name."""
     name = _name()
     templates.need_seeded()
-    with templates.locked():
+    with templates.locked('busy-lock'):
         if not templates.path(name).exists():
             with tempfile.TemporaryDirectory() as folder:
                 _make(templates, copies, name, Path(folder))

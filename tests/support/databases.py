@@ -37,9 +37,9 @@ class Templates:
         self._ready = set()
 
     @contextlib.contextmanager
-    def locked(self):
+    def locked(self, name='lock'):
         "Return a context in which one test run builds at a time."
-        with open(self.cache / 'lock', 'w') as lock:
+        with open(self.cache / name, 'w') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
