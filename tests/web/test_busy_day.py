@@ -20,8 +20,8 @@ LIMITS = {
     "Order an exam and send it": 5,
     "Find whom to examine now, and note who came": 2,
     "Cancel a request with a reason": 5,
-    "Reschedule a request": 6,
-    "Give a study that is in doubt to its patient": 7,
+    "Reschedule a request": 5,
+    "Give a study that is in doubt to its patient": 6,
     "Test a server and get its new studies": 9,
     }
 
