@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+import busy_plan
 import pytest
 from services import HOST
 from sources import sources_hash
@@ -122,3 +124,21 @@ def test_demonstration_says_what_it_cannot_start(environment):
     result = run({**environment, 'PATH': '/nonexistent'}, '--check')
     assert result.returncode == 3
     assert 'Traceback' not in result.stderr
+
+
+def test_busy_hospital_has_all_there_is():
+    cases, extras = busy_plan.cases(), busy_plan.extras()
+    assert cases == busy_plan.cases() and extras == busy_plan.extras()
+    assert len(cases) >= 200
+    assert Counter(c.fate for c in cases) == {
+        fate: count for fate, (count, _) in busy_plan.FATES.items()}
+    assert Counter(e.kind for e in extras) == busy_plan.EXTRAS
+    days = {c.day for c in cases}
+    assert max(days) - min(days) >= 60
+    assert len({c.patient.puid for c in cases}) >= 60
+    assert len({c.exam.code for c in cases}) >= 20
+    assert {c.urgent for c in cases} == {True, False}
+    # Each order is of one person and one day, its exams differ.
+    orders = {(c.order, c.patient.puid, c.day, c.doctor) for c in cases}
+    assert len(orders) == len({c.order for c in cases})
+    assert len({(c.order, c.exam.code) for c in cases}) == len(cases)

@@ -137,8 +137,13 @@ class Story:
             self.say(f"   WRONG  {claim}")
 
     def _log_in(self, sessions):
-        for login in ['admin', *(user.login for user in seed.LOGINS)]:
-            self.users[login] = sessions.enter_context(set_xmlrpc_session(
+        self._sessions = sessions
+        self._let_in('admin', *(user.login for user in seed.LOGINS))
+
+    def _let_in(self, *logins):
+        for login in logins:
+            self.users[login] = self._sessions.enter_context(
+                set_xmlrpc_session(
                     f'{self.server.url}/{self.server.database}/', login,
                     self.password))
 
