@@ -90,7 +90,7 @@ class KeptReportError(AccessError):
 
 
 class InterpretationMissingError(UserError):
-    """The result has no interpretation."""
+    """The result has neither findings nor impression."""
 
 
 class NoHealthProfessionalError(UserError):

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The exams of a patient in one list, for the doctor: requests, and reports
 without a request."""
+import operator
+from functools import reduce
+
 from sql import Literal, Null, Union
 from sql.conditionals import Case, Coalesce
 from sql.functions import CurrentTimestamp
@@ -20,6 +23,7 @@ from .institution import institution_timezone, local_datetime
 from .professional import own_health_professional
 from .request_list import report_state
 from .rights import check_read
+from .sections import SECTIONS, first_line
 
 #: Kinds of rows of PatientExam: the id of a row is the id of its record times
 #: their number, plus the place of its kind.
@@ -53,7 +57,8 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
     unread = fields.Boolean("New",
         help="The doctor who requested the exam has not opened its report.")
     impression = fields.Function(fields.Char("Impression",
-            help="The first line of the signed report."), 'get_impression')
+            help="The first line of the signed report: of its impression, "
+                "else of its findings."), 'get_impression')
     mine = fields.Function(fields.Boolean("Requested by Me"),
         'get_mine', searcher='search_mine')
 
@@ -154,12 +159,10 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
 
     @classmethod
     def get_impression(cls, exams, name):
-        """Return the first line that is written, of signed reports."""
+        """Return the first line of the impression of signed reports, else of
+        the findings."""
         return {
-            e.id: next((
-                    plain(line.strip())
-                    for line in (e.result.comment or '').splitlines()
-                    if line.strip()), None)
+            e.id: plain(first_line(e.result))
             if e.result and e.result.state == 'final' else None
             for e in exams}
 
@@ -197,8 +200,9 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
 def _state_of_result(result):
     """Return the SQL expression of the state of a result."""
     return Case(
-        ((result.state != 'final') & (Coalesce(result.comment, '') == ''),
-            'reading'),
+        ((result.state != 'final') & reduce(operator.and_, (
+                    Coalesce(getattr(result, name), '') == ''
+                    for name in SECTIONS)), 'reading'),
         else_=report_state(result))
 
 

@@ -26,13 +26,14 @@ from .professional import own_health_professional
 from .release import ReleaseMixin
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
+from .sections import SECTIONS, TOLD, is_written
 from .tables import execute, writing
 from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
 _CONTENT = {
     'patient', 'date', 'requested_test', 'request', 'order', 'request_date',
-    'doctor', 'comment', 'images', 'number', 'report_style'}
+    'doctor', 'images', 'number', 'report_style', *SECTIONS}
 
 
 class Result(
@@ -81,7 +82,10 @@ class Result(
         'ir.attachment', 'resource', "Images",
         filter=[('imaging_revision', '=', None)], order=[('id', 'ASC')],
         states=_final_readonly, help="The report shows them in this order.")
-    comment = fields.Text("Interpretation", states=_final_readonly)
+    technique = fields.Text("Technique", states=_final_readonly)
+    comparison = fields.Text("Comparison", states=_final_readonly)
+    comment = fields.Text("Findings", states=_final_readonly)
+    impression = fields.Text("Impression", states=_final_readonly)
     template = fields.Function(fields.Many2One(
             'gnuhealth.imaging.report.template', "Insert Text",
             domain=['OR',
@@ -343,8 +347,7 @@ class Result(
 
         :rtype: bool
         """
-        return not ((self.comment or '').strip() or self.images
-            or self.revision)
+        return not (is_written(self) or self.images or self.revision)
 
     @classmethod
     def copy(cls, results, default=None):
@@ -385,7 +388,8 @@ class Result(
     def finalize(cls, results):
         """Sign results, which become read-only.
 
-        :raises InterpretationMissingError: one has no interpretation
+        :raises InterpretationMissingError: one has neither findings nor
+            impression
         :raises NoHealthProfessionalError: the user is none
         :raises SignWarning: the user is asked, and may go on
         """
@@ -394,7 +398,7 @@ class Result(
             raise NoHealthProfessionalError(gettext(
                     'health_imaging.msg_sign_no_professional'))
         for result in results:
-            if not (result.comment or '').strip():
+            if not is_written(result, TOLD):
                 raise InterpretationMissingError(gettext(
                         'health_imaging.msg_interpretation_missing',
                         result=result.rec_name))
