@@ -24,6 +24,7 @@ from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
 from .professional import own_health_professional
 from .release import ReleaseMixin
+from .report_desk import DeskMixin
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
 from .sections import SECTIONS, TOLD, is_written
@@ -37,7 +38,8 @@ _CONTENT = {
 
 
 class Result(
-        AgedMixin, ReleaseMixin, GuardedWorkflow, ModelSQL, ModelView):
+        AgedMixin, DeskMixin, ReleaseMixin, GuardedWorkflow, ModelSQL,
+        ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
@@ -110,6 +112,9 @@ class Result(
         "report.")
     amend_reason = fields.Text("Reason for Amendment", readonly=True,
         states={'invisible': ~Eval('amend_reason')})
+    former_signed_at = fields.DateTime(
+        "Former Revision Signed at", readonly=True,
+        states={'invisible': ~Eval('former_signed_at')})
     former_reports = fields.One2Many(
         'ir.attachment', 'resource', "Former Revisions", readonly=True,
         filter=[('imaging_revision', '!=', None)],
@@ -118,7 +123,8 @@ class Result(
 
     _stamped = frozenset({
             'revision', 'signed_by', 'signed_at', 'opened_at',
-            'amend_reason', 'former_reports', 'former_request'})
+            'amend_reason', 'former_reports', 'former_signed_at',
+            'former_request'})
     _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
@@ -355,7 +361,8 @@ class Result(
         for name in [
                 'number', 'request', 'order', 'request_date',
                 'former_request', 'images', 'signed_by', 'signed_at',
-                'opened_at', 'amend_reason', 'former_reports']:
+                'opened_at', 'amend_reason', 'former_reports',
+                'former_signed_at']:
             default.setdefault(name, None)
         default.setdefault('revision', 0)
         return super().copy(results, default=default)
@@ -391,8 +398,10 @@ class Result(
         :raises InterpretationMissingError: one has neither findings nor
             impression
         :raises NoHealthProfessionalError: the user is none
+        :raises ReportChangedError: somebody changed one since the user read it
         :raises SignWarning: the user is asked, and may go on
         """
+        cls.check_seen(results)
         professional = own_health_professional()
         if not professional:
             raise NoHealthProfessionalError(gettext(
@@ -440,7 +449,11 @@ class Result(
     @classmethod
     @ModelView.button_action('health_imaging.wizard_sign_next')
     def sign_next(cls, results):
-        """Sign results and go on with the reading list."""
+        """Sign results and go on with the reading list.
+
+        :raises ReportChangedError: somebody changed one since the user read it
+        """
+        cls.check_seen(results)
 
     @classmethod
     @without_check_access
@@ -527,6 +540,7 @@ class Result(
             cls.write([result], {
                     'revision': (result.revision or 0) + 1,
                     'amend_reason': reason,
+                    'former_signed_at': result.signed_at,
                     'signed_by': None,
                     'signed_at': None,
                     })

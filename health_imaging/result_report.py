@@ -19,6 +19,7 @@ from .doors import CheckedReport, check_selected
 from .exceptions import OfficeError
 from .institution import institution, local_datetime, local_text
 from .programs import Busy, Slots
+from .sections import SECTIONS, is_written
 
 # Time limits of printing, in seconds: while a user waits, and in the
 # background.
@@ -70,6 +71,7 @@ class ImagingReport(CheckedReport, Report):
         context['right_to_left'] = cls._is_right_to_left()
         context['own'] = cls._own_direction
         context['paragraphs'] = cls._paragraphs
+        context['written'] = cls._written(context['record'])
         context['image_rows'] = cls._image_rows(context['record'])
         return context
 
@@ -143,6 +145,19 @@ class ImagingReport(CheckedReport, Report):
         return [
             (direction.runs_from_right(line, default), _keep_blanks(line))
             for line in lines]
+
+    @staticmethod
+    def _written(result):
+        """Return the sections that are printed, pairs of name and text.
+
+        A report without any but the findings is printed as the former
+        releases did.
+        """
+        if not is_written(result, set(SECTIONS) - {'comment'}):
+            return [('interpretation', result.comment)]
+        return [
+            (name, getattr(result, name)) for name in ['asked', *SECTIONS]
+            if is_written(result, [name])]
 
     @classmethod
     def _image_rows(cls, result):

@@ -6,7 +6,7 @@ from collections import Counter
 
 from trytond import backend
 
-from ..links import deciding, events
+from ..links import deciding, effects, events
 from . import storage
 from .lease import LostLease
 from .transactions import now
@@ -66,6 +66,7 @@ class Keeper:
                 tree.touched, new=tree.new_studies())
         else:
             events.mark_undecided(tree.touched)
+        effects.images_arrived(tree.arrived)
         return tree.counts
 
     def note_resent(self, item, tree, rows):
@@ -143,4 +144,5 @@ class LargeStudy:
             tree.counts[name] = max(tree.counts[name] - seen, 0)
         tree.counts['studies_linked'] = deciding.link_studies(
             self.head.touched | tree.touched)
+        effects.images_arrived(tree.arrived)
         return tree.counts

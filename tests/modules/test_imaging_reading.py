@@ -233,7 +233,7 @@ def test_tabs_are_the_modalities_in_use(reader, pacs):
     make_exam("Knee MR", type_='mri')
     mammography = make_exam("Mammography", type_='mg')
     with as_user(reader):
-        assert tabs() == ["All", "Mine", *sorted(
+        assert tabs() == ["All", "Mine", "New Images", *sorted(
                 {e.test_type.code for e in Pool().get(
                         'gnuhealth.imaging.test').search([])})]
         assert 'MG' in tabs()

@@ -85,7 +85,7 @@ BUTTONS = {
     "Study: Undo Link": (STUDY, 'undo_link'),
     "Candidate: Link": (CANDIDATE, 'choose'),
     "Result: Link Studies": (RESULT, 'link_studies'),
-    "Result: Result Holds": (RESULT, 'confirm_studies'),
+    "Result: Seen, No Change": (RESULT, 'confirm_studies'),
     "Study: Delete on the Server": (STUDY, 'delete_study'),
     "Series: Delete on the Server": (SERIES, 'delete_series'),
     "Report on a server: Try Again": (REPORT, 'retry'),
