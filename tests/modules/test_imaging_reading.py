@@ -114,8 +114,9 @@ def test_images_without_a_report_are_in_the_list(reader, pacs):
     make_images(wanted, pacs)
     begun = make_result()
     make_requested()
-    signed = make_final(reader)
-    make_images(signed.request, pacs)
+    signed, late = make_requested(), make_final(reader).request
+    make_images(signed, pacs)
+    make_final(reader, request=signed)
     canceled = make_requested()
     make_images(canceled, pacs)
     type(canceled).cancel_for([canceled], "x")
@@ -123,6 +124,12 @@ def test_images_without_a_report_are_in_the_list(reader, pacs):
     make_images(draft, pacs)
     with as_user(reader):
         assert set(reading_list()) == {wanted, begun.request}
+        assert not reading_list("New Images")
+    # Images after the signature are for the signer to look at.
+    make_images(late, pacs)
+    with as_user(reader):
+        assert reading_list("New Images") == [late]
+        assert set(reading_list()) == {wanted, begun.request, late}
         listed = {wanted.id, begun.request.id}
         for row in Pool().get(REQUEST).search_read([], fields_names=[
                     'to_read']):

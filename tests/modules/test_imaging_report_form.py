@@ -16,6 +16,7 @@ from trytond.modules.health_imaging.exceptions import (
     FinalResultError, InterpretationMissingError, KeptValueError,
     NoReportError, ResultNotEmptyError)
 from trytond.modules.health_imaging.sections import SECTIONS
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.exceptions import NoViewerError
 from trytond.modules.health_orthanc.sync.storing import Keeper
 from trytond.modules.health_orthanc.sync.transactions import now
@@ -288,6 +289,18 @@ def test_compare_opens_both_studies(before, archive):
     with without_check_access():
         type(archive).write([archive], {'other_viewers': ['stone']})
     assert not rows_before(before['today'])[0].comparable
+
+
+def test_the_body_part_of_the_images_counts(before, archive):
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    with without_check_access():
+        study = again(before['head']).orthanc_studies[0]
+        type(study).write([study], {'imaging_test': before['neck'].id})
+        tables.set_values(
+            Series, [s.id for s in Series.search([])], body_part='HEAD')
+    names = {r.id: name for name, r in before.items()}
+    assert [names[e.result.id] for e in rows_before(before['today'])] == [
+        'neck', 'head', 'old', 'unread', 'xray']
 
 
 def test_the_form_opens_its_images(before, archive):

@@ -84,6 +84,7 @@ BUTTONS = {
     "Study: None of These": (STUDY, 'reject'),
     "Study: Undo Link": (STUDY, 'undo_link'),
     "Candidate: Link": (CANDIDATE, 'choose'),
+    "Result: Open Images": (RESULT, 'open_images'),
     "Result: Link Studies": (RESULT, 'link_studies'),
     "Result: Seen, No Change": (RESULT, 'confirm_studies'),
     "Study: Delete on the Server": (STUDY, 'delete_study'),
