@@ -5,8 +5,8 @@ from trytond.pool import Pool
 
 from . import (
     asking, attachment, cancel_reason, catalog, configuration, ir,
-    modality_tabs, order, order_sheet, party, patient_exam, release, request,
-    reschedule, result, result_report, sign_next, statistics)
+    modality_tabs, order, order_sheet, party, patient_exam, patient_exam_read,
+    release, request, reschedule, result, result_report, sign_next, statistics)
 
 __all__ = ['register']
 
@@ -38,6 +38,7 @@ def register():
         result.ReportTemplateExam,
         attachment.Attachment,
         patient_exam.PatientExam,
+        patient_exam_read.ReadExamStart,
         statistics.StatisticsContext,
         statistics.StatisticsRequests,
         statistics.StatisticsTurnaround,
@@ -47,6 +48,7 @@ def register():
         order.Order,
         party.Replace,
         patient_exam.ExamReport,
+        patient_exam_read.ReadExam,
         release.ReleaseResult,
         cancel_reason.CancelRequest,
         request.GenerateResult,

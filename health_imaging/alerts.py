@@ -19,6 +19,23 @@ _KIDNEY = ('N17', 'N18', 'N19', 'Z99.2', 'Z94.0')
 _PREGNANT = ('Z33', 'Z34', 'Z35')
 
 
+def weights(patients):
+    """Return the weights (kg) of patients, of the last evaluation that has
+    one, by patient id.
+
+    :param patients: ids of gnuhealth.patient records
+    :rtype: dict(int, float)
+    """
+    table = Pool().get('gnuhealth.patient.evaluation').__table__()
+    return {
+        patient: weight for some in grouped_slice(list(patients))
+        for patient, weight in execute(table.select(
+                table.patient, table.weight,
+                where=reduce_ids(table.patient, list(some))
+                & (table.weight > 0),
+                order_by=[table.evaluation_start, table.id]))}
+
+
 class Alerts:
     """The alerts of patients.
 

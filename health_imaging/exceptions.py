@@ -89,8 +89,12 @@ class KeptReportError(AccessError):
     """The file is a report of a former revision."""
 
 
+class ReportChangedError(UserError):
+    """Somebody changed the result since the user read it."""
+
+
 class InterpretationMissingError(UserError):
-    """The result has no interpretation."""
+    """The result has neither findings nor impression."""
 
 
 class NoHealthProfessionalError(UserError):

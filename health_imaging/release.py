@@ -18,6 +18,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import ReleaseError
 from .minute import Minute
+from .sections import SECTIONS
 from .workflow import hold
 
 _RELEASE = {'released_by', 'released_at', 'release_reason'}
@@ -89,7 +90,7 @@ class ReleaseMixin:
     def _empty(cls, results):
         """Delete the texts and the images of results."""
         Attachment = Pool().get('ir.attachment')
-        cls.write(results, {'comment': None})
+        cls.write(results, dict.fromkeys(SECTIONS))
         Attachment.delete([a for r in results for a in r.images])
 
     @classmethod

@@ -103,6 +103,11 @@ class Request(
             'reschedules', 'order_session'})
     _fixed = frozenset({'request', 'request_line'})
 
+    @property
+    def clinical_question(self):
+        """What the report is to answer."""
+        return self.comment
+
     @classmethod
     def __setup__(cls):
         super().__setup__()

@@ -25,19 +25,22 @@ from .migration import keep_one_result, set_result_states
 from .minute import Minute, whole
 from .professional import own_health_professional
 from .release import ReleaseMixin
+from .report_desk import DeskMixin
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
+from .sections import SECTIONS, TOLD, is_written
 from .tables import execute, writing
 from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
 _CONTENT = {
     'patient', 'date', 'requested_test', 'request', 'order', 'request_date',
-    'doctor', 'comment', 'images', 'number', 'report_style'}
+    'doctor', 'images', 'number', 'report_style', *SECTIONS}
 
 
 class Result(
-        AgedMixin, ReleaseMixin, GuardedWorkflow, ModelSQL, ModelView):
+        AgedMixin, DeskMixin, ReleaseMixin, GuardedWorkflow, ModelSQL,
+        ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
@@ -82,7 +85,10 @@ class Result(
         'ir.attachment', 'resource', "Images",
         filter=[('imaging_revision', '=', None)], order=[('id', 'ASC')],
         states=_final_readonly, help="The report shows them in this order.")
-    comment = fields.Text("Interpretation", states=_final_readonly)
+    technique = fields.Text("Technique", states=_final_readonly)
+    comparison = fields.Text("Comparison", states=_final_readonly)
+    comment = fields.Text("Findings", states=_final_readonly)
+    impression = fields.Text("Impression", states=_final_readonly)
     template = fields.Function(fields.Many2One(
             'gnuhealth.imaging.report.template', "Insert Text",
             domain=['OR',
@@ -108,6 +114,9 @@ class Result(
         "report.")
     amend_reason = fields.Text("Reason for Amendment", readonly=True,
         states={'invisible': ~Eval('amend_reason')})
+    former_signed_at = fields.DateTime(
+        "Former Revision Signed at", readonly=True,
+        states={'invisible': ~Eval('former_signed_at')})
     former_reports = fields.One2Many(
         'ir.attachment', 'resource', "Former Revisions", readonly=True,
         filter=[('imaging_revision', '!=', None)],
@@ -116,7 +125,8 @@ class Result(
 
     _stamped = frozenset({
             'revision', 'signed_by', 'signed_at', 'opened_at',
-            'amend_reason', 'former_reports', 'former_request'})
+            'amend_reason', 'former_reports', 'former_signed_at',
+            'former_request'})
     _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
@@ -349,8 +359,7 @@ class Result(
 
         :rtype: bool
         """
-        return not ((self.comment or '').strip() or self.images
-            or self.revision)
+        return not (is_written(self) or self.images or self.revision)
 
     @classmethod
     def copy(cls, results, default=None):
@@ -358,7 +367,8 @@ class Result(
         for name in [
                 'number', 'request', 'order', 'request_date',
                 'former_request', 'images', 'signed_by', 'signed_at',
-                'opened_at', 'amend_reason', 'former_reports']:
+                'opened_at', 'amend_reason', 'former_reports',
+                'former_signed_at']:
             default.setdefault(name, None)
         default.setdefault('revision', 0)
         return super().copy(results, default=default)
@@ -391,16 +401,19 @@ class Result(
     def finalize(cls, results):
         """Sign results, which become read-only.
 
-        :raises InterpretationMissingError: one has no interpretation
+        :raises InterpretationMissingError: one has neither findings nor
+            impression
         :raises NoHealthProfessionalError: the user is none
+        :raises ReportChangedError: somebody changed one since the user read it
         :raises SignWarning: the user is asked, and may go on
         """
+        cls.check_seen(results)
         professional = own_health_professional()
         if not professional:
             raise NoHealthProfessionalError(gettext(
                     'health_imaging.msg_sign_no_professional'))
         for result in results:
-            if not (result.comment or '').strip():
+            if not is_written(result, TOLD):
                 raise InterpretationMissingError(gettext(
                         'health_imaging.msg_interpretation_missing',
                         result=result.rec_name))
@@ -442,7 +455,11 @@ class Result(
     @classmethod
     @ModelView.button_action('health_imaging.wizard_sign_next')
     def sign_next(cls, results):
-        """Sign results and go on with the reading list."""
+        """Sign results and go on with the reading list.
+
+        :raises ReportChangedError: somebody changed one since the user read it
+        """
+        cls.check_seen(results)
 
     @classmethod
     @without_check_access
@@ -529,6 +546,7 @@ class Result(
             cls.write([result], {
                     'revision': (result.revision or 0) + 1,
                     'amend_reason': reason,
+                    'former_signed_at': result.signed_at,
                     'signed_by': None,
                     'signed_at': None,
                     })

@@ -20,6 +20,7 @@ from .doors import CheckedReport, check_selected
 from .exceptions import OfficeError
 from .institution import institution, local_datetime, local_text
 from .programs import Busy, Slots
+from .sections import SECTIONS, is_written
 
 # Time limits of printing, in seconds: while a user waits, and in the
 # background.
@@ -220,8 +221,22 @@ class ImagingReport(OfficeReport):
     def get_context(cls, records, header, data):
         """Return the variables of the report template."""
         context = super().get_context(records, header, data)
+        context['written'] = cls._written(context['record'])
         context['image_rows'] = cls._image_rows(context['record'])
         return context
+
+    @staticmethod
+    def _written(result):
+        """Return the sections that are printed, pairs of name and text.
+
+        A report without any but the findings is printed as the former
+        releases did.
+        """
+        if not is_written(result, set(SECTIONS) - {'comment'}):
+            return [('interpretation', result.comment)]
+        return [
+            (name, getattr(result, name)) for name in ['asked', *SECTIONS]
+            if is_written(result, [name])]
 
     @classmethod
     def _image_rows(cls, result):

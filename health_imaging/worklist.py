@@ -4,13 +4,13 @@
 import datetime as dt
 
 from trytond.model import ModelView, fields
-from trytond.pyson import Bool, Eval, If
+from trytond.pyson import Bool, Eval
 
-from .alerts import Alerts
+from .identity import IdentityMixin
 from .minute import Minute
 
 
-class WorklistMixin:
+class WorklistMixin(IdentityMixin):
     """Mixin of requests: identity, alerts and arrival of the patient."""
     __slots__ = ()
 
@@ -20,21 +20,6 @@ class WorklistMixin:
     waiting = fields.Function(fields.TimeDelta("Waiting",
             help="Since the patient is here, or else since the exam was to "
             "be done."), 'get_waiting')
-    patient_puid = fields.Function(fields.Char("PUID"), 'get_identity')
-    patient_birth = fields.Function(
-        fields.Date("Date of Birth"), 'get_identity')
-    patient_sex = fields.Function(fields.Selection([
-                (None, ""),
-                ('m', "Male"),
-                ('f', "Female"),
-                ('o', "Other"),
-                ], "Sex", sort=False), 'get_identity')
-    alert = fields.Function(fields.Char("Alert",
-            help="Allergies, pregnancy, kidney disease and critical "
-            "information of the patient."), 'get_alert')
-    alert_icon = fields.Function(fields.Char("Alert Icon"), 'get_alert')
-    alert_details = fields.Function(fields.Text("Alerts",
-            states={'invisible': ~Eval('alert_details')}), 'get_alert')
 
     @classmethod
     def __setup__(cls):
@@ -65,40 +50,6 @@ class WorklistMixin:
         return dt.timedelta(minutes=minutes)
 
     @classmethod
-    def get_identity(cls, requests, names):
-        identities = {r.id: r._identity() for r in requests}
-        return {
-            name: {id_: values[name] for id_, values in identities.items()}
-            for name in names}
-
-    def _identity(self):
-        """Return what identifies the patient, by name of the field."""
-        party = self.patient.party
-        sex = self.patient.biological_sex or (
-            party.gender or '').split('-')[0]
-        return {
-            'patient_puid': party.ref,
-            'patient_birth': party.dob,
-            'patient_sex': {
-                'm': 'm', 'f': 'f', 'nb': 'o', 'other': 'o'}.get(sex),
-            }
-
-    @classmethod
-    def get_alert(cls, requests, names):
-        alerts = Alerts([r.patient for r in requests])
-        values = {name: {} for name in names}
-        for request in requests:
-            words = alerts.words(request.patient)
-            for name, value in [
-                    ('alert', words),
-                    ('alert_icon', 'tryton-warning' if words else ''),
-                    ('alert_details', '\n'.join(
-                            alerts.details.get(request.patient.id, [])))]:
-                if name in values:
-                    values[name][request.id] = value
-        return values
-
-    @classmethod
     @ModelView.button
     def arrive(cls, requests):
         """Note that the patients are here."""
@@ -114,10 +65,3 @@ class WorklistMixin:
         """Take back that the patients are here."""
         cls.write([r for r in requests if r.state == 'requested'],
             {'arrived_at': None})
-
-    @classmethod
-    def view_attributes(cls):
-        return super().view_attributes() + [
-            ('/tree/field[@name="alert"]', 'visual',
-                If(Bool(Eval('alert')), 'warning', '')),
-            ]

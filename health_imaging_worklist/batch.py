@@ -13,6 +13,7 @@ from functools import cached_property
 from sql import Literal, Null
 
 from trytond.i18n import gettext
+from trytond.modules.health_imaging.alerts import weights
 from trytond.modules.health_imaging.institution import (
     institution, institution_timezone)
 from trytond.modules.health_imaging.tables import execute
@@ -142,12 +143,7 @@ class Batch:
     def weights(self):
         """The weight (kg) by patient id, of the last evaluation that has
         one."""
-        table = Pool().get('gnuhealth.patient.evaluation').__table__()
-        return dict(self._of_patients(lambda ids: table.select(
-                    table.patient, table.weight,
-                    where=reduce_ids(table.patient, ids)
-                    & (table.weight > 0),
-                    order_by=[table.evaluation_start, table.id])))
+        return weights(self._patients)
 
     @cached_property
     def allergies(self):

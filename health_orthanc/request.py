@@ -11,9 +11,12 @@ from sql.conditionals import Coalesce
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
+from trytond.modules.health_imaging import request_list
 from trytond.modules.health_imaging.dashboard import today
 from trytond.modules.health_imaging.institution import (
     institution_timezone, utc_datetime)
+from trytond.modules.health_imaging.professional import own_health_professional
+from trytond.modules.health_imaging.reading import opened
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
@@ -56,6 +59,11 @@ class Request(metaclass=PoolMeta):
     number_of_images = fields.Function(
         fields.Integer("Images"),
         'get_number_of_images', searcher='search_number_of_images')
+
+    new_images = fields.Function(
+        fields.Boolean("New Images since the Signature",
+            help="Whether you signed its report before all images came."),
+        'get_new_images', searcher='search_new_images')
 
     @classmethod
     def __setup__(cls):
@@ -107,6 +115,40 @@ class Request(metaclass=PoolMeta):
         if _COMPARE[operator](0, value):
             domain.append(('id', 'not in', cls._images_query()))
         return domain
+
+    @staticmethod
+    def _of_signer():
+        """Return the domain of requests of which the user is to look at a
+        report again."""
+        return [
+            ('results.new_images_at', '!=', None),
+            ('results.signed_by', '=', own_health_professional() or -1)]
+
+    @classmethod
+    def get_new_images(cls, requests, name):
+        found = set(cls.search([
+                    ('id', 'in', [r.id for r in requests]),
+                    cls._of_signer()]))
+        return {r.id: r in found for r in requests}
+
+    @classmethod
+    def search_new_images(cls, name, clause):
+        query = cls.search(cls._of_signer(), order=[], query=True)
+        wanted = request_list.wanted(clause, {True, False})
+        return ['OR', ('id', '<', 0), *(
+                ('id', 'in' if one else 'not in', query) for one in wanted)]
+
+    @classmethod
+    @ModelView.button_action('health_imaging.act_imaging_test_result_view')
+    def report(cls, requests):
+        """Open the reports of requests, signed ones to look at new images.
+
+        :raises RequestNotReadyError: a request is not to be reported
+        """
+        results = [r for q in requests for r in q.results]
+        if results and all(r.new_images_at for r in results):
+            return opened(results)
+        return super().report(requests)
 
     @classmethod
     @ModelView.button_action('health_orthanc.act_request_images')

@@ -159,7 +159,9 @@ def menus():
                     absolute(element.get('action')))
             elif element.get('model', '').startswith('ir.action.'):
                 name = element.find("field[@name='name']")
-                actions[absolute(id_)] = getattr(name, 'text', None)
+                # A module that changes the action of another names none.
+                if name is not None:
+                    actions[absolute(id_)] = name.text
 
     def way(id_):
         if id_ is None:

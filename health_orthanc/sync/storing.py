@@ -6,7 +6,7 @@ from collections import Counter
 
 from trytond import backend
 
-from ..links import deciding, events
+from ..links import deciding, effects, events
 from . import storage
 from .lease import LostLease
 from .transactions import now
@@ -67,6 +67,7 @@ class Keeper:
         else:
             events.mark_undecided(tree.touched)
             self.run.undecided |= tree.touched
+        effects.images_arrived(tree.arrived)
         return tree.counts
 
     def note_resent(self, item, tree, rows):
@@ -144,4 +145,5 @@ class LargeStudy:
             tree.counts[name] = max(tree.counts[name] - seen, 0)
         tree.counts['studies_linked'] = deciding.link_studies(
             self.head.touched | tree.touched, review=self.keeper.run.review)
+        effects.images_arrived(tree.arrived)
         return tree.counts

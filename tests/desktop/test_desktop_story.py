@@ -166,7 +166,6 @@ def test_the_radiologist_reports(person, world):
     assert radiologist.bright() > 0.2
     radiologist.press("Add to Report")
     radiologist.press("Close")
-    radiologist.page_of("Interpretation")
     radiologist.choose("Insert Text", "Normal")
     radiologist.shoot('interpretation')
     # The picture is there without a click on reload.

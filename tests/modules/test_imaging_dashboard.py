@@ -205,8 +205,13 @@ def test_results_to_sign(hospital):
     final = make_final(user('radiologist'))
     tables.set_values(
         type(final), [final.id], studies_changed_at=dt.datetime.now())
+    others = make_final(user('radiologist'))
+    tables.set_values(
+        type(final), [others.id], new_images_at=dt.datetime.now())
+    # What somebody else signed is for him to look at.
     assert tabs(TO_SIGN) == {
-        "Preliminary": [result], "Studies Changed": [final]}
+        "Preliminary": [result], "New Images": [],
+        "Studies Changed": [final]}
 
 
 def test_servers_with_trouble(hospital):

@@ -113,8 +113,9 @@ def test_images_without_a_report_are_in_the_list(reader, pacs):
     make_images(wanted, pacs)
     begun = make_result()
     make_requested()
-    signed = make_final(reader)
-    make_images(signed.request, pacs)
+    signed, late = make_requested(), make_final(reader).request
+    make_images(signed, pacs)
+    make_final(reader, request=signed)
     canceled = make_requested()
     make_images(canceled, pacs)
     type(canceled).cancel_for([canceled], "x")
@@ -122,6 +123,12 @@ def test_images_without_a_report_are_in_the_list(reader, pacs):
     make_images(draft, pacs)
     with as_user(reader):
         assert set(reading_list()) == {wanted, begun.request}
+        assert not reading_list("New Images")
+    # Images after the signature are for the signer to look at.
+    make_images(late, pacs)
+    with as_user(reader):
+        assert reading_list("New Images") == [late]
+        assert set(reading_list()) == {wanted, begun.request, late}
         listed = {wanted.id, begun.request.id}
         for row in Pool().get(REQUEST).search_read([], fields_names=[
                     'to_read']):
@@ -242,7 +249,7 @@ def test_tabs_are_the_modalities_in_use(reader, pacs):
     make_exam("Knee MR", type_='mri')
     mammography = make_exam("Mammography", type_='mg')
     with as_user(reader):
-        assert tabs() == ["All", "Mine", *sorted(
+        assert tabs() == ["All", "Mine", "New Images", *sorted(
                 {e.test_type.code for e in Pool().get(
                         'gnuhealth.imaging.test').search([])})]
         assert 'MG' in tabs()

@@ -174,9 +174,41 @@ def test_amended(radiologist, printed):
     type(result).reopen([result], "Wrong side.")
     with as_user(radiologist):
         type(result).finalize([type(result)(result.id)])
-    text = printed(result).text
-    assert "revision 1" in text
-    assert "Amended: Wrong side." in text
+    report = printed(result)
+    assert "revision 1" in report.text
+    signed = dt.datetime.now().strftime('%m/')
+    assert re.search(
+        "Imaging report Amended: Wrong side. Revision 1, it replaces "
+        rf"revision 0, signed on {signed}.* \(UTC-05:00\) Patient",
+        report.text)
+
+
+def test_written_sections_with_the_question_before_them(radiologist, printed):
+    request = make_requested(comment="Bleeding?")
+    result = make_final(radiologist, request=request,
+        comment="No bleeding.", impression="Normal.\nNo control needed.")
+    report = printed(result)
+    assert (
+        "Clinical question Bleeding? Findings No bleeding. "
+        "Impression Normal. No control needed. Signed by") in report.text
+    assert not {"Technique", "Comparison", "Interpretation"} & set(
+        report.text.split())
+    # The impression stands in a box.
+    top, = (y for word, _, _, y in report.words if word == "Normal.")
+    image = report.image()
+    inside, outside = (
+        image.getpixel((image.width // 2, round(at / 2)))
+        for at in [top + 4, top - 60])
+    assert inside != outside
+
+
+def test_a_report_of_a_former_release_is_printed_as_before(
+        radiologist, printed):
+    request = make_requested(comment="Bleeding?")
+    text = printed(make_final(
+            radiologist, request=request, comment="No bleeding.")).text
+    assert "Interpretation No bleeding. Signed by" in text
+    assert "Bleeding?" not in text
 
 
 def test_nothing_written_yet(radiologist, printed):

@@ -56,11 +56,13 @@ BUTTONS = {
     "Request: Reschedule": 'reschedule',
     "Request: Arrived": 'arrive',
     "Request: Undo Arrival": 'undo_arrive',
+    "Result: Preview": 'preview',
     "Result: Sign": 'finalize',
     "Result: Sign and Next": 'sign_next',
     "Result: Release": 'release',
     "Result: Amend": 'amend',
     "Exam of a patient: Report": 'open_report',
+    "Exam of a patient: Read": 'read_report',
     }
 WIZARDS = {
     "Medical Imaging - New order": 'gnuhealth.patient.imaging.test.request',
@@ -81,8 +83,13 @@ MENUS = {
     "Statistics": 'menu_statistics',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }
-# It prints the report, which has a row of its own.
-PRINTING = 'gnuhealth.imaging.patient_exam.report'
+# They print or show the report, which has a row of its own.
+PRINTING = {
+    'gnuhealth.imaging.patient_exam.report',
+    'gnuhealth.imaging.patient_exam.read',
+    }
+# It changes what its client shows, nothing that is stored.
+OF_CLIENT = ['quote']
 # Records that are reached through others only.
 PARTS = [
     'gnuhealth.imaging.report.template-exam',
@@ -178,7 +185,7 @@ def test_tables_are_complete(transaction):
             [('module', '=', 'health_imaging')])
         if issubclass(pool.get(m.model), ModelStorage)}
     assert models == {*MODELS.values(), *STATISTICS.values(), *PARTS}
-    assert made_by_module('wizard') - {'party.replace', PRINTING} == set(
+    assert made_by_module('wizard') - {'party.replace', *PRINTING} == set(
         WIZARDS.values())
     assert made_by_module('report') == set(REPORTS.values())
     assert len(matrix("Wizards and reports")) \
@@ -196,7 +203,8 @@ def test_buttons_are_complete(transaction):
                 ('module', '=', 'health_imaging'),
                 ('model', '=', 'ir.model.button')])]
     buttons = pool.get('ir.model.button').browse(ids)
-    assert sorted(b.name for b in buttons) == sorted(BUTTONS.values())
+    assert sorted(b.name for b in buttons) == sorted(
+        [*BUTTONS.values(), *OF_CLIENT])
     guarded = {(b.model.model, b.name)
         for b in pool.get('ir.model.button').search([]) if b.groups}
     for model in MODELS.values():
@@ -274,7 +282,7 @@ def press(button):
     if button in {'generate_results', 'report', 'arrive', 'undo_arrive'}:
         return make_requested()
     result = make_result(comment="No fracture.")
-    if button == 'open_report':
+    if button in {'open_report', 'read_report'}:
         exam, = Pool().get('gnuhealth.imaging.patient_exam').search(
             [('result', '=', result.id)])
         return exam

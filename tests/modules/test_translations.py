@@ -248,7 +248,7 @@ def test_a_new_language_is_taken_into_use(transaction):
                 # It knows Portuguese only.
                 ('party.party', 'lang'),
                 ]]
-    assert said == ["Interpretação", "Idioma"]
+    assert said == ["Achados", "Idioma"]
 
 
 def test_a_language_is_seen(transaction, language):

@@ -211,8 +211,8 @@ def test_the_radiologist_confirms_the_result(person):
     expect(radiologist.row("CT head")).to_be_visible()
     with radiologist.confirming():
         radiologist.place.get_by_role(
-            'button', name="Result Holds", exact=True).click()
-    assert not radiologist.has("Result Holds")
+            'button', name="Seen, No Change", exact=True).click()
+    assert not radiologist.has("Seen, No Change")
     radiologist.shoot('link-confirmed')
     radiologist.menu(*IMAGING, "Dashboard")
     radiologist.tab("Studies Changed")

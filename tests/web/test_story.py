@@ -210,6 +210,12 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     radiologist.open_row("CT head")
     radiologist.press("Write Report")
     radiologist.shoot('result')
+    # All sections are seen at once, twenty lines together.
+    boxes = [
+        radiologist.field(label).bounding_box() for label in [
+            "Technique", "Comparison", "Findings", "Impression"]]
+    assert max(b['y'] + b['height'] for b in boxes) < SIZE['height']
+    assert sum(b['height'] for b in boxes) > 20 * 18.7
     radiologist.page_of("Studies")
     radiologist.open_row("CT")
     radiologist.shoot('study')
@@ -230,8 +236,7 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     radiologist.press("Add to Report")
     radiologist.press("Close")
     radiologist.press("Apply changes")
-    radiologist.page_of("Interpretation")
-    radiologist.write("No fracture seen.")
+    radiologist.fill("Findings", "No fracture seen.")
     radiologist.tool('save')
     radiologist.shoot('interpretation')
     with radiologist.confirming():
@@ -262,7 +267,7 @@ def test_the_radiologist_reads_what_is_next(person):
     radiologist.shoot('reading-list')
     before = radiologist.clicks
     radiologist.press_in_row("Report", "Chest X-ray")
-    radiologist.write("The heart is of normal size.")
+    radiologist.fill("Findings", "The heart is of normal size.")
     radiologist.shoot('reading-report')
     with radiologist.confirming():
         radiologist.place.get_by_role(
