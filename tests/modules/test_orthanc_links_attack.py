@@ -349,7 +349,7 @@ def test_a_review_ends_with_the_request_that_was_offered(
         patient, make_exam("Head CT", type_='ctscan'), make_professional())
     study = link(make_study(
             server, accession_number=request.request, patient_birth_date=None))
-    assert study.review_code == 'accession_only'
+    assert study.review_code == 'accession_no_id'
     settle()
     with as_user(radiologist):
         Request.delete([again(request)])
