@@ -144,14 +144,9 @@ def activated(templates, copies, files):
     copies.open('-'.join(MODULES))
 
 
-@pytest.fixture(scope='module')
-def seeded(templates, copies, files):
-    "As activated, with the records that seed.py makes."
-    templates.need_seeded()
-    copies.open(SEEDED)
-
-
-def _transaction():
+@pytest.fixture
+def transaction(activated):
+    "A transaction of the administrator, rolled back afterwards."
     from trytond.cache import Cache
     from trytond.tests.test_tryton import DB_NAME, USER
     from trytond.transaction import Transaction
@@ -162,23 +157,11 @@ def _transaction():
         Cache.drop(DB_NAME)
 
 
-@pytest.fixture
-def transaction(activated):
-    "A transaction of the administrator, rolled back afterwards."
-    yield from _transaction()
-
-
 @pytest.fixture(scope='module')
 def hospital(activated):
     "What most tests need, see make_hospital, for the file; users by role."
     from support.records import commit, make_hospital
     commit(make_hospital)
-
-
-@pytest.fixture
-def seeded_transaction(seeded):
-    "A transaction of the administrator on the seeded records, rolled back."
-    yield from _transaction()
 
 
 @pytest.fixture
