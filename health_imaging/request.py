@@ -28,6 +28,7 @@ from .professional import own_health_professional
 from .reading import ReadingMixin, opened
 from .request_list import ListMixin
 from .reschedule import RescheduleMixin, is_rescheduling
+from .second_reader import SecondReadMixin
 from .workflow import GuardedWorkflow, check_unique, differs
 from .worklist import WorklistMixin
 
@@ -38,8 +39,9 @@ _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
 class Request(
-        ReadingMixin, DueMixin, ListMixin, WorklistMixin, RescheduleMixin,
-        OrderedOnceMixin, GuardedWorkflow, ModelSQL, ModelView):
+        SecondReadMixin, ReadingMixin, DueMixin, ListMixin, WorklistMixin,
+        RescheduleMixin, OrderedOnceMixin, GuardedWorkflow, ModelSQL,
+        ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 

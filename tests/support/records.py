@@ -21,7 +21,7 @@ from trytond.transaction import Transaction, without_check_access
 
 PASSWORD = 'imaging-test-5'
 #: Questions that people say yes to, unless a test is about them.
-AGREED = ('imaging_sign', 'imaging_no_images')
+AGREED = ('imaging_sign', 'imaging_sign_checks', 'imaging_no_images')
 
 _counter = itertools.count(1)
 
