@@ -34,6 +34,11 @@ class ReportTemplate(
     notice = fields.Text("Origin and License",
         help="Who made the text, and on which terms it may be used.")
 
+    @staticmethod
+    def default_text():
+        # SQLite keeps the column of former releases, which may not be empty.
+        return ''
+
     @classmethod
     def validate_fields(cls, templates, field_names):
         super().validate_fields(templates, field_names)
