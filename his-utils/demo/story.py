@@ -429,6 +429,7 @@ class Story:
             'attach_image_to_imaging_test_report')
         result.reload()
         result.comment = INTERPRETATION
+        result.impression = "Normal CT of the head."
         result.save()
         sign(result)
         result.reload()

@@ -20,8 +20,8 @@ OF_IMAGING = {
     "New Order", "Requests", "Results",
     "Statistics / Requests per Month", "Statistics / Turnaround"}
 CATALOG = {
-    "Exam Types", "Exams", "Report Texts", "Reasons for Cancellation",
-    "Worklist Templates"}
+    "Exam Types", "Exams", "Report Texts", "Import Templates",
+    "Reasons for Cancellation", "Words for Sides", "Worklist Templates"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
     "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
@@ -86,12 +86,12 @@ def look_around(someone, way):
         ('doctor', OF_IMAGING | OF_ORTHANC | {"My Orders"}, set(),
             REQUESTS + STUDIES),
         ('radiologist', OF_IMAGING | OF_ORTHANC | {
-                "My Orders", "Worklist", "Reading List"}, set(),
+                "My Orders", "Worklist", "Reading List", "Macros"}, set(),
             REQUESTS + STUDIES),
         ('radiographer', OF_IMAGING | OF_ORTHANC | {"Worklist"}, set(),
             REQUESTS + STUDIES),
         ('imaging_admin', OF_IMAGING | OF_ORTHANC | {
-                "Worklist", "Reading List"}, CATALOG,
+                "Worklist", "Reading List", "Macros"}, CATALOG,
             REQUESTS + STUDIES),
         ('it', OF_ORTHANC, SERVERS, STUDIES),
         ('pacs_user', OF_ORTHANC, set(), STUDIES),
