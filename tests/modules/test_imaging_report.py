@@ -16,7 +16,7 @@ from support import catalogs
 from support.records import (
     as_user, commit, make_attachment, make_exam, make_final, make_hospital,
     make_institution, make_patient, make_picture, make_professional,
-    make_requested, make_result, user)
+    make_requested, make_result, make_user, user)
 
 from trytond.modules.health_imaging.exceptions import (
     NothingSelectedError, OfficeError)
@@ -234,6 +234,24 @@ def test_amended(radiologist, printed):
     text = printed(result).text
     assert "revision 1" in text
     assert "Amended: Wrong side." in text
+
+
+def test_both_readers_are_printed(radiologist, printed):
+    exam = make_exam("Mammography", second_reader=True)
+    result = make_result(make_requested(exam=exam), comment="Clear.")
+    other = make_user(
+        'second', 'health_imaging.group_health_imaging_reporting')
+    make_professional(other, "Ines", "Paz")
+    for reader, shown, absent in [
+            (radiologist, ["Preliminary, read by Luna, Rosa on"],
+                ["Signed by", "Preliminary result"]),
+            (other, ["Read first by Luna, Rosa on", "Signed by Paz, Ines on"],
+                ["reliminary"])]:
+        with as_user(reader, _skip_warnings=True):
+            type(result).finalize([type(result)(result.id)])
+        text = printed(result).text
+        assert all(words in text for words in shown)
+        assert not any(words in text for words in absent)
 
 
 def test_nothing_written_yet(radiologist, printed):
