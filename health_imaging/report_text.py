@@ -153,6 +153,7 @@ class PickLine(ModelView):
     @fields.depends('options')
     def get_choices(self):
         """Return what the line chooses from."""
+        check_rights(_RESULT, 'write')
         return [(None, ""), *(
                 (option, option)
                 for option in (self.options or '').splitlines())]
