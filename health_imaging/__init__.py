@@ -4,9 +4,10 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, cancel_reason, catalog, configuration, ir,
-    modality_tabs, order, order_sheet, party, patient_exam, patient_exam_read,
-    release, request, reschedule, result, result_report, sign_next, statistics)
+    asking, attachment, cancel_reason, catalog, configuration, ir, macro,
+    modality_tabs, mrrt_import, order, order_sheet, party, patient_exam,
+    patient_exam_read, release, report_template, report_text, request,
+    reschedule, result, result_report, sign_check, sign_next, statistics)
 
 __all__ = ['register']
 
@@ -16,6 +17,7 @@ def register():
     Pool.register(
         ir.View,
         ir.Cron,
+        ir.Rule,
         modality_tabs.ActWindow,
         catalog.TestType,
         catalog.Test,
@@ -34,8 +36,15 @@ def register():
         result.AmendResultStart,
         release.ReleaseResultStart,
         sign_next.SignNextEmpty,
-        result.ReportTemplate,
-        result.ReportTemplateExam,
+        report_text.PickStart,
+        report_text.PickLine,
+        sign_check.SignCheck,
+        sign_check.SideWord,
+        report_template.ReportTemplate,
+        report_template.ReportTemplateExam,
+        mrrt_import.ImportTemplateStart,
+        mrrt_import.ImportTemplateDone,
+        macro.Macro,
         attachment.Attachment,
         patient_exam.PatientExam,
         patient_exam_read.ReadExamStart,
@@ -54,7 +63,9 @@ def register():
         request.GenerateResult,
         reschedule.Reschedule,
         result.AmendResult,
+        report_text.Pick,
         sign_next.SignNext,
+        mrrt_import.ImportTemplate,
         module='health_imaging', type_='wizard')
     Pool.register(
         result_report.ImagingReport,

@@ -127,3 +127,43 @@ class SignWarning(UserWarning):
 
 class ReleaseError(AccessError):
     """The result cannot be released."""
+
+
+class PickListError(ValidationError):
+    """The brackets of a text do not match, or a pick list is empty."""
+
+
+class PickOpenError(UserError):
+    """A pick list of the report is not resolved."""
+
+
+class PicksChangedError(UserError):
+    """The text was changed while its pick lists were resolved."""
+
+
+class NotNumberError(UserError):
+    """A pick list asks for a number."""
+
+
+class ReportTextEmptyError(ValidationError):
+    """A prepared text has no text."""
+
+
+class MacroCodeError(ValidationError):
+    """The code of a macro is no dot and word."""
+
+
+class MacroExistsError(ValidationError):
+    """The user has another macro with the code."""
+
+
+class MrrtError(UserError):
+    """A file is no template that can be imported."""
+
+
+class SameReaderError(UserError):
+    """The second reader was the first one."""
+
+
+class SideWordError(ValidationError):
+    """A word for a side is no word."""

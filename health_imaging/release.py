@@ -74,7 +74,8 @@ class ReleaseMixin:
         cls.write(results, {
                 'released_by': Transaction().user or None,
                 'released_at': dt.datetime.now().replace(microsecond=0),
-                'release_reason': reason})
+                'release_reason': reason,
+                'first_read_by': None, 'first_read_at': None})
         type(requests[0]).reopen(requests)
 
     def _check_release(self):

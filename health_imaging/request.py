@@ -30,6 +30,7 @@ from .professional import own_health_professional
 from .reading import ReadingMixin, opened
 from .request_list import ListMixin
 from .reschedule import RescheduleMixin, is_rescheduling
+from .second_reader import SecondReadMixin
 from .workflow import GuardedWorkflow, check_unique, differs
 from .worklist import WorklistMixin
 
@@ -40,8 +41,9 @@ _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
 class Request(
-        ReadingMixin, DueMixin, ListMixin, WorklistMixin, RescheduleMixin,
-        OrderedOnceMixin, SheetMixin, GuardedWorkflow, ModelSQL, ModelView):
+        SecondReadMixin, ReadingMixin, DueMixin, ListMixin, WorklistMixin,
+        RescheduleMixin, OrderedOnceMixin, SheetMixin, GuardedWorkflow,
+        ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 

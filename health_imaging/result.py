@@ -4,31 +4,32 @@
 import datetime as dt
 
 from trytond.i18n import gettext
-from trytond.model import (
-    DeactivableMixin, Index, ModelSQL, ModelView, Unique, Workflow, fields,
-    sequence_ordered)
+from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .calls import CheckedCalls, search_words
+from .calls import search_words
 from .configuration import next_numbers
 from .direction import plain
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     NotAmenderError, ResultExistsError, ResultMismatchError,
-    ResultNotEmptyError, ResultNotFinalError, SignWarning)
+    ResultNotEmptyError, ResultNotFinalError)
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
 from .minute import Minute, whole
 from .professional import own_health_professional
 from .release import ReleaseMixin
 from .report_desk import DeskMixin
+from .report_text import ReportTextMixin
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
+from .second_reader import SecondReaderMixin
 from .sections import SECTIONS, TOLD, is_written
+from .sign_check import SignCheckMixin
 from .tables import execute, writing
 from .workflow import GuardedWorkflow, check_unique, hold
 
@@ -39,8 +40,8 @@ _CONTENT = {
 
 
 class Result(
-        AgedMixin, DeskMixin, ReleaseMixin, GuardedWorkflow, ModelSQL,
-        ModelView):
+        AgedMixin, DeskMixin, ReleaseMixin, SecondReaderMixin, SignCheckMixin,
+        GuardedWorkflow, ReportTextMixin, ModelSQL, ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
@@ -232,13 +233,6 @@ class Result(
     def set_template(cls, results, name, value):
         pass
 
-    @fields.depends('template', 'comment', '_parent_template.text')
-    def on_change_template(self):
-        if self.template:
-            self.comment = '\n\n'.join(
-                filter(None, [self.comment, self.template.text]))
-            self.template = None
-
     def get_signed_minute(self, name):
         return whole(self.signed_at)
 
@@ -405,6 +399,9 @@ class Result(
             impression
         :raises NoHealthProfessionalError: the user is none
         :raises ReportChangedError: somebody changed one since the user read it
+        :raises PickOpenError: a pick list is left
+        :raises SameReaderError: the user is to be the second reader, and
+            was the first
         :raises SignWarning: the user is asked, and may go on
         """
         cls.check_seen(results)
@@ -417,26 +414,19 @@ class Result(
                 raise InterpretationMissingError(gettext(
                         'health_imaging.msg_interpretation_missing',
                         result=result.rec_name))
-        cls._ask_to_sign([r for r in results if r.state == 'draft'])
-        cls._sign(results, professional)
-
-    @classmethod
-    def _ask_to_sign(cls, results):
-        """Ask the user whether these are the results to sign.
-
-        :raises SignWarning: the user is asked, and may go on
-        """
-        Warning = Pool().get('res.user.warning')
-        questions = [
-            gettext('health_imaging.msg_sign',
-                exam=r.requested_test.rec_name,
-                patient=r.patient.rec_name, puid=r.patient.puid or '',
-                author=r.doctor.rec_name) for r in results]
-        # XML-RPC does not say the name of a warning: programs make it.
-        key = '|'.join(f'{r.id}-{r.revision or 0}' for r in results)
-        key += '.imaging_sign'
-        if results and Warning.check(key):
-            raise SignWarning(key, '\n'.join(questions))
+            if result.state == 'draft':
+                result.check_picks()
+        first, last = cls._split_readers(results, professional)
+        drafts = [r for r in results if r.state == 'draft']
+        findings = cls.sign_findings(drafts)
+        cls._ask_to_sign(drafts, findings)
+        if findings:
+            Check = Pool().get('gnuhealth.imaging.test.result.sign_check')
+            Check.keep(findings, professional)
+        if first:
+            cls._read_first(first, professional)
+        if last:
+            cls._sign(last, professional)
 
     @classmethod
     @Workflow.transition('final')
@@ -549,6 +539,8 @@ class Result(
                     'former_signed_at': result.signed_at,
                     'signed_by': None,
                     'signed_at': None,
+                    'first_read_by': None,
+                    'first_read_at': None,
                     })
 
 
@@ -585,28 +577,3 @@ class AmendResult(CheckedWizard, Wizard):
                         result=result.rec_name))
         Result.reopen(results, reason)
         return 'end'
-
-
-class ReportTemplate(
-        CheckedCalls, sequence_ordered(), DeactivableMixin, ModelSQL,
-        ModelView):
-    "Imaging Report Text"
-    __name__ = 'gnuhealth.imaging.report.template'
-
-    name = fields.Char("Name", required=True)
-    exams = fields.Many2Many(
-        'gnuhealth.imaging.report.template-exam', 'template', 'exam',
-        "Exams", help="Leave it empty to offer the text for every exam.")
-    text = fields.Text("Text", required=True,
-        help="Technique, findings and impression, as the report needs them.")
-
-
-class ReportTemplateExam(ModelSQL):
-    "Imaging Report Text - Exam"
-    __name__ = 'gnuhealth.imaging.report.template-exam'
-
-    template = fields.Many2One(
-        'gnuhealth.imaging.report.template', "Text", required=True,
-        ondelete='CASCADE')
-    exam = fields.Many2One(
-        'gnuhealth.imaging.test', "Exam", required=True, ondelete='CASCADE')

@@ -20,6 +20,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ForeignPictureError
 from .links import effects, events, ledger
+from .sign_check import studies_findings
 
 #: What a result holds whose signer has seen all.
 MARKS = {'studies_changed_at': None, 'new_images_at': None}
@@ -173,6 +174,15 @@ class Result(metaclass=PoolMeta):
             for picture in result.images
             if picture.imaging_study
             and picture.imaging_study.imaging_test != result]
+
+    @classmethod
+    def sign_findings(cls, results):
+        """Return what a person should know before results are signed.
+
+        :param results: records
+        :rtype: list of health_imaging.sign_check.Finding
+        """
+        return super().sign_findings(results) + studies_findings(results)
 
     @classmethod
     @ModelView.button

@@ -38,7 +38,7 @@ def test_the_imaging_administrator_prepares_a_text(person):
     admin.menu(*CONFIGURATION, "Report Texts")
     admin.tool('new')
     admin.fill("Name", "Normal head")
-    admin.write("No fracture seen.")
+    admin.fill("Findings", "No fracture seen.")
     admin.add('exams', "CT head")
     admin.shoot('text')
     admin.tool('save')

@@ -24,8 +24,8 @@ OF_IMAGING = {
     "Statistics / Graph of Requests per Month",
     "Statistics / Graph of Turnaround"}
 CATALOG = {
-    "Exam Types", "Exams", "Report Texts", "Reasons for Cancellation",
-    "Worklist Templates"}
+    "Exam Types", "Exams", "Report Texts", "Import Templates",
+    "Reasons for Cancellation", "Words for Sides", "Worklist Templates"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
     "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
@@ -89,12 +89,12 @@ def look_around(someone, way):
 @pytest.mark.parametrize('login, imaging, configuration, parts', [
         ('doctor', OF_IMAGING | OF_ORTHANC | {"My Orders"}, set(), ORDERS),
         ('radiologist', OF_IMAGING | OF_ORTHANC | {
-                "My Orders", "Worklist", "Reading List"}, set(),
+                "My Orders", "Worklist", "Reading List", "Macros"}, set(),
             ORDERS + READING + ARCHIVE),
         ('radiographer', OF_IMAGING | OF_ORTHANC | {"Worklist"}, set(),
             WORKLIST + STUDIES),
         ('imaging_admin', OF_IMAGING | OF_ORTHANC | {
-                "Worklist", "Reading List"}, CATALOG,
+                "Worklist", "Reading List", "Macros"}, CATALOG,
             READING + WORKLIST + STUDIES + ["Servers with Trouble"]),
         ('it', OF_ORTHANC, SERVERS, ARCHIVE),
         ('pacs_user', OF_ORTHANC, set(), ARCHIVE),

@@ -493,7 +493,8 @@ def test_dates_at_the_ends_of_the_calendar(reader, pacs, date):
 
 
 def test_signing_asks_and_names_what_is_signed(reader):
-    result = make_result(comment="No fracture.")
+    result = make_result(
+        comment="No fracture.", impression="Normal.")
     with as_asked(reader):
         with pytest.raises(SignWarning) as warning:
             press('finalize', result)
@@ -510,7 +511,8 @@ def test_signing_asks_and_names_what_is_signed(reader):
 
 def test_each_revision_is_asked_for(reader):
     """Also who chose "always"."""
-    result = make_result(comment="No fracture.")
+    result = make_result(
+        comment="No fracture.", impression="Normal.")
     with as_asked(reader):
         with pytest.raises(SignWarning) as warning:
             press('finalize', result)

@@ -14,7 +14,7 @@ from support.printed import Printed
 from support.records import (
     as_user, make_attachment, make_exam, make_final, make_institution,
     make_patient, make_picture, make_professional, make_requested, make_result,
-    user)
+    make_user, user)
 
 from trytond.modules.health_imaging.exceptions import (
     NothingSelectedError, OfficeError)
@@ -209,6 +209,24 @@ def test_a_report_of_a_former_release_is_printed_as_before(
             radiologist, request=request, comment="No bleeding.")).text
     assert "Interpretation No bleeding. Signed by" in text
     assert "Bleeding?" not in text
+
+
+def test_both_readers_are_printed(radiologist, printed):
+    exam = make_exam("Mammography", second_reader=True)
+    result = make_result(make_requested(exam=exam), comment="Clear.")
+    other = make_user(
+        'second', 'health_imaging.group_health_imaging_reporting')
+    make_professional(other, "Ines", "Paz")
+    for reader, shown, absent in [
+            (radiologist, ["Preliminary, read by Luna, Rosa on"],
+                ["Signed by", "Preliminary result"]),
+            (other, ["Read first by Luna, Rosa on", "Signed by Paz, Ines on"],
+                ["reliminary"])]:
+        with as_user(reader, _skip_warnings=True):
+            type(result).finalize([type(result)(result.id)])
+        text = printed(result).text
+        assert all(words in text for words in shown)
+        assert not any(words in text for words in absent)
 
 
 def test_nothing_written_yet(radiologist, printed):

@@ -3,6 +3,7 @@
 """The rights matrix of the documentation, each cell tried over RPC by a user
 who has that one group."""
 import datetime as dt
+import itertools
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,18 @@ MODELS = {
     "Exam types": 'gnuhealth.imaging.test.type',
     "Exams": 'gnuhealth.imaging.test',
     "Report texts": 'gnuhealth.imaging.report.template',
+    "Own macros": 'gnuhealth.imaging.macro',
+    "Words for sides": 'gnuhealth.imaging.side_word',
     "Reasons for cancellation": 'gnuhealth.imaging.cancel.reason',
     "Requests": 'gnuhealth.imaging.test.request',
     "Results": 'gnuhealth.imaging.test.result',
+    "Signed anyway": 'gnuhealth.imaging.test.result.sign_check',
     "Reschedulings": 'gnuhealth.imaging.test.request.reschedule.log',
     }
 # What is read and written, by default the name.
-FIELDS = {"Requests": 'date', "Results": 'date', "Reschedulings": 'reason'}
+FIELDS = {
+    "Own macros": 'text', "Words for sides": 'side', "Requests": 'date',
+    "Results": 'date', "Signed anyway": 'code', "Reschedulings": 'reason'}
 STATISTICS = {
     "Exams of a patient": 'gnuhealth.imaging.patient_exam',
     "Requests per month": 'gnuhealth.imaging.statistics.requests',
@@ -57,6 +63,8 @@ BUTTONS = {
     "Request: Arrived": 'arrive',
     "Request: Undo Arrival": 'undo_arrive',
     "Result: Preview": 'preview',
+    "Result: Pick": 'pick',
+    "Result: Expand Macros": 'expand',
     "Result: Sign": 'finalize',
     "Result: Sign and Next": 'sign_next',
     "Result: Release": 'release',
@@ -72,6 +80,8 @@ WIZARDS = {
     "Amend Result": 'gnuhealth.imaging.test.result.amend',
     "Release Result": 'gnuhealth.imaging.test.result.release',
     "Sign and Next": 'gnuhealth.imaging.test.result.sign_next',
+    "Pick": 'gnuhealth.imaging.test.result.pick',
+    "Import Templates": 'gnuhealth.imaging.report.template.import',
     }
 MENUS = {
     "Medical Imaging": 'menu_imaging',
@@ -80,6 +90,7 @@ MENUS = {
     "My Orders": 'menu_my_orders',
     "Worklist": 'menu_worklist',
     "Reading List": 'menu_reading_list',
+    "Macros": 'menu_imaging_macro',
     "Statistics": 'menu_statistics',
     "Configuration, Medical Imaging": 'menu_imaging_test_parent',
     }
@@ -101,6 +112,7 @@ REPORTS = {
     "Order Sheet": 'gnuhealth.imaging.order_sheet',
     "Order Label": 'gnuhealth.imaging.order_label',
     }
+_counter = itertools.count(1)
 
 
 def matrix(title):
@@ -157,6 +169,13 @@ def model_values(model):
                 'health_imaging', 'product_product_ctscancharges')},
         'gnuhealth.imaging.report.template': lambda: {
             'name': "Text", 'text': "Text"},
+        'gnuhealth.imaging.macro': lambda: {
+            'code': f'.m{next(_counter)}', 'text': "Text"},
+        'gnuhealth.imaging.side_word': lambda: {
+            'word': "laevus", 'side': 'left'},
+        'gnuhealth.imaging.test.result.sign_check': lambda: {
+            'result': make_result().id, 'at': dt.datetime(2026, 5, 4),
+            'code': 'impression'},
         'gnuhealth.imaging.cancel.reason': lambda: {'name': "Strike"},
         'gnuhealth.imaging.test.request.reschedule.log': lambda: {
             'request': make_request().id, 'at': dt.datetime(2026, 5, 4),
@@ -217,14 +236,15 @@ def test_buttons_are_complete(transaction):
 def test_models(users, committed, row, group, cell, mode):
     model = MODELS[row]
     name = FIELDS.get(row, 'name')
+    # A macro is somebody's.
+    own = {'user': users[group].user} if row == "Own macros" else {}
 
     def make():
-        values = model_values(model)
-        record, = Pool().get(model).create([values])
+        record, = Pool().get(model).create([{**model_values(model), **own}])
         return record.id, {
             'read': ([record.id], [name]),
             'write': ([record.id], {name: getattr(record, name)}),
-            'create': ([model_values(model)],),
+            'create': ([{**model_values(model), **own}],),
             'delete': ([record.id],),
             }[mode]
     id_, arguments = committed(make)
@@ -296,11 +316,16 @@ def test_buttons(users, committed, row, group, cell):
     name = record.__name__
     state = committed(lambda: Pool().get(name)(record.id).state)
     rpc = users[group]
+    # This one changes the form only.
+    pressed = {
+        'id': record.id, 'technique': None, 'comparison': None,
+        'comment': "x", 'impression': None,
+        } if button == 'expand' else [record.id]
     if cell:
-        rpc(f'model.{name}.{button}', [record.id])
+        rpc(f'model.{name}.{button}', pressed)
     else:
         with pytest.raises(RpcError) as error:
-            rpc(f'model.{name}.{button}', [record.id])
+            rpc(f'model.{name}.{button}', pressed)
         assert refused(error), error.value
     after = committed(lambda: Pool().get(name)(record.id).state)
     # The others open a wizard, or note the arrival.
@@ -328,6 +353,13 @@ def state_of(wizard):
         return 'reschedule', {'start': {
                     'date': dt.datetime(2026, 5, 5), 'reason': "x"}}, on(
             make_request())
+    if wizard == WIZARDS["Import Templates"]:
+        return 'import_', {'start': {'file': b'<p>Text</p>'}}, {}
+    if wizard == WIZARDS["Pick"]:
+        return 'fill', {'start': {'picks': [{
+                        'place': 'comment', 'number': 0, 'choice': "a",
+                        'source': "[a|b]", 'options': "a\nb"}]}}, on(
+            make_result(comment="[a|b]"))
     result = make_result(comment="No fracture.")
     name = wizard.rpartition('.')[2]
     if name == 'sign_next':
@@ -336,11 +368,14 @@ def state_of(wizard):
 
 
 def snapshot():
-    """Return all requests and results with their states and dates."""
-    return {
-        str(record): (record.state, record.date)
+    """Return all requests and results with their states, dates and texts, and
+    how many prepared texts there are."""
+    pool = Pool()
+    found = {
+        str(record): (record.state, record.date, record.comment)
         for model in ['request', 'result']
-        for record in Pool().get(f'gnuhealth.imaging.test.{model}').search([])}
+        for record in pool.get(f'gnuhealth.imaging.test.{model}').search([])}
+    return found, pool.get(MODELS["Report texts"]).search([], count=True)
 
 
 def sign(context, user):

@@ -186,7 +186,7 @@ OTHERWISE = {
 FREELY = {
     ('de', 'report'): {
         "Report Style", "Report Revision", "Why the report changes",
-        "Imaging Report Text", "Report Texts", "check LibreOffice and",
+        "Report Text", "check LibreOffice and",
         "it is a report, a plan"},
     ('de', 'cancel'): {"Cancel"},
     }

@@ -22,8 +22,8 @@ from trytond.transaction import Transaction, without_check_access
 PASSWORD = 'imaging-test-5'
 #: Questions that people say yes to, unless a test is about them.
 AGREED = (
-    'imaging_sign', 'imaging_no_images', 'imaging_link_differs',
-    'imaging_undo_link')
+    'imaging_sign', 'imaging_sign_checks', 'imaging_no_images',
+    'imaging_link_differs', 'imaging_undo_link')
 
 _counter = itertools.count(1)
 

@@ -47,6 +47,7 @@ class Before(Story):
                 'attach_image_to_imaging_test_report')
             result.reload()
             result.comment = "No fracture seen."
+            result.impression = "Normal."
             result.save()
         sign(result)
 
