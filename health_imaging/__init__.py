@@ -4,9 +4,10 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, cancel_reason, catalog, configuration, ir,
-    modality_tabs, order, party, patient_exam, release, request, reschedule,
-    result, result_report, sign_next, statistics)
+    asking, attachment, cancel_reason, catalog, configuration, critical,
+    critical_call, critical_configuration, critical_statistics, ir,
+    modality_tabs, notices, order, party, patient_exam, release, request,
+    reschedule, result, result_report, sign_next, statistics)
 
 __all__ = ['register']
 
@@ -36,11 +37,19 @@ def register():
         sign_next.SignNextEmpty,
         result.ReportTemplate,
         result.ReportTemplateExam,
+        critical_configuration.ImagingConfiguration,
+        critical_configuration.Escalation,
+        critical.CriticalFinding,
+        critical.ReportCriticalStart,
+        critical_call.CriticalCall,
+        critical_call.LogCallStart,
+        notices.User,
         attachment.Attachment,
         patient_exam.PatientExam,
         statistics.StatisticsContext,
         statistics.StatisticsRequests,
         statistics.StatisticsTurnaround,
+        critical_statistics.StatisticsCritical,
         module='health_imaging', type_='model')
     asking.close('health_imaging')
     Pool.register(
@@ -49,6 +58,8 @@ def register():
         patient_exam.ExamReport,
         release.ReleaseResult,
         cancel_reason.CancelRequest,
+        critical.ReportCritical,
+        critical_call.LogCall,
         request.GenerateResult,
         reschedule.Reschedule,
         result.AmendResult,

@@ -123,3 +123,15 @@ class SignWarning(UserWarning):
 
 class ReleaseError(AccessError):
     """The result cannot be released."""
+
+
+class LedgerError(AccessError):
+    """The record is written by the system only."""
+
+
+class CriticalFindingError(UserError):
+    """A critical finding cannot be reported or acknowledged like this."""
+
+
+class CriticalResultError(AccessError):
+    """The result has a critical finding."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Extensions of ir: inherited dashboards, a scheduled task for pictures."""
+"""Extensions of ir: inherited dashboards, scheduled tasks."""
 from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval
 
@@ -24,6 +24,9 @@ class Cron(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls.method.selection.append((
-                'ir.attachment|keep_imaging_pictures',
-                "Keep pictures of imaging results"))
+        cls.method.selection += [
+            ('ir.attachment|keep_imaging_pictures',
+                "Keep pictures of imaging results"),
+            ('gnuhealth.imaging.critical_finding|escalate',
+                "Escalate critical findings"),
+            ]

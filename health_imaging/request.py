@@ -23,6 +23,7 @@ from .doors import CheckedWizard, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
+from .notices import note_urgent
 from .order_session import OrderedOnceMixin
 from .professional import own_health_professional
 from .reading import ReadingMixin, opened
@@ -375,6 +376,7 @@ class Request(
         :raises InactiveExamError: an exam is not active
         """
         cls.check_exams(r.requested_test for r in requests)
+        note_urgent(requests)
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')

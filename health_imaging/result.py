@@ -14,6 +14,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .calls import CheckedCalls, search_words
 from .configuration import next_numbers
+from .critical import CriticalMixin
 from .direction import plain
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
@@ -22,6 +23,7 @@ from .exceptions import (
     ResultNotEmptyError, ResultNotFinalError, SignWarning)
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
+from .notices import note_signed
 from .professional import own_health_professional
 from .release import ReleaseMixin
 from .rights import ADMINISTRATION, groups_of
@@ -36,7 +38,8 @@ _CONTENT = {
 
 
 class Result(
-        AgedMixin, ReleaseMixin, GuardedWorkflow, ModelSQL, ModelView):
+        AgedMixin, CriticalMixin, ReleaseMixin, GuardedWorkflow, ModelSQL,
+        ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
@@ -432,6 +435,7 @@ class Result(
                 'signed_at': dt.datetime.now().replace(microsecond=0),
                 'opened_at': None,
                 })
+        note_signed(results)
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_sign_next')

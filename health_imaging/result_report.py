@@ -70,6 +70,9 @@ class ImagingReport(CheckedReport, Report):
         context['right_to_left'] = cls._is_right_to_left()
         context['own'] = cls._own_direction
         context['paragraphs'] = cls._paragraphs
+        context['critical'] = '\n'.join(
+            line for finding in context['record'].critical_findings
+            for line in [finding.finding, *finding.printed()])
         context['image_rows'] = cls._image_rows(context['record'])
         return context
 

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs of synchronization: what each of them did."""
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
 from trytond.pyson import Eval, If
-
-from .kept import Ledger
 
 
 class SyncRun(Ledger, ModelSQL, ModelView):

@@ -4,11 +4,11 @@
 import datetime as dt
 
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .. import blocks, tables
-from ..kept import Ledger
 from .link import CAUSES, PERSON, Link
 
 # Names of a Link by those of a line, before and after the change

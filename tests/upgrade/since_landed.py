@@ -11,6 +11,8 @@ SERVER = 'gnuhealth_orthanc_config'
 ADDED = {
     # The reasons for cancellation that the module brings.
     'gnuhealth_imaging_cancel_reason': 9,
+    # The times for critical findings.
+    'gnuhealth_imaging_configuration': 1,
     }
 
 
