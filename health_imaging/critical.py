@@ -87,8 +87,8 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
         'gnuhealth.healthprofessional', "To Tell", required=True,
         readonly=True, ondelete='RESTRICT')
     author = fields.Many2One(
-        'res.user', "Reported by", readonly=True, ondelete='RESTRICT')
-    at = fields.DateTime("Reported at", required=True, readonly=True)
+        'res.user', "Author", readonly=True, ondelete='RESTRICT')
+    at = fields.DateTime("At", required=True, readonly=True)
     due = fields.DateTime("Due", required=True, readonly=True,
         help="Until when it is to be acknowledged.")
     next_at = fields.DateTime("Next Step", required=True, readonly=True,
@@ -344,7 +344,7 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
 
 
 class ReportCriticalStart(ModelView):
-    "Report Critical Finding"
+    "Tell a Critical Finding"
     __name__ = 'gnuhealth.imaging.critical_finding.report.start'
 
     finding = fields.Text("Finding", required=True)
@@ -361,13 +361,13 @@ class ReportCriticalStart(ModelView):
 
 
 class ReportCritical(CheckedWizard, Wizard):
-    "Report Critical Finding"
+    "Tell a Critical Finding"
     __name__ = 'gnuhealth.imaging.critical_finding.report'
 
     start = StateView('gnuhealth.imaging.critical_finding.report.start',
         'health_imaging.critical_report_start_view_form', [
             Button("Cancel", 'end', 'tryton-cancel'),
-            Button("Report", 'report', 'tryton-ok', default=True),
+            Button("Tell", 'report', 'tryton-ok', default=True),
             ])
     report = StateTransition()
 

@@ -30,7 +30,7 @@ class CriticalCall(Ledger, ModelSQL, ModelView):
         required=True, ondelete='RESTRICT')
     at = fields.DateTime("At", required=True)
     event = fields.Selection([
-            ('reported', "Reported"),
+            ('reported', "Notified"),
             ('escalated', "Escalated"),
             ('called', "Told"),
             ('mailed', "E-Mail Sent"),
@@ -39,7 +39,7 @@ class CriticalCall(Ledger, ModelSQL, ModelView):
             ], "Event", required=True, sort=False)
     user = fields.Many2One('res.user', "User", ondelete='RESTRICT')
     to = fields.Many2One(
-        'gnuhealth.healthprofessional', "To", ondelete='RESTRICT')
+        'gnuhealth.healthprofessional', "Recipient", ondelete='RESTRICT')
     how = fields.Selection([
             (None, ""),
             *PEOPLE,
@@ -84,7 +84,7 @@ class LogCallStart(ModelView):
     __name__ = 'gnuhealth.imaging.critical_finding.log_call.start'
 
     to = fields.Many2One(
-        'gnuhealth.healthprofessional', "To", required=True)
+        'gnuhealth.healthprofessional', "Recipient", required=True)
     how = fields.Selection(PEOPLE, "How", required=True, sort=False)
     at = fields.DateTime("At", required=True)
     read_back = fields.Boolean("Read Back",

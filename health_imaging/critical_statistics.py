@@ -21,13 +21,13 @@ class StatisticsCritical(Shares):
 
     urgency = fields.Selection(URGENCIES, "Urgency", sort=False)
     number = fields.Integer("Findings",
-        help="Critical findings that were reported in the period.")
+        help="Critical findings of the period.")
     acknowledged = fields.Integer("Acknowledged")
     answer_median = hours("Until Acknowledged, Median (h)",
-        "Hours from the report to the acknowledgement: half of the findings "
+        "Hours until the acknowledgement: half of the findings "
         "took no longer.")
     answer_percentile = hours("Until Acknowledged, 90 % (h)",
-        "Hours from the report to the acknowledgement: nine of ten findings "
+        "Hours until the acknowledgement: nine of ten findings "
         "took no longer.")
     in_time = fields.Float("In Time (%)", digits=(16, 1),
         help="Share of those that were acknowledged in time among those that "

@@ -169,7 +169,7 @@ def test_what_is_reported(hospital):
         with pytest.raises(CriticalFindingError, match=message):
             report(result, **values)
     report(result)
-    with pytest.raises(CriticalFindingError, match="already reported"):
+    with pytest.raises(CriticalFindingError, match="open already"):
         report(result)
     report(result, finding="Tension pneumothorax.", urgency='days')
     for login in ['technician', 'doctor', 'administrator', 'stranger']:
