@@ -173,6 +173,7 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def create(cls, vlist):
+        cls._refuse_people()
         Configuration = Pool().get('gnuhealth.imaging.configuration')
         now = dt.datetime.now().replace(microsecond=0)
         configuration = Configuration(1)

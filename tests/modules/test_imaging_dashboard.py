@@ -17,6 +17,7 @@ from trytond.transaction import Transaction
 
 REQUEST = 'gnuhealth.imaging.test.request'
 OF_IMAGING = [
+    'health_imaging.act_dashboard_critical',
     'health_imaging.act_dashboard_request_attention',
     'health_imaging.act_dashboard_request_today',
     'health_imaging.act_dashboard_result']
