@@ -197,8 +197,7 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
         if tell.id == own_health_professional():
             raise CriticalFindingError(gettext(
                     'health_imaging.msg_critical_self'))
-        # Of two clicks at once the second sees the finding of the first.
-        hold([result])
+        # Of two clicks at once the second waits for the session of the wizard.
         if cls.search([
                     ('result', '=', result.id), ('state', '=', 'open'),
                     ('finding', '=', finding), ('tell', '=', tell.id)]):

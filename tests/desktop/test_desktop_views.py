@@ -10,6 +10,7 @@ from story import Story
 from support.hospital import CONFIGURATION, IMAGING, make_roles
 
 REQUESTS = [
+    "Critical Findings",
     "Urgent and Overdue Requests", "Today's Worklist", "Results to Sign"]
 STUDIES = ["Studies to Review", "Servers with Trouble"]
 OF_ORTHANC = {
@@ -17,11 +18,12 @@ OF_ORTHANC = {
     "Orthanc / Orthanc Patients", "Orthanc / Get New Studies",
     "Orthanc / Upload DICOM Files"}
 OF_IMAGING = {
-    "New Order", "Requests", "Results",
-    "Statistics / Requests per Month", "Statistics / Turnaround"}
+    "New Order", "Requests", "Results", "Critical Findings",
+    "Statistics / Requests per Month", "Statistics / Turnaround",
+    "Statistics / Critical Findings"}
 CATALOG = {
     "Exam Types", "Exams", "Report Texts", "Reasons for Cancellation",
-    "Worklist Templates"}
+    "Critical Findings and Notices", "Worklist Templates"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
     "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
