@@ -344,40 +344,46 @@ def test_amended_by_one_of_two(database, server, users):
     assert len(read(users[0], RESULT, id_, 'former_reports')) == 1
 
 
-def report_finding(database, rpc, minutes):
-    "Report a finding of the first professional, so many minutes ago."
-    result = make_result(rpc)
-    rpc.run_wizard(f'{FINDING}.report', [('report', {'start': {
+@pytest.fixture
+def admin(server):
+    return Rpc('admin', seed.PASSWORD, f'{server.url}/{server.database}/')
+
+
+@pytest.fixture
+def late(database, users, admin):
+    """A finding that the administrator told the doctor of, an hour ago; the
+    radiologist is next in line."""
+    line = admin(f'model.{PROFESSIONAL}.search', [
+            ('party.internal_user', '=', users[1].user)])
+    if not admin('model.gnuhealth.imaging.escalation.search', []):
+        admin('model.gnuhealth.imaging.escalation.create', [
+                {'configuration': 1, 'professional': line[0]}])
+    result = make_result(users[0])
+    admin.run_wizard(f'{FINDING}.report', [('report', {'start': {
                         'finding': "Free air.", 'urgency': 'minutes',
-                        'tell': first(rpc, PROFESSIONAL)}})],
+                        'tell': first(admin, PROFESSIONAL)}})],
         **on(result, RESULT))
-    id_, = rpc(f'model.{FINDING}.search', [('result', '=', result)])
+    id_, = admin(f'model.{FINDING}.search', [('result', '=', result)])
     with closing(database.connect()) as connection:
         with connection.cursor() as cursor:
             cursor.execute(
                 'UPDATE gnuhealth_imaging_critical_finding SET '
                 'next_at = next_at - %s WHERE id = %s',
-                [dt.timedelta(minutes=minutes), id_])
+                [dt.timedelta(minutes=61), id_])
         connection.commit()
     return id_
 
 
 @pytest.fixture
-def next_in_line(server, users):
-    "The administrator, and the scheduled task; two people are next in line."
-    admin = Rpc('admin', seed.PASSWORD, f'{server.url}/{server.database}/')
-    line = admin(f'model.{PROFESSIONAL}.search', [
-            ('party.internal_user', 'in', [u.user for u in users])])
-    if not admin('model.gnuhealth.imaging.escalation.search', []):
-        admin('model.gnuhealth.imaging.escalation.create', [
-                {'configuration': 1, 'professional': p} for p in line])
+def escalate(admin):
+    "The scheduled task."
     cron = admin('model.ir.cron.search', [
             ('method', '=', f'{FINDING}|escalate')])
     return lambda: admin('model.ir.cron.run_once', cron)
 
 
 def test_told_by_two_clicks_at_once(database, users):
-    rpc, wizard = users[0], f'wizard.{FINDING}.report'
+    rpc, wizard = users[1], f'wizard.{FINDING}.report'
     result = make_result(rpc)
     session, _, _ = rpc(f'{wizard}.create', **on(result, RESULT))
     start = {'finding': "Free air.", 'urgency': 'minutes',
@@ -396,18 +402,15 @@ def events(rpc, id_):
     return [line['event'] for line in lines]
 
 
-def test_two_workers_escalate_once(database, users, next_in_line):
-    id_ = report_finding(database, users[0], 61)
-    assert at_once(database, FINDING, id_, next_in_line, next_in_line) == [
-        None] * 2
-    assert events(users[0], id_) == ['reported', 'escalated']
-    assert read(users[0], FINDING, id_, 'step') == 1
+def test_two_workers_escalate_once(database, users, late, escalate):
+    assert at_once(database, FINDING, late, escalate, escalate) == [None] * 2
+    assert events(users[0], late) == ['reported', 'escalated']
+    assert read(users[0], FINDING, late, 'step') == 1
 
 
-def test_acknowledged_while_it_escalates(database, users, next_in_line):
-    id_ = report_finding(database, users[0], 61)
-    assert at_once(database, FINDING, id_,
-        lambda: users[1](f'model.{FINDING}.acknowledge', [id_]),
-        next_in_line) == [None] * 2
-    assert events(users[0], id_) == ['reported', 'acknowledged']
-    assert read(users[0], FINDING, id_, 'state') == 'acknowledged'
+def test_acknowledged_while_it_escalates(database, users, late, escalate):
+    assert at_once(database, FINDING, late,
+        lambda: users[1](f'model.{FINDING}.acknowledge', [late]),
+        escalate) == [None] * 2
+    assert events(users[0], late) == ['reported', 'acknowledged']
+    assert read(users[0], FINDING, late, 'state') == 'acknowledged'
