@@ -16,14 +16,14 @@ from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
 REQUEST = 'gnuhealth.imaging.test.request'
+CRITICAL = 'health_imaging.act_dashboard_critical'
 OF_IMAGING = [
-    'health_imaging.act_dashboard_critical',
     'health_imaging.act_dashboard_request_attention',
     'health_imaging.act_dashboard_request_today',
     'health_imaging.act_dashboard_result']
 STUDIES = 'health_orthanc.act_dashboard_study'
 SERVERS = 'health_orthanc.act_dashboard_server'
-ALL = [*OF_IMAGING, STUDIES, SERVERS]
+ALL = [CRITICAL, *OF_IMAGING, STUDIES, SERVERS]
 ROLES = {
     'health.group_health_doctor': ALL,
     'health_imaging.group_health_imaging': ALL,
