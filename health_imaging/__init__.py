@@ -4,10 +4,12 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, cancel_reason, catalog, configuration, ir, macro,
-    modality_tabs, mrrt_import, order, order_sheet, party, patient_exam,
-    patient_exam_read, release, report_template, report_text, request,
-    reschedule, result, result_report, sign_check, sign_next, statistics)
+    asking, attachment, cancel_reason, catalog, configuration, critical,
+    critical_call, critical_configuration, critical_statistics, ir, macro,
+    modality_tabs, mrrt_import, notices, order, order_sheet, party,
+    patient_exam, patient_exam_read, release, report_template, report_text,
+    request, reschedule, result, result_report, sign_check, sign_next,
+    statistics)
 
 __all__ = ['register']
 
@@ -45,12 +47,20 @@ def register():
         mrrt_import.ImportTemplateStart,
         mrrt_import.ImportTemplateDone,
         macro.Macro,
+        critical_configuration.ImagingConfiguration,
+        critical_configuration.Escalation,
+        critical.CriticalFinding,
+        critical.ReportCriticalStart,
+        critical_call.CriticalCall,
+        critical_call.LogCallStart,
+        notices.User,
         attachment.Attachment,
         patient_exam.PatientExam,
         patient_exam_read.ReadExamStart,
         statistics.StatisticsContext,
         statistics.StatisticsRequests,
         statistics.StatisticsTurnaround,
+        critical_statistics.StatisticsCritical,
         module='health_imaging', type_='model')
     asking.close('health_imaging')
     Pool.register(
@@ -60,6 +70,8 @@ def register():
         patient_exam_read.ReadExam,
         release.ReleaseResult,
         cancel_reason.CancelRequest,
+        critical.ReportCritical,
+        critical_call.LogCall,
         request.GenerateResult,
         reschedule.Reschedule,
         result.AmendResult,

@@ -167,3 +167,15 @@ class SameReaderError(UserError):
 
 class SideWordError(ValidationError):
     """A word for a side is no word."""
+
+
+class LedgerError(AccessError):
+    """The record is written by the system only."""
+
+
+class CriticalFindingError(UserError):
+    """A critical finding cannot be reported or acknowledged like this."""
+
+
+class CriticalResultError(AccessError):
+    """The result has a critical finding."""

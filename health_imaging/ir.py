@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Extensions of ir: inherited dashboards, a scheduled task for pictures, rules
-that name the user."""
+"""Extensions of ir: inherited dashboards, scheduled tasks, rules that name the
+user."""
 from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction
@@ -28,9 +28,12 @@ class Cron(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls.method.selection.append((
-                'ir.attachment|keep_imaging_pictures',
-                "Keep pictures of imaging results"))
+        cls.method.selection += [
+            ('ir.attachment|keep_imaging_pictures',
+                "Keep pictures of imaging results"),
+            ('gnuhealth.imaging.critical_finding|escalate',
+                "Escalate critical findings"),
+            ]
 
 
 class Rule(metaclass=PoolMeta):

@@ -24,6 +24,7 @@ from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
 from .minute import Minute, whole
+from .notices import note_urgent
 from .order_session import OrderedOnceMixin
 from .order_sheet import SheetMixin
 from .professional import own_health_professional
@@ -388,6 +389,7 @@ class Request(
         :raises InactiveExamError: an exam is not active
         """
         cls.check_exams(r.requested_test for r in requests)
+        note_urgent(requests)
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')

@@ -12,6 +12,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .calls import search_words
 from .configuration import next_numbers
+from .critical import CriticalMixin
 from .direction import plain
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
@@ -21,6 +22,7 @@ from .exceptions import (
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
 from .minute import Minute, whole
+from .notices import note_signed
 from .professional import own_health_professional
 from .release import ReleaseMixin
 from .report_desk import DeskMixin
@@ -40,8 +42,9 @@ _CONTENT = {
 
 
 class Result(
-        AgedMixin, DeskMixin, ReleaseMixin, SecondReaderMixin, SignCheckMixin,
-        GuardedWorkflow, ReportTextMixin, ModelSQL, ModelView):
+        AgedMixin, DeskMixin, CriticalMixin, ReleaseMixin, SecondReaderMixin,
+        SignCheckMixin, GuardedWorkflow, ReportTextMixin, ModelSQL,
+        ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
@@ -441,6 +444,7 @@ class Result(
                 'signed_at': dt.datetime.now().replace(microsecond=0),
                 'opened_at': None,
                 })
+        note_signed(results)
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_sign_next')

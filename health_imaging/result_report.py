@@ -223,6 +223,9 @@ class ImagingReport(OfficeReport):
         context = super().get_context(records, header, data)
         context['written'] = cls._written(context['record'])
         context['image_rows'] = cls._image_rows(context['record'])
+        context['critical'] = '\n'.join(
+            line for finding in context['record'].critical_findings
+            for line in [finding.finding, *finding.printed()])
         return context
 
     @staticmethod

@@ -12,6 +12,7 @@ from trytond.pool import Pool
 from trytond.pyson import Eval
 
 from .exceptions import SameReaderError
+from .minute import Minute
 from .professional import own_health_professional
 
 _READ = {'first_read_by', 'first_read_at'}
@@ -26,7 +27,7 @@ class SecondReaderMixin:
         'gnuhealth.healthprofessional', "Read by", readonly=True,
         ondelete='RESTRICT', states=_read_only,
         help="Who signed it first. Another one makes it final.")
-    first_read_at = fields.DateTime("Read at", readonly=True,
+    first_read_at = Minute("Read at", readonly=True,
         states=_read_only)
 
     @classmethod

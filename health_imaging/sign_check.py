@@ -13,6 +13,7 @@ from . import sides
 from .calls import CheckedCalls
 from .exceptions import SideWordError, SignWarning
 from .kept import Kept
+from .minute import Minute
 
 #: What was found: the result, a code of CHECKS, and what it is about.
 Finding = namedtuple('Finding', 'result code detail')
@@ -110,7 +111,7 @@ class SignCheck(Kept, ModelSQL, ModelView):
     revision = fields.Integer("Revision")
     signer = fields.Many2One(
         'gnuhealth.healthprofessional', "Signed by", ondelete='RESTRICT')
-    at = fields.DateTime("At", required=True)
+    at = Minute("At", required=True)
     code = fields.Char("Code", required=True)
     detail = fields.Char("Detail")
     finding = fields.Function(fields.Char("Finding"), 'get_finding')

@@ -50,10 +50,6 @@ class ViewerURLError(ValidationError):
     """The address of a viewer is not valid."""
 
 
-class LedgerError(AccessError):
-    """The record is written by the system only."""
-
-
 class NotAllowedError(AccessError):
     """The user is in none of the groups that may do this."""
 

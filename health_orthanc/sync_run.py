@@ -5,9 +5,8 @@ import datetime as dt
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
 from trytond.pyson import Eval, If, PYSONEncoder
-
-from .kept import Ledger
 
 
 class SyncRun(Ledger, ModelSQL, ModelView):

@@ -254,7 +254,7 @@ def keys_read():
                     and getattr(node.func, 'attr', '').startswith('get')
                     and getattr(node.func.value, 'id', None) == 'config'):
                 section, key = map(ast.literal_eval, node.args)
-                if section == 'request':
+                if section in {'email', 'request'}:
                     # trytond's own
                     continue
                 default, = [

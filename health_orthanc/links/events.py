@@ -17,6 +17,7 @@ from sql.functions import Lower
 from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.migration import insert_row
 from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
@@ -24,7 +25,6 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from .. import blocks, matching, tables
-from ..kept import Ledger
 from ..sync import transactions
 from . import deciding, facts, twins
 

@@ -5,13 +5,13 @@ import datetime as dt
 import json
 
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.transaction import Transaction
 
 from .. import blocks, tables
-from ..kept import Ledger
 from . import questions
 from .link import CAUSES, PERSON, Link
 

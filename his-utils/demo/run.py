@@ -21,6 +21,7 @@ from pathlib import Path
 import busy_plan
 import ohif
 import seed
+from busy import Busy
 from npm import NpmError
 from proteus.config import set_xmlrpc_session
 from services import (
@@ -29,8 +30,6 @@ from services import (
 from sources import MODULES, sources_hash
 from story import Story
 from webclient import make_web_client
-
-from busy import Busy
 
 DATABASE = 'demo'
 URI = 'sqlite://'

@@ -9,6 +9,7 @@ from sources import MODULES
 from story import Story
 from support.hospital import CONFIGURATION, IMAGING, make_roles
 
+CRITICAL = ["Critical Findings"]
 READING = ["Reading List", "Results to Sign"]
 WORKLIST = ["Today's Worklist"]
 ORDERS = ["My Orders"]
@@ -19,13 +20,14 @@ OF_ORTHANC = {
     "Orthanc / Get New Studies",
     "Orthanc / Upload DICOM Files"}
 OF_IMAGING = {
-    "New Order", "Requests", "Results",
+    "New Order", "Requests", "Results", "Critical Findings",
     "Statistics / Requests per Month", "Statistics / Turnaround",
     "Statistics / Graph of Requests per Month",
-    "Statistics / Graph of Turnaround"}
+    "Statistics / Graph of Turnaround", "Statistics / Critical Findings"}
 CATALOG = {
     "Exam Types", "Exams", "Report Texts", "Import Templates",
-    "Reasons for Cancellation", "Words for Sides", "Worklist Templates"}
+    "Reasons for Cancellation", "Words for Sides",
+    "Critical Findings and Notices", "Worklist Templates"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
     "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
@@ -87,15 +89,16 @@ def look_around(someone, way):
 
 
 @pytest.mark.parametrize('login, imaging, configuration, parts', [
-        ('doctor', OF_IMAGING | OF_ORTHANC | {"My Orders"}, set(), ORDERS),
+        ('doctor', OF_IMAGING | OF_ORTHANC | {"My Orders"}, set(),
+            CRITICAL + ORDERS),
         ('radiologist', OF_IMAGING | OF_ORTHANC | {
                 "My Orders", "Worklist", "Reading List", "Macros"}, set(),
-            ORDERS + READING + ARCHIVE),
+            CRITICAL + ORDERS + READING + ARCHIVE),
         ('radiographer', OF_IMAGING | OF_ORTHANC | {"Worklist"}, set(),
-            WORKLIST + STUDIES),
+            CRITICAL + WORKLIST + STUDIES),
         ('imaging_admin', OF_IMAGING | OF_ORTHANC | {
                 "Worklist", "Reading List", "Macros"}, CATALOG,
-            READING + WORKLIST + STUDIES + ["Servers with Trouble"]),
+            CRITICAL + READING + WORKLIST + STUDIES + ["Servers with Trouble"]),
         ('it', OF_ORTHANC, SERVERS, ARCHIVE),
         ('pacs_user', OF_ORTHANC, set(), ARCHIVE),
         ], ids=lambda value: value if isinstance(value, str) else '')

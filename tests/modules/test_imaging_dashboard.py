@@ -17,6 +17,7 @@ from trytond.pyson import PYSONDecoder, PYSONEncoder
 from trytond.transaction import Transaction, check_access
 
 REQUEST = 'gnuhealth.imaging.test.request'
+CRITICAL = 'health_imaging.act_dashboard_critical'
 MY_ORDERS = 'health_imaging.act_dashboard_my_orders'
 READING = 'health_imaging.act_dashboard_reading'
 TO_SIGN = 'health_imaging.act_dashboard_result'
@@ -24,14 +25,16 @@ WORKLIST = 'health_imaging.act_dashboard_request_today'
 STUDIES = 'health_orthanc.act_dashboard_study'
 SERVERS = 'health_orthanc.act_dashboard_server'
 REPORTS = 'health_orthanc.act_dashboard_report'
-ALL = [READING, TO_SIGN, WORKLIST, MY_ORDERS, STUDIES, SERVERS, REPORTS]
+ALL = [
+    CRITICAL, READING, TO_SIGN, WORKLIST, MY_ORDERS, STUDIES, SERVERS,
+    REPORTS]
 ROLES = {
-    'health.group_health_doctor': [MY_ORDERS],
-    'health_imaging.group_health_imaging': [WORKLIST, STUDIES],
+    'health.group_health_doctor': [CRITICAL, MY_ORDERS],
+    'health_imaging.group_health_imaging': [CRITICAL, WORKLIST, STUDIES],
     'health_imaging.group_health_imaging_reporting': [
-        READING, TO_SIGN, STUDIES],
+        CRITICAL, READING, TO_SIGN, STUDIES],
     'health_imaging.group_health_imaging_admin': [
-        READING, TO_SIGN, WORKLIST, STUDIES, SERVERS],
+        CRITICAL, READING, TO_SIGN, WORKLIST, STUDIES, SERVERS],
     'health_orthanc.group_imaging_orthanc': [STUDIES, SERVERS, REPORTS],
     'health_orthanc.group_imaging_orthanc_admin': [STUDIES, SERVERS, REPORTS],
     'health.group_health_admin': [SERVERS],

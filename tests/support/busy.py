@@ -8,12 +8,11 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import busy
 import seed
 from proteus import Model
 from support.databases import SEEDED
 from support.hospital import make_roles, running
-
-import busy
 
 _MADE_BY = sorted(Path(busy.__file__).parent.glob('busy*.py'))
 

@@ -216,6 +216,15 @@ def make_final(professional_of, **values):
     return type(result)(result.id)
 
 
+def make_finding(result=None, tell=None, **values):
+    """Make a critical finding, told to somebody who is no user unless a
+    health professional is given."""
+    Finding = Pool().get('gnuhealth.imaging.critical_finding')
+    values = {'finding': "Free air.", 'urgency': 'minutes', **values}
+    return Finding.report(result or make_result(),
+        tell=tell or make_professional(), **values)
+
+
 def make_attachment(resource, name='hand.png', data=None, **values):
     """Attach a file to a record, a picture unless data is given."""
     Attachment = Pool().get('ir.attachment')

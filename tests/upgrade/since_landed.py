@@ -5,7 +5,10 @@ that says so: a new stored field is named here, and what it holds for rows that
 were there."""
 
 #: How many rows there are more, by table.
-ADDED = {}
+ADDED = {
+    # The times for critical findings.
+    'gnuhealth_imaging_configuration': 1,
+    }
 
 
 def filled(before, after):
