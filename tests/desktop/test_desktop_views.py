@@ -98,7 +98,8 @@ def look_around(someone, way):
             CRITICAL + WORKLIST + STUDIES),
         ('imaging_admin', OF_IMAGING | OF_ORTHANC | {
                 "Worklist", "Reading List", "Macros"}, CATALOG,
-            CRITICAL + READING + WORKLIST + STUDIES + ["Servers with Trouble"]),
+            CRITICAL + READING + WORKLIST + STUDIES + [
+                "Servers with Trouble"]),
         ('it', OF_ORTHANC, SERVERS, ARCHIVE),
         ('pacs_user', OF_ORTHANC, set(), ARCHIVE),
         ], ids=lambda value: value if isinstance(value, str) else '')
