@@ -29,9 +29,11 @@ class IdentityMixin:
 
     @classmethod
     def get_identity(cls, records, names):
-        identities = {r.id: r._identity() for r in records if r.patient}
+        # Results of former releases may have no patient.
+        identities = {
+            r.id: r._identity() if r.patient else {} for r in records}
         return {
-            name: {id_: values[name] for id_, values in identities.items()}
+            name: {id_: values.get(name) for id_, values in identities.items()}
             for name in names}
 
     def _identity(self):
@@ -48,9 +50,9 @@ class IdentityMixin:
 
     @classmethod
     def get_alert(cls, records, names):
+        values = {name: dict.fromkeys(r.id for r in records) for name in names}
         records = [r for r in records if r.patient]
         alerts = Alerts([r.patient for r in records])
-        values = {name: {} for name in names}
         for record in records:
             words = alerts.words(record.patient)
             for name, value in [
