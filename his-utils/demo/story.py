@@ -38,8 +38,9 @@ IMAGES_PER_STUDY = 2
 SYNCHRONIZATION_SECONDS = 60
 REPORT = {
     'technique': "Without contrast agent.",
-    'comment': "No haemorrhage, no fracture.",
-    'impression': "Normal CT of the head."}
+    'comment': "Crescent of blood on the left, 12 mm. No fracture.",
+    'impression': "Acute subdural haematoma on the left."}
+CRITICAL = "Subdural haematoma, midline shift."
 
 
 class StoryError(Exception):
@@ -95,7 +96,7 @@ class Story:
         return [
             self._hospital, self._pacs, self._order, self._worklist,
             self._acquisition, self._synchronization, self._images,
-            self._result, self._report, self._end]
+            self._result, self._critical, self._report, self._end]
 
     def run(self):
         """Run all steps, and return whether all claims were right."""
@@ -446,6 +447,23 @@ class Story:
                 for name, text in REPORT.items()),
             f"{result.state}, {len(result.images)} image")
 
+    def _critical(self):
+        """The doctor hears of a finding that cannot wait"""
+        wizard = self._written().click('critical')
+        wizard.form.finding = CRITICAL
+        told = wizard.form.tell.rec_name
+        wizard.execute('report')
+        finding = self._one(
+            'doctor', 'gnuhealth.imaging.critical_finding',
+            ('state', '=', 'open'), ('for_me', '=', True))
+        finding.click('acknowledge')
+        finding.reload()
+        self.check("the critical finding is told, and acknowledged",
+            finding.finding == CRITICAL and finding.state == 'acknowledged'
+            and [c.event for c in finding.calls]
+            == ['reported', 'acknowledged'],
+            f"{told}, {finding.acknowledged_at}")
+
     def _report(self):
         """The report is printed"""
         person, exam = REPORTED
@@ -458,7 +476,7 @@ class Story:
         text = _run('pdftotext', '-layout', str(path), '-')
         for what in [
                 person.family, person.puid, exam.name, seed.INSTITUTION,
-                *REPORT.values()]:
+                *REPORT.values(), CRITICAL, "Acknowledged by"]:
             self.check("it shows", what in text, what)
         images = _run('pdfimages', '-list', str(path)).splitlines()[2:]
         self.check("it shows the image", len(images) >= 1, len(images))

@@ -5,7 +5,7 @@ them."""
 import datetime as dt
 
 import pytest
-from support.archive_rows import make_rows, store_studies
+from support.archive_rows import send_study, store_studies
 from support.records import (
     PASSWORD, Rpc, RpcError, as_user, commit, make_exam, make_hospital,
     make_patient, make_professional, make_requested, make_result, make_user,
@@ -18,7 +18,6 @@ from trytond.modules.health_imaging.exceptions import (
 from trytond.modules.health_imaging.sections import SECTIONS
 from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.exceptions import NoViewerError
-from trytond.modules.health_orthanc.sync.storing import Keeper
 from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
@@ -309,19 +308,6 @@ def test_the_form_opens_its_images(before, archive):
     assert type(result).open_images([result])['url'].endswith('2.999.0')
 
 
-@without_check_access
-def send(server, number, shape, **series):
-    "Have a server send a study, as the synchronization stores it."
-    class Run:
-        commit = skip = None
-    run = Run()
-    run.server = server
-    item = make_rows(number, shape)
-    for row, _ in item.series[1:]:
-        row.update(series)
-    Keeper(run)._stored([item])
-
-
 def marked():
     "Return the results that the user finds under New Images."
     Request = Pool().get(REQUEST)
@@ -340,14 +326,14 @@ def test_images_after_the_signature_are_shown_until_confirmed(
     Result.confirm_studies([head])
     assert not marked()
     # The same, less, or what is no picture, such as the stored report.
-    send(archive, 1, [3])
-    send(archive, 1, [2])
-    send(archive, 1, [2, 1], modality='DOC')
+    send_study(archive, 1, [3])
+    send_study(archive, 1, [2])
+    send_study(archive, 1, [2, 1], modality='DOC')
     # Draft reports are not marked.
-    send(archive, 0, [9])
+    send_study(archive, 0, [9])
     assert not again(head).new_images_at
     assert not again(before['today']).new_images_at
-    send(archive, 1, [3, 1], modality='DOC')
+    send_study(archive, 1, [3, 1], modality='DOC')
     assert again(head).new_images_at
     assert marked() == {head.id}
     request = again(head).request
@@ -369,7 +355,7 @@ def test_images_after_the_signature_are_shown_until_confirmed(
 def test_another_study_of_the_request_marks_the_report(before, archive):
     Result = Pool().get(RESULT)
     old, signed = before['old'], before['old'].signed_at
-    send(archive, 7, [2])
+    send_study(archive, 7, [2])
     with without_check_access():
         study, = Pool().get(STUDY).search([('orthanc_UID', '=', 's7')])
         type(study).write([study], {'request': old.request.id})
@@ -382,8 +368,17 @@ def test_another_study_of_the_request_marks_the_report(before, archive):
 
 # Two at one report
 
+def made_earlier(result):
+    "Let a result be made a minute ago: SQLite tells whole seconds apart."
+    table = Pool().get(RESULT).__table__()
+    tables.execute(table.update(
+            [table.create_date, table.write_date],
+            [now() - dt.timedelta(minutes=1)] * 2, where=table.id == result))
+
+
 def test_the_second_of_two_keeps_his_text_and_is_told(activated):
     result = commit(lambda: (make_hospital(), make_result().id)[1])
+    commit(lambda: made_earlier(result))
     commit(lambda: make_professional(make_user('second',
                 'health.group_health_doctor',
                 'health_imaging.group_health_imaging_reporting',

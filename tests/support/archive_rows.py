@@ -8,8 +8,10 @@ from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_orthanc.archive.values import InstanceValues
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.rows import StudyRows
+from trytond.modules.health_orthanc.sync.storing import Keeper
 from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
+from trytond.transaction import without_check_access
 
 
 def make_rows(number, shape):
@@ -60,6 +62,27 @@ def store_studies(servers, number, shape):
         tree.store([
                 make_rows(n, shape)
                 for n in range(start, min(start + 50, number))])
+
+
+@without_check_access
+def send_study(server, number, shape, study=None, **series):
+    """Have a server send a study, as the synchronization stores it.
+
+    :param server: gnuhealth.orthanc.config record
+    :param int number: see make_rows
+    :param shape: see make_rows
+    :param dict study: columns of the study, beside those of the number
+    :param series: columns of all series but the first
+    """
+    class Run:
+        commit = skip = review = None
+    run = Run()
+    run.server = server
+    item = make_rows(number, shape)
+    item.study.update(study or {})
+    for row, _ in item.series[1:]:
+        row.update(series)
+    Keeper(run)._stored([item])
 
 
 def have_images(request):
