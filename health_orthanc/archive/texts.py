@@ -46,7 +46,8 @@ def described(modality, description):
     :rtype: str
     """
     words = re.findall(r'[^\W_]+', (description or '').upper())
-    if modality and modality.upper() in words:
+    # People say MRI for MR.
+    if modality and {modality.upper(), f'{modality.upper()}I'} & {*words}:
         return description
     return ' '.join(filter(None, [modality, description]))
 

@@ -28,7 +28,7 @@ PICTURES = {
         'radiologist-reading-list-front',
     'health_imaging/doc/images/requests.png': 'radiographer-requests-front',
     'health_imaging/doc/images/result.png':
-        'radiologist-interpretation-front',
+        'radiologist-reading-report-front',
     'health_imaging/doc/images/report.png': 'radiologist-report',
     'health_imaging/doc/images/turnaround.png':
         'doctor-graph-of-turnaround-front',

@@ -316,6 +316,17 @@ def test_parse_sex(value, sex):
     assert texts.parse_sex(value) == sex
 
 
+@pytest.mark.parametrize('modality, description, text', [
+        ('CT', "Thorax", "CT Thorax"),
+        ('CT', "CT Thorax", "CT Thorax"),
+        ('MR', "MRI knee, left", "MRI knee, left"),
+        ('CR', "Cranium", "CR Cranium"),
+        ('CT', None, "CT"),
+        ])
+def test_no_modality_is_said_twice(modality, description, text):
+    assert texts.described(modality, description) == text
+
+
 def test_family():
     found = values.study(study(
             ParentPatient=OTHER, Series=[ID, OTHER, ID, None, '../x']))

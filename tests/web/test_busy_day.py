@@ -22,6 +22,7 @@ LIMITS = {
     "Cancel a request with a reason": 5,
     "Reschedule a request": 5,
     "Give a study that is in doubt to its patient": 6,
+    "Give a study without request to its request": 5,
     "Test a server and get its new studies": 9,
     }
 
@@ -78,8 +79,8 @@ def test_report_what_waits_longest(person, task):
     radiologist.tab("CR")
     with task(radiologist, list(LIMITS)[0]):
         press_first(radiologist, "Report")
-        radiologist.place.locator('textarea:visible').click()
-        radiologist.write("Impression: no fracture.")
+        radiologist.field("Impression").click()
+        radiologist.fill("Impression", "No fracture.")
         with radiologist.confirming():
             radiologist.place.get_by_role(
                 'button', name="Sign", exact=True).click()
@@ -173,16 +174,28 @@ def test_decide_on_a_study(person, task):
     with task(radiographer, list(LIMITS)[8]):
         radiographer.tab("To Review")
         open_nth(radiographer, 0)
-        press_first(radiographer, "Link")
-        if radiographer.page.locator('.modal.in:visible').count():
-            radiographer.shoot('busy-link')
-            radiographer.press("Link")
+        with radiographer.confirming():
+            press_first(radiographer, "Link")
+    radiographer.tool('reload')
     expect(radiographer.field("Link")).to_have_value('"linked"')
+
+
+def test_give_a_study_to_its_request(person, task):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Orthanc", "Studies")
+    extra = next(e for e in plan.extras() if e.kind == 'beside')
+    with task(radiographer, list(LIMITS)[9]):
+        radiographer.tab("Without Request")
+        radiographer.open_row(extra.patient.family, extra.exam.name)
+        radiographer.shoot('busy-without-request')
+        press_first(radiographer, "Link")
+    radiographer.tool('reload')
+    expect(radiographer.field("Request")).not_to_have_value('')
 
 
 def test_test_a_server(person, task):
     it = person('it')
-    with task(it, list(LIMITS)[9]):
+    with task(it, list(LIMITS)[10]):
         it.menu(*CONFIGURATION, "Orthanc", "Servers")
         it.open_row("Demonstration PACS")
         it.press("Test Connection")
