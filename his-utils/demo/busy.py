@@ -284,7 +284,7 @@ class Busy(Story):
             self._results[case] = result.id
             by_fate[case.fate].append(result.id)
             if case.fate != 'claimed':
-                texts += [[result.id], {'comment': self._text(result.id)}]
+                texts += [[result.id], self._text(result.id)]
         self._do(login, RESULT, 'write', *texts)
         self._sign(login, by_fate['final'] + by_fate['amended'], 0)
         if by_fate['amended']:
@@ -299,11 +299,13 @@ class Busy(Story):
         return plan.TEXTS[number % len(plan.TEXTS)]
 
     def _sign(self, login, ids, revision):
-        """Sign results at once; the question is answered before."""
-        key = '|'.join(f'{id_}-{revision}' for id_ in ids) + '.imaging_sign'
+        """Sign results at once; the question is answered before, also that
+        of the checks: texts name no side, images came this minute."""
+        key = '|'.join(f'{id_}-{revision}' for id_ in ids)
         config = self.users[login]
-        Model.get('res.user.warning', config)._proxy.skip(
-            key, False, config.context)
+        Warning = Model.get('res.user.warning', config)
+        for question in ['imaging_sign', 'imaging_sign_checks']:
+            Warning._proxy.skip(f'{key}.{question}', False, config.context)
         self._do(login, RESULT, 'finalize', ids)
 
     def _walk_ins(self):
@@ -317,8 +319,8 @@ class Busy(Story):
                 ('patient', '=', self._patients[extra.patient.puid]),
                 ('description', '=', extra.exam.name), ('request', '=', None))
             result = Model.get(RESULT, config)(
-                patient=study.patient, comment=self._text(study.id),
-                date=moment(extra.day, 11, 0))
+                patient=study.patient, date=moment(extra.day, 11, 0),
+                **self._text(study.id))
             result.requested_test = Model.get(
                 'gnuhealth.imaging.test', config)(
                     self._exams[extra.exam.code])

@@ -164,16 +164,18 @@ REASONS = [
     ('needless', "The plaster was taken off last week."),
     ('contraindicated', "A pacemaker that is not fit for the scanner."),
     ('technical', "The tube is broken, the exam was ordered elsewhere.")]
+#: The sections of reports.
 TEXTS = [
-    "Impression: no acute finding.\n\nFindings: normal for the age.",
-    "Impression: fracture without displacement.\n\n"
-    "Findings: a fine line through the cortex, the joint is not involved.",
-    "Impression: degenerative changes, no change since the last exam.\n\n"
-    "Findings: narrow joint space, small osteophytes.\n\n"
-    "Comparison: with the exam of last year, where it is here.",
-    "Impression: a lesion of 14 mm of unknown nature; a follow-up within "
-    "three months is advised.\n\nFindings: round, with a clear border, "
-    "without calcification.",
+    {'impression': "No acute finding.", 'comment': "Normal for the age."},
+    {'impression': "Fracture without displacement.",
+        'comment': "A fine line through the cortex, the joint is not "
+        "involved."},
+    {'impression': "Degenerative changes, no change since the last exam.",
+        'comment': "Narrow joint space, small osteophytes.",
+        'comparison': "With the exam of last year, where it is here."},
+    {'impression': "A lesion of 14 mm of unknown nature; a follow-up within "
+        "three months is advised.",
+        'comment': "Round, with a clear border, without calcification."},
     ]
 
 

@@ -116,3 +116,20 @@ def make_roles(world):
             user = seed.make_user(
                 config, seed.Login(login, person, [group]), company)
             seed.make_professional(config, person, institution, user)
+
+
+def speak_arabic(world, login):
+    """Take Arabic into use as the documentation says.
+
+    :param world: World
+    :param login: of the user who speaks it
+    """
+    with world.session() as config:
+        Language = Model.get('ir.lang', config)
+        language = Language(
+            code='ar', name="العربية", direction='rtl', date='%d/%m/%Y')
+        language.save()
+        language.click('load_translations')
+        user, = Model.get('res.user', config).find([('login', '=', login)])
+        user.language = language
+        user.save()

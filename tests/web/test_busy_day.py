@@ -22,6 +22,7 @@ LIMITS = {
     "Cancel a request with a reason": 5,
     "Reschedule a request": 5,
     "Give a study that is in doubt to its patient": 6,
+    "Give a study without request to its request": 5,
     "Test a server and get its new studies": 9,
     }
 
@@ -180,9 +181,21 @@ def test_decide_on_a_study(person, task):
     expect(radiographer.field("Link")).to_have_value('"linked"')
 
 
+def test_give_a_study_to_its_request(person, task):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Orthanc", "Studies")
+    extra = next(e for e in plan.extras() if e.kind == 'beside')
+    with task(radiographer, list(LIMITS)[9]):
+        radiographer.tab("Without Request")
+        radiographer.open_row(extra.patient.family, extra.exam.name)
+        radiographer.shoot('busy-without-request')
+        press_first(radiographer, "Link")
+    expect(radiographer.field("Request")).not_to_have_value('')
+
+
 def test_test_a_server(person, task):
     it = person('it')
-    with task(it, list(LIMITS)[9]):
+    with task(it, list(LIMITS)[10]):
         it.menu(*CONFIGURATION, "Orthanc", "Servers")
         it.open_row("Demonstration PACS")
         it.press("Test Connection")

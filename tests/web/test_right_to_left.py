@@ -3,23 +3,15 @@
 """The web client in a language that runs from the right."""
 import pytest
 from playwright.sync_api import expect
-from proteus import Model
 from seed import xml_record
+from support.hospital import speak_arabic
 
 
 @pytest.fixture(scope='module')
 def arabic(world):
     "Arabic, taken into use as the documentation says, by a radiologist."
+    speak_arabic(world, 'radiologist')
     with world.session() as config:
-        Language = Model.get('ir.lang', config)
-        User = Model.get('res.user', config)
-        language = Language(
-            code='ar', name="العربية", direction='rtl', date='%d/%m/%Y')
-        language.save()
-        language.click('load_translations')
-        user, = User.find([('login', '=', 'radiologist')])
-        user.language = language
-        user.save()
         return xml_record(
             config, 'health_imaging_worklist.worklist_template_ct_dump2dcm')
 
