@@ -92,7 +92,7 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
     at = Minute("At", required=True, readonly=True)
     due = Minute("Due", required=True, readonly=True,
         help="Until when it is to be acknowledged.")
-    next_at = fields.DateTime("Next Step", required=True, readonly=True,
+    next_at = Minute("Next Step", required=True, readonly=True,
         states={'invisible': Eval('state') != 'open'},
         help="When the next in line is told.")
     step = fields.Integer("Escalations", readonly=True)

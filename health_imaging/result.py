@@ -118,7 +118,7 @@ class Result(
         "report.")
     amend_reason = fields.Text("Reason for Amendment", readonly=True,
         states={'invisible': ~Eval('amend_reason')})
-    former_signed_at = fields.DateTime(
+    former_signed_at = Minute(
         "Former Revision Signed at", readonly=True,
         states={'invisible': ~Eval('former_signed_at')})
     former_reports = fields.One2Many(

@@ -43,7 +43,7 @@ class Result(metaclass=PoolMeta):
         help="When a study was linked to this signed result or taken from it. "
         "Look at the studies, then amend the result, or confirm that it "
         "holds.")
-    new_images_at = fields.DateTime(
+    new_images_at = Minute(
         "New Images since the Signature", readonly=True,
         states={'invisible': ~Eval('new_images_at')},
         help="When images of the exam last arrived after this result was "

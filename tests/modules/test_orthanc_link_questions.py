@@ -11,6 +11,7 @@ from support.records import (
 from support.statements import counted
 
 from trytond.model.exceptions import AccessButtonError, AccessError
+from trytond.modules.health_imaging.dashboard import today
 from trytond.modules.health_orthanc.exceptions import (
     LinkDiffersWarning, SignedLinkError, UndoLinkWarning)
 from trytond.modules.health_orthanc.links import deciding
@@ -65,7 +66,7 @@ def make_study(server, **values):
                 'study_instance_UID': f'1.2.9.{number}',
                 'patient_name': 'Betz^Ana', 'patient_birth_date': BORN,
                 'patient_sex': 'F', 'modalities': 'CT',
-                'study_date': dt.date.today(), **values}])
+                'study_date': today(), **values}])
     deciding.link_studies([study.id])
     return now(study)
 
