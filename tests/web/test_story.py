@@ -153,7 +153,6 @@ def test_it_synchronizes(person):
     it.menu(*CONFIGURATION, "Orthanc", "Servers")
     it.open_row("PACS")
     it.press("Sync")
-    it.field("Label").scroll_into_view_if_needed()
     it.shoot('server')
     it.menu(*IMAGING, "Orthanc", "Studies")
     expect(it.row("CT head", "Linked")).to_be_visible()
