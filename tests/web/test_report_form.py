@@ -110,6 +110,7 @@ def test_a_critical_finding_is_acknowledged(radiologist, say, person, report):
     doctor.menu(*IMAGING, "Dashboard")
     doctor.shoot('critical-dashboard')
     doctor.open_row("Tension pneumothorax.")
+    expect(doctor.page.locator('.modal.in')).to_be_visible(timeout=PATIENCE)
     doctor.press("Acknowledge")
     expect(doctor.field("State")).to_have_value('"acknowledged"')
     doctor.shoot('critical-acknowledged')
