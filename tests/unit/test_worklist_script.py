@@ -910,7 +910,7 @@ def test_poll_is_one_call(stand_in, path):
         seconds, status, output, errors = service.end()
     assert polls >= 3
     assert abs(requests - polls) <= 1
-    assert seconds < 1 and status == 0
+    assert seconds < 5 and status == 0
     assert (output, errors) == ("Worklist: 1 new.\n", '')
 
 
@@ -927,7 +927,7 @@ def test_poll_survives_a_restart_of_the_server(stand_in, path):
                 'gnuhealth-his-002-01-01.wl'.replace('his', DATABASE)], 40)
         wait_for(lambda: service.process.poll() is None)
         seconds, status, output, errors = service.end()
-    assert seconds < 1 and status == 0
+    assert seconds < 5 and status == 0
     first, last = errors.splitlines()
     assert first.endswith("Trying again until it works.")
     assert last == "It works again."
@@ -966,7 +966,7 @@ def test_poll_survives_a_folder_that_goes_away(stand_in, path):
         wait_for(lambda: list(path.glob('*.wl')), 40)
         assert service.process.stderr.readline() == "It works again.\n"
         seconds, status, _, errors = service.end()
-    assert seconds < 1 and (status, errors) == (0, '')
+    assert seconds < 5 and (status, errors) == (0, '')
 
 
 def test_bad_entry_is_told_once_by_the_service(stand_in, path):
