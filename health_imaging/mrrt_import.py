@@ -10,7 +10,7 @@ from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from . import mrrt
-from .doors import CheckedWizard
+from .doors import CheckedWizard, check_selected
 from .exceptions import MrrtError
 from .report_template import FIELDS
 
@@ -54,6 +54,7 @@ class ImportTemplate(CheckedWizard, Wizard):
     open_ = StateAction('health_imaging.act_imaging_report_template_form')
 
     _rights = {'gnuhealth.imaging.report.template': ['create']}
+    _models = frozenset()
 
     # The template that was made, and what of the file it has not.
     _template = None
@@ -83,8 +84,11 @@ class ImportTemplate(CheckedWizard, Wizard):
         return 'done'
 
     def default_done(self, field_names):
-        return {'template': self._template.id, 'lost': self._lost}
+        template = self._template
+        return {'template': template and template.id, 'lost': self._lost}
 
     def do_open_(self, action):
         action['views'].reverse()
-        return action, {'res_id': [self.done.template.id]}
+        template = getattr(self.done, 'template', None)
+        check_selected(template)
+        return action, {'res_id': [template.id]}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The exams of a patient in one list, for the doctor: requests, and reports
 without a request."""
+import datetime as dt
 import operator
 import time
 from functools import reduce
@@ -14,6 +15,7 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval
+from trytond.tools import reduce_ids
 from trytond.transaction import Transaction
 from trytond.wizard import StateReport, StateTransition, Wizard
 
@@ -28,6 +30,7 @@ from .professional import own_health_professional
 from .request_list import report_state
 from .rights import check_read
 from .sections import SECTIONS, first_line
+from .tables import execute
 
 #: Kinds of rows of PatientExam: the id of a row is the id of its record times
 #: their number, plus the place of its kind.
@@ -38,6 +41,9 @@ _REPORTED = ['preliminary', 'final', 'amended']
 class PatientExam(CheckedCalls, ModelSQL, ModelView):
     "Exam of a Patient"
     __name__ = 'gnuhealth.imaging.patient_exam'
+
+    # Names of the fields that lead to what an exam is of.
+    _sources = ['exam', 'request', 'result']
 
     patient = fields.Many2One('gnuhealth.patient', "Patient")
     date = Minute("Date and Time")
@@ -181,17 +187,44 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             for e in exams}
 
     @classmethod
+    def rows_of(cls, patients):
+        """Return all exams of patients by one statement, the newest first.
+
+        There may be thousands, more than trytond keeps as records.
+
+        :param patients: ids of gnuhealth.patient records
+        :return: list of dict with `id`, `patient`, `state`, `date`
+            (datetime.datetime, UTC, or None), `exam`, `request`, `result`
+        """
+        table = cls.__table__()
+        names = ['id', 'patient', 'state', 'date', *cls._sources]
+        rows = [dict(zip(names, row)) for row in execute(table.select(
+                    *(getattr(table, name) for name in names),
+                    where=reduce_ids(table.patient, patients)))]
+        for row in rows:
+            if isinstance(row['date'], str):
+                # SQLite knows no types of what a query computes.
+                row['date'] = dt.datetime.fromisoformat(row['date'])
+        return sorted(rows, reverse=True, key=lambda row: (
+                row['date'] or dt.datetime.min, row['id']))
+
+    @classmethod
     def kinds(cls, exams):
         """Return the modalities and the body parts of exams.
 
         Modules that know of images add what they say.
 
-        :param exams: records
+        :param exams: rows of `rows_of`
         :return: dict from the id of an exam to a pair of sets of str
         """
+        Exam = Pool().get('gnuhealth.imaging.test')
+        modalities = {
+            exam.id: exam.test_type.code for exam in Exam.browse(
+                {row['exam'] for row in exams if row['exam']})}
         return {
-            e.id: ({e.exam.test_type.code} if e.exam else set(), set())
-            for e in exams}
+            row['id']: (
+                {modalities[row['exam']]} if row['exam'] else set(), set())
+            for row in exams}
 
     def get_quoted(self, name):
         return None

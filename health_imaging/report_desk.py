@@ -101,9 +101,9 @@ class DeskMixin(IdentityMixin):
         exams = defaultdict(list)
         of_patients = [r for r in results if r.patient]
         for some in grouped_slice(list({r.patient.id for r in of_patients})):
-            for exam in Exam.search([('patient', 'in', list(some))]):
-                exams[exam.patient.id].append(exam)
-        kinds = Exam.kinds([e for some in exams.values() for e in some])
+            for row in Exam.rows_of(list(some)):
+                exams[row['patient']].append(row)
+        kinds = Exam.kinds([row for rows in exams.values() for row in rows])
         return {r.id: r._before(exams[r.patient.id], kinds)
             if r.patient else [] for r in results}
 
@@ -111,25 +111,25 @@ class DeskMixin(IdentityMixin):
         """Return the ids of former exams in the order in which they are
         shown.
 
-        :param exams: gnuhealth.imaging.patient_exam records of the patient,
+        :param exams: rows of gnuhealth.imaging.patient_exam of the patient,
             the newest first
         :param dict kinds: see PatientExam.kinds
         """
-        own = [e for e in exams if e.result and e.result.id == self.id]
-        modalities, parts = kinds[own[0].id] if own else (set(), set())
+        own = [row['id'] for row in exams if row['result'] == self.id]
+        modalities, parts = kinds[own[0]] if own else (set(), set())
 
-        def distance(exam):
-            others, other_parts = kinds[exam.id]
+        def distance(row):
+            others, other_parts = kinds[row['id']]
             if not modalities & others:
                 return 2
-            is_same = exam.exam == self.requested_test or parts & other_parts
-            return 0 if is_same else 1
+            is_same = row['exam'] == self.requested_test.id
+            return 0 if is_same or parts & other_parts else 1
 
         day = self.date.date()
         return [
-            e.id for e in sorted(exams, key=distance)
-            if e not in own and e.state in _FORMER
-            and (not e.date or e.date.date() <= day)]
+            row['id'] for row in sorted(exams, key=distance)
+            if row['id'] not in own and row['state'] in _FORMER
+            and (not row['date'] or row['date'].date() <= day)]
 
     @classmethod
     def set_before(cls, results, name, value):

@@ -41,6 +41,7 @@ class PatientExam(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        cls._sources = [*cls._sources, 'study']
         cls._buttons.update({
                 'open_images': {
                     'invisible': ~Eval('number_of_images'),
@@ -120,21 +121,28 @@ class PatientExam(metaclass=PoolMeta):
     def kinds(cls, exams):
         """Return the modalities and the body parts of exams, as their images
         say them."""
+        pool = Pool()
         kinds = super().kinds(exams)
-        series = Pool().get(SERIES).__table__()
+        series = pool.get(SERIES).__table__()
+        study = pool.get(STUDY).__table__()
+        of_study = series.join(study, condition=series.study == study.id)
         owners = {
-            s.id: id_ for id_, some in cls._studies(exams).items()
-            for s in some}
-        for some in grouped_slice(list(owners)):
-            for study, modality, part in execute(series.select(
-                        series.study, series.modality, Upper(series.body_part),
-                        where=reduce_ids(series.study, list(some)),
-                        group_by=[
-                            series.study, series.modality,
-                            Upper(series.body_part)])):
-                modalities, parts = kinds[owners[study]]
-                modalities.add(modality)
-                parts |= {part} - {None, ''}
+            name: {row[name]: row['id'] for row in exams if row[name]}
+            for name in ['request', 'result', 'study']}
+        patients = {row['patient'] for row in exams}
+        columns = [
+            study.request, study.imaging_test, study.id, series.modality,
+            Upper(series.body_part)]
+        for some in grouped_slice(list(patients)):
+            for *keys, modality, part in execute(of_study.select(
+                        *columns, where=(study.missing_since == Null)
+                        & reduce_ids(study.patient, list(some)),
+                        group_by=columns)):
+                for ids, key in zip(owners.values(), keys):
+                    if key in ids:
+                        modalities, parts = kinds[ids[key]]
+                        modalities.add(modality)
+                        parts |= {part} - {None, ''}
         return kinds
 
     @classmethod

@@ -25,6 +25,7 @@ from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
+from trytond.tools import reduce_ids
 from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import after_sync, in_the_clear, migration, password
@@ -261,10 +262,20 @@ class Server(
                     [table.password], [stored], where=table.id == id_))
         return len(sealed)
 
-    def get_since_sync(self, name):
-        if not self.sync_time:
+    @classmethod
+    def get_since_sync(cls, servers, name):
+        table = cls.__table__()
+        # The field is read without its seconds.
+        times = execute(table.select(table.id, table.sync_time,
+                where=reduce_ids(table.id, [s.id for s in servers])))
+        return {id_: cls._since(moment) for id_, moment in times}
+
+    @staticmethod
+    def _since(moment):
+        """Return how long ago a time (UTC) was, in words."""
+        if not moment:
             return ''
-        delta = relativedelta(dt.datetime.now(), self.sync_time)
+        delta = relativedelta(dt.datetime.now(), moment)
         for unit in ['years', 'months', 'days', 'hours', 'minutes']:
             count = getattr(delta, unit)
             if count == 1:
