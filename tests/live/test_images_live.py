@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 from support.fault_server import FaultServer, delay, hang
 from support.images import (
     INSTANCE, SERIES, STUDY, ct_series, read_file, variant)
+from support.records import Rpc
 
 from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 
@@ -301,9 +302,10 @@ def sign(office, uid):
         result = Model.get('gnuhealth.imaging.test.result', config)(
             patient=patient, requested_test=exam, comment="No fracture.")
         result.save()
-        study = office.study(config, uid)
-        study.patient = patient
-        study.imaging_test = result
-        study.save()
+        # XML-RPC does not name the question that is to be answered.
+        Rpc('radiologist', seed.PASSWORD,
+            f'{office.trytond.url}/{office.trytond.database}/')(
+                f'model.{STUDY}.write', [office.study(config, uid).id],
+                {'patient': patient.id, 'imaging_test': result.id})
         story.sign(result)
         return result.id

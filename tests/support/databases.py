@@ -175,6 +175,7 @@ class Copies:
 
     def open(self, name):
         "Put a fresh copy of a kept database into the test process."
+        from trytond import backend
         from trytond.pool import Pool
         from trytond.tests.test_tryton import (
             DB_NAME, drop_db, restore_db_cache)
@@ -184,6 +185,8 @@ class Copies:
         else:
             # Much faster than to restore it each time.
             self._create(DB_NAME, self._template(name))
+            # trytond keeps a list of the databases, to drop them among others.
+            backend.Database._list_cache.clear()
             Pool(DB_NAME).init()
 
     def keep(self, copy, name):
