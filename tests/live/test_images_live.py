@@ -300,7 +300,8 @@ def sign(office, uid):
         patient = Model.get('gnuhealth.patient', config).find([])[0]
         exam = Model.get('gnuhealth.imaging.test', config).find([])[0]
         result = Model.get('gnuhealth.imaging.test.result', config)(
-            patient=patient, requested_test=exam, comment="No fracture.")
+            patient=patient, requested_test=exam, comment="No fracture.",
+            impression="Normal.")
         result.save()
         # XML-RPC does not name the question that is to be answered.
         Rpc('radiologist', seed.PASSWORD,
