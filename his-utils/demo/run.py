@@ -133,6 +133,8 @@ def _start_servers(stack, folder, web_client, viewer):
             extra=viewer))
     temporary = folder / 'tmp'
     temporary.mkdir()
+    # Fontconfig would make it with access for everybody.
+    (folder / 'cache' / 'fontconfig').mkdir(parents=True)
     # LibreOffice keeps a profile in its home, trytond locks and reports in the
     # temporary folder.
     server = stack.enter_context(Trytond(
