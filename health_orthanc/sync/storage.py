@@ -32,7 +32,7 @@ class Tree:
     :ivar counts: how many rows of each level were new, changed and gone, and
         how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
-    :ivar arrived: ids of the studies that have more pictures than before
+    :ivar arrived: ids of the known studies that have more pictures than before
     :ivar resent: Orthanc ids of the told instances that were known
     """
 
@@ -186,14 +186,16 @@ class Tree:
     def _note_arrived(self, done, rows):
         """Note the studies whose series of pictures have more than before.
 
-        A large study is counted when all of it is stored.
+        A large study is counted when all of it is stored. Of new studies it
+        is told when they are linked.
         """
         for row in rows:
             key, number = (row['study'], row['series_UID']), row.get(
                 'number_of_instances') or 0
             before = 0 if key in done.new else done.before.get(key, row).get(
                 'number_of_instances') or 0
-            if number > before and _kind(row):
+            if number > before and _kind(row) \
+                    and row['study'] not in self._new:
                 self.arrived.add(row['study'])
 
     def _store_details(self, details):

@@ -145,5 +145,6 @@ class LargeStudy:
             tree.counts[name] = max(tree.counts[name] - seen, 0)
         tree.counts['studies_linked'] = deciding.link_studies(
             self.head.touched | tree.touched, review=self.keeper.run.review)
-        effects.images_arrived(tree.arrived)
+        effects.images_arrived(
+            tree.arrived - {s.id for s in self.head.new_studies()})
         return tree.counts

@@ -366,6 +366,18 @@ def test_another_study_of_the_request_marks_the_report(before, archive):
     assert again(old).former_signed_at == signed.replace(second=0)
 
 
+def test_a_new_study_is_noted_once(acting, archive):
+    # As the images of the study say.
+    patient = make_patient(
+        "Given", "Family4", 'f', dt.date(1970, 1, 1), ref='I4')
+    request = make_requested(patient=patient, date=dt.datetime(2020, 1, 9, 15))
+    result = sign(again(make_result(request, impression="Normal.")))
+    send_study(archive, 8, [2], {'study_instance_UID': request.merge_id})
+    assert again(result).new_images_at
+    note, = Pool().get('ir.note').search([('resource', '=', str(result))])
+    assert "after it was signed" in note.message
+
+
 # Two at one report
 
 def made_earlier(result):
