@@ -16,7 +16,7 @@ from .dashboard import OPEN
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import OrderIncompleteError, RequestNotReadyError
 from .institution import institution_timezone, local_datetime
-from .kept import Kept
+from .kept import Ledger
 from .minute import Minute
 from .professional import own_health_professional
 
@@ -126,7 +126,7 @@ def _is_planner():
             ModelData.get_id('health_imaging', name) for name in _PLANNERS})
 
 
-class RescheduleLog(Kept, ModelSQL, ModelView):
+class RescheduleLog(Ledger, ModelSQL, ModelView):
     "Rescheduling of an Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request.reschedule.log'
 

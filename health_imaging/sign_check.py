@@ -12,7 +12,7 @@ from trytond.transaction import without_check_access
 from . import sides
 from .calls import CheckedCalls
 from .exceptions import SideWordError, SignWarning
-from .kept import Kept
+from .kept import Ledger
 from .minute import Minute
 
 #: What was found: the result, a code of CHECKS, and what it is about.
@@ -101,7 +101,7 @@ class SignCheckMixin:
             results, default={'signed_anyway': None, **(default or {})})
 
 
-class SignCheck(Kept, ModelSQL, ModelView):
+class SignCheck(Ledger, ModelSQL, ModelView):
     "Signed Anyway"
     __name__ = 'gnuhealth.imaging.test.result.sign_check'
 

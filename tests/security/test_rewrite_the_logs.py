@@ -14,9 +14,12 @@ LOGS = [
     'gnuhealth.orthanc.access_log', 'gnuhealth.orthanc.link_log',
     'gnuhealth.orthanc.sync_run', 'gnuhealth.orthanc.link_event',
     'gnuhealth.imaging.critical_finding',
-    'gnuhealth.imaging.critical_finding.call']
+    'gnuhealth.imaging.critical_finding.call',
+    'gnuhealth.imaging.test.result.sign_check',
+    'gnuhealth.imaging.test.request.reschedule.log']
 SERVER = 'gnuhealth.orthanc.config'
 STUDY = 'gnuhealth.imaging_orthanc.study'
+REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 
 
@@ -81,6 +84,9 @@ def test_in_the_model(administrator, model):
         (STUDY, 'link_log', 'gnuhealth.orthanc.link_log'),
         (SERVER, 'runs', 'gnuhealth.orthanc.sync_run'),
         (RESULT, 'critical_findings', 'gnuhealth.imaging.critical_finding'),
+        (REQUEST, 'reschedules',
+            'gnuhealth.imaging.test.request.reschedule.log'),
+        (RESULT, 'signed_anyway', 'gnuhealth.imaging.test.result.sign_check'),
         ])
 @pytest.mark.parametrize('order', ['delete', 'remove', 'write'])
 def test_through_the_record_they_are_of(
