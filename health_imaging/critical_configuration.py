@@ -48,7 +48,10 @@ class ImagingConfiguration(
                     [table.create_uid, table.create_date,
                         table.critical_minutes, table.critical_hours,
                         table.critical_days],
-                    [[0, CurrentTimestamp(), 60, 24, 7]]))
+                    [[
+                        0, CurrentTimestamp(), cls.default_critical_minutes(),
+                        cls.default_critical_hours(),
+                        cls.default_critical_days()]]))
 
     @staticmethod
     def default_critical_minutes():

@@ -58,6 +58,7 @@ _LOST = {
     'canvas': 'picture', 'video': 'picture', 'audio': 'picture',
     'object': 'picture', 'embed': 'picture', 'iframe': 'picture',
     'math': 'picture'}
+_FIELDS = ('input', 'select', 'textarea')
 _BUTTONS = {'button', 'submit', 'reset', 'image', 'file'}
 _NUMBERS = {'number', 'range'}
 # What no person reads.
@@ -209,9 +210,8 @@ class _Reader:
                 self._texts[self._section].append('')
             if block or tag == 'br':
                 self._break()
-            control = getattr(self, f'_{tag}', None)
-            if tag in {'input', 'select', 'textarea'}:
-                control(element)
+            if tag in _FIELDS:
+                getattr(self, f'_{tag}')(element)
             else:
                 self._inside(element)
             if tag in {'section', 'details'}:
@@ -313,8 +313,7 @@ class _Reader:
         if label is None:
             label = next(element.iterancestors('label'), None)
             if label is not None and len(list(islice(
-                            label.iter('input', 'select', 'textarea'),
-                            2))) > 1:
+                            label.iter(*_FIELDS), 2))) > 1:
                 label = None
         if label is None:
             text = ' '.join((element.tail or '').split())
@@ -332,8 +331,7 @@ def _is_block(element):
     """Return whether an element stands on lines of its own."""
     if element.tag == 'label':
         # With its field, else it stands before it.
-        return next(
-            element.iter('input', 'select', 'textarea'), None) is not None
+        return next(element.iter(*_FIELDS), None) is not None
     return element.tag in _BLOCKS
 
 

@@ -30,7 +30,7 @@ from .professional import own_health_professional
 from .request_list import report_state
 from .rights import check_read
 from .sections import SECTIONS, first_line
-from .tables import execute
+from .tables import execute, moment
 
 #: Kinds of rows of PatientExam: the id of a row is the id of its record times
 #: their number, plus the place of its kind.
@@ -202,9 +202,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
                     *(getattr(table, name) for name in names),
                     where=reduce_ids(table.patient, patients)))]
         for row in rows:
-            if isinstance(row['date'], str):
-                # SQLite knows no types of what a query computes.
-                row['date'] = dt.datetime.fromisoformat(row['date'])
+            row['date'] = moment(row['date'])
         return sorted(rows, reverse=True, key=lambda row: (
                 row['date'] or dt.datetime.min, row['id']))
 

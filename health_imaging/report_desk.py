@@ -31,7 +31,7 @@ class DeskMixin(IdentityMixin):
             help="The last weight in the patient's record."),
         'get_patient_weight')
     alert_line = fields.Function(fields.Char("Alert",
-            states={'invisible': ~Eval('alert_line')}), 'get_alert_line')
+            states={'invisible': ~Eval('alert_line')}), 'get_alert')
     asked = fields.Function(fields.Text("Clinical Question",
             states={'invisible': ~Eval('asked')},
             help="What the request asks."), 'get_asked')
@@ -87,12 +87,13 @@ class DeskMixin(IdentityMixin):
         return found
 
     @classmethod
-    def get_alert_line(cls, results, name):
-        names = ['alert', 'alert_details']
-        values = cls.get_alert(results, names)
-        return {
-            r.id: _one_line(*(values[n].get(r.id) for n in names))
+    def get_alert(cls, results, names):
+        parts = ['alert', 'alert_details']
+        values = super().get_alert(results, {*names, *parts})
+        values['alert_line'] = {
+            r.id: _one_line(*(values[n][r.id] for n in parts))
             for r in results}
+        return {name: values[name] for name in names}
 
     @classmethod
     @without_check_access

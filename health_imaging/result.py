@@ -432,13 +432,19 @@ class Result(
             cls._sign(last, professional)
 
     @classmethod
-    @Workflow.transition('final')
-    def _sign(cls, results, professional):
+    def _end_reading(cls, results):
+        """Mark the requests of results that are signed as done, also those
+        that were released, and as claimed by nobody."""
         requests = [r.request for r in results if r.request]
         if requests:
-            # What was released is done; requests are locked first.
+            # Requests are locked first.
             type(requests[0]).do(requests)
             type(requests[0]).let_go(requests)
+
+    @classmethod
+    @Workflow.transition('final')
+    def _sign(cls, results, professional):
+        cls._end_reading(results)
         cls.write(results, {
                 'signed_by': professional,
                 'signed_at': dt.datetime.now().replace(microsecond=0),

@@ -68,10 +68,7 @@ class SecondReaderMixin:
         :param results: records
         :param professional: id of who signs
         """
-        requests = [r.request for r in results if r.request]
-        if requests:
-            type(requests[0]).do(requests)
-            type(requests[0]).let_go(requests)
+        cls._end_reading(results)
         cls.write(results, {
                 'first_read_by': professional,
                 'first_read_at': dt.datetime.now().replace(microsecond=0)})

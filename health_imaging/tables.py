@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SQL in the current transaction."""
+import datetime as dt
 from contextlib import nullcontext
 
 from trytond.transaction import Transaction
@@ -15,6 +16,16 @@ def execute(query):
     cursor = Transaction().connection.cursor()
     cursor.execute(*query)
     return cursor.fetchall() if cursor.description else []
+
+
+def moment(value):
+    """Return a datetime that a query computed: SQLite gives it as a text.
+
+    :param value: datetime.datetime, str in ISO format, or None
+    :rtype: datetime.datetime or None
+    """
+    return dt.datetime.fromisoformat(value) \
+        if isinstance(value, str) else value
 
 
 def writing():

@@ -18,6 +18,7 @@ from trytond.modules.health_imaging.institution import (
 from trytond.modules.health_imaging.professional import own_health_professional
 from trytond.modules.health_imaging.reading import opened
 from trytond.modules.health_imaging.rights import check_rights
+from trytond.modules.health_imaging.tables import moment
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
@@ -169,7 +170,7 @@ class Request(metaclass=PoolMeta):
         since = super().get_waiting_since(requests, name)
         for sub in grouped_slice(list(since)):
             since.update(
-                (id_, _moment(at)) for id_, at in tables.execute(_arrivals(
+                (id_, moment(at)) for id_, at in tables.execute(_arrivals(
                         lambda study: study.request.in_(list(sub)))) if at)
         return since
 
@@ -265,12 +266,6 @@ def _question(studies):
         if str(day) == str(today()) else str(day)
     return gettext('health_orthanc.msg_offer_one',
         date=day, modalities=modalities)
-
-
-def _moment(value):
-    """Return a datetime, for which SQLite has a text where it is computed."""
-    return dt.datetime.fromisoformat(value) \
-        if isinstance(value, str) else value
 
 
 def _arrivals(where):

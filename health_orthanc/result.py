@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What imaging results gain: the studies with their images."""
 from sql import Null
-from sql.aggregate import Sum
-from sql.conditionals import Coalesce
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
@@ -11,13 +9,13 @@ from trytond.modules.health_imaging.doors import (
     CheckedWizard, selected_records)
 from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_read
-from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from . import acquired
 from .exceptions import ForeignPictureError
 from .links import effects, events, ledger
 from .sign_check import studies_findings
@@ -84,15 +82,7 @@ class Result(metaclass=PoolMeta):
 
     @classmethod
     def get_image_count(cls, results, name):
-        counts = dict.fromkeys((r.id for r in results), 0)
-        study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-        for some in grouped_slice(list(counts)):
-            counts.update(execute(study.select(
-                        study.imaging_test,
-                        Sum(Coalesce(study.number_of_instances, 0)),
-                        where=reduce_ids(study.imaging_test, list(some))
-                        & (study.missing_since == Null),
-                        group_by=study.imaging_test)))
+        counts = acquired.count([r.id for r in results], 'imaging_test')
         return {id_: str(n) if n else None for id_, n in counts.items()}
 
     @classmethod

@@ -1,14 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What signing a result looks at in the studies on the servers."""
-import datetime as dt
-
 from sql import Literal, Null
 from sql.aggregate import Count, Max
 from sql.conditionals import Coalesce
 
 from trytond.modules.health_imaging.institution import local_datetime
 from trytond.modules.health_imaging.sign_check import CHECKS, Finding
+from trytond.modules.health_imaging.tables import moment
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
@@ -75,9 +74,7 @@ def _of_images(results):
     for some in grouped_slice(list(by_id)):
         for id_, name, total, count, arrived in _counted(list(some)):
             result = by_id[id_]
-            if isinstance(arrived, str):
-                # SQLite has a text for what it computes.
-                arrived = dt.datetime.fromisoformat(arrived)
+            arrived = moment(arrived)
             if (result.text_changed_at and arrived
                     and arrived.replace(microsecond=0)
                     > result.text_changed_at):

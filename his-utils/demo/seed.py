@@ -95,7 +95,11 @@ def seed(config, password=PASSWORD):
 
 
 def make_exams(config, exams):
-    """Make the exams of Exam tuples; """
+    """Make exams.
+
+    :param config: proteus configuration of the administrator
+    :param exams: list of Exam
+    """
     Type = Model.get('gnuhealth.imaging.test.type', config)
     Product = Model.get('product.product', config)
     for exam in exams:

@@ -272,6 +272,18 @@ class Person:
         self.row(*texts).get_by_role('button', name=words, exact=True).click()
         self.settle()
 
+    def sign(self):
+        "Sign the report in front, agree to the question, and see it final."
+        with self.confirming():
+            self.place.get_by_role('button', name="Sign", exact=True).click()
+        expect(self.field("State")).to_have_value('"final"')
+
+    def go_back(self, name):
+        "Go to a window that is open."
+        self.page.locator('#tablist').get_by_text(
+            re.compile(f'^{name}')).click()
+        self.settle()
+
     def see(self, text):
         "Wait until a text is seen."
         expect(self.place.get_by_text(text).first).to_be_visible(

@@ -81,13 +81,8 @@ def test_report_what_waits_longest(person, task):
         press_first(radiologist, "Report")
         radiologist.field("Impression").click()
         radiologist.fill("Impression", "No fracture.")
-        with radiologist.confirming():
-            radiologist.place.get_by_role(
-                'button', name="Sign", exact=True).click()
-        expect(radiologist.field("State")).to_have_value('"final"')
-        radiologist.page.locator('#tablist').get_by_text(
-            re.compile("^Reading List")).click()
-        radiologist.settle()
+        radiologist.sign()
+        radiologist.go_back("Reading List")
 
 
 @pytest.fixture

@@ -239,10 +239,7 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     radiologist.fill("Findings", "No fracture seen.")
     radiologist.tool('save')
     radiologist.shoot('interpretation')
-    with radiologist.confirming():
-        radiologist.place.get_by_role(
-            'button', name="Sign", exact=True).click()
-    expect(radiologist.field("State")).to_have_value('"final"')
+    radiologist.sign()
     radiologist.shoot('signed')
     with radiologist.page.expect_download() as download:
         radiologist.tool('print')
@@ -269,13 +266,8 @@ def test_the_radiologist_reads_what_is_next(person):
     radiologist.press_in_row("Report", "Chest X-ray")
     radiologist.fill("Findings", "The heart is of normal size.")
     radiologist.shoot('reading-report')
-    with radiologist.confirming():
-        radiologist.place.get_by_role(
-            'button', name="Sign", exact=True).click()
-    expect(radiologist.field("State")).to_have_value('"final"')
-    radiologist.page.locator('#tablist').get_by_text(
-        re.compile("^Reading List")).click()
-    radiologist.settle()
+    radiologist.sign()
+    radiologist.go_back("Reading List")
     # 7 by mouse alone, with a click on the text.
     assert radiologist.clicks - before <= 6
     radiologist.check()
