@@ -25,6 +25,8 @@ PURE = [
     'health_imaging/picture_decoder.py',
     'health_imaging/pictures.py',
     'health_imaging/programs.py',
+    'health_imaging/safety/__init__.py',
+    'health_imaging/safety/rules.py',
     'health_imaging_worklist/attributes.py',
     'health_imaging_worklist/dataset.py',
     'health_imaging_worklist/identifiers.py',
