@@ -4,7 +4,7 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, cancel_reason, catalog, configuration, ir,
+    asking, attachment, cancel_reason, catalog, configuration, finding, ir,
     modality_tabs, order, party, patient_exam, release, request, reschedule,
     result, result_report, sign_next, statistics)
 
@@ -28,6 +28,8 @@ def register():
         reschedule.RescheduleLog,
         reschedule.RescheduleStart,
         cancel_reason.CancelRequestStart,
+        finding.Finding,
+        finding.SafetyStart,
         order.OrderStart,
         order.OrderTest,
         result.Result,
@@ -45,6 +47,7 @@ def register():
     asking.close('health_imaging')
     Pool.register(
         order.Order,
+        finding.SendRequest,
         party.Replace,
         patient_exam.ExamReport,
         release.ReleaseResult,

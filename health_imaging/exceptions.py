@@ -123,3 +123,15 @@ class SignWarning(UserWarning):
 
 class ReleaseError(AccessError):
     """The result cannot be released."""
+
+
+class QuestionMissingError(UserError):
+    """An exam is ordered without a clinical question."""
+
+
+class DeceasedError(UserError):
+    """An exam is ordered for a patient who is dead."""
+
+
+class SafetyWarning(UserWarning):
+    """The user is asked about what may harm the patient."""

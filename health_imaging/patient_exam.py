@@ -163,6 +163,16 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             if e.result and e.result.state == 'final' else None
             for e in exams}
 
+    def in_a_line(self):
+        """Return date, exam, state and impression.
+
+        :rtype: str
+        """
+        return ', '.join(filter(None, [
+                    self.day and Pool().get('ir.lang').get().strftime(
+                        self.day),
+                    self.title, self.state_string, self.impression]))
+
     @classmethod
     def get_mine(cls, exams, name):
         own = own_health_professional()

@@ -22,6 +22,7 @@ from .direction import plain
 from .doors import CheckedWizard, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
+from .finding import FindingsMixin
 from .migration import number_request_lines, set_request_states
 from .order_session import OrderedOnceMixin
 from .professional import own_health_professional
@@ -33,13 +34,13 @@ from .worklist import WorklistMixin
 
 _CLINICAL = {
     'patient', 'date', 'requested_test', 'doctor', 'context', 'urgent',
-    'request', 'request_line'}
+    'request', 'request_line', 'clinical_question'}
 _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
 class Request(
         ReadingMixin, DueMixin, ListMixin, WorklistMixin, RescheduleMixin,
-        OrderedOnceMixin, GuardedWorkflow, ModelSQL, ModelView):
+        OrderedOnceMixin, FindingsMixin, GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 
@@ -97,7 +98,7 @@ class Request(
     _stamped = frozenset({
             'requested_by', 'requested_at', 'done_at', 'canceled_by',
             'canceled_at', 'canceled_for', 'cancel_reason', 'arrived_at',
-            'reschedules', 'order_session'})
+            'reschedules', 'order_session', 'findings'})
     _fixed = frozenset({'request', 'request_line'})
 
     @classmethod
@@ -346,7 +347,7 @@ class Request(
                 'request', 'request_line', 'requested_by', 'requested_at',
                 'done_at', 'canceled_by', 'canceled_at', 'canceled_for',
                 'cancel_reason', 'arrived_at', 'reschedules', 'order_session',
-                'claimed_by', 'claimed_at', 'results']:
+                'claimed_by', 'claimed_at', 'results', 'findings']:
             default.setdefault(name, None)
         return super().copy(requests, default=default)
 
@@ -373,8 +374,12 @@ class Request(
         """Send requests; see the state of the workflow.
 
         :raises InactiveExamError: an exam is not active
+        :raises DeceasedError: a patient is dead
+        :raises SafetyWarning: the user is asked about what the rules of
+            safety find, and may go on
         """
         cls.check_exams(r.requested_test for r in requests)
+        cls.check_safety(requests)
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')

@@ -4,9 +4,27 @@
 import datetime as dt
 
 from trytond.model import ModelView, fields
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 
 from .alerts import Alerts
+from .direction import plain
+from .patient_facts import sex_of
+
+
+def identity_line(patient):
+    """Return what tells people of one name apart: PUID, date of birth, age
+    and sex.
+
+    :param patient: gnuhealth.patient record
+    :rtype: str
+    """
+    born = patient.party.dob
+    return plain(', '.join(filter(None, [
+                    patient.party.ref,
+                    born and Pool().get('ir.lang').get().strftime(born),
+                    patient.age,
+                    patient.party.gender_string])))
 
 
 class WorklistMixin:
@@ -73,13 +91,10 @@ class WorklistMixin:
     def _identity(self):
         """Return what identifies the patient, by name of the field."""
         party = self.patient.party
-        sex = self.patient.biological_sex or (
-            party.gender or '').split('-')[0]
         return {
             'patient_puid': party.ref,
             'patient_birth': party.dob,
-            'patient_sex': {
-                'm': 'm', 'f': 'f', 'nb': 'o', 'other': 'o'}.get(sex),
+            'patient_sex': sex_of(self.patient) or None,
             }
 
     @classmethod

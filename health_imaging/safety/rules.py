@@ -17,7 +17,8 @@ RANK = {REFUSED: 0, STOP: 1, QUESTION: 2, WARNING: 3}
 
 #: What the rule of kidneys is asked for; of these metformin matters with one.
 _OF_KIDNEYS = {IODINATED, GADOLINIUM}
-_LOW, _LOWERED = 30, 45
+#: Filtration rates (mL/min/1.73 m²) below which kidneys may be harmed.
+LOW, LOWERED = 30, 45
 _DUPLICATE_DAYS = 30
 _FERTILE = range(11, 56)
 _MAMMOGRAPHY_FROM = 25
@@ -46,9 +47,12 @@ class Rule:
     """One thing that is checked.
 
     :cvar str code: of the rule; an exam may switch it off
+    :cvar str module: whose messages name the rule (msg_rule_CODE) and say what
+        it finds (msg_finding_REASON)
     :cvar list known: the rules in their order
     """
     code = None
+    module = 'health_imaging'
     known = []
 
     @classmethod
@@ -202,9 +206,9 @@ class Kidney(Rule):
             return
         measured = patient.creatinine
         known = {'rate': f'{value:.0f}', 'date': measured.date}
-        if value < _LOW:
+        if value < LOW:
             yield self.found(STOP, 'kidney_low', 'laboratory', **known)
-        elif value < _LOWERED:
+        elif value < LOWERED:
             yield self.found(WARNING, 'kidney_lowered', 'laboratory', **known)
         if (day - measured.date).days > exam.creatinine_days:
             yield self.found(WARNING, 'kidney_old', 'laboratory', **known)
@@ -222,7 +226,7 @@ class Metformin(Rule):
         value = rate(patient, day)
         for name in patient.medication:
             if has_word(plain(name), _METFORMIN) and (
-                    value is None or value < _LOW):
+                    value is None or value < LOW):
                 yield self.found(
                     WARNING, 'metformin', 'medication', text=name)
 
