@@ -53,14 +53,15 @@ class Alerts:
             value = rate(known, today)
             kinds = self.kinds[patient.id]
             details = self.details[patient.id]
-            for text, code, is_allergy in facts.diseases[patient.id]:
+            for condition in facts.conditions[patient.id]:
                 found = {kind for kind, is_one in [
-                        ('allergy', is_allergy),
-                        ('kidney', code.startswith(_KIDNEY)),
-                        ('pregnant', code.startswith(PREGNANT_CODES)),
+                        ('allergy', condition.is_allergy),
+                        ('kidney', condition.code.startswith(_KIDNEY)),
+                        ('pregnant', condition.code.startswith(
+                                PREGNANT_CODES)),
                         ] if is_one}
                 kinds.update(found)
-                details.extend([text] if found else [])
+                details.extend([condition.text] if found else [])
             if known.pregnancy in {PREGNANT, POSSIBLE}:
                 kinds.add('pregnant')
             if value is not None and value < LOWERED:

@@ -3,6 +3,7 @@
 """What the rules of safety find of requests: asked, and kept."""
 import datetime as dt
 import json
+from typing import NamedTuple
 
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
@@ -102,14 +103,16 @@ class Checks:
         return any(
             f.kind == kind for found in self.findings.values() for f in found)
 
-    def sentences(self):
+    def sentences(self, known=()):
         """Return what was found, a line each, the most serious first.
 
+        :param known: set of pairs of key and code of what is left out
         :rtype: list of str
         """
         found = {
-            f: None for kind, _ in KINDS for some in self.findings.values()
-            for f in some if f.kind == kind}
+            f: None for kind, _ in KINDS
+            for key, some in self.findings.items() for f in some
+            if f.kind == kind and (key, f.reason) not in known}
         kinds = dict(KINDS)
         return [
             f'{_kind(kinds, f.kind)}: '
@@ -171,10 +174,12 @@ class FindingsMixin:
                 for r in requests])
 
     @classmethod
-    def check_safety(cls, requests):
+    def check_safety(cls, requests, again=False):
         """Ask the user about what is found, and keep it with the requests.
 
         :param requests: records
+        :param bool again: whether they were asked about before, so that only
+            what is new is asked
         :raises DeceasedError: a patient is dead
         :raises SafetyWarning: the user is asked, and may go on
         """
@@ -183,7 +188,10 @@ class FindingsMixin:
         for request in requests:
             checks.refuse(request.patient)
         answered = Transaction().context.get('_imaging_answered')
-        sentences = checks.sentences()
+        known = {
+            (r.id, f.finding) for r in requests for f in r.findings
+            if again}
+        sentences = checks.sentences(known)
         if sentences and not isinstance(answered, Answered):
             key = Warning.format('imaging_safety', requests)
             if Warning.check(key):
@@ -232,15 +240,13 @@ class FindingsMixin:
                     exam=self.requested_test.rec_name))
 
 
-class Answered:
+class Answered(NamedTuple):
     """In the context: the user was asked in a window; clients can send no
     such object.
 
-    :param str reason: why the user goes on, or ''
+    :ivar str reason: why the user goes on, or ''
     """
-
-    def __init__(self, reason):
-        self.reason = reason
+    reason: str
 
 
 class SafetyStart(ModelView):

@@ -50,6 +50,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             ('done', "Done"),
             ('canceled', "Canceled"),
             ], "State", sort=False)
+    state_string = state.translated('state')
     unread = fields.Boolean("New",
         help="The doctor who requested the exam has not opened its report.")
     impression = fields.Function(fields.Char("Impression",

@@ -7,6 +7,7 @@ What comes with modules that are not activated is unknown.
 import datetime as dt
 from collections import defaultdict
 from functools import cached_property
+from typing import NamedTuple
 
 from sql import Literal, Null
 from sql.conditionals import Coalesce
@@ -42,6 +43,22 @@ def sex_of(patient):
     return {'m': 'm', 'f': 'f', 'nb': 'o', 'other': 'o'}.get(sex, '')
 
 
+class Condition(NamedTuple):
+    """A condition of a patient.
+
+    :ivar str code: of ICD-10
+    """
+    name: str
+    remark: str
+    code: str
+    is_allergy: bool
+
+    @property
+    def text(self):
+        "Name and remark."
+        return ': '.join(filter(None, [self.name, self.remark]))
+
+
 class PatientFacts:
     """The facts of patients.
 
@@ -68,23 +85,21 @@ class PatientFacts:
             sex=sex if sex in {'f', 'm'} else '',
             deceased=bool(patient.party.deceased),
             allergies=tuple(
-                facts.Allergy(text, code)
-                for text, code, is_allergy in self.diseases[id_]
-                if is_allergy),
+                facts.Allergy(c.text, c.code)
+                for c in self.conditions[id_] if c.is_allergy),
             critical_info=(patient.critical_info or '').strip(),
-            pregnancy=self._pregnancy(patient, day),
+            pregnancy=self.pregnancy(patient, day),
             creatinine=self._creatinine.get(id_),
-            height=self._measured('height').get(id_),
-            weight=self._measured('weight').get(id_),
+            height=self.measured('height').get(id_),
+            weight=self.measured('weight').get(id_),
             medication=tuple(self._medication[id_]),
             former=tuple(
                 former for key, former in self._former[id_]
                 if key != request))
 
     @cached_property
-    def diseases(self):
-        """The active conditions: lists of text, ICD-10 code and whether it is
-        an allergy, by patient id."""
+    def conditions(self):
+        "The active conditions, lists of Condition by patient id."
         pool = Pool()
         Pathology = pool.get('gnuhealth.pathology')
         table = pool.get('gnuhealth.patient.disease').__table__()
@@ -97,9 +112,9 @@ class PatientFacts:
         found = defaultdict(list)
         for patient, id_, is_allergy, remark in rows:
             pathology = pathologies[id_]
-            found[patient].append((
-                    ': '.join(filter(None, [pathology.name, remark])),
-                    pathology.code or '', bool(is_allergy)))
+            found[patient].append(Condition(
+                    pathology.name, remark or '', pathology.code or '',
+                    bool(is_allergy)))
         return found
 
     @cached_property
@@ -123,14 +138,19 @@ class PatientFacts:
         return dict(self._read(
                 table, [table.lmp], table.lmp != Null, table.lmp))
 
-    def _pregnancy(self, patient, day):
-        "Return a value of safety.facts.Patient.pregnancy."
+    def pregnancy(self, patient, day):
+        """Return whether a patient is pregnant.
+
+        :param patient: gnuhealth.patient record
+        :param day: datetime.date
+        :return: a value of safety.facts.Patient.pregnancy
+        """
         if patient.id in self._pregnancies:
             begun = self._pregnancies[patient.id]
             is_over = begun and (day - begun).days > _PREGNANCY_DAYS
             return facts.POSSIBLE if is_over else facts.PREGNANT
-        if any(code.upper().startswith(PREGNANT_CODES)
-                for _, code, _ in self.diseases[patient.id]):
+        if any(c.code.upper().startswith(PREGNANT_CODES)
+                for c in self.conditions[patient.id]):
             return facts.PREGNANT
         if getattr(patient, 'menopausal', False):
             return facts.NOT
@@ -163,7 +183,7 @@ class PatientFacts:
             patient: facts.Creatinine(value, unit or '', _day(date))
             for patient, value, unit, date in rows}
 
-    def _measured(self, name):
+    def measured(self, name):
         """Return what the last evaluation that says it says.
 
         :param str name: weight (kg) or height (cm)

@@ -24,7 +24,13 @@ def identity_line(patient):
                     patient.party.ref,
                     born and Pool().get('ir.lang').get().strftime(born),
                     patient.age,
-                    patient.party.gender_string])))
+                    _sex_word(sex_of(patient))])))
+
+
+def _sex_word(sex):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    return dict(Request.fields_get(['patient_sex'])['patient_sex'][
+            'selection']).get(sex)
 
 
 class WorklistMixin:
