@@ -4,9 +4,9 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, cancel_reason, catalog, configuration, finding, ir,
+    asking, attachment, cancel_reason, catalog, configuration, ir,
     modality_tabs, order, party, patient_exam, release, request, reschedule,
-    result, result_report, sign_next, statistics)
+    result, result_report, safety_finding, sign_next, statistics)
 
 __all__ = ['register']
 
@@ -28,8 +28,8 @@ def register():
         reschedule.RescheduleLog,
         reschedule.RescheduleStart,
         cancel_reason.CancelRequestStart,
-        finding.Finding,
-        finding.SafetyStart,
+        safety_finding.SafetyFinding,
+        safety_finding.SafetyStart,
         order.OrderStart,
         order.OrderTest,
         result.Result,
@@ -47,7 +47,7 @@ def register():
     asking.close('health_imaging')
     Pool.register(
         order.Order,
-        finding.SendRequest,
+        safety_finding.SendRequest,
         party.Replace,
         patient_exam.ExamReport,
         release.ReleaseResult,

@@ -15,10 +15,10 @@ from .alerts import Alerts
 from .configuration import next_numbers
 from .doors import CheckedWizard
 from .exceptions import OrderIncompleteError, QuestionMissingError
-from .finding import Answered, Checks, answered, asked
 from .order_session import OrderedOnce
 from .professional import own_health_professional
 from .rights import check_read
+from .safety_finding import Answered, Checks, answered, asked
 from .worklist import identity_line
 
 # How long an exam counts as done not long ago.

@@ -46,17 +46,19 @@ def sex_of(patient):
 class Condition(NamedTuple):
     """A condition of a patient.
 
+    :ivar str title: code and name
     :ivar str code: of ICD-10
     """
     name: str
+    title: str
     remark: str
     code: str
     is_allergy: bool
 
     @property
     def text(self):
-        "Name and remark."
-        return ': '.join(filter(None, [self.name, self.remark]))
+        "Title and remark."
+        return ': '.join(filter(None, [self.title, self.remark]))
 
 
 class PatientFacts:
@@ -113,8 +115,8 @@ class PatientFacts:
         for patient, id_, is_allergy, remark in rows:
             pathology = pathologies[id_]
             found[patient].append(Condition(
-                    pathology.name, remark or '', pathology.code or '',
-                    bool(is_allergy)))
+                    pathology.name, pathology.rec_name, remark or '',
+                    pathology.code or '', bool(is_allergy)))
         return found
 
     @cached_property

@@ -22,13 +22,13 @@ from .direction import plain
 from .doors import CheckedWizard, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
-from .finding import FindingsMixin
 from .migration import number_request_lines, set_request_states
 from .order_session import OrderedOnceMixin
 from .professional import own_health_professional
 from .reading import ReadingMixin, opened
 from .request_list import ListMixin
 from .reschedule import RescheduleMixin, is_rescheduling
+from .safety_finding import FindingsMixin
 from .workflow import GuardedWorkflow, check_unique, differs
 from .worklist import WorklistMixin
 
@@ -98,7 +98,7 @@ class Request(
     _stamped = frozenset({
             'requested_by', 'requested_at', 'done_at', 'canceled_by',
             'canceled_at', 'canceled_for', 'cancel_reason', 'arrived_at',
-            'reschedules', 'order_session', 'findings'})
+            'reschedules', 'order_session', 'safety_findings'})
     _fixed = frozenset({'request', 'request_line'})
 
     @classmethod
@@ -347,7 +347,7 @@ class Request(
                 'request', 'request_line', 'requested_by', 'requested_at',
                 'done_at', 'canceled_by', 'canceled_at', 'canceled_for',
                 'cancel_reason', 'arrived_at', 'reschedules', 'order_session',
-                'claimed_by', 'claimed_at', 'results', 'findings']:
+                'claimed_by', 'claimed_at', 'results', 'safety_findings']:
             default.setdefault(name, None)
         return super().copy(requests, default=default)
 

@@ -108,8 +108,8 @@ def test_stop_needs_a_reason_that_is_kept(doctor):
         patient, "Allergy to iodinated contrast medium", 'Z91.041')
     make_creatinine(patient, 1.0)
     answer = asked(order(patient, exam))
-    assert answer['is_stopped'] and '"Allergy to iodinated contrast medium"' \
-        in answer['findings']
+    assert answer['is_stopped']
+    assert "Allergy to iodinated contrast medium" in answer['findings']
     assert not requests(patient)
     with pytest.raises(ReasonMissingError):
         order(patient, exam, reason="  ")
@@ -120,7 +120,7 @@ def test_stop_needs_a_reason_that_is_kept(doctor):
     request, = requests(patient)
     assert request.state == 'requested'
     assert request.clinical_question == "Bleeding?"
-    finding, = request.findings
+    finding, = request.safety_findings
     assert (finding.kind, finding.rule, finding.reason, finding.user.login) \
         == ('stop', 'contrast_allergy', "Life-threatening, premedicated.",
             'doctor')
@@ -132,7 +132,7 @@ def test_nothing_is_asked_of_who_is_safe(doctor):
     make_creatinine(patient, 1.0)
     assert 'actions' in order(patient, exam)
     request, = requests(patient)
-    assert request.state == 'requested' and not request.findings
+    assert request.state == 'requested' and not request.safety_findings
 
 
 def test_pregnancy_is_read_from_the_gynaecology(doctor):
@@ -238,7 +238,7 @@ def test_draft_is_asked_about_when_it_is_sent(doctor):
         send(request, reason='')
     send(request, reason="Dialysis follows.")
     assert request.state == 'requested'
-    assert request.findings[0].reason == "Dialysis follows."
+    assert request.safety_findings[0].reason == "Dialysis follows."
 
 
 def test_program_is_warned_and_goes_on(doctor):
@@ -252,22 +252,22 @@ def test_program_is_warned_and_goes_on(doctor):
     with as_user(user('doctor')):
         Request.requested([request])
     assert request.state == 'requested'
-    assert [f.kind for f in request.findings] == ['stop']
-    assert request.findings[0].reason is None
+    assert [f.kind for f in request.safety_findings] == ['stop']
+    assert request.safety_findings[0].reason is None
 
 
 def test_findings_are_nobodys_to_write(doctor):
     patient, exam = man(), make_ct()
     order(patient, exam, reason="")
     request, = requests(patient)
-    finding, = request.findings
+    finding, = request.safety_findings
     Finding = type(finding)
     for change in [
             lambda: Finding.write([finding], {'reason': "Other"}),
             lambda: Finding.delete([finding]),
             lambda: Finding.create([{'request': request.id}]),
             lambda: type(request).write(
-                [request], {'findings': [('delete', [finding.id])]})]:
+                [request], {'safety_findings': [('delete', [finding.id])]})]:
         with pytest.raises((AccessError, KeptValueError)):
             change()
 
@@ -332,12 +332,12 @@ def test_request_is_checked_again_when_it_is_rescheduled(doctor):
     order(patient, exam, reason="")
     request, = requests(patient)
     reschedule(request, "Machine is broken")
-    assert [f.finding for f in request.findings] == ['kidney_lowered']
+    assert [f.finding for f in request.safety_findings] == ['kidney_lowered']
     make_creatinine(patient, 3.5, days=0)
     with pytest.raises(SafetyWarning, match="too weak"):
         reschedule(request, "Again")
     reschedule(request, "Again", _skip_warnings=True)
-    assert {f.finding for f in request.findings} == {
+    assert {f.finding for f in request.safety_findings} == {
         'kidney_lowered', 'kidney_low'}
 
 
@@ -351,4 +351,4 @@ def test_request_that_was_canceled_is_asked_about_again(doctor):
     type(request).draft([request])
     assert asked(send(request))['is_stopped']
     send(request, reason="Second")
-    assert {f.reason for f in request.findings} == {"First", "Second"}
+    assert {f.reason for f in request.safety_findings} == {"First", "Second"}

@@ -28,9 +28,9 @@ KINDS = [
     ]
 
 
-class Finding(Kept, ModelSQL, ModelView):
+class SafetyFinding(Kept, ModelSQL, ModelView):
     "Safety Finding of an Imaging Request"
-    __name__ = 'gnuhealth.imaging.finding'
+    __name__ = 'gnuhealth.imaging.safety.finding'
 
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,
@@ -40,7 +40,7 @@ class Finding(Kept, ModelSQL, ModelView):
     rule = fields.Char("Rule", required=True, readonly=True)
     finding = fields.Char("Code", required=True, readonly=True)
     parameters = fields.Text("Parameters", readonly=True)
-    text = fields.Function(fields.Text("Finding"), 'get_text')
+    text = fields.Function(fields.Text("What Was Found"), 'get_text')
     found_at = fields.DateTime("Found at", required=True, readonly=True)
     user = fields.Many2One('res.user', "User", readonly=True)
     reason = fields.Text("Reason to Go On", readonly=True)
@@ -145,9 +145,9 @@ class FindingsMixin:
     clinical_question = fields.Text("Clinical Question",
         states={'readonly': Eval('state', 'draft') != 'draft'},
         help="What the exam is to answer.")
-    findings = fields.One2Many(
-        'gnuhealth.imaging.finding', 'request', "Safety", readonly=True,
-        states={'invisible': ~Eval('findings', [])})
+    safety_findings = fields.One2Many(
+        'gnuhealth.imaging.safety.finding', 'request', "Safety", readonly=True,
+        states={'invisible': ~Eval('safety_findings', [])})
 
     @classmethod
     def __setup__(cls):
@@ -189,7 +189,7 @@ class FindingsMixin:
             checks.refuse(request.patient)
         answered = Transaction().context.get('_imaging_answered')
         known = {
-            (r.id, f.finding) for r in requests for f in r.findings
+            (r.id, f.finding) for r in requests for f in r.safety_findings
             if again}
         sentences = checks.sentences(known)
         if sentences and not isinstance(answered, Answered):
@@ -207,7 +207,7 @@ class FindingsMixin:
         :param checks: Checks by id of the request
         :param str reason: why the user goes on, or None
         """
-        Finding = Pool().get('gnuhealth.imaging.finding')
+        Finding = Pool().get('gnuhealth.imaging.safety.finding')
         known = {
             (f.request.id, f.finding, f.parameters, f.reason)
             for f in Finding.search([
@@ -253,7 +253,7 @@ class SafetyStart(ModelView):
     "Safety of an Imaging Order"
     __name__ = 'gnuhealth.imaging.safety.start'
 
-    findings = fields.Text("Findings", readonly=True)
+    findings = fields.Text("What Was Found", readonly=True)
     is_stopped = fields.Boolean("Stopped", readonly=True)
     reason = fields.Text("Reason to Go On",
         states={
