@@ -4,9 +4,12 @@
 from trytond.pool import Pool
 
 from . import (
-    asking, attachment, cancel_reason, catalog, configuration, ir,
-    modality_tabs, order, party, patient_exam, release, request, reschedule,
-    result, result_report, safety_finding, sign_next, statistics)
+    asking, attachment, cancel_reason, catalog, configuration, critical,
+    critical_call, critical_configuration, critical_statistics, ir, macro,
+    modality_tabs, mrrt_import, notices, order, order_sheet, party,
+    patient_exam, patient_exam_read, release, report_template, report_text,
+    request, reschedule, result, result_report, safety_finding, sign_check,
+    sign_next, statistics)
 
 __all__ = ['register']
 
@@ -16,6 +19,7 @@ def register():
     Pool.register(
         ir.View,
         ir.Cron,
+        ir.Rule,
         modality_tabs.ActWindow,
         catalog.TestType,
         catalog.Test,
@@ -36,13 +40,29 @@ def register():
         result.AmendResultStart,
         release.ReleaseResultStart,
         sign_next.SignNextEmpty,
-        result.ReportTemplate,
-        result.ReportTemplateExam,
+        report_text.PickStart,
+        report_text.PickLine,
+        sign_check.SignCheck,
+        sign_check.SideWord,
+        report_template.ReportTemplate,
+        report_template.ReportTemplateExam,
+        mrrt_import.ImportTemplateStart,
+        mrrt_import.ImportTemplateDone,
+        macro.Macro,
+        critical_configuration.ImagingConfiguration,
+        critical_configuration.Escalation,
+        critical.CriticalFinding,
+        critical.ReportCriticalStart,
+        critical_call.CriticalCall,
+        critical_call.LogCallStart,
+        notices.User,
         attachment.Attachment,
         patient_exam.PatientExam,
+        patient_exam_read.ReadExamStart,
         statistics.StatisticsContext,
         statistics.StatisticsRequests,
         statistics.StatisticsTurnaround,
+        critical_statistics.StatisticsCritical,
         module='health_imaging', type_='model')
     asking.close('health_imaging')
     Pool.register(
@@ -50,13 +70,20 @@ def register():
         safety_finding.SendRequest,
         party.Replace,
         patient_exam.ExamReport,
+        patient_exam_read.ReadExam,
         release.ReleaseResult,
         cancel_reason.CancelRequest,
+        critical.ReportCritical,
+        critical_call.LogCall,
         request.GenerateResult,
         reschedule.Reschedule,
         result.AmendResult,
+        report_text.Pick,
         sign_next.SignNext,
+        mrrt_import.ImportTemplate,
         module='health_imaging', type_='wizard')
     Pool.register(
         result_report.ImagingReport,
+        order_sheet.OrderSheet,
+        order_sheet.OrderLabel,
         module='health_imaging', type_='report')

@@ -100,6 +100,9 @@ class Test(
     product = fields.Many2One(
         'product.product', "Service", required=True,
         help="The service to invoice.")
+    second_reader = fields.Boolean("Second Reader",
+        help="Two people sign its reports: the first leaves them "
+        "preliminary, another makes them final.")
 
     @classmethod
     def __setup__(cls):

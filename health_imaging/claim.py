@@ -11,6 +11,7 @@ from trytond.transaction import Transaction
 
 from .exceptions import ClaimedWarning
 from .institution import local_text
+from .minute import Minute
 from .workflow import hold
 
 #: What a request that nobody claims holds.
@@ -25,7 +26,7 @@ class ClaimMixin:
         'res.user', "Claimed by", readonly=True,
         states={'invisible': ~Eval('claimed_by')},
         help="Who writes the report.")
-    claimed_at = fields.DateTime("Claimed at", readonly=True,
+    claimed_at = Minute("Claimed at", readonly=True,
         states={'invisible': ~Eval('claimed_at')})
 
     @classmethod

@@ -89,8 +89,12 @@ class KeptReportError(AccessError):
     """The file is a report of a former revision."""
 
 
+class ReportChangedError(UserError):
+    """Somebody changed the result since the user read it."""
+
+
 class InterpretationMissingError(UserError):
-    """The result has no interpretation."""
+    """The result has neither findings nor impression."""
 
 
 class NoHealthProfessionalError(UserError):
@@ -135,3 +139,55 @@ class DeceasedError(UserError):
 
 class SafetyWarning(UserWarning):
     """The user is asked about what may harm the patient."""
+
+
+class PickListError(ValidationError):
+    """The brackets of a text do not match, or a pick list is empty."""
+
+
+class PickOpenError(UserError):
+    """A pick list of the report is not resolved."""
+
+
+class PicksChangedError(UserError):
+    """The text was changed while its pick lists were resolved."""
+
+
+class NotNumberError(UserError):
+    """A pick list asks for a number."""
+
+
+class ReportTextEmptyError(ValidationError):
+    """A prepared text has no text."""
+
+
+class MacroCodeError(ValidationError):
+    """The code of a macro is no dot and word."""
+
+
+class MacroExistsError(ValidationError):
+    """The user has another macro with the code."""
+
+
+class MrrtError(UserError):
+    """A file is no template that can be imported."""
+
+
+class SameReaderError(UserError):
+    """The second reader was the first one."""
+
+
+class SideWordError(ValidationError):
+    """A word for a side is no word."""
+
+
+class LedgerError(AccessError):
+    """The record is written by the system only."""
+
+
+class CriticalFindingError(UserError):
+    """A critical finding cannot be reported or acknowledged like this."""
+
+
+class CriticalResultError(AccessError):
+    """The result has a critical finding."""

@@ -58,6 +58,18 @@ def institution_timezone():
     return timezone.UTC
 
 
+def hospital_language():
+    """Return the code of the language in which the hospital writes: that of
+    its party, else that of the database.
+
+    :rtype: str
+    """
+    company = current_company()
+    if company and company.party.lang:
+        return company.party.lang.code
+    return Pool().get('ir.configuration').get_language()
+
+
 def local_datetime(value, zone=None):
     """Return a datetime in the institution's time zone.
 

@@ -15,11 +15,12 @@ from .alerts import Alerts
 from .configuration import next_numbers
 from .doors import CheckedWizard
 from .exceptions import OrderIncompleteError, QuestionMissingError
+from .identity import identity_line
+from .minute import Minute, whole
 from .order_session import OrderedOnce
 from .professional import own_health_professional
 from .rights import check_read
 from .safety_finding import Answered, Checks, answered, asked
-from .worklist import identity_line
 
 # How long an exam counts as done not long ago.
 _RECENT_DAYS = 30
@@ -44,7 +45,7 @@ class OrderStart(ModelView):
             states={'invisible': ~Eval('recent')}), 'on_change_with_recent')
     clinical_question = fields.Text("Clinical Question",
         help="What the exams are to answer.")
-    date = fields.DateTime("Date", required=True,
+    date = Minute("Date", required=True,
         help="When the exams are to be done.")
     urgent = fields.Boolean("Urgent")
     doctor = fields.Many2One(
@@ -60,7 +61,7 @@ class OrderStart(ModelView):
 
     @staticmethod
     def default_date():
-        return dt.datetime.now().replace(microsecond=0)
+        return whole(dt.datetime.now())
 
     @staticmethod
     def default_urgent():

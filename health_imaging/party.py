@@ -9,8 +9,8 @@ from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
 from .doors import CheckedWizard
+from .identity import identity_line
 from .tables import execute
-from .worklist import identity_line
 
 
 class Patient(metaclass=PoolMeta):

@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The exams of a patient in one list, for the doctor: requests, and reports
 without a request."""
+import operator
+import time
+from functools import reduce
+
 from sql import Literal, Null, Union
 from sql.conditionals import Case, Coalesce
 from sql.functions import CurrentTimestamp
@@ -10,16 +14,20 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval
+from trytond.transaction import Transaction
 from trytond.wizard import StateReport, StateTransition, Wizard
 
 from .calls import CheckedCalls
 from .direction import plain
 from .doors import CheckedWizard, selected_records
 from .exceptions import NoReportError
-from .institution import institution_timezone, local_datetime
+from .institution import (
+    hospital_language, institution_timezone, local_datetime)
+from .minute import Minute
 from .professional import own_health_professional
 from .request_list import report_state
 from .rights import check_read
+from .sections import SECTIONS, first_line
 
 #: Kinds of rows of PatientExam: the id of a row is the id of its record times
 #: their number, plus the place of its kind.
@@ -32,7 +40,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
     __name__ = 'gnuhealth.imaging.patient_exam'
 
     patient = fields.Many2One('gnuhealth.patient', "Patient")
-    date = fields.DateTime("Date and Time")
+    date = Minute("Date and Time")
     day = fields.Function(fields.Date("Date"), 'get_day')
     exam = fields.Many2One('gnuhealth.imaging.test', "Ordered Exam")
     title = fields.Function(fields.Char("Exam"), 'get_title')
@@ -54,7 +62,10 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
     unread = fields.Boolean("New",
         help="The doctor who requested the exam has not opened its report.")
     impression = fields.Function(fields.Char("Impression",
-            help="The first line of the signed report."), 'get_impression')
+            help="The first line of the signed report: of its impression, "
+                "else of its findings."), 'get_impression')
+    quoted = fields.Function(
+        fields.Float("Quoted", readonly=True), 'get_quoted')
     mine = fields.Function(fields.Boolean("Requested by Me"),
         'get_mine', searcher='search_mine')
 
@@ -66,6 +77,14 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
                 'open_report': {
                     'invisible': ~Eval('state').in_(_REPORTED),
                     'depends': ['state'],
+                    },
+                'read_report': {
+                    'invisible': ~Eval('state').in_(_REPORTED),
+                    'depends': ['state'],
+                    },
+                'quote': {
+                    'invisible': Eval('context', {}).get(
+                        'imaging_state', '') != 'draft',
                     },
                 })
 
@@ -155,12 +174,10 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
 
     @classmethod
     def get_impression(cls, exams, name):
-        """Return the first line that is written, of signed reports."""
+        """Return the first line of the impression of signed reports, else of
+        the findings."""
         return {
-            e.id: next((
-                    plain(line.strip())
-                    for line in (e.result.comment or '').splitlines()
-                    if line.strip()), None)
+            e.id: plain(first_line(e.result))
             if e.result and e.result.state == 'final' else None
             for e in exams}
 
@@ -173,6 +190,47 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
                     self.day and Pool().get('ir.lang').get().strftime(
                         self.day),
                     self.title, self.state_string, self.impression]))
+
+    @classmethod
+    def kinds(cls, exams):
+        """Return the modalities and the body parts of exams.
+
+        Modules that know of images add what they say.
+
+        :param exams: records
+        :return: dict from the id of an exam to a pair of sets of str
+        """
+        return {
+            e.id: ({e.exam.test_type.code} if e.exam else set(), set())
+            for e in exams}
+
+    def get_quoted(self, name):
+        return None
+
+    @ModelView.button_change('quoted')
+    def quote(self):
+        """Have the report in whose form the exam is listed name it: see
+        on_change_before of results."""
+        self.quoted = time.time()
+
+    def quotation(self):
+        """Return what a report says that was compared with the exam, in the
+        language of the hospital.
+
+        :rtype: str
+        """
+        with Transaction().set_context(language=hospital_language()):
+            exam = type(self)(self.id)
+            if not exam.day:
+                return gettext(
+                    'health_imaging.msg_compared_undated', exam=exam.title)
+            return gettext('health_imaging.msg_compared',
+                exam=exam.title, date=exam.day.isoformat())
+
+    @classmethod
+    @ModelView.button_action('health_imaging.wizard_read_exam')
+    def read_report(cls, exams):
+        """Show the report of an exam in a dialog."""
 
     @classmethod
     def get_mine(cls, exams, name):
@@ -208,8 +266,9 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
 def _state_of_result(result):
     """Return the SQL expression of the state of a result."""
     return Case(
-        ((result.state != 'final') & (Coalesce(result.comment, '') == ''),
-            'reading'),
+        ((result.state != 'final') & reduce(operator.and_, (
+                    Coalesce(getattr(result, name), '') == ''
+                    for name in SECTIONS)), 'reading'),
         else_=report_state(result))
 
 
@@ -220,6 +279,23 @@ def _unread(result):
         else_=False)
 
 
+def reported(wizard):
+    """Return the results of the exams that a wizard was started on.
+
+    :param wizard: its session
+    :return: list of gnuhealth.imaging.test.result records
+    :raises NoReportError: there are none
+    """
+    Exam = Pool().get('gnuhealth.imaging.patient_exam')
+    exams = selected_records(wizard, Exam)
+    check_read(exams)
+    results = [e.result for e in exams if e.state in _REPORTED]
+    if not results:
+        raise NoReportError(gettext(
+                'health_imaging.msg_no_report', exam=exams[0].rec_name))
+    return results
+
+
 class ExamReport(CheckedWizard, Wizard):
     "Imaging Report"
     __name__ = 'gnuhealth.imaging.patient_exam.report'
@@ -228,27 +304,12 @@ class ExamReport(CheckedWizard, Wizard):
     start = StateTransition()
     print_ = StateReport('patient.imaging_report_results')
 
-    def _results(self):
-        """Return the results of the chosen exams.
-
-        :raises NoReportError: there are none
-        """
-        Exam = Pool().get('gnuhealth.imaging.patient_exam')
-        exams = selected_records(self, Exam)
-        check_read(exams)
-        results = [e.result for e in exams if e.state in _REPORTED]
-        if not results:
-            raise NoReportError(gettext(
-                    'health_imaging.msg_no_report',
-                    exam=exams[0].rec_name))
-        return results
-
     def transition_start(self):
-        self._results()
+        reported(self)
         return 'print_'
 
     def do_print_(self, action):
-        ids = [r.id for r in self._results()]
+        ids = [r.id for r in reported(self)]
         return action, {
             'model': 'gnuhealth.imaging.test.result',
             'id': ids[0],

@@ -47,7 +47,7 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     to_read = fields.Function(
         fields.Boolean("To Read"), 'get_to_read', searcher='search_to_read')
     waiting_since = fields.Function(
-        fields.DateTime("Waiting since"), 'get_waiting_since')
+        fields.DateTime("Waiting since", format='%H:%M'), 'get_waiting_since')
     reading_wait = fields.Function(
         fields.Char("Waiting", help="For how long the exam waits for its "
             "report: since its images arrived, where that is known, else "

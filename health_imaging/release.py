@@ -17,6 +17,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import ReleaseError
+from .minute import Minute
+from .sections import SECTIONS
 from .workflow import hold
 
 _RELEASE = {'released_by', 'released_at', 'release_reason'}
@@ -29,7 +31,7 @@ class ReleaseMixin:
 
     released_by = fields.Many2One('res.user', "Released by", readonly=True,
         states=_released_only)
-    released_at = fields.DateTime("Released at", readonly=True,
+    released_at = Minute("Released at", readonly=True,
         states=_released_only)
     release_reason = fields.Text("Reason for Release", readonly=True,
         states=_released_only)
@@ -72,7 +74,8 @@ class ReleaseMixin:
         cls.write(results, {
                 'released_by': Transaction().user or None,
                 'released_at': dt.datetime.now().replace(microsecond=0),
-                'release_reason': reason})
+                'release_reason': reason,
+                'first_read_by': None, 'first_read_at': None})
         type(requests[0]).reopen(requests)
 
     def _check_release(self):
@@ -88,7 +91,7 @@ class ReleaseMixin:
     def _empty(cls, results):
         """Delete the texts and the images of results."""
         Attachment = Pool().get('ir.attachment')
-        cls.write(results, {'comment': None})
+        cls.write(results, dict.fromkeys(SECTIONS))
         Attachment.delete([a for r in results for a in r.images])
 
     @classmethod

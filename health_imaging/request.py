@@ -23,12 +23,16 @@ from .doors import CheckedWizard, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
+from .minute import Minute, whole
+from .notices import note_urgent
 from .order_session import OrderedOnceMixin
+from .order_sheet import SheetMixin
 from .professional import own_health_professional
 from .reading import ReadingMixin, opened
 from .request_list import ListMixin
 from .reschedule import RescheduleMixin, is_rescheduling
 from .safety_finding import FindingsMixin
+from .second_reader import SecondReadMixin
 from .workflow import GuardedWorkflow, check_unique, differs
 from .worklist import WorklistMixin
 
@@ -39,8 +43,9 @@ _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
 class Request(
-        ReadingMixin, DueMixin, ListMixin, WorklistMixin, RescheduleMixin,
-        OrderedOnceMixin, FindingsMixin, GuardedWorkflow, ModelSQL, ModelView):
+        SecondReadMixin, ReadingMixin, DueMixin, ListMixin, WorklistMixin,
+        RescheduleMixin, OrderedOnceMixin, SheetMixin, FindingsMixin,
+        GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 
@@ -50,7 +55,7 @@ class Request(
     request_line = fields.Char("Number", readonly=True,
         help="The number of this request: the order, how many requests it "
         "has, and which of them this is.")
-    date = fields.DateTime("Date", required=True, states=_draft_only,
+    date = Minute("Date", required=True, states=_draft_only,
         help="When the exam is to be done.")
     patient = fields.Many2One(
         'gnuhealth.patient', "Patient", required=True, states=_draft_only)
@@ -77,13 +82,14 @@ class Request(
     requested_by = fields.Many2One(
         'res.user', "Sent by", readonly=True,
         states={'invisible': ~Eval('requested_by')})
-    requested_at = fields.DateTime("Sent at", readonly=True,
+    requested_at = Minute("Sent at", readonly=True,
         states={'invisible': ~Eval('requested_at')})
-    done_at = fields.DateTime("Done at", readonly=True,
-        states={'invisible': ~Eval('done_at')})
+    done_at = fields.DateTime("Done at", readonly=True)
+    done_minute = fields.Function(Minute("Done at",
+            states={'invisible': ~Eval('done_minute')}), 'get_done_minute')
     canceled_by = fields.Many2One('res.user', "Canceled by", readonly=True,
         states={'invisible': ~Eval('canceled_by')})
-    canceled_at = fields.DateTime("Canceled at", readonly=True,
+    canceled_at = Minute("Canceled at", readonly=True,
         states={'invisible': ~Eval('canceled_at')})
     canceled_for = fields.Many2One(
         'gnuhealth.imaging.cancel.reason', "Reason for Cancellation",
@@ -167,7 +173,7 @@ class Request(
 
     @staticmethod
     def default_date():
-        return dt.datetime.now().replace(microsecond=0)
+        return whole(dt.datetime.now())
 
     @staticmethod
     def default_doctor():
@@ -180,6 +186,9 @@ class Request(
     @classmethod
     def search_modality(cls, name, clause):
         return [('requested_test.test_type.code', *clause[1:])]
+
+    def get_done_minute(self, name):
+        return whole(self.done_at)
 
     def get_rec_name(self, name):
         number = self.request_line or self.request or f'#{self.id}'
@@ -380,6 +389,7 @@ class Request(
         """
         cls.check_exams(r.requested_test for r in requests)
         cls.check_safety(requests)
+        note_urgent(requests)
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')

@@ -17,6 +17,7 @@ from .doors import CheckedWizard, reasoned_records
 from .exceptions import OrderIncompleteError, RequestNotReadyError
 from .institution import institution_timezone, local_datetime
 from .kept import Kept
+from .minute import Minute
 from .professional import own_health_professional
 
 
@@ -136,10 +137,10 @@ class RescheduleLog(Kept, ModelSQL, ModelView):
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,
         readonly=True, ondelete='CASCADE')
-    at = fields.DateTime("At", required=True, readonly=True)
+    at = Minute("At", required=True, readonly=True)
     user = fields.Many2One('res.user', "User", readonly=True)
-    from_date = fields.DateTime("From", readonly=True)
-    to_date = fields.DateTime("To", required=True, readonly=True)
+    from_date = Minute("From", readonly=True)
+    to_date = Minute("To", required=True, readonly=True)
     reason = fields.Text("Reason", required=True, readonly=True)
 
     @classmethod
@@ -155,7 +156,7 @@ class RescheduleStart(ModelView):
     "Reschedule Imaging Requests"
     __name__ = 'gnuhealth.imaging.test.request.reschedule.start'
 
-    date = fields.DateTime("Date", required=True,
+    date = Minute("Date", required=True,
         help="When the exam is to be done.")
     reason = fields.Text("Reason", required=True,
         help="Why the exam is done at another time, kept with the request.")

@@ -4,44 +4,52 @@
 import datetime as dt
 
 from trytond.i18n import gettext
-from trytond.model import (
-    DeactivableMixin, Index, ModelSQL, ModelView, Unique, Workflow, fields,
-    sequence_ordered)
+from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .calls import CheckedCalls, search_words
+from .calls import search_words
 from .configuration import next_numbers
+from .critical import CriticalMixin
 from .direction import plain
 from .doors import CheckedWizard, reasoned_records
 from .exceptions import (
     FinalResultError, InterpretationMissingError, NoHealthProfessionalError,
     NotAmenderError, ResultExistsError, ResultMismatchError,
-    ResultNotEmptyError, ResultNotFinalError, SignWarning)
+    ResultNotEmptyError, ResultNotFinalError)
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
+from .minute import Minute, whole
+from .notices import note_signed
 from .professional import own_health_professional
 from .release import ReleaseMixin
+from .report_desk import DeskMixin
+from .report_text import ReportTextMixin
 from .rights import ADMINISTRATION, groups_of
 from .roles import bring_reporting
+from .second_reader import SecondReaderMixin
+from .sections import SECTIONS, TOLD, is_written
+from .sign_check import SignCheckMixin
 from .tables import execute, writing
 from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
 _CONTENT = {
     'patient', 'date', 'requested_test', 'request', 'order', 'request_date',
-    'doctor', 'comment', 'images', 'number', 'report_style'}
+    'doctor', 'images', 'number', 'report_style', *SECTIONS}
 
 
 class Result(
-        AgedMixin, ReleaseMixin, GuardedWorkflow, ModelSQL, ModelView):
+        AgedMixin, DeskMixin, CriticalMixin, ReleaseMixin, SecondReaderMixin,
+        SignCheckMixin, GuardedWorkflow, ReportTextMixin, ModelSQL,
+        ModelView):
     "Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result'
 
     number = fields.Char("Number", readonly=True)
-    date = fields.DateTime("Date", required=True, states=_final_readonly,
+    date = Minute("Date", required=True, states=_final_readonly,
         help="When the exam was done.")
     order = fields.Char("Order", readonly=True)
     request = fields.Many2One(
@@ -49,7 +57,7 @@ class Result(
         domain=[If(Eval('id', -1) < 0, ('state', '=', 'requested'), ())],
         states={'readonly': Eval('id', -1) > 0},
         help="Leave it empty for a patient who came without an order.")
-    request_date = fields.DateTime("Request Date", readonly=True)
+    request_date = Minute("Request Date", readonly=True)
     former_request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request before the Upgrade",
         readonly=True, ondelete='SET NULL',
@@ -81,7 +89,10 @@ class Result(
         'ir.attachment', 'resource', "Images",
         filter=[('imaging_revision', '=', None)], order=[('id', 'ASC')],
         states=_final_readonly, help="The report shows them in this order.")
-    comment = fields.Text("Interpretation", states=_final_readonly)
+    technique = fields.Text("Technique", states=_final_readonly)
+    comparison = fields.Text("Comparison", states=_final_readonly)
+    comment = fields.Text("Findings", states=_final_readonly)
+    impression = fields.Text("Impression", states=_final_readonly)
     template = fields.Function(fields.Many2One(
             'gnuhealth.imaging.report.template', "Insert Text",
             domain=['OR',
@@ -100,12 +111,16 @@ class Result(
         'gnuhealth.healthprofessional', "Signed by", readonly=True,
         ondelete='RESTRICT')
     signed_at = fields.DateTime("Signed at", readonly=True)
-    opened_at = fields.DateTime("Opened at", readonly=True,
+    signed_minute = fields.Function(Minute("Signed at"), 'get_signed_minute')
+    opened_at = Minute("Opened at", readonly=True,
         states={'invisible': ~Eval('opened_at')},
         help="When the doctor who requested the exam first opened the signed "
         "report.")
     amend_reason = fields.Text("Reason for Amendment", readonly=True,
         states={'invisible': ~Eval('amend_reason')})
+    former_signed_at = fields.DateTime(
+        "Former Revision Signed at", readonly=True,
+        states={'invisible': ~Eval('former_signed_at')})
     former_reports = fields.One2Many(
         'ir.attachment', 'resource', "Former Revisions", readonly=True,
         filter=[('imaging_revision', '!=', None)],
@@ -114,7 +129,8 @@ class Result(
 
     _stamped = frozenset({
             'revision', 'signed_by', 'signed_at', 'opened_at',
-            'amend_reason', 'former_reports', 'former_request'})
+            'amend_reason', 'former_reports', 'former_signed_at',
+            'former_request'})
     _fixed = frozenset({'number', 'request', 'order', 'request_date'})
 
     @classmethod
@@ -169,7 +185,7 @@ class Result(
 
     @staticmethod
     def default_date():
-        return dt.datetime.now().replace(microsecond=0)
+        return whole(dt.datetime.now())
 
     @staticmethod
     def default_report_style():
@@ -220,12 +236,8 @@ class Result(
     def set_template(cls, results, name, value):
         pass
 
-    @fields.depends('template', 'comment', '_parent_template.text')
-    def on_change_template(self):
-        if self.template:
-            self.comment = '\n\n'.join(
-                filter(None, [self.comment, self.template.text]))
-            self.template = None
+    def get_signed_minute(self, name):
+        return whole(self.signed_at)
 
     def get_rec_name(self, name):
         return plain(' '.join(filter(None, [
@@ -241,7 +253,8 @@ class Result(
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual', If(Eval('state') == 'draft', 'warning', '')),
+            ('/tree/field[@name="state"]', 'visual',
+                If(Eval('state') == 'draft', 'warning', '')),
             ]
 
     @classmethod
@@ -343,8 +356,7 @@ class Result(
 
         :rtype: bool
         """
-        return not ((self.comment or '').strip() or self.images
-            or self.revision)
+        return not (is_written(self) or self.images or self.revision)
 
     @classmethod
     def copy(cls, results, default=None):
@@ -352,7 +364,8 @@ class Result(
         for name in [
                 'number', 'request', 'order', 'request_date',
                 'former_request', 'images', 'signed_by', 'signed_at',
-                'opened_at', 'amend_reason', 'former_reports']:
+                'opened_at', 'amend_reason', 'former_reports',
+                'former_signed_at']:
             default.setdefault(name, None)
         default.setdefault('revision', 0)
         return super().copy(results, default=default)
@@ -385,39 +398,38 @@ class Result(
     def finalize(cls, results):
         """Sign results, which become read-only.
 
-        :raises InterpretationMissingError: one has no interpretation
+        :raises InterpretationMissingError: one has neither findings nor
+            impression
         :raises NoHealthProfessionalError: the user is none
+        :raises ReportChangedError: somebody changed one since the user read it
+        :raises PickOpenError: a pick list is left
+        :raises SameReaderError: the user is to be the second reader, and
+            was the first
         :raises SignWarning: the user is asked, and may go on
         """
+        cls.check_seen(results)
         professional = own_health_professional()
         if not professional:
             raise NoHealthProfessionalError(gettext(
                     'health_imaging.msg_sign_no_professional'))
         for result in results:
-            if not (result.comment or '').strip():
+            if not is_written(result, TOLD):
                 raise InterpretationMissingError(gettext(
                         'health_imaging.msg_interpretation_missing',
                         result=result.rec_name))
-        cls._ask_to_sign([r for r in results if r.state == 'draft'])
-        cls._sign(results, professional)
-
-    @classmethod
-    def _ask_to_sign(cls, results):
-        """Ask the user whether these are the results to sign.
-
-        :raises SignWarning: the user is asked, and may go on
-        """
-        Warning = Pool().get('res.user.warning')
-        questions = [
-            gettext('health_imaging.msg_sign',
-                exam=r.requested_test.rec_name,
-                patient=r.patient.rec_name, puid=r.patient.puid or '',
-                author=r.doctor.rec_name) for r in results]
-        # XML-RPC does not say the name of a warning: programs make it.
-        key = '|'.join(f'{r.id}-{r.revision or 0}' for r in results)
-        key += '.imaging_sign'
-        if results and Warning.check(key):
-            raise SignWarning(key, '\n'.join(questions))
+            if result.state == 'draft':
+                result.check_picks()
+        first, last = cls._split_readers(results, professional)
+        drafts = [r for r in results if r.state == 'draft']
+        findings = cls.sign_findings(drafts)
+        cls._ask_to_sign(drafts, findings)
+        if findings:
+            Check = Pool().get('gnuhealth.imaging.test.result.sign_check')
+            Check.keep(findings, professional)
+        if first:
+            cls._read_first(first, professional)
+        if last:
+            cls._sign(last, professional)
 
     @classmethod
     @Workflow.transition('final')
@@ -432,11 +444,16 @@ class Result(
                 'signed_at': dt.datetime.now().replace(microsecond=0),
                 'opened_at': None,
                 })
+        note_signed(results)
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_sign_next')
     def sign_next(cls, results):
-        """Sign results and go on with the reading list."""
+        """Sign results and go on with the reading list.
+
+        :raises ReportChangedError: somebody changed one since the user read it
+        """
+        cls.check_seen(results)
 
     @classmethod
     @without_check_access
@@ -523,8 +540,11 @@ class Result(
             cls.write([result], {
                     'revision': (result.revision or 0) + 1,
                     'amend_reason': reason,
+                    'former_signed_at': result.signed_at,
                     'signed_by': None,
                     'signed_at': None,
+                    'first_read_by': None,
+                    'first_read_at': None,
                     })
 
 
@@ -561,28 +581,3 @@ class AmendResult(CheckedWizard, Wizard):
                         result=result.rec_name))
         Result.reopen(results, reason)
         return 'end'
-
-
-class ReportTemplate(
-        CheckedCalls, sequence_ordered(), DeactivableMixin, ModelSQL,
-        ModelView):
-    "Imaging Report Text"
-    __name__ = 'gnuhealth.imaging.report.template'
-
-    name = fields.Char("Name", required=True)
-    exams = fields.Many2Many(
-        'gnuhealth.imaging.report.template-exam', 'template', 'exam',
-        "Exams", help="Leave it empty to offer the text for every exam.")
-    text = fields.Text("Text", required=True,
-        help="Technique, findings and impression, as the report needs them.")
-
-
-class ReportTemplateExam(ModelSQL):
-    "Imaging Report Text - Exam"
-    __name__ = 'gnuhealth.imaging.report.template-exam'
-
-    template = fields.Many2One(
-        'gnuhealth.imaging.report.template', "Text", required=True,
-        ondelete='CASCADE')
-    exam = fields.Many2One(
-        'gnuhealth.imaging.test', "Exam", required=True, ondelete='CASCADE')

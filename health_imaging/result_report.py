@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The printed report of an imaging result (PDF, made by LibreOffice)."""
+"""The printed report of an imaging result, and what all reports that
+LibreOffice makes (PDF) have in common."""
 import re
 import time
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from .doors import CheckedReport, check_selected
 from .exceptions import OfficeError
 from .institution import institution, local_datetime, local_text
 from .programs import Busy, Slots
+from .sections import SECTIONS, is_written
 
 # Time limits of printing, in seconds: while a user waits, and in the
 # background.
@@ -37,26 +39,24 @@ _LOGO_WIDTH, _LOGO_HEIGHT = 4.0, 2.0
 _PIXELS_PER_CM = 160
 
 
-class ImagingReport(CheckedReport, Report):
-    """The printed report of imaging results."""
-    __name__ = 'patient.imaging_report_results'
+class OfficeReport(CheckedReport, Report):
+    """A report with the letterhead of the institution, made by LibreOffice in
+    a bounded time."""
 
     @classmethod
     def execute(cls, ids, data):
-        """Print results, within the time that is left for the call.
+        """Print records, within the time that is left for the call.
 
-        :param ids: ids of results
+        :param ids: ids of records
         :param dict data: what the client adds
         :raises OfficeError: LibreOffice failed or took too long
         """
         check_selected(ids)
         token = _end.set(time.monotonic() + _seconds())
         try:
-            printed = super().execute(ids, data)
+            return super().execute(ids, data)
         finally:
             _end.reset(token)
-        Pool().get('gnuhealth.imaging.test.result').note_opened(ids)
-        return printed
 
     @classmethod
     def get_context(cls, records, header, data):
@@ -70,7 +70,6 @@ class ImagingReport(CheckedReport, Report):
         context['right_to_left'] = cls._is_right_to_left()
         context['own'] = cls._own_direction
         context['paragraphs'] = cls._paragraphs
-        context['image_rows'] = cls._image_rows(context['record'])
         return context
 
     @classmethod
@@ -144,33 +143,6 @@ class ImagingReport(CheckedReport, Report):
             (direction.runs_from_right(line, default), _keep_blanks(line))
             for line in lines]
 
-    @classmethod
-    def _image_rows(cls, result):
-        """Return the pictures of a result in rows of two.
-
-        Files that are no pictures (a PDF, a film) are left out.
-
-        :param result: record
-        :return: lists of dict with `image`, as relatorio takes it (bytes,
-            type, width, height), and `caption`
-        """
-        if result.report_style == 'no_images':
-            return []
-        captions = result.report_style != 'no_image_comments'
-        shown = []
-        for attachment in sorted(result.images, key=lambda a: a.id):
-            picture = attachment.picture_to_print()
-            cls._seconds_left()
-            if picture:
-                caption = attachment.description or attachment.name
-                shown.append({
-                        'image': cls._sized(
-                            picture, _IMAGE_WIDTH, _IMAGE_HEIGHT),
-                        'caption': (
-                            direction.plain(caption) if captions else ''),
-                        })
-        return [list(row) for row in grouped_slice(shown, 2)]
-
     @staticmethod
     def _sized(picture, width, height):
         """Return a picture scaled into a box, as relatorio takes it.
@@ -227,6 +199,74 @@ class ImagingReport(CheckedReport, Report):
         if left <= 0:
             raise _too_slow()
         return left
+
+
+class ImagingReport(OfficeReport):
+    """The printed report of imaging results."""
+    __name__ = 'patient.imaging_report_results'
+
+    @classmethod
+    def execute(cls, ids, data):
+        """Print results, and note that they were opened.
+
+        :param ids: ids of results
+        :param dict data: what the client adds
+        :raises OfficeError: LibreOffice failed or took too long
+        """
+        printed = super().execute(ids, data)
+        Pool().get('gnuhealth.imaging.test.result').note_opened(ids)
+        return printed
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        """Return the variables of the report template."""
+        context = super().get_context(records, header, data)
+        context['written'] = cls._written(context['record'])
+        context['image_rows'] = cls._image_rows(context['record'])
+        context['critical'] = '\n'.join(
+            line for finding in context['record'].critical_findings
+            for line in [finding.finding, *finding.printed()])
+        return context
+
+    @staticmethod
+    def _written(result):
+        """Return the sections that are printed, pairs of name and text.
+
+        A report without any but the findings is printed as the former
+        releases did.
+        """
+        if not is_written(result, set(SECTIONS) - {'comment'}):
+            return [('interpretation', result.comment)]
+        return [
+            (name, getattr(result, name)) for name in ['asked', *SECTIONS]
+            if is_written(result, [name])]
+
+    @classmethod
+    def _image_rows(cls, result):
+        """Return the pictures of a result in rows of two.
+
+        Files that are no pictures (a PDF, a film) are left out.
+
+        :param result: record
+        :return: lists of dict with `image`, as relatorio takes it (bytes,
+            type, width, height), and `caption`
+        """
+        if result.report_style == 'no_images':
+            return []
+        captions = result.report_style != 'no_image_comments'
+        shown = []
+        for attachment in sorted(result.images, key=lambda a: a.id):
+            picture = attachment.picture_to_print()
+            cls._seconds_left()
+            if picture:
+                caption = attachment.description or attachment.name
+                shown.append({
+                        'image': cls._sized(
+                            picture, _IMAGE_WIDTH, _IMAGE_HEIGHT),
+                        'caption': (
+                            direction.plain(caption) if captions else ''),
+                        })
+        return [list(row) for row in grouped_slice(shown, 2)]
 
 
 def _seconds():

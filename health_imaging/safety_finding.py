@@ -28,6 +28,9 @@ KINDS = [
     ]
 
 
+_KIND = 'health_imaging.msg_finding_kind_%s'
+
+
 class SafetyFinding(Kept, ModelSQL, ModelView):
     "Safety Finding of an Imaging Request"
     __name__ = 'gnuhealth.imaging.safety.finding'
@@ -113,9 +116,8 @@ class Checks:
             f: None for kind, _ in KINDS
             for key, some in self.findings.items() for f in some
             if f.kind == kind and (key, f.reason) not in known}
-        kinds = dict(KINDS)
         return [
-            f'{_kind(kinds, f.kind)}: '
+            f'{gettext(_KIND % f.kind)}: '
             + sentence(f.rule, f.reason, _plain(f.parameters)) for f in found]
 
     def refuse(self, patient):
@@ -128,10 +130,6 @@ class Checks:
             raise DeceasedError(gettext(
                     'health_imaging.msg_finding_refused',
                     patient=patient.rec_name))
-
-
-def _kind(kinds, kind):
-    return gettext(f'health_imaging.msg_finding_kind_{kind}')
 
 
 def _plain(parameters):
@@ -227,6 +225,17 @@ class FindingsMixin:
                         'user': Transaction().user or None,
                         'reason': reason})
         Finding.create(found)
+
+    @without_check_access
+    def safety_lines(self):
+        """Return what was found, and why the exam is done in spite of it.
+
+        :rtype: str, lines
+        """
+        return '\n'.join(
+            ' – '.join(filter(None, [
+                        f'{gettext(_KIND % f.kind)}: {f.text}', f.reason]))
+            for f in self.safety_findings)
 
     def check_question(self):
         """Raise QuestionMissingError unless the exam needs no question.

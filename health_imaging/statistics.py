@@ -116,7 +116,28 @@ class StatisticsContext(ModelView):
         return Transaction().context.get('type')
 
 
-class _Statistic(ModelSQL, ModelView):
+class Shares(ModelSQL, ModelView):
+    """Base of the statistics with percentiles."""
+
+    @classmethod
+    def _share(cls, ranked, stage, name):
+        """Return the column of a percentile, in hours.
+
+        Interpolated as percentile_cont of PostgreSQL; SQLite has no such
+        function, so each value is weighted by the distance of its rank from
+        the wanted place.
+        """
+        name_ = f'{stage}_{name}'
+        taken, rank, number = [
+            getattr(ranked, n)
+            for n in [stage, f'{stage}_rank', f'{stage}_count']]
+        place = (number - 1) * _SHARES[name] + 1
+        weight = Greatest(Literal(1) - Abs(rank - place), 0)
+        return getattr(cls, name_).sql_cast(
+            Sum(taken * weight) / 3600.0).as_(name_)
+
+
+class _Statistic(Shares):
     """Base of the statistics of requests."""
 
     @classmethod
@@ -178,13 +199,13 @@ class StatisticsRequests(_Statistic):
         kept = request.state != 'canceled'
         return query.select(
             cell.column1.as_('id'),
-            *_nobody(),
+            *nobody(),
             cell.column2.as_('month'),
             cell.column5.as_('modality'),
-            _count(kept).as_('number'),
-            _count(request.state == 'done').as_('done'),
-            _count(kept & (request.urgent == Literal(True))).as_('urgent'),
-            _count(request.state == 'canceled').as_('canceled'),
+            count(kept).as_('number'),
+            count(request.state == 'done').as_('done'),
+            count(kept & (request.urgent == Literal(True))).as_('urgent'),
+            count(request.state == 'canceled').as_('canceled'),
             group_by=[cell.column1, cell.column2, cell.column5])
 
     @classmethod
@@ -255,7 +276,12 @@ class StatisticsRequests(_Statistic):
         return sorted({e.test_type.code for e in exams}) or ['']
 
 
-def _hours(label, help):
+def hours(label, help):
+    """Return the field of a duration in hours.
+
+    :param str label: its label
+    :param str help: its help
+    """
     return fields.Float(label, digits=(16, 1), help=help)
 
 
@@ -269,22 +295,22 @@ class StatisticsTurnaround(_Statistic):
     number = fields.Integer("Requests",
         help="Requests that were sent in the period and not canceled.")
     final = fields.Integer("Final", help="Those whose result is final.")
-    images_median = _hours("Until Images, Median (h)",
+    images_median = hours("Until Images, Median (h)",
         "Hours from the request to its images: half of the exams took "
         "no longer.")
-    images_percentile = _hours("Until Images, 90 % (h)",
+    images_percentile = hours("Until Images, 90 % (h)",
         "Hours from the request to its images: nine of ten exams took "
         "no longer.")
-    reading_median = _hours("Images to Final, Median (h)",
+    reading_median = hours("Images to Final, Median (h)",
         "Hours from the images to the signature of the result: half of "
         "the exams took no longer.")
-    reading_percentile = _hours("Images to Final, 90 % (h)",
+    reading_percentile = hours("Images to Final, 90 % (h)",
         "Hours from the images to the signature of the result: nine of "
         "ten exams took no longer.")
-    total_median = _hours("Until Final, Median (h)",
+    total_median = hours("Until Final, Median (h)",
         "Hours from the request to the signature of the result: half "
         "of the exams took no longer.")
-    total_percentile = _hours("Until Final, 90 % (h)",
+    total_percentile = hours("Until Final, 90 % (h)",
         "Hours from the request to the signature of the result: nine "
         "of ten exams took no longer.")
 
@@ -340,7 +366,7 @@ class StatisticsTurnaround(_Statistic):
             request.requested_test.as_('exam'),
             tables['type'].code.as_('modality'),
             Coalesce(request.urgent, Literal(False)).as_('urgent'),
-            *(_seconds(at[begin], at[finish]).as_(stage)
+            *(seconds(at[begin], at[finish]).as_(stage)
                 for stage, (begin, finish) in _STAGES.items()),
             where=cls._where(tables)
             & (request.state != 'canceled')
@@ -357,11 +383,11 @@ class StatisticsTurnaround(_Statistic):
         request = cls._requests()
         columns = [request.id, request.exam, request.modality, request.urgent]
         for stage in _STAGES:
-            seconds = getattr(request, stage)
-            group = [request.exam, request.urgent, seconds == Null]
+            taken = getattr(request, stage)
+            group = [request.exam, request.urgent, taken == Null]
             columns += [
-                seconds.as_(stage),
-                RowNumber(window=Window(group, order_by=[seconds.asc])).as_(
+                taken.as_(stage),
+                RowNumber(window=Window(group, order_by=[taken.asc])).as_(
                     f'{stage}_rank'),
                 Count(Literal(1), window=Window(group)).as_(f'{stage}_count'),
                 ]
@@ -372,7 +398,7 @@ class StatisticsTurnaround(_Statistic):
         ranked = cls._ranked()
         return ranked.select(
             Min(ranked.id).as_('id'),
-            *_nobody(),
+            *nobody(),
             ranked.exam,
             Min(ranked.modality).as_('modality'),
             ranked.urgent,
@@ -382,25 +408,8 @@ class StatisticsTurnaround(_Statistic):
                 for stage in _STAGES for name in _SHARES),
             group_by=[ranked.exam, ranked.urgent])
 
-    @classmethod
-    def _share(cls, ranked, stage, name):
-        """Return the column of a percentile, in hours.
 
-        Interpolated as percentile_cont of PostgreSQL; SQLite has no such
-        function, so each value is weighted by the distance of its rank from
-        the wanted place.
-        """
-        name_ = f'{stage}_{name}'
-        seconds, rank, count = [
-            getattr(ranked, n)
-            for n in [stage, f'{stage}_rank', f'{stage}_count']]
-        place = (count - 1) * _SHARES[name] + 1
-        weight = Greatest(Literal(1) - Abs(rank - place), 0)
-        return getattr(cls, name_).sql_cast(
-            Sum(seconds * weight) / 3600.0).as_(name_)
-
-
-def _nobody():
+def nobody():
     """Return empty columns for create_uid, create_date and so on."""
     return [
         Literal(0).as_('create_uid'),
@@ -410,12 +419,21 @@ def _nobody():
         ]
 
 
-def _count(condition):
-    return Sum(Case((condition, 1), else_=0))
+def count(condition, otherwise=0):
+    """Return the number of the rows for which a condition holds.
+
+    :param condition: SQL expression
+    :param otherwise: what each other row adds
+    """
+    return Sum(Case((condition, 1), else_=otherwise))
 
 
-def _seconds(begin, end):
-    """Return the seconds between timestamps, 0 when in wrong order."""
+def seconds(begin, end):
+    """Return the seconds between timestamps, 0 when in wrong order.
+
+    :param begin: SQL expression
+    :param end: SQL expression
+    """
     both = (begin != Null) & (end != Null)
-    seconds = Extract('EPOCH', end) - Extract('EPOCH', begin)
-    return Case((both, Greatest(seconds, 0)))
+    taken = Extract('EPOCH', end) - Extract('EPOCH', begin)
+    return Case((both, Greatest(taken, 0)))

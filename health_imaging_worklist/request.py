@@ -174,6 +174,14 @@ class Request(metaclass=PoolMeta):
         super().__register__(module)
         migration.set_identifiers(cls)
 
+    def accession(self):
+        """Return the accession number that modalities are given."""
+        return self.accession_number or super().accession()
+
+    def machine(self):
+        """Return the AE title of the machine, empty where none is known."""
+        return self.aetitle or ''
+
     @classmethod
     def search_rec_name(cls, name, clause):
         # Machines show these.

@@ -1,20 +1,35 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which requests have pictures that a modality acquired."""
+"""Which studies and requests have pictures that a modality acquired, and how
+many."""
 from sql import Null
+from sql.aggregate import Sum
+from sql.conditionals import Coalesce
 from sql.functions import Upper
 
 from trytond.pool import Pool
+from trytond.tools import grouped_slice
 
+from . import tables
 from .archive.pictures_kind import (
     NOT_PICTURE_MODALITIES, NOT_PICTURE_SOP_CLASSES, WAVEFORM_MODALITIES,
     WAVEFORM_SOP_CLASSES)
 
 
 def series_of_requests(columns, where=None, **options):
-    """Return the query for the series with pictures that are on their server,
-    of studies that belong to a request; the study itself stands for the
-    series of a large one that are not stored yet.
+    """Return the query for the series with pictures of studies that belong to
+    a request; parameters are those of series.
+    """
+    def of_request(study, series_):
+        condition = study.request != Null
+        return condition & where(study, series_) if where else condition
+    return series(columns, of_request, **options)
+
+
+def series(columns, where, **options):
+    """Return the query for the series with pictures that are on their server;
+    the study itself stands for the series of a large one that are not stored
+    yet.
 
     :param columns: function of the tables of studies and series, a list
     :param where: the same, a further condition
@@ -25,13 +40,38 @@ def series_of_requests(columns, where=None, **options):
     series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
     joined = study.join(series, 'LEFT', condition=series.study == study.id)
     condition = (
-        (study.request != Null) & (study.missing_since == Null)
-        & (series.missing_since == Null) & _is_picture(study, series))
-    if where:
-        condition &= where(study, series)
+        (study.missing_since == Null) & (series.missing_since == Null)
+        & _is_picture(study, series) & where(study, series))
     return joined.select(
         *columns(study, series), where=condition,
         **{name: make(study, series) for name, make in options.items()})
+
+
+def number(study, series):
+    """Return the expression for the number of pictures of a group of series.
+
+    :param study: table of studies
+    :param series: table of series
+    """
+    return Coalesce(Sum(Coalesce(
+                series.number_of_instances, study.number_of_instances)), 0)
+
+
+def count(ids, column):
+    """Return the number of pictures of each id.
+
+    :param ids: ids of studies, or of what they belong to
+    :param str column: where studies have them: id, request or imaging_test
+    :rtype: dict of int
+    """
+    counts = dict.fromkeys(ids, 0)
+    for some in grouped_slice(list(counts)):
+        counts.update(tables.execute(series(
+                    lambda study, series: [
+                        getattr(study, column), number(study, series)],
+                    lambda study, _: getattr(study, column).in_(list(some)),
+                    group_by=lambda study, _: getattr(study, column))))
+    return counts
 
 
 def _is_picture(study, series):

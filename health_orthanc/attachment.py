@@ -95,6 +95,27 @@ class Attachment(metaclass=PoolMeta):
             note_results('download', sorted(results), once=True)
 
     @classmethod
+    def leaving(cls, pairs):
+        """Yield the pictures of studies in draft results, each with the study
+        of the result that was sent again in place of its own, or None.
+
+        :param pairs: id of the study and id of the result, each
+        """
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        if not pairs:
+            return
+        resources = {f'{Result.__name__},{result}' for _, result in pairs}
+        for picture in cls.search([
+                    ('imaging_study', 'in', sorted({s for s, _ in pairs})),
+                    ('resource', 'in', sorted(resources))]):
+            study, result = picture.imaging_study, picture.resource
+            if (study.id, result.id) in pairs and result.state == 'draft':
+                yield picture, next((
+                        s for s in result.orthanc_studies if s != study
+                        and s.study_instance_UID == study.study_instance_UID),
+                    None)
+
+    @classmethod
     @without_check_access
     def take_out(cls, pairs):
         """Take the pictures of studies out of draft results to which they do
@@ -104,26 +125,13 @@ class Attachment(metaclass=PoolMeta):
 
         :param pairs: id of the study and id of the result, each
         """
-        pool = Pool()
-        Note = pool.get('ir.note')
-        Result = pool.get('gnuhealth.imaging.test.result')
-        if not pairs:
-            return
-        resources = {f'{Result.__name__},{result}' for _, result in pairs}
+        Note = Pool().get('ir.note')
         gone = defaultdict(list)
-        for picture in cls.search([
-                    ('imaging_study', 'in', sorted({s for s, _ in pairs})),
-                    ('resource', 'in', sorted(resources))]):
-            study, result = picture.imaging_study, picture.resource
-            if (study.id, result.id) in pairs and result.state == 'draft':
-                twin = next((
-                        s for s in result.orthanc_studies if s != study
-                        and s.study_instance_UID == study.study_instance_UID),
-                    None)
-                if twin:
-                    cls.write([picture], {'imaging_study': twin.id})
-                else:
-                    gone[result, study].append(picture)
+        for picture, twin in cls.leaving(pairs):
+            if twin:
+                cls.write([picture], {'imaging_study': twin.id})
+            else:
+                gone[picture.resource, picture.imaging_study].append(picture)
         # Nobody has read it, not even who caused it.
         tables.insert(Note, [{
                     'resource': str(result),

@@ -6,6 +6,7 @@ from sql import Null
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.doors import given_reason
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction
@@ -40,7 +41,7 @@ class Deletable:
     lines for the access log (_kept) and deletes its rows (_delete_rows)."""
     __slots__ = ()
 
-    deleting_since = fields.DateTime("Deletion Asked at", readonly=True,
+    deleting_since = Minute("Deletion Asked at", readonly=True,
         states={'invisible': ~Eval('deleting_since')},
         help="When the server was asked to delete this. It did not confirm "
         "it yet, the next synchronization shows whether it did.")

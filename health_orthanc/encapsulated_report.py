@@ -15,6 +15,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.institution import local_datetime
 from trytond.modules.health_imaging.kept import Kept
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -63,7 +64,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
             ('failed', "Failed"),
             ], "State", required=True, readonly=True, sort=False)
     orthanc_UID = fields.Char("Orthanc ID", readonly=True)
-    stored_at = fields.DateTime("Stored at", readonly=True)
+    stored_at = Minute("Stored at", readonly=True)
     attempts = fields.Integer("Attempts", readonly=True)
     refusals = fields.Integer("Refusals", readonly=True)
     claimed_until = fields.DateTime("Claimed until", readonly=True)
@@ -109,7 +110,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
+            ('/tree/field[@name="state"]', 'visual',
                 If(Eval('state').in_(['failed', 'misplaced']), 'danger',
                     If(Eval('state') == 'waiting', 'warning', ''))),
             ]
@@ -386,7 +387,7 @@ class ReportsServer:
     store_reports = fields.Boolean("Store Reports",
         help="Store the PDF of final results in their studies on this "
         "server, from now on.")
-    store_reports_since = fields.DateTime("Store Reports since",
+    store_reports_since = Minute("Store Reports since",
         readonly=True, states={'invisible': ~Eval('store_reports')})
 
     @staticmethod

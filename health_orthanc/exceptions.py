@@ -50,16 +50,24 @@ class ViewerURLError(ValidationError):
     """The address of a viewer is not valid."""
 
 
-class LedgerError(AccessError):
-    """The record is written by the system only."""
-
-
 class NotAllowedError(AccessError):
     """The user is in none of the groups that may do this."""
 
 
 class NothingToUndoError(UserError):
     """The link has no former state."""
+
+
+class SignedLinkError(UserError):
+    """The study is in a signed result."""
+
+
+class LinkDiffersWarning(UserWarning):
+    """What the images say of a person differs from the record."""
+
+
+class UndoLinkWarning(UserWarning):
+    """A link is taken back, with all that follows from it."""
 
 
 class SeveralCandidatesError(UserError):

@@ -141,6 +141,50 @@ class ViewerLinks:
         return cls._open(studies[:1])
 
     @classmethod
+    def compared(cls, studies, others):
+        """Return how a viewer shows one of some studies beside a former one:
+        it takes a server that has both.
+
+        :param studies: records, the latest first
+        :param others: records of a former exam, the same
+        :return: the two studies, the code of the viewer and its address, or
+            None
+        """
+        shared = twins.ambiguous_studies([s.id for s in [*studies, *others]])
+        for study in studies:
+            server = study.orthanc_server
+            for other in others:
+                if (study == other or study.missing_since
+                        or other.missing_since
+                        or other.orthanc_server != server):
+                    continue
+                urls = links(server.link_base_url, server.all_viewers,
+                    study.orthanc_UID, study.study_instance_UID,
+                    shared=bool(shared & {study.id, other.id}),
+                    other=other.study_instance_UID)
+                for code, url in urls.items():
+                    return study, other, code, url
+
+    @classmethod
+    def open_compared(cls, studies, others, of):
+        """Open one of some studies beside a former one, and keep who opened
+        them.
+
+        :param studies, others: see compared
+        :param of: the record that the former ones belong to
+        :raises NoViewerError: no viewer shows both
+        """
+        found = cls.compared(studies, others)
+        if not found:
+            raise NoViewerError(gettext(
+                    'health_orthanc.msg_no_comparison', record=of.rec_name))
+        study, other, code, url = found
+        check_read([study, other])
+        note('viewer', [study, other],
+            study.orthanc_server.viewer_name(code))
+        return {'url': url}
+
+    @classmethod
     def _open(cls, records, code=None):
         "Return what opens the first record, and keep who opened it."
         for record, urls in cls._viewer_urls(records[:1]):

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The patients of Orthanc servers, and what a patient of GNU Health gains."""
+from collections import defaultdict
+
 from sql import Null
 
 from trytond.i18n import gettext
@@ -8,12 +10,13 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import search_words
 from trytond.modules.health_imaging.direction import isolated, plain
 from trytond.modules.health_imaging.kept import Kept
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import reduce_ids
 from trytond.transaction import without_check_access
 
-from . import matching, migration, tables
+from . import blocks, matching, migration, tables
 from .archive import texts
 from .exceptions import NoViewerError
 from .links import deciding, events, facts, ledger
@@ -57,7 +60,11 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     imaging_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'orthanc_patient', "Studies",
         readonly=True)
-    missing_since = fields.DateTime("Missing since", readonly=True,
+    study_patients = fields.Function(
+        fields.Char("Patient of the Studies",
+            help="To whom the studies are linked here."),
+        'get_study_patients')
+    missing_since = Minute("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without any study of this "
         "patient.")
@@ -122,6 +129,20 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
 
     def get_readable_name(self, name):
         return texts.readable_name(self.name)
+
+    @classmethod
+    def get_study_patients(cls, patients, name):
+        """Return the names of those who have the studies, by id."""
+        Patient = Pool().get('gnuhealth.patient')
+        study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+        pairs = set(blocks.rows(
+            study, [study.orthanc_patient, study.patient],
+            study.orthanc_patient, [p.id for p in patients],
+            study.patient != Null))
+        names = defaultdict(list)
+        for of, patient in pairs:
+            names[of].append(plain(Patient(patient).rec_name))
+        return {p.id: '; '.join(sorted(names[p.id])) for p in patients}
 
     @classmethod
     def get_link(cls, patients, name):

@@ -5,17 +5,26 @@ requested here."""
 import datetime as dt
 
 from sql import Literal, Null
+from sql.functions import Upper
 from sql.operators import Concat
 
 from trytond import backend
 from trytond.model import ModelView, fields
+from trytond.modules.health_imaging.calls import is_id
 from trytond.modules.health_imaging.direction import plain
 from trytond.modules.health_imaging.institution import institution_timezone
 from trytond.modules.health_imaging.rights import check_read
+from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction, without_check_access
+
+from . import acquired
+from .archive import texts
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
+SERIES = 'gnuhealth.imaging_orthanc.study_series'
 
 
 class PatientExam(metaclass=PoolMeta):
@@ -24,7 +33,10 @@ class PatientExam(metaclass=PoolMeta):
     study = fields.Many2One(STUDY, "Study",
         help="A study that belongs to no request and no result.")
     number_of_images = fields.Function(
-        fields.Integer("Images"), 'get_number_of_images')
+        fields.Integer("Images"), 'get_images')
+    comparable = fields.Function(fields.Boolean("Comparable",
+            help="Whether a viewer shows the exam beside the images of the "
+            "report that is written."), 'get_images')
 
     @classmethod
     def __setup__(cls):
@@ -33,6 +45,10 @@ class PatientExam(metaclass=PoolMeta):
                 'open_images': {
                     'invisible': ~Eval('number_of_images'),
                     'depends': ['number_of_images'],
+                    },
+                'compare': {
+                    'invisible': ~Eval('comparable'),
+                    'depends': ['comparable'],
                     },
                 })
 
@@ -52,8 +68,8 @@ class PatientExam(metaclass=PoolMeta):
     def get_title(cls, exams, name):
         titles = super().get_title(exams, name)
         titles.update({
-                e.id: plain(' '.join(filter(None, [
-                            e.study.modalities, e.study.description])))
+                e.id: plain(texts.described(
+                        e.study.modalities, e.study.description))
                 for e in exams if e.study})
         return titles
 
@@ -62,10 +78,64 @@ class PatientExam(metaclass=PoolMeta):
             name)
 
     @classmethod
-    def get_number_of_images(cls, exams, name):
-        return {
-            id_: sum(s.number_of_instances or 0 for s in studies)
-            for id_, studies in cls._studies(exams).items()}
+    def get_images(cls, exams, names):
+        "Count the pictures that are on the servers, as requests do."
+        studies = cls._studies(exams)
+        counts = acquired.count(
+            [s.id for some in studies.values() for s in some], 'id')
+        found = {'number_of_images': {
+                id_: sum(counts[s.id] for s in some)
+                for id_, some in studies.items()}}
+        if 'comparable' in names:
+            servers = cls._comparing_servers(studies)
+            found['comparable'] = {
+                id_: bool(servers & {s.orthanc_server.id for s in some})
+                for id_, some in studies.items()}
+        return {name: found[name] for name in names}
+
+    @classmethod
+    def _comparing_servers(cls, studies):
+        """Return the ids of servers that show other studies beside those of
+        the report in whose form the exams are listed.
+
+        :param studies: see _studies
+        """
+        result = cls._result_of_form()
+        return set() if not result else {
+            s.orthanc_server.id for s in result.orthanc_studies
+            if not s.missing_since
+            and any(v.compare_url for v in s.orthanc_server.all_viewers)}
+
+    @staticmethod
+    def _result_of_form():
+        """Return the result in whose form exams are listed, or None."""
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        id_ = Transaction().context.get('imaging_result')
+        if not is_id(id_) or id_ < 0:
+            return None
+        with without_check_access():
+            return next(iter(Result.search([('id', '=', id_)])), None)
+
+    @classmethod
+    def kinds(cls, exams):
+        """Return the modalities and the body parts of exams, as their images
+        say them."""
+        kinds = super().kinds(exams)
+        series = Pool().get(SERIES).__table__()
+        owners = {
+            s.id: id_ for id_, some in cls._studies(exams).items()
+            for s in some}
+        for some in grouped_slice(list(owners)):
+            for study, modality, part in execute(series.select(
+                        series.study, series.modality, Upper(series.body_part),
+                        where=reduce_ids(series.study, list(some)),
+                        group_by=[
+                            series.study, series.modality,
+                            Upper(series.body_part)])):
+                modalities, parts = kinds[owners[study]]
+                modalities.add(modality)
+                parts |= {part} - {None, ''}
+        return kinds
 
     @classmethod
     def _studies(cls, exams):
@@ -105,6 +175,24 @@ class PatientExam(metaclass=PoolMeta):
         check_read(exams[:1])
         studies, = cls._studies(exams[:1]).values()
         return Study.open_latest(studies, exams[0])
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def compare(cls, exams):
+        """Open the images of the first exam beside those of the report in
+        whose form it is listed.
+
+        :raises NoViewerError: no viewer shows both
+        """
+        Study = Pool().get(STUDY)
+        check_read(exams[:1])
+        result = cls._result_of_form()
+        studies = []
+        if result and result.patient == exams[0].patient:
+            check_read([result])
+            studies = list(result.orthanc_studies)
+        others, = cls._studies(exams[:1]).values()
+        return Study.open_compared(studies, others, exams[0])
 
 
 def _during(day):

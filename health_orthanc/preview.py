@@ -12,7 +12,8 @@ from trytond.modules.health_imaging.doors import check_selected
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Eval
-from trytond.wizard import Button, StateTransition, StateView, Wizard
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
 
 from .archive import orthanc
 from .exceptions import NoPictureError
@@ -71,11 +72,13 @@ class SeriesPreview(PreviewMixin):
         return next(iter(self.instances_in_order(limit=1)), None)
 
     def neighbour(self, step):
-        "Return the next series of the study (step 1), or the one before (-1)."
+        """Return the next series of the study that has instances (step 1), or
+        the one before (-1); None at the end."""
         all_ = [s for s in self.study.series
             if s == self or not s.missing_since]
-        index = all_.index(self) + step
-        return all_[index] if 0 <= index < len(all_) else None
+        index = all_.index(self)
+        others = all_[index + 1:] if step > 0 else all_[:index][::-1]
+        return next((s for s in others if s.first_instance()), None)
 
 
 class InstancePreview(PreviewMixin):
@@ -161,17 +164,19 @@ class InstancePreview(PreviewMixin):
                     'health_orthanc.msg_label_frame', number=frame))
         return ', '.join(parts)
 
-    def neighbour(self, step):
+    def neighbour(self, step, listed):
         """Return the next instance of the study (step 1), or the one before
-        (-1); None at the end."""
-        series, found = self.series, self.series.instances_in_order()
+        (-1); None at the end.
+
+        :param int step: 1 or -1
+        :param listed: function of a series, its instances in their order
+        """
+        found = listed(self.series)
         index = found.index(self) + step
-        while not 0 <= index < len(found):
-            series = series.neighbour(step)
-            if not series:
-                return None
-            found = series.instances_in_order()
-            index = 0 if step > 0 else len(found) - 1
+        if not 0 <= index < len(found):
+            series = self.series.neighbour(step)
+            found = listed(series) if series else [None]
+            index = 0 if step > 0 else -1
         return found[index]
 
 
@@ -184,7 +189,7 @@ class PreviewShow(ModelView):
         states={'invisible': True})
     series = fields.Many2One(
         'gnuhealth.imaging_orthanc.study_series', "Series", readonly=True)
-    position = fields.Char("Image", readonly=True)
+    position = fields.Char("Position", readonly=True)
     frame = fields.Integer("Frame",
         states={'invisible': Eval('number_of_frames', 1) <= 1})
     number_of_frames = fields.Integer("Frames", readonly=True,
@@ -197,9 +202,13 @@ class PreviewShow(ModelView):
         states={'invisible': True})
     shown_width = fields.Float("Default Window Width", readonly=True,
         states={'invisible': True})
-    picture = fields.Binary("Picture", readonly=True,
+    picture = fields.Binary("Picture", readonly=True, filename='file_name',
         states={'invisible': ~Eval('has_picture')})
+    file_name = fields.Char("File Name", readonly=True,
+        states={'invisible': True})
     has_picture = fields.Boolean("Has Picture", readonly=True,
+        states={'invisible': True})
+    has_viewer = fields.Boolean("Has Viewer", readonly=True,
         states={'invisible': True})
     message = fields.Text("Message", readonly=True,
         states={'invisible': ~Eval('message')})
@@ -218,16 +227,23 @@ class Preview(ImageWizard, Wizard):
     show = StateView('gnuhealth.imaging_orthanc.preview.show',
         'health_orthanc.preview_show_view_form', [
             Button("Close", 'end', 'tryton-close'),
-            Button("Previous", 'previous', 'tryton-arrow-left'),
-            Button("Next", 'next_', 'tryton-arrow-right'),
             Button("Add to Report", 'attach', 'tryton-attach',
                 states={'invisible': ~Eval('has_picture')}),
-            Button("Show", 'again', 'tryton-refresh', default=True),
+            Button("Open in Viewer", 'viewer', 'tryton-public',
+                states={'invisible': ~Eval('has_viewer')}),
+            Button("Show", 'again', 'tryton-refresh'),
+            Button("Previous", 'previous', 'tryton-arrow-left'),
+            Button("Next", 'next_', 'tryton-arrow-right', default=True),
             ])
     previous = StateTransition()
     next_ = StateTransition()
     attach = StateTransition()
+    viewer = StateAction('health_orthanc.url_viewer')
     again = StateTransition()
+
+    def __init__(self, session_id):
+        super().__init__(session_id)
+        self._listed = {}
 
     def transition_open_(self):
         record, *_ = self._selected()
@@ -256,6 +272,21 @@ class Preview(ImageWizard, Wizard):
             result=instance.of_study.imaging_test.rec_name)
         return 'show'
 
+    def do_viewer(self, action):
+        """Open the series in the best viewer of its server, or the study when
+        no viewer opens series.
+
+        :raises NoViewerError: there is none
+        """
+        instance = self._instance()
+        record = _viewable(instance) or instance.of_study
+        action.update(type(record)._open([record]))
+        return action, {}
+
+    def transition_viewer(self):
+        self.show.message = None
+        return 'show'
+
     def _step(self, step):
         """Go to the next frame or image, or to the one before."""
         instance = self._instance()
@@ -263,7 +294,7 @@ class Preview(ImageWizard, Wizard):
         if 1 <= frame <= (instance.number_of_frames or 1):
             self._go_to(instance, frame)
             return 'show'
-        neighbour = instance.neighbour(step)
+        neighbour = instance.neighbour(step, self._found)
         if neighbour:
             last = neighbour.number_of_frames or 1
             self._go_to(neighbour, 1 if step > 0 else last)
@@ -287,6 +318,12 @@ class Preview(ImageWizard, Wizard):
         check_read([instance])
         return instance
 
+    def _found(self, series):
+        "Return the instances of a series in their order, listed once."
+        if series not in self._listed:
+            self._listed[series] = series.instances_in_order()
+        return self._listed[series]
+
     def _frame(self, instance):
         """Return the number of the wanted frame, from 1."""
         frame = getattr(self.show, 'frame', None) or 1
@@ -307,7 +344,7 @@ class Preview(ImageWizard, Wizard):
     def default_show(self, field_names):
         instance = self._instance()
         frame, chosen = self._frame(instance), self._window()
-        found = instance.series.instances_in_order()
+        found = self._found(instance.series)
         values = {
             'instance': instance.id,
             'series': instance.series.id,
@@ -317,6 +354,7 @@ class Preview(ImageWizard, Wizard):
                 index=found.index(instance) + 1, count=len(found)),
             'message': getattr(self.show, 'message', None),
             'has_picture': False,
+            'has_viewer': bool(_viewable(instance)),
             }
         study, window = instance.of_study, chosen
         try:
@@ -331,6 +369,14 @@ class Preview(ImageWizard, Wizard):
             shown = window if window and not chosen else (None, None)
             values.update(
                 picture=fields.Binary.cast(picture.content), has_picture=True,
+                file_name='picture.' + picture.media_type.rpartition('/')[2],
                 shown_center=shown[0], shown_width=shown[1])
         center, width = window or (None, None)
         return {**values, 'window_center': center, 'window_width': width}
+
+
+def _viewable(instance):
+    "Return the series of an instance, or its study, that a viewer opens."
+    return next((
+            record for record in [instance.series, instance.of_study]
+            if record.number_of_viewers), None)

@@ -120,6 +120,10 @@ class ReportedInstance:
                         stem, *(f'{stem}.{e}' for e in ['png', 'jpeg'])]),
                 ], limit=1)
         if old:
+            if old[0].description:
+                # A person may have typed it.
+                values = {
+                    n: v for n, v in values.items() if n != 'description'}
             Attachment.write(old, values)
         else:
             Attachment.create([values])
@@ -127,25 +131,14 @@ class ReportedInstance:
     def _caption(self, frame):
         """Return what stands under the picture in the report."""
         series = self.series
-        text = self.position_text(
-            series.series_description or series.modality, frame)
-        if self.image_position_patient:
-            text += ', ' + gettext(
-                'health_orthanc.msg_label_image_position',
-                position=_millimetres(self.image_position_patient))
-        return plain(text)
+        name = series.series_description or (
+            series.series_number and gettext(
+                'health_orthanc.msg_label_series',
+                number=series.series_number))
+        return plain(self.position_text(name or series.modality, frame))
 
 
 def _stem(name):
     "Return the SOP Instance UID, and the frame, by which a picture is named."
     stem, _, ending = name.rpartition('.')
     return stem if ending in {'png', 'jpeg'} else name
-
-
-def _millimetres(position):
-    """Return Image Position (Patient) (0020,0032) with whole millimetres."""
-    try:
-        return ' / '.join(
-            f'{round(float(p))}' for p in position.split('\\')) + ' mm'
-    except (ValueError, OverflowError):
-        return position

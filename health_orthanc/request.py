@@ -3,19 +3,26 @@
 """What imaging requests gain: their studies, also those that came first."""
 import datetime as dt
 import operator as op
+from collections import defaultdict
 
-from sql.aggregate import Min, Sum
+from sql import Null
+from sql.aggregate import Min
 from sql.conditionals import Coalesce
 
+from trytond.i18n import gettext
 from trytond.model import ModelView, fields
+from trytond.modules.health_imaging import request_list
+from trytond.modules.health_imaging.dashboard import today
 from trytond.modules.health_imaging.institution import (
     institution_timezone, utc_datetime)
+from trytond.modules.health_imaging.professional import own_health_professional
+from trytond.modules.health_imaging.reading import opened
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
 
-from . import acquired, tables
+from . import acquired, blocks, tables
 from .links import events, ledger
 
 # What of a request says whether a study may be its own.
@@ -33,12 +40,6 @@ _COMPARE = {
     }
 
 
-def _count(study, series):
-    "Return the expression for the number of pictures of a request."
-    return Coalesce(Sum(Coalesce(
-                series.number_of_instances, study.number_of_instances)), 0)
-
-
 class Request(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
@@ -50,9 +51,19 @@ class Request(metaclass=PoolMeta):
         "Studies to Choose from", readonly=True,
         states={'invisible': ~Eval('candidates', [])},
         help="Studies that may belong to this request. Link the right ones.")
+    offer = fields.Function(
+        fields.Char("Studies without Request", states={
+                'invisible': ~Eval('offer'),
+                }),
+        'get_offer')
     number_of_images = fields.Function(
         fields.Integer("Images"),
         'get_number_of_images', searcher='search_number_of_images')
+
+    new_images = fields.Function(
+        fields.Boolean("New Images since the Signature",
+            help="Whether you signed its report before all images came."),
+        'get_new_images', searcher='search_new_images')
 
     @classmethod
     def __setup__(cls):
@@ -66,16 +77,26 @@ class Request(metaclass=PoolMeta):
                 })
 
     @classmethod
+    def get_offer(cls, requests, name):
+        "Return a question about studies of the patients without request."
+        pool = Pool()
+        study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+        candidate = pool.get(
+            'gnuhealth.imaging_orthanc.link_candidate').__table__()
+        found = defaultdict(list)
+        for id_, day, modalities in blocks.rows(
+                candidate.join(study, condition=candidate.study == study.id),
+                [candidate.request, study.study_date, study.modalities],
+                candidate.request, [r.id for r in requests],
+                (study.patient == candidate.patient)
+                & (study.request == Null)):
+            found[id_].append((day, modalities))
+        return {r.id: _question(found[r.id]) for r in requests}
+
+    @classmethod
     def get_number_of_images(cls, requests, name):
         "Count the pictures that are on the servers."
-        counts = dict.fromkeys((r.id for r in requests), 0)
-        for sub in grouped_slice(list(counts)):
-            counts.update(tables.execute(acquired.series_of_requests(
-                        lambda study, series: [
-                            study.request, _count(study, series)],
-                        lambda study, _: study.request.in_(list(sub)),
-                        group_by=lambda study, _: study.request)))
-        return counts
+        return acquired.count([r.id for r in requests], 'request')
 
     @classmethod
     def search_number_of_images(cls, name, clause):
@@ -89,11 +110,45 @@ class Request(metaclass=PoolMeta):
             lambda study, _: [study.request],
             group_by=lambda study, _: study.request,
             having=lambda study, series: compare(
-                _count(study, series), value))
+                acquired.number(study, series), value))
         domain = ['OR', ('id', 'in', counted)]
         if _COMPARE[operator](0, value):
             domain.append(('id', 'not in', cls._images_query()))
         return domain
+
+    @staticmethod
+    def _of_signer():
+        """Return the domain of requests of which the user is to look at a
+        report again."""
+        return [
+            ('results.new_images_at', '!=', None),
+            ('results.signed_by', '=', own_health_professional() or -1)]
+
+    @classmethod
+    def get_new_images(cls, requests, name):
+        found = set(cls.search([
+                    ('id', 'in', [r.id for r in requests]),
+                    cls._of_signer()]))
+        return {r.id: r in found for r in requests}
+
+    @classmethod
+    def search_new_images(cls, name, clause):
+        query = cls.search(cls._of_signer(), order=[], query=True)
+        wanted = request_list.wanted(clause, {True, False})
+        return ['OR', ('id', '<', 0), *(
+                ('id', 'in' if one else 'not in', query) for one in wanted)]
+
+    @classmethod
+    @ModelView.button_action('health_imaging.act_imaging_test_result_view')
+    def report(cls, requests):
+        """Open the reports of requests, signed ones to look at new images.
+
+        :raises RequestNotReadyError: a request is not to be reported
+        """
+        results = [r for q in requests for r in q.results]
+        if results and all(r.new_images_at for r in results):
+            return opened(results)
+        return super().report(requests)
 
     @classmethod
     @ModelView.button_action('health_orthanc.act_request_images')
@@ -195,6 +250,21 @@ class Request(metaclass=PoolMeta):
         return acquired.series_of_requests(
             lambda study, _: [study.request],
             among and (lambda study, _: study.request.in_(among)))
+
+
+def _question(studies):
+    """Ask whether studies belong to a request.
+
+    :param studies: list of pairs of date and modalities
+    """
+    if len(studies) != 1:
+        return studies and gettext(
+            'health_orthanc.msg_offer_several', count=len(studies)) or ''
+    (day, modalities), = studies
+    day = gettext('health_orthanc.msg_offer_today') \
+        if str(day) == str(today()) else str(day)
+    return gettext('health_orthanc.msg_offer_one',
+        date=day, modalities=modalities)
 
 
 def _moment(value):

@@ -1,19 +1,29 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What imaging results gain: the studies with their images."""
+from sql import Null
+from sql.aggregate import Sum
+from sql.conditionals import Coalesce
+
 from trytond.i18n import gettext
-from trytond.model import ModelView, fields
+from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.doors import (
     CheckedWizard, selected_records)
+from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_read
+from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Eval
-from trytond.tools import reduce_ids
+from trytond.pyson import Bool, Eval
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import ForeignPictureError
 from .links import effects, events, ledger
+from .sign_check import studies_findings
+
+#: What a result holds whose signer has seen all.
+MARKS = {'studies_changed_at': None, 'new_images_at': None}
 
 
 class Result(metaclass=PoolMeta):
@@ -26,12 +36,22 @@ class Result(metaclass=PoolMeta):
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
         readonly=True)
 
-    studies_changed_at = fields.DateTime(
+    studies_changed_at = Minute(
         "Studies Changed after Signing", readonly=True,
-        states={'invisible': ~Eval('studies_changed_at')},
+        states={'invisible': ~Eval('studies_changed_at')
+            | Bool(Eval('new_images_at'))},
         help="When a study was linked to this signed result or taken from it. "
         "Look at the studies, then amend the result, or confirm that it "
         "holds.")
+    new_images_at = fields.DateTime(
+        "New Images since the Signature", readonly=True,
+        states={'invisible': ~Eval('new_images_at')},
+        help="When images of the exam last arrived after this result was "
+        "signed. Look at them, then amend the result, or confirm that it "
+        "holds.")
+    image_count = fields.Function(fields.Char("Number of Images",
+            help="How many images of the exam are on the servers."),
+        'get_image_count')
     stored_reports = fields.One2Many(
         'gnuhealth.orthanc.report', 'result', "Reports on Servers",
         readonly=True, states={'invisible': ~Eval('stored_reports', [])})
@@ -39,12 +59,21 @@ class Result(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._stamped |= {'studies_changed_at'}
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(
+                table, (table.new_images_at, Index.Range()),
+                where=table.new_images_at != Null))
+        cls._stamped |= MARKS.keys()
         cls._buttons.update({
                 'link_studies': {},
+                'open_images': {
+                    'invisible': ~Eval('image_count'),
+                    'depends': ['image_count'],
+                    },
                 'confirm_studies': {
-                    'invisible': ~Eval('studies_changed_at'),
-                    'depends': ['studies_changed_at'],
+                    'invisible': ~Eval('studies_changed_at')
+                    & ~Eval('new_images_at'),
+                    'depends': ['studies_changed_at', 'new_images_at'],
                     },
                 })
 
@@ -52,6 +81,32 @@ class Result(metaclass=PoolMeta):
     @ModelView.button_action('health_orthanc.wizard_link_studies')
     def link_studies(cls, results):
         """Choose studies for a result."""
+
+    @classmethod
+    def get_image_count(cls, results, name):
+        counts = dict.fromkeys((r.id for r in results), 0)
+        study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+        for some in grouped_slice(list(counts)):
+            counts.update(execute(study.select(
+                        study.imaging_test,
+                        Sum(Coalesce(study.number_of_instances, 0)),
+                        where=reduce_ids(study.imaging_test, list(some))
+                        & (study.missing_since == Null),
+                        group_by=study.imaging_test)))
+        return {id_: str(n) if n else None for id_, n in counts.items()}
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.url_viewer')
+    def open_images(cls, results):
+        """Open the latest study of the first result in the best viewer that
+        its server has.
+
+        :raises NoViewerError: there is none
+        """
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        for result in results[:1]:
+            check_read([result])
+            return Study.open_latest(result.orthanc_studies, result)
 
     @classmethod
     def create(cls, vlist):
@@ -101,8 +156,7 @@ class Result(metaclass=PoolMeta):
         Attachment.take_out({
                 (a.imaging_study.id, result.id)
                 for result, a in cls._foreign_pictures(results)})
-        cls.write([r for r in results if r.studies_changed_at],
-            {'studies_changed_at': None})
+        cls.write([r for r in results if r.is_marked()], MARKS)
 
     @classmethod
     def give_back(cls, results, reason, keep):
@@ -120,6 +174,15 @@ class Result(metaclass=PoolMeta):
             for picture in result.images
             if picture.imaging_study
             and picture.imaging_study.imaging_test != result]
+
+    @classmethod
+    def sign_findings(cls, results):
+        """Return what a person should know before results are signed.
+
+        :param results: records
+        :rtype: list of health_imaging.sign_check.Finding
+        """
+        return super().sign_findings(results) + studies_findings(results)
 
     @classmethod
     @ModelView.button
@@ -145,14 +208,17 @@ class Result(metaclass=PoolMeta):
                         'resource': str(result),
                         'message': gettext(
                             'health_orthanc.msg_studies_confirmed'),
-                        } for result in results if result.studies_changed_at])
-            cls.write(results, {'studies_changed_at': None})
+                        } for result in results if result.is_marked()])
+            cls.write(results, MARKS)
+
+    def is_marked(self):
+        """Return whether studies or images changed after the signature."""
+        return bool(self.studies_changed_at or self.new_images_at)
 
     @classmethod
     def copy(cls, results, default=None):
         names = [
-            'studies', 'orthanc_studies', 'studies_changed_at',
-            'stored_reports']
+            'studies', 'orthanc_studies', 'stored_reports', *MARKS]
         return super().copy(
             results, default={**dict.fromkeys(names), **(default or {})})
 

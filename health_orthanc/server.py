@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orthanc servers, and what starts their synchronization."""
 import datetime as dt
+import json
 import logging
+import time
 from contextlib import contextmanager
 
 from dateutil.relativedelta import relativedelta
@@ -15,6 +17,7 @@ from trytond.ir import queue_
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import (
     CheckedCalls, checked, is_texts)
+from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
@@ -26,6 +29,7 @@ from trytond.transaction import Transaction, check_access, without_check_access
 
 from . import after_sync, in_the_clear, migration, password
 from .archive import orthanc
+from .archive.orthanc import LEVELS
 from .connection import connect, secret_errors, stored_passwords
 from .encapsulated_report import ReportsServer
 from .exceptions import (
@@ -39,6 +43,10 @@ from .viewer import ServerViewers
 logger = logging.getLogger(__name__)
 
 MASK = '*' * 10
+#: How long somebody waits for the test of a server, in seconds.
+TEST_SECONDS = 9
+#: Plugins of Orthanc without which something is missed.
+_PLUGINS = {'dicom-web', 'worklists'}
 #: What decides whether and how a server answers.
 _CONNECTION = {
     'domain', 'user', 'password', 'verify_tls', 'ca_file', 'connect_timeout',
@@ -72,8 +80,8 @@ class Server(
     # What only the synchronisation and the server itself can tell.
     _found = frozenset({
             'validated', 'check_time', 'version', 'viewers', 'last_error',
-            'last_changed_index', 'sync_time', 'compared', 'resume', 'lease',
-            'lease_until', 'runs', 'store_reports_since'})
+            'answer', 'last_changed_index', 'sync_time', 'compared', 'resume',
+            'lease', 'lease_until', 'runs', 'store_reports_since'})
 
     label = fields.Char("Label", required=True,
         help="The name of the server for people.")
@@ -110,14 +118,21 @@ class Server(
         "next one goes on where it was.")
     validated = fields.Boolean("Validated", readonly=True,
         help="The server answered when it was asked last.")
-    check_time = fields.DateTime("Last Test", readonly=True,
+    check_time = Minute("Last Test", readonly=True,
         help="When the server was asked last whether it answers.")
     version = fields.Char("Version", readonly=True)
+    answer = fields.Text("Answer", readonly=True,
+        states={'invisible': True},
+        help="What the server said of itself when it was asked last, as JSON.")
+    findings = fields.Function(fields.Text("Findings",
+            states={'invisible': ~Eval('findings')},
+            help="What the server said of itself when it was asked last."),
+        'get_findings')
     last_error = fields.Text("Last Error", readonly=True,
         states={'invisible': ~Eval('last_error')})
     last_changed_index = _LongInteger("Last Index", readonly=True,
         help="The last change of the server that is known here.")
-    sync_time = fields.DateTime("Last Synchronization", readonly=True)
+    sync_time = Minute("Last Synchronization", readonly=True)
     since_sync = fields.Function(
         fields.Char("Since Last Synchronization"), 'get_since_sync')
     link_base_url = fields.Function(
@@ -258,6 +273,21 @@ class Server(
                 return gettext(f'health_orthanc.msg_since_{unit}', n=count)
         return gettext('health_orthanc.msg_since_now')
 
+    def get_findings(self, name):
+        """Return what the server has and offers, in words."""
+        if not (self.validated and self.answer):
+            return ''
+        answer = json.loads(self.answer)
+        plugins = _PLUGINS & set(answer['plugins'])
+        lines = [('found', answer)] + [
+            (key, {'plugins': ', '.join(sorted(some))})
+            for key, some in [
+                ('active', plugins), ('not_active', _PLUGINS - plugins)]
+            if some]
+        return '\n'.join(
+            gettext(f'health_orthanc.msg_server_{key}', **values)
+            for key, values in lines)
+
     def get_link_base_url(self, name=None):
         return (self.proxy_domain or self.domain or '').rstrip('/')
 
@@ -279,7 +309,7 @@ class Server(
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
+            ('/tree/field[@name="label"]', 'visual',
                 If(Bool(Eval('active')) & ~Bool(Eval('validated')),
                     'danger', '')),
             ]
@@ -397,28 +427,34 @@ class Server(
     @ModelView.button
     def test_connection(cls, servers):
         """Ask each server now, keep what they say (so the transaction ends),
-        and show what is wrong with those that fail."""
-        problems = cls.check_servers(servers)
+        and show what is wrong with those that fail, soon, as somebody
+        waits."""
+        problems = cls.check_servers(servers, TEST_SECONDS)
         if problems:
             Transaction().commit()
             raise ServerError('\n'.join(problems))
 
     @classmethod
     @without_check_access
-    def check_servers(cls, servers):
+    def check_servers(cls, servers, seconds=None):
         """Ask servers whether they answer, keep what they say, and return the
-        translated problems, list."""
-        found = [(server, server._look()) for server in servers]
+        translated problems, list.
+
+        :param seconds: how long each has to answer, None: as configured
+        """
+        found = [(server, server._look(seconds)) for server in servers]
         for server, values in found:
             super().write([server], {**values, 'check_time': now()})
         return [
             values['last_error'] for _, values in found
             if not values['validated']]
 
-    def _look(self):
+    def _look(self, seconds=None):
         """Ask the server who it is, return the values to keep."""
         try:
             with user_errors(self), connect(self) as client:
+                if seconds:
+                    client.end_at(time.monotonic() + seconds)
                 return probe(client)
         except (ServerError, SecretKeyError) as error:
             return {'validated': False, 'last_error': error.message}
@@ -575,11 +611,17 @@ def probe(client):
     :return: values of the server
     :raises OrthancError: it does not answer as an Orthanc does
     """
-    version = client.version()
-    client.counts()
+    version, found = client.version(), client.statistics()
+    # What a synchronization reads first
+    client.last_change()
+    plugins = client.plugins()
     return {
         'validated': True,
         'version': version,
-        'viewers': tuple(client.viewers()),
+        'viewers': tuple(client.viewers(plugins)),
+        'answer': json.dumps({
+                'version': version, 'plugins': plugins,
+                **{level: found[f'Count{level.title()}'] for level in LEVELS},
+                }),
         'last_error': None,
         }

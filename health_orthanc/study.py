@@ -11,6 +11,7 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import check_words, search_words
 from trytond.modules.health_imaging.direction import plain
 from trytond.modules.health_imaging.kept import Kept
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
@@ -19,7 +20,7 @@ from .archive import texts
 from .deletion import DeletableSeries, DeletableStudy
 from .encapsulated_report import ReportedStudy
 from .exceptions import NothingToUndoError
-from .links import deciding, facts, ledger
+from .links import deciding, ledger
 from .links.link_log import last_not_undone
 from .open_viewer import ViewerLinks
 from .preview import InstancePreview, SeriesPreview, StudyPreview
@@ -156,7 +157,7 @@ class Study(
         states={'invisible': True},
         help="The identifiers of what was ordered that the images carry, "
         "with backslashes between them.")
-    details_at = fields.DateTime("Details Read at", readonly=True,
+    details_at = Minute("Details Read at", readonly=True,
         states={'invisible': True},
         help="When one of the images was read for what the server does not "
         "list.")
@@ -164,10 +165,10 @@ class Study(
         states={'invisible': True},
         help="What its images state otherwise than the server lists, because "
         "they were corrected there.")
-    missing_since = fields.DateTime("Missing since", readonly=True,
+    missing_since = Minute("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without this study.")
-    undecided_since = fields.DateTime("Not Decided since", readonly=True,
+    undecided_since = Minute("Not Decided since", readonly=True,
         states={'invisible': ~Eval('undecided_since')},
         help="Since when an error keeps the rules from deciding to whom this "
         "study belongs. The next synchronization tries again.")
@@ -226,7 +227,7 @@ class Study(
     def get_rec_name(self, name):
         return plain(' '.join(filter(None, [
                         self.study_date and self.study_date.isoformat(),
-                        self.modalities, self.description,
+                        texts.described(self.modalities, self.description),
                         texts.readable_name(self.patient_name)]))) \
             or self.study_instance_UID
 
@@ -239,9 +240,9 @@ class Study(
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
-                If(Eval('missing_since'), 'muted',
-                    If(Eval('link_state') == 'review', 'warning', ''))),
+            ('/tree', 'visual', If(Eval('missing_since'), 'muted', '')),
+            ('/tree/field[@name="link_state"]', 'visual',
+                If(Eval('link_state') == 'review', 'warning', '')),
             ]
 
     def get_gnuhealth_patient_name(self, name):
@@ -335,7 +336,10 @@ class Study(
     @classmethod
     @ModelView.button
     def undo_link(cls, studies):
-        "Take back the last change of the link of each study."
+        """Take back the last change of the link of each study.
+
+        :raises NothingToUndoError: all changes of a study were taken back
+        """
         links = {}
         for study in studies:
             line = last_not_undone(study.link_log)
@@ -344,10 +348,7 @@ class Study(
                         'health_orthanc.msg_nothing_to_undo',
                         study=study.rec_name))
             links[study.id] = line.former()
-        links = facts.present_links(links)
-        ledger.check(links)
-        ledger.keep(links, 'person', action='undo')
-        deciding.link_studies(list(links), 'person')
+        deciding.undo(links)
 
     @classmethod
     def get_merge_id(cls, study):
@@ -401,7 +402,7 @@ class StudySeries(
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     series_UID = fields.Char(
         "Series Instance UID", required=True, readonly=True)
-    missing_since = fields.DateTime("Missing since", readonly=True,
+    missing_since = Minute("Missing since", readonly=True,
         states={'invisible': ~Eval('missing_since')})
     notes = fields.Text("Notes")
     instances = fields.One2Many(
@@ -428,8 +429,8 @@ class StudySeries(
 
     def get_rec_name(self, name):
         return ' '.join(filter(None, [
-                    self.series_number, self.modality,
-                    self.series_description]))
+                    self.series_number, texts.described(
+                        self.modality, self.series_description)]))
 
     @classmethod
     def search_rec_name(cls, name, clause):

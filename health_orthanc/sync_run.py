@@ -1,10 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs of synchronization: what each of them did."""
-from trytond.model import Index, ModelSQL, ModelView, fields
-from trytond.pyson import Eval, If
+import datetime as dt
 
-from .kept import Ledger
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
+from trytond.pyson import Eval, If, PYSONEncoder
 
 
 class SyncRun(Ledger, ModelSQL, ModelView):
@@ -45,6 +47,13 @@ class SyncRun(Ledger, ModelSQL, ModelView):
     instances_changed = fields.Integer("Changed Instances", readonly=True)
     instances_gone = fields.Integer("Missing Instances", readonly=True)
     studies_linked = fields.Integer("Linked Studies", readonly=True)
+    studies_review = fields.Integer("To Review", readonly=True,
+        help="Studies that came to be reviewed, and were when the run ended.")
+    studies_undecided = fields.Integer("Not Decided", readonly=True,
+        help="Studies on which an error kept the rules from deciding.")
+    outcome = fields.Function(
+        fields.Char("Outcome", states={'invisible': ~Eval('outcome')}),
+        'get_outcome')
     skipped = fields.Integer("Skipped", readonly=True)
     skipped_reasons = fields.Text("Reasons", readonly=True,
         states={'invisible': ~Eval('skipped_reasons')})
@@ -60,6 +69,12 @@ class SyncRun(Ledger, ModelSQL, ModelView):
         cls._sql_indexes.add(Index(table,
                 (table.server, Index.Equality()),
                 (table.start, Index.Range(order='DESC'))))
+        cls._buttons.update({
+                'show_studies': {
+                    'invisible': Eval('state') == 'running',
+                    'depends': ['state'],
+                    },
+                })
 
     def get_rec_name(self, name):
         return f'{self.server.label} {self.start:%Y-%m-%d %H:%M}'
@@ -67,11 +82,45 @@ class SyncRun(Ledger, ModelSQL, ModelView):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
+            ('/tree/field[@name="state"]', 'visual',
                 If(Eval('state') == 'failed', 'danger',
                     If(Eval('state') == 'interrupted', 'warning',
                         If(Eval('state') == 'running', 'success', '')))),
             ]
+
+    def get_outcome(self, name):
+        """Return what became of the studies, in words."""
+        if self.state == 'running':
+            return ''
+        return ', '.join(
+            gettext(f'health_orthanc.msg_sync_{what}', n=count or 0)
+            for what in ['new', 'linked', 'review', 'undecided']
+            for count in [getattr(self, f'studies_{what}')]
+            if count or what != 'undecided')
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.act_imaging_orthanc_study_view')
+    def show_studies(cls, runs):
+        """Open the studies of the servers of runs, in tabs: what was new, and
+        what is left to do."""
+        encode = PYSONEncoder().encode
+        new = ['OR', ('id', '<', 0), *([
+                    ('orthanc_server', '=', r.server.id),
+                    ('create_date', '>=', r.start),
+                    # Runs are kept to the second.
+                    ('create_date', '<', r.end + dt.timedelta(seconds=1)),
+                    ] for r in runs if r.end)]
+        return {
+            'pyson_domain': encode([
+                    ('orthanc_server', 'in', [r.server.id for r in runs])]),
+            'domains': [
+                (gettext(f'health_orthanc.msg_tab_{name}'), encode(domain),
+                    True)
+                for name, domain in [
+                    ('new', new),
+                    ('review', [('link_state', '=', 'review')]),
+                    ('undecided', [('undecided_since', '!=', None)])]],
+            }
 
     def summary(self):
         """Return state, error and counts, for scripts."""

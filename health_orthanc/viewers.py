@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 OF_STUDY = frozenset({'study', 'study_id'})
 OF_SERIES = OF_STUDY | {'series', 'series_id'}
 # Studies of two patients may have the same ones.
-_UIDS = {'study', 'series'}
+_UIDS = {'study', 'series', 'other'}
 _MAX_LENGTH = 2000
 
 
@@ -23,21 +23,27 @@ class Viewer(NamedTuple):
     :ivar str name: for people
     :ivar str study_url: address of a study
     :ivar str series_url: address of a series, None where it has none
+    :ivar str compare_url: address of two studies side by side, the one under
+        {other} being the former, None where it has none
     """
     code: str
     name: str
     study_url: str
     series_url: str
+    compare_url: str = None
 
     def link(self, base, ids, shared=False):
         """Return the link to a study or a series, None where there is none.
 
         :param str base: the public URL of the server
         :param ids: UIDs and Orthanc ids by placeholder; those of OF_SERIES
-            for a series
+            for a series; with "other" for two studies
         :param bool shared: whether another study has the same UID
         """
-        url = self.series_url if 'series' in ids else self.study_url
+        url = self.study_url
+        for name, other in [
+                ('series', self.series_url), ('other', self.compare_url)]:
+            url = other if name in ids else url
         needed = _placeholders(url or '')
         # Dots alone would lead to another page.
         if not url or (shared and needed & _UIDS) or not all(
@@ -55,7 +61,9 @@ class Viewer(NamedTuple):
 VIEWERS = [
     Viewer('ohif', "OHIF",
         '/ohif/viewer?StudyInstanceUIDs={study}',
-        '/ohif/viewer?StudyInstanceUIDs={study}&SeriesInstanceUIDs={series}'),
+        '/ohif/viewer?StudyInstanceUIDs={study}&SeriesInstanceUIDs={series}',
+        '/ohif/viewer?StudyInstanceUIDs={study}&StudyInstanceUIDs={other}'
+        '&hangingProtocolId=@ohif/hpCompare'),
     Viewer('stone', "Stone",
         '/stone-webviewer/index.html?study={study}',
         '/stone-webviewer/index.html?study={study}&series={series}'),
@@ -86,7 +94,7 @@ def known(codes):
 
 def links(
         base, viewers, study_id, study, series_id=None, series=None,
-        shared=False):
+        shared=False, other=None):
     """Return the links into viewers by their codes.
 
     :param str base: the public URL of the server
@@ -96,8 +104,11 @@ def links(
     :param str series_id: the Orthanc id of the series, for links to a series
     :param str series: SeriesInstanceUID (0020,000E), the same
     :param bool shared: whether another study has the same UID
+    :param str other: StudyInstanceUID of a former study, for links to both
     """
     ids = {'study_id': study_id, 'study': study}
+    if other:
+        ids['other'] = other
     if series:
         ids.update(series_id=series_id, series=series)
     found = {v.code: v.link(base, ids, shared) for v in viewers}

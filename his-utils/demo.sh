@@ -8,12 +8,14 @@ set -eu
 
 usage() {
     cat <<END
-Usage: sh his-utils/demo.sh [--check] [--keep DIR]
+Usage: sh his-utils/demo.sh [--busy] [--check] [--keep DIR]
 
 Installs what is missing, then runs an imaging department from order to
 report, on servers and a database of its own, and checks what it sees.
 Then it leaves the web client running until Ctrl-C.
 
+  --busy      then fill the hospital with two months of work: more than 200
+              requests of all states for 64 patients, and their images
   --check     end after the story
   --keep DIR  work in a new folder and keep it
 
@@ -26,6 +28,7 @@ END
 }
 
 # Before anything is installed.
+busy=
 check=
 keep=
 previous=
@@ -33,6 +36,7 @@ for word in "$@"; do
     case $previous/$word in
     --keep/*) keep=$word word= ;;
     */-h | */--help) usage; exit 0 ;;
+    */--busy) busy=yes ;;
     */--check) check=yes ;;
     */--keep=*) keep=${word#--keep=} ;;
     */--keep) ;;
@@ -71,7 +75,7 @@ if is_root; then
     python_of_all "$environment/bin/python"
     XDG_CACHE_HOME=${cache%/*} "$environment/bin/python" \
         "$root/his-utils/demo/run.py" --prepare
-    set -- ${check:+--check} ${keep:+--keep "$keep"}
+    set -- ${busy:+--busy} ${check:+--check} ${keep:+--keep "$keep"}
     cd /
     become "$environment/bin/python" "$root/his-utils/demo/run.py" "$@"
 fi

@@ -20,6 +20,9 @@ for folder in [ROOT / 'tests', ROOT / 'his-utils' / 'demo']:
 URI = os.environ.get('POSTGRESQL_URI') or 'sqlite://'
 os.environ['TRYTOND_DATABASE_URI'] = URI
 os.environ.pop('TRYTOND_CONFIG', None)
+# Here and in the servers: a password of a test costs no time.
+os.environ['TRYTOND_PASSWORD__PASSLIB'] = str(
+    ROOT / 'tests' / 'data' / 'passlib.ini')
 if not URI.startswith('sqlite'):
     # trytond names the database by the second, which parallel runs share.
     os.environ['DB_NAME'] = f'test_{uuid.uuid4().hex}'
@@ -32,12 +35,19 @@ config.set('cache', 'clean_timeout', '86400')
 
 from services import Orthanc, Trytond, prefer_system_programs  # noqa: E402
 from sources import MODULES  # noqa: E402
-from support.databases import (  # noqa: E402
-    SEEDED, Copies, Templates, activate, activate_seeded)
+from support.databases import SEEDED, Copies, Templates  # noqa: E402
 from support.releases import Releases  # noqa: E402
 from support.scenarios import ScenarioFile  # noqa: E402
 
 templates_key = pytest.StashKey()
+#: Files that take more than a minute.
+LONGEST = {
+    'test_demo.py', 'test_imaging_report.py', 'test_link_processes.py',
+    'test_link_table.py', 'test_orthanc_images_rights.py',
+    'test_orthanc_link_queries.py', 'test_story.py',
+    'test_synchronization_processes.py', 'test_upgrade_441.py',
+    'test_upgrade_504.py', 'test_upgrade_landed.py', 'test_worklist_script.py',
+    'test_worklist_script_live.py'}
 
 
 def pytest_configure(config):
@@ -61,9 +71,11 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=other)
     dropped = set(other)
     items[:] = [item for item in items if item not in dropped]
-    # What waits for other programs begins first, so that it does not wait
-    # alone at the end when tests run in parallel.
-    items.sort(key=lambda item: _part(item) not in {'upgrade', 'live', ''})
+    # The longest files begin first, then what waits for other programs, so
+    # that nothing goes on alone at the end when tests run in parallel.
+    items.sort(key=lambda item: (
+            item.path.name not in LONGEST,
+            _part(item) not in {'upgrade', 'live', ''}))
 
 
 def _part(item):
@@ -125,21 +137,16 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def activated(templates, files):
+def activated(templates, copies, files):
     """The three modules activated in the test process, nothing else in the
     database.  Use it with trytond's ``with_transaction``."""
     templates.need(MODULES)
-    activate(MODULES)
+    copies.open('-'.join(MODULES))
 
 
-@pytest.fixture(scope='module')
-def seeded(templates, files):
-    "As activated, with the records that seed.py makes."
-    templates.need_seeded()
-    activate_seeded()
-
-
-def _transaction():
+@pytest.fixture
+def transaction(activated):
+    "A transaction of the administrator, rolled back afterwards."
     from trytond.cache import Cache
     from trytond.tests.test_tryton import DB_NAME, USER
     from trytond.transaction import Transaction
@@ -150,16 +157,11 @@ def _transaction():
         Cache.drop(DB_NAME)
 
 
-@pytest.fixture
-def transaction(activated):
-    "A transaction of the administrator, rolled back afterwards."
-    yield from _transaction()
-
-
-@pytest.fixture
-def seeded_transaction(seeded):
-    "A transaction of the administrator on the seeded records, rolled back."
-    yield from _transaction()
+@pytest.fixture(scope='module')
+def hospital(activated):
+    "What most tests need, see make_hospital, for the file; users by role."
+    from support.records import commit, make_hospital
+    commit(make_hospital)
 
 
 @pytest.fixture

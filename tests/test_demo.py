@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+import busy_plan
 import pytest
 from services import HOST
 from sources import sources_hash
@@ -43,10 +45,10 @@ def environment(templates, request, tmp_path):
 
 
 @contextmanager
-def demonstration(environment, until):
+def demonstration(environment, until, *words):
     "A running demonstration that has said something, and all that it said."
     process = subprocess.Popen(
-        [sys.executable, RUN, *AS_ROOT], env=environment, text=True,
+        [sys.executable, RUN, *AS_ROOT, *words], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         lines = []
@@ -72,15 +74,9 @@ def wait_until_closed(ports):
     return [port for port in ports if listening(port)]
 
 
-@pytest.mark.parametrize('until, number, status', [
-        ('To end it', signal.SIGINT, 0),
-        ('CT1 sent', signal.SIGINT, 130),
-        ('4. ', signal.SIGTERM, 143),
-        ('3. ', signal.SIGKILL, -9),
-        ])
-def test_demonstration_ends_what_it_started(
-        environment, until, number, status):
-    with demonstration(environment, until) as (process, text):
+def check_end(environment, until, number, status, *words):
+    "Let a demonstration end by a signal, and what it started with it."
+    with demonstration(environment, until, *words) as (process, text):
         assert 'WRONG' not in text, text
         ports = set(re.findall(r'127\.0\.0\.1:(\d+)', text))
         ports |= set(re.findall(r'DICOM port (\d+)', text))
@@ -94,6 +90,16 @@ def test_demonstration_ends_what_it_started(
         assert not os.listdir(environment['TMPDIR'])
 
 
+@pytest.mark.parametrize('until, number, status', [
+        ('CT1 sent', signal.SIGINT, 130),
+        ('4. ', signal.SIGTERM, 143),
+        ('3. ', signal.SIGKILL, -9),
+        ])
+def test_demonstration_ends_what_it_started(
+        environment, until, number, status):
+    check_end(environment, until, number, status)
+
+
 def run(environment, *words):
     return subprocess.run(
         [sys.executable, RUN, *AS_ROOT, *words], env=environment, text=True,
@@ -101,9 +107,9 @@ def run(environment, *words):
 
 
 def test_demonstration_keeps_its_folder(environment, tmp_path):
+    "It is told to its end; .ci/run tries that it ends there with --check."
     folder = tmp_path / 'kept'
-    result = run(environment, '--check', '--keep', str(folder))
-    assert result.returncode == 0, result.stdout
+    check_end(environment, 'To end it', signal.SIGINT, 0, '--keep', folder)
     assert {'demo.sqlite', 'orthanc', 'report.pdf'} <= set(os.listdir(folder))
     again = run(environment, '--check', '--keep', str(folder))
     assert again.returncode == 2
@@ -118,3 +124,21 @@ def test_demonstration_says_what_it_cannot_start(environment):
     result = run({**environment, 'PATH': '/nonexistent'}, '--check')
     assert result.returncode == 3
     assert 'Traceback' not in result.stderr
+
+
+def test_busy_hospital_has_all_there_is():
+    cases, extras = busy_plan.cases(), busy_plan.extras()
+    assert cases == busy_plan.cases() and extras == busy_plan.extras()
+    assert len(cases) >= 200
+    assert Counter(c.fate for c in cases) == {
+        fate: count for fate, (count, _) in busy_plan.FATES.items()}
+    assert Counter(e.kind for e in extras) == busy_plan.EXTRAS
+    days = {c.day for c in cases}
+    assert max(days) - min(days) >= 60
+    assert len({c.patient.puid for c in cases}) >= 60
+    assert len({c.exam.code for c in cases}) >= 20
+    assert {c.urgent for c in cases} == {True, False}
+    # Each order is of one person and one day, its exams differ.
+    orders = {(c.order, c.patient.puid, c.day, c.doctor) for c in cases}
+    assert len(orders) == len({c.order for c in cases})
+    assert len({(c.order, c.exam.code) for c in cases}) == len(cases)

@@ -159,7 +159,9 @@ def menus():
                     absolute(element.get('action')))
             elif element.get('model', '').startswith('ir.action.'):
                 name = element.find("field[@name='name']")
-                actions[absolute(id_)] = getattr(name, 'text', None)
+                # A module that changes the action of another names none.
+                if name is not None:
+                    actions[absolute(id_)] = name.text
 
     def way(id_):
         if id_ is None:
@@ -252,7 +254,7 @@ def keys_read():
                     and getattr(node.func, 'attr', '').startswith('get')
                     and getattr(node.func.value, 'id', None) == 'config'):
                 section, key = map(ast.literal_eval, node.args)
-                if section == 'request':
+                if section in {'email', 'request'}:
                     # trytond's own
                     continue
                 default, = [

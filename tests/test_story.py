@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The story of the demonstration, on the back-end of the tests, with a real
 PACS, modality and office."""
+import pytest
 import seed
 from story import Story
 
+# On SQLite the demonstration itself tells it, in test_demo.py.
 AE_TITLES = {exam.aetitle: exam.aetitle for exam in seed.EXAMS}
 
 
+@pytest.mark.postgresql
 def test_story(trytond_server, make_orthanc, tmp_path):
     lines = []
     story = Story(trytond_server, make_orthanc(modalities=AE_TITLES), tmp_path,
@@ -16,6 +19,7 @@ def test_story(trytond_server, make_orthanc, tmp_path):
     assert story.right > 50
 
 
+@pytest.mark.sqlite
 def test_story_sees_names_that_a_pacs_damages(
         trytond_server, make_orthanc, tmp_path):
     lines = []
@@ -26,6 +30,7 @@ def test_story_sees_names_that_a_pacs_damages(
     assert 'name, sex, birth date' in wrong[0]
 
 
+@pytest.mark.sqlite
 def test_story_sees_a_pacs_that_is_down(
         trytond_server, make_orthanc, tmp_path):
     lines = []

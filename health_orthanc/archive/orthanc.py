@@ -170,10 +170,13 @@ class OrthancClient(Session):
         "Return the names of the plugins, list of str."
         return self._texts('/plugins')
 
-    def viewers(self):
+    def viewers(self, plugins=None):
         """Return the codes of the viewers that the server offers, list; OHIF
-        also where it is served as a folder."""
-        plugins = set(self.plugins())
+        also where it is served as a folder.
+
+        :param plugins: what plugins() returned, to save a call
+        """
+        plugins = set(self.plugins() if plugins is None else plugins)
         found = {'explorer'}.union(
             code for code, name in _VIEWER_PLUGINS.items() if name in plugins)
         if ('ohif' not in found and 'serve-folders' in plugins

@@ -37,6 +37,20 @@ def clean_text(value):
     return text
 
 
+def described(modality, description):
+    """Return a modality and a description as one text, without the modality
+    when the description says it itself: "CT Thorax".
+
+    :param modality: text or None, such as CT
+    :param description: text or None
+    :rtype: str
+    """
+    words = re.findall(r'[^\W_]+', (description or '').upper())
+    if modality and modality.upper() in words:
+        return description
+    return ' '.join(filter(None, [modality, description]))
+
+
 def _plain(value):
     if value is None or isinstance(value, (bool, dict, list)):
         return ''

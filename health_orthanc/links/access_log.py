@@ -9,6 +9,8 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
+from trytond.modules.health_imaging.kept import Ledger
+from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import groups_of
 from trytond.modules.health_imaging.tables import writing
 from trytond.pool import Pool
@@ -18,7 +20,6 @@ from trytond.transaction import Transaction, without_check_access
 from .. import tables
 from ..archive import texts
 from ..exceptions import NotAllowedError
-from ..kept import Ledger
 from ..sync.transactions import transact
 from .link import PERSON, Change, ids_of
 
@@ -181,7 +182,7 @@ class AccessLog(Ledger, ModelSQL, ModelView):
     "Orthanc Access Log"
     __name__ = 'gnuhealth.orthanc.access_log'
 
-    at = fields.DateTime("Date", required=True, readonly=True)
+    at = Minute("Date", required=True, readonly=True)
     user = fields.Many2One(
         'res.user', "User", required=True, readonly=True,
         ondelete='RESTRICT')

@@ -153,10 +153,19 @@ def _row(study, candidate):
         **dict.fromkeys(name for name, _ in ATTRIBUTES),
         }
     for difference in candidate.differences:
-        own, theirs = plain(difference.own), difference.study
+        own = plain(difference.own)
         if difference.verdict in DOUBTFUL:
-            if difference.attribute == 'name':
-                theirs = texts.readable_name(theirs)
-            own = f'{own or "?"} \u2260 {plain(theirs) or "?"}'
+            own = beside(*difference[:3])
         values[difference.attribute] = own or None
     return values
+
+
+def beside(attribute, theirs, own):
+    """Return a value of here and the differing one of a study beside it.
+
+    :param str attribute: as in matching.Difference
+    :param str theirs, own: value of the study, and here
+    """
+    if attribute == 'name':
+        theirs = texts.readable_name(theirs)
+    return f'{plain(own) or "?"} \u2260 {plain(theirs) or "?"}'

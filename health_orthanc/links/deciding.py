@@ -16,14 +16,14 @@ from trytond.transaction import without_check_access
 
 from .. import matching, tables
 from ..archive import texts
-from . import candidate, effects, facts, ledger, twins
-from .link import PERSON, Link
+from . import candidate, effects, facts, ledger, questions, twins
+from .link import PERSON, Change, Link
 
 _BLOCK = 500
 
 
 @without_check_access
-def link_studies(ids, cause='sync', new=()):
+def link_studies(ids, cause='sync', new=(), review=None):
     """Match studies and store their links.
 
     Links made by a person stay. Where a person chose only the patient, the
@@ -33,9 +33,11 @@ def link_studies(ids, cause='sync', new=()):
     :param str cause: one of link.CAUSES
     :param new: list of facts.StudyRow of those among them that this
         transaction inserted, which are not read again
+    :param set review: gets the ids of the studies that come to be reviewed
     :return: number of studies that are newly linked
     """
     linked, new = 0, {s.id: s for s in new}
+    review = set() if review is None else review
     for sub in grouped_slice(sorted(ids), _BLOCK):
         sub = set(sub)
         studies = [new[id_] for id_ in sorted(sub.intersection(new))]
@@ -47,7 +49,7 @@ def link_studies(ids, cause='sync', new=()):
         linked += _link([
                 s for s in studies
                 if not s.link.is_of_person and s.id not in replaced],
-            cause, new)
+            cause, new, review)
         replaced = twins.missing_twins(
             [s.id for s in studies if not s.missing_since])
         ledger.keep(dict.fromkeys(replaced, Link()), 'replaced',
@@ -68,6 +70,23 @@ def choose(studies, values, cause=PERSON):
     """
     ledger.choose(studies, values, cause)
     _offer_requests(facts.read_studies([s.id for s in studies]))
+
+
+@without_check_access
+def undo(links):
+    """Give studies back the links before their last change.
+
+    :param dict links: Link by id of the study
+    :raises SignedLinkError: a study would leave a signed result
+    :raises UndoLinkWarning: the user is asked, and may go on
+    """
+    links = facts.present_links(links)
+    ledger.check(links)
+    before = ledger.read(links)
+    questions.ask_to_undo([
+            Change(id_, before[id_], link) for id_, link in links.items()])
+    ledger.keep(links, PERSON, action='undo', before=before)
+    link_studies(list(links), PERSON)
 
 
 @without_check_access
@@ -114,7 +133,7 @@ def wanting_details(server, limit):
                 order_by=table.id.desc, limit=limit))]
 
 
-def _link(studies, cause, new):
+def _link(studies, cause, new, review):
     said = {s.id: facts.study_facts(s) for s in studies}
     former = _former_links(said)
     links, candidates = {}, {}
@@ -128,8 +147,12 @@ def _link(studies, cause, new):
                 () if links[id_].is_of_person else decision.candidates)
     changes = ledger.decide(
         links, cause, candidates, new.keys() & links.keys())
-    return sum(1 for change in changes
-        if change.after.link_state == 'linked' != change.before.link_state)
+    came = {state: {
+            c.study for c in changes
+            if c.after.link_state == state != c.before.link_state}
+        for state in [matching.LINKED, matching.REVIEW]}
+    review |= came[matching.REVIEW]
+    return len(came[matching.LINKED])
 
 
 def _indexes(studies, said):
@@ -256,4 +279,6 @@ def reason_text(code, parameters):
         for name, value in values.items()}
     if code.startswith('name_'):
         values['study'] = texts.readable_name(values['study'])
+    if code == 'former_link' and not values['patient_id']:
+        code = 'former_link_no_id'
     return gettext(f'health_orthanc.msg_review_{code}', **values)

@@ -15,7 +15,7 @@ from .link import Change, ids_of
 
 
 @without_check_access
-def follow(changes, cause, candidates, action=None):
+def follow(changes, cause, candidates, action=None, doubts=None):
     """Run every effect of changed links.
 
     :param changes: list of link.Change
@@ -23,6 +23,7 @@ def follow(changes, cause, candidates, action=None):
     :param dict candidates: lists of matching.Candidate by id of the study,
         replacing the stored ones
     :param str action: action of the history, derived from the link by default
+    :param dict doubts: tuples of matching.Difference by id of the study
     """
     candidate.replace(candidates)
     if not changes:
@@ -30,7 +31,7 @@ def follow(changes, cause, candidates, action=None):
     pool = Pool()
     pool.get('gnuhealth.orthanc.link_log').note(
         [c for c in changes if c.before.shown != c.after.shown],
-        cause, action)
+        cause, action, doubts)
     access_log.note_links(changes, cause, action)
     # Signing or making a result locks the request first, too: another order
     # of locks would be a deadlock.
@@ -41,6 +42,9 @@ def follow(changes, cause, candidates, action=None):
             (c.study, c.left('imaging_test')) for c in changes
             if c.left('imaging_test')})
     _mark_final_results(changes)
+    images_arrived({
+            c.study for c in changes
+            if c.gained('request') and not c.after.imaging_test})
     pool.get('gnuhealth.orthanc.report').follow_links(changes)
 
 
@@ -67,8 +71,12 @@ def _mark_final_results(changes):
     moved = sorted(
         (*pair, what) for pair, what in pairs.items()
         if pair[1] in final and pair not in again)
-    tables.set_values(Result, {result for _, result, _ in moved},
-        studies_changed_at=now())
+    for name, whats in [
+            ('studies_changed_at', {'left', 'came'}),
+            ('new_images_at', {'came'})]:
+        tables.set_values(Result, {
+                result for _, result, what in moved if what in whats},
+            **{name: now()})
     names = {s.id: s.rec_name for s in Study.browse(
             sorted({study for study, *_ in moved}))}
     tables.insert(pool.get('ir.note'), [{
@@ -79,6 +87,38 @@ def _mark_final_results(changes):
                 } for study, result, what in moved])
     # Wait for signatures and new pictures in other transactions.
     tables.touch(Result, results - final)
+
+
+@without_check_access
+def images_arrived(studies):
+    """Mark the signed results of studies, or of their requests, that have
+    images which their signers have not seen, with a note on which.
+
+    :param studies: ids of studies
+    """
+    pool = Pool()
+    Result = pool.get('gnuhealth.imaging.test.result')
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    table = Study.__table__()
+    owned = blocks.rows(
+        table, [table.id, table.imaging_test, table.request], table.id,
+        studies, (table.imaging_test != Null) | (table.request != Null))
+    if not owned:
+        return
+    results = Result.search(['OR',
+            ('id', 'in', [r for _, r, _ in owned if r]),
+            ('request', 'in', [q for _, _, q in owned if q])])
+    final = [r for r in results if r.state == 'final']
+    tables.set_values(Result, [r.id for r in final], new_images_at=now())
+    tables.insert(pool.get('ir.note'), [{
+                'resource': str(result),
+                'message': gettext('health_orthanc.msg_note_images_came',
+                    study=Study(id_).rec_name),
+                } for id_, of, request in owned for result in final
+            if result.id == of
+            or result.request and result.request.id == request])
+    # As above: wait for signatures in other transactions.
+    tables.touch(Result, {r.id for r in results if r not in final})
 
 
 # The worklist depends on what the studies hold too

@@ -17,13 +17,14 @@ from sql.functions import Lower
 from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.migration import insert_row
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from .. import blocks, matching, tables
-from ..kept import Ledger
 from ..sync import transactions
 from . import deciding, facts, twins
 
@@ -54,7 +55,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
         "people had before.")
     user = fields.Many2One(
         'res.user', "User", readonly=True, ondelete='SET NULL')
-    at = fields.DateTime("Date", required=True, readonly=True)
+    at = Minute("Date", required=True, readonly=True)
     decided_at = fields.DateTime("Decided at", readonly=True)
     attempts = fields.Integer("Attempts", readonly=True)
     error = fields.Text("Error", readonly=True)

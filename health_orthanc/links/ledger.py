@@ -13,7 +13,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import blocks, tables
 from ..exceptions import StudyMismatchError
-from . import effects, facts
+from . import effects, facts, questions
 from .link import NEVER_DECIDED, PERSON, Change, Link, ids_of
 
 #: Fields of the link that a person may choose.
@@ -36,7 +36,8 @@ def read(ids):
 
 
 @without_check_access
-def keep(links, cause, candidates=None, action=None, before=None):
+def keep(
+        links, cause, candidates=None, action=None, before=None, doubts=None):
     """Write the links of studies and run the effects.
 
     :param dict links: Link by id of the study
@@ -45,6 +46,7 @@ def keep(links, cause, candidates=None, action=None, before=None):
         other studies lose theirs when their link changes
     :param str action: action of the history, derived from the link by default
     :param dict before: what ``read`` returned in this transaction
+    :param dict doubts: what differed when a person chose, for the history
     :rtype: list of Change
     """
     before = read(links) if before is None else before
@@ -64,7 +66,7 @@ def keep(links, cause, candidates=None, action=None, before=None):
             ids_of(changes, 'patient', Change.gained))
     effects.follow(changes, cause, {
             **{c.study: [] for c in changes if c.before != NEVER_DECIDED},
-            **(candidates or {})}, action)
+            **(candidates or {})}, action, doubts or {})
     return changes
 
 
@@ -90,13 +92,15 @@ def decide(links, cause, candidates, new=()):
 def choose(studies, values, cause=PERSON):
     """Write what a person chose for studies.
 
-    The patient is completed from the result. Request and result of the former
-    patient are removed.
+    The patient is completed from result or request. Request and result of the
+    former patient are removed.
 
     :param studies: records
     :param dict values: ids by the names in CHOICES
     :param str cause: one of link.CAUSES
     :raises StudyMismatchError: the result or request is of another patient
+    :raises LinkDiffersWarning: what the images say of the person differs, and
+        the user may go on
     """
     patient = values.get('patient')
     if patient:
@@ -108,7 +112,10 @@ def choose(studies, values, cause=PERSON):
         id_: _chosen(link, dict(values), owners)
         for id_, link in links.items()}
     check(links)
-    return keep(links, cause)
+    doubts = {}
+    if cause == PERSON and any(values.values()):
+        doubts = questions.ask_to_link(links)
+    return keep(links, cause, doubts=doubts)
 
 
 @without_check_access
@@ -124,6 +131,9 @@ def _chosen(link, values, owners):
             values['patient'] = result.patient.id
         values.setdefault(
             'request', result.request.id if result.request else None)
+    elif values.get('request') and not values.get('patient', link.patient):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        values['patient'] = Request(values['request']).patient.id
     elif 'patient' in values:
         for name in facts.OF_PATIENTS:
             linked = getattr(link, name)

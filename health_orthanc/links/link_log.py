@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """History of the links of studies, read-only for users."""
 import datetime as dt
+import json
 
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.kept import Ledger
+from trytond.modules.health_imaging.minute import Minute
 from trytond.pool import Pool
+from trytond.pyson import Eval
 from trytond.transaction import Transaction
 
 from .. import blocks, tables
-from ..kept import Ledger
+from . import questions
 from .link import CAUSES, PERSON, Link
 
 # Names of a Link by those of a line, before and after the change
@@ -38,7 +42,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
         'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
         ondelete='SET NULL')
     study_instance_UID = fields.Char("Study Instance UID", readonly=True)
-    at = fields.DateTime("Date", readonly=True)
+    at = Minute("Date", readonly=True)
     user = fields.Many2One('res.user', "User", readonly=True)
     action = fields.Selection([
             ('link', "Link"),
@@ -70,6 +74,12 @@ class LinkLog(Ledger, ModelSQL, ModelView):
     result = fields.Many2One(
         'gnuhealth.imaging.test.result', "Result", readonly=True,
         ondelete='SET NULL')
+    differing = fields.Text("Details of the Differences", readonly=True)
+    in_spite_of = fields.Function(
+        fields.Text("In Spite of", states={'invisible': ~Eval('differing')},
+            help="What differed when a person linked the study nevertheless: "
+            "here ≠ in the study."),
+        'get_in_spite_of')
     rule_before = fields.Char("Former Rule", readonly=True)
     state_before = fields.Char("Former State", readonly=True)
     review_code_before = fields.Char("Former Reason", readonly=True)
@@ -83,13 +93,17 @@ class LinkLog(Ledger, ModelSQL, ModelView):
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.add(Index(table, (table.study, Index.Equality())))
 
+    def get_in_spite_of(self, name):
+        return questions.text_of(json.loads(self.differing or '[]'))
+
     @classmethod
-    def note(cls, changes, cause, action=None):
+    def note(cls, changes, cause, action=None, doubts=None):
         """Add lines for changed links.
 
         :param changes: list of link.Change
         :param str cause: one of link.CAUSES
         :param str action: what was done, derived from the link by default
+        :param dict doubts: tuples of matching.Difference by id of the study
         """
         if not changes:
             return
@@ -105,6 +119,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
                     'study': change.study,
                     'study_instance_UID': uids[change.study],
                     'action': action or _ACTIONS[change.after.link_state],
+                    'differing': _kept((doubts or {}).get(change.study)),
                     **_values(change.before, _BEFORE),
                     **_values(change.after, _AFTER),
                     } for change in changes])
@@ -129,6 +144,11 @@ class LinkLog(Ledger, ModelSQL, ModelView):
                 link_rule=PERSON, review_code=None, review_parameters=None,
                 link_state='linked' if link.patient else 'unlinked')
         return link
+
+
+def _kept(doubts):
+    """Return Differences as they are stored."""
+    return json.dumps([d[:3] for d in doubts]) if doubts else None
 
 
 def _values(link, names):

@@ -13,7 +13,7 @@ from .facts import (
     Keys, PatientFacts, RequestFacts, StudyFacts, compatible_sexes, keys)
 from .index import Index
 from .rules import (
-    RULES, Rule, contradiction, decide, differences, requests_beside)
+    RULES, Rule, contradiction, decide, differences, doubts, requests_beside)
 from .values import UID_ROOTS
 
 __all__ = [
@@ -21,4 +21,4 @@ __all__ = [
     'RULES', 'UID_ROOTS', 'UNLINKED', 'Candidate', 'Decision', 'Difference',
     'Index', 'Keys', 'PatientFacts', 'Reason', 'RequestFacts', 'Rule',
     'StudyFacts', 'compatible_sexes', 'contradiction', 'decide',
-    'differences', 'keys', 'requests_beside']
+    'differences', 'doubts', 'keys', 'requests_beside']

@@ -349,6 +349,22 @@ class Case:
             Difference(name, shown(theirs), shown(own), verdict)
             for name, theirs, own, verdict in rows)
 
+    def doubts(self, patient):
+        """Return the Differences in name, birth date and sex that speak
+        against a patient. A name that cannot be read, or stands in another
+        script, does not where both others agree."""
+        against = {DIFFERS, UNSURE, UNREADABLE}
+        if {self._birth_verdict(patient),
+                self._sex_verdict(patient)} == {SAME}:
+            against.remove(UNREADABLE)
+            if {n.script for n in self.names}.isdisjoint(
+                    n.script for n in self.index.names(patient)):
+                against.remove(UNSURE)
+        return tuple(
+            d for d in self.differences(patient, None)
+            if d.attribute in {'name', 'birth_date', 'sex'}
+            and d.verdict in against)
+
     def with_requests_beside(self, decision):
         """Return a Decision with the requests of its patients added that fit
         the modality and the date."""

@@ -27,6 +27,8 @@ REASONS = {
     'patient_id_alone': {'patient_id'},
     # The accession number is of an open request, the PatientID of nobody.
     'accession_only': {'request'},
+    # As before, and the study has no PatientID at all.
+    'accession_no_id': {'request'},
     # What the study says of the person contradicts the patient.
     'birth_date_differs': {'rule', 'study', 'own'},
     'sex_differs': {'rule', 'study', 'own'},

@@ -6,7 +6,7 @@ from .case import Case
 from .decision import ACCESSION, LINKED, MERGE_ID, PATIENT_ID, Decision
 from .index import Index
 from .names import DIFFERS
-from .values import uids_of, unique
+from .values import clean, uids_of, unique
 
 
 class Rule:
@@ -115,7 +115,9 @@ class ByAccessionNumber(Rule):
         requests = [r for r in requests
             if not case.contradiction(case.patient(r), ACCESSION)]
         if requests:
-            return case.review_requests('accession_only', requests)
+            return case.review_requests(
+                'accession_only' if clean(case.study.patient_id)
+                else 'accession_no_id', requests)
         return None
 
 
@@ -174,6 +176,18 @@ def contradiction(study, patient):
 
     Missing values contradict nothing."""
     return Case(study, Index([], [patient])).contradiction(patient, None)
+
+
+def doubts(study, patient):
+    """Return the Differences that speak against a patient whom a person
+    chooses for a study.
+
+    Missing values do not.
+
+    :param study: StudyFacts
+    :param patient: PatientFacts
+    """
+    return Case(study, Index([], [patient])).doubts(patient)
 
 
 def differences(study, patient, request=None):

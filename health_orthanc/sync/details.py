@@ -49,7 +49,8 @@ class Details:
             found = self.look_into(ids) if ids else ()
             if found:
                 self.run.commit(lambda: {
-                        'studies_linked': deciding.link_studies(found)})
+                        'studies_linked': deciding.link_studies(
+                            found, review=self.run.review)})
             if len(ids) < LOOKED_INTO:
                 break
 

@@ -13,7 +13,8 @@ from sql.conditionals import Coalesce
 from trytond.pool import Pool
 
 from ..archive.pictures_kind import is_picture
-from ..blocks import rows
+from ..blocks import ids, rows
+from ..matching import REVIEW
 from ..tables import execute, ids_of, set_values, update_each
 
 
@@ -143,6 +144,22 @@ def store_corrections(server, corrections):
             (id_, [corrections[uid] and json.dumps(
                         corrections[uid], sort_keys=True)])
             for (_, uid), id_ in ids.items()])
+
+
+def left_undone(review, undecided):
+    """Return how many of some studies wait to be reviewed, or for a decision
+    that an error prevented, as values of a run.
+
+    :param review: ids of the studies that came to be reviewed
+    :param undecided: ids of the studies that were not decided
+    """
+    study, *_ = _tables()
+    return {
+        'studies_review': len(ids(study, study.id, study.id, review,
+                study.link_state == REVIEW)),
+        'studies_undecided': len(ids(study, study.id, study.id, undecided,
+                study.undecided_since != Null)),
+        }
 
 
 def _present(study, server):

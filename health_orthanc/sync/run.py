@@ -66,6 +66,9 @@ class Run:
         self.counts = defaultdict(int)
         self.done = self.total = 0
         self.skipped = {}
+        # Ids of studies that came to be reviewed, or on which an error kept
+        # the rules from deciding; some may have been decided since.
+        self.review, self.undecided = set(), set()
         # Whether the server has nothing any more
         self.emptied = False
         self.keeper = Keeper(self)
@@ -163,7 +166,8 @@ class Run:
 
     def _finish(self, state, validated, message):
         set_values(self.SyncRun, [self.run], state=state, error=message,
-            end=now(), **self._progress(self.counts))
+            end=now(), **self._progress(self.counts),
+            **known.left_undone(self.review, self.undecided))
         values = {} if validated is None else {
             'validated': validated, 'last_error': message, 'check_time': now()}
         if state == 'done':
@@ -323,7 +327,7 @@ class Run:
         effects.count_images_of(gone)
         # They may be there under another PatientID.
         tree.counts['studies_linked'] = deciding.link_studies(
-            twins.same_studies(gone))
+            twins.same_studies(gone), review=self.review)
         return tree.counts
 
     def _compare(self):

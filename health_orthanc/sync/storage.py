@@ -32,6 +32,7 @@ class Tree:
     :ivar counts: how many rows of each level were new, changed and gone, and
         how the number of those that are present changed
     :ivar touched: ids of the study rows that are new or changed
+    :ivar arrived: ids of the studies that have more pictures than before
     :ivar resent: Orthanc ids of the told instances that were known
     """
 
@@ -41,7 +42,7 @@ class Tree:
         self.server = server
         self.now = now
         self.counts = defaultdict(int)
-        self.touched = set()
+        self.touched, self.arrived = set(), set()
         # StudyRows by the id of the studies that were not there before
         self._new = {}
         self.Patient = pool.get('gnuhealth.orthanc.patient')
@@ -86,6 +87,7 @@ class Tree:
         self._note_series(done)
         self.touched.update(study for study, _ in done.new)
         self._note_kinds(done, rows)
+        self._note_arrived(done, rows)
         self._store_details({
                 studies[item.uid]: item.details for item in items
                 if item.details})
@@ -109,10 +111,12 @@ class Tree:
             item.study, next(iter(done.before.values()), item.study))
         (study,) = done.ids.values()
         self.touched.update(done.ids[k] for k in done.changed)
-        self._note_series(upsert(self.Series, 'study', 'series_UID', [{
-                        'study': study,
-                        **_part(row, ['series_UID', 'number_of_instances']),
-                        } for row, _ in item.series]))
+        rows = [{**row, 'study': study} for row, _ in item.series]
+        done = upsert(self.Series, 'study', 'series_UID', [
+                _part(row, ['study', 'series_UID', 'number_of_instances'])
+                for row in rows])
+        self._note_series(done)
+        self._note_arrived(done, rows)
 
     def store_instances(self, rows, complete=False):
         """Store some of the instances of series.
@@ -178,6 +182,19 @@ class Tree:
             before = done.before.get((row['study'], row['series_UID']))
             if before and _kind(before) != _kind(row):
                 self.touched.add(row['study'])
+
+    def _note_arrived(self, done, rows):
+        """Note the studies whose series of pictures have more than before.
+
+        A large study is counted when all of it is stored.
+        """
+        for row in rows:
+            key, number = (row['study'], row['series_UID']), row.get(
+                'number_of_instances') or 0
+            before = 0 if key in done.new else done.before.get(key, row).get(
+                'number_of_instances') or 0
+            if number > before and _kind(row):
+                self.arrived.add(row['study'])
 
     def _store_details(self, details):
         """Store what the server lists of the details of studies, dicts of
@@ -276,7 +293,7 @@ def instance_row(series, instance):
 
 
 def _kind(series):
-    return is_picture(series['modality'], series['sop_class_UID'])
+    return is_picture(series['modality'], series.get('sop_class_UID'))
 
 
 def _part(row, names):

@@ -6,7 +6,7 @@ from collections import Counter
 
 from trytond import backend
 
-from ..links import deciding, events
+from ..links import deciding, effects, events
 from . import storage
 from .lease import LostLease
 from .transactions import now
@@ -63,9 +63,11 @@ class Keeper:
                     row for _, rows in item.series for row in rows])
         if link:
             tree.counts['studies_linked'] = deciding.link_studies(
-                tree.touched, new=tree.new_studies())
+                tree.touched, new=tree.new_studies(), review=self.run.review)
         else:
             events.mark_undecided(tree.touched)
+            self.run.undecided |= tree.touched
+        effects.images_arrived(tree.arrived)
         return tree.counts
 
     def note_resent(self, item, tree, rows):
@@ -142,5 +144,6 @@ class LargeStudy:
             name = f'{level}_changed'
             tree.counts[name] = max(tree.counts[name] - seen, 0)
         tree.counts['studies_linked'] = deciding.link_studies(
-            self.head.touched | tree.touched)
+            self.head.touched | tree.touched, review=self.keeper.run.review)
+        effects.images_arrived(tree.arrived)
         return tree.counts

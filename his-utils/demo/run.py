@@ -18,8 +18,10 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import busy_plan
 import ohif
 import seed
+from busy import Busy
 from npm import NpmError
 from proteus.config import set_xmlrpc_session
 from services import (
@@ -39,6 +41,8 @@ def _parse(arguments):
     parser = argparse.ArgumentParser(prog='demo.sh')
     parser.add_argument('--check', action='store_true',
         help="end after the story, with its exit status")
+    parser.add_argument('--busy', action='store_true',
+        help="fill the hospital with the work of two months")
     parser.add_argument('--keep', metavar='DIR', type=Path,
         help="work in a new folder and keep it")
     parser.add_argument('--prepare', action='store_true',
@@ -182,10 +186,10 @@ def check_what_others_may(story, options):
         ', '.join(map(str, found[:3])))
 
 
-def _wait(story):
+def _wait(story, logins):
     """Print how to look around, and wait until the user ends it."""
     try:
-        _tell_how_to_look_around(story)
+        _tell_how_to_look_around(story, logins)
         while story.server.running and story.orthanc.running:
             time.sleep(1)
     except KeyboardInterrupt:
@@ -194,11 +198,23 @@ def _wait(story):
     raise ServiceError("A server ended by itself, see its log.")
 
 
-def _tell_how_to_look_around(story):
+def _fill(story):
+    """Fill the hospital with two months of work, claims among the story's."""
+    story.say("\nTwo months of a busy hospital")
+    busy = Busy(
+        story.server, story.orthanc, story.folder, story.say, story.viewer,
+        story.password, connect=lambda: sqlite3.connect(
+            story.folder / f'{DATABASE}.sqlite', timeout=60))
+    busy.run()
+    story.right += busy.right
+    story.wrong += busy.wrong
+
+
+def _tell_how_to_look_around(story, logins):
     orthanc = story.orthanc
     _say("\nLook around in a web browser, until you press Ctrl-C here:")
     _say(f"   GNU Health  {story.server.url}/#{DATABASE}")
-    for login in ['admin', *(user.login for user in seed.LOGINS)]:
+    for login in ['admin', *(user.login for user in logins)]:
         _say(f"      user {login}, password {story.password}")
     _say(f"   Orthanc     {orthanc.url}/app/explorer.html")
     _say(f"      user {orthanc.user}, password {orthanc.password}")
@@ -217,13 +233,16 @@ def _demonstrate(options, folder):
     with ExitStack() as stack:
         server, orthanc = _start_servers(stack, folder, web_client, viewer)
         story = Story(server, orthanc, folder, _say, bool(viewer), password)
-        story.run()
+        logins = seed.LOGINS
+        if story.run() and options.busy:
+            _fill(story)
+            logins = logins + busy_plan.LOGINS
         _say("\nThe web client")
         story.check("its page is served", _web_client_answers(server))
         check_what_others_may(story, options)
         story.summarize()
         if not options.check:
-            _wait(story)
+            _wait(story, logins)
     return WRONG if story.wrong else RIGHT
 
 

@@ -91,9 +91,14 @@ def seed(config, password=PASSWORD):
         make_patient(config, person)
     # A condition to order exams for; the core ships none.
     _make(config, 'gnuhealth.pathology', code='S06.0', name="Concussion")
+    make_exams(config, EXAMS)
+
+
+def make_exams(config, exams):
+    """Make the exams of Exam tuples; """
     Type = Model.get('gnuhealth.imaging.test.type', config)
     Product = Model.get('product.product', config)
-    for exam in EXAMS:
+    for exam in exams:
         type_, *_ = Type.find([('code', '=', exam.modality)])
         _make(config, 'gnuhealth.imaging.test',
             code=exam.code, name=exam.name, test_type=type_,
@@ -154,11 +159,16 @@ def open_at_login(config):
             user.save()
 
 
-def _make_party(config, person, **values):
-    return _make(config, 'party.party',
+def party_values(person, **values):
+    """Return the values of the party of a person."""
+    return dict(
         name=person.given, lastname=person.family, dob=person.birth,
         gender=person.gender, ref=person.puid, is_person=True,
         name_representation=person.layout, create_target=False, **values)
+
+
+def _make_party(config, person, **values):
+    return _make(config, 'party.party', **party_values(person, **values))
 
 
 def make_professional(config, person, institution, user=None):

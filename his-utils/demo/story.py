@@ -36,8 +36,10 @@ DONE = [
     if (person, exam) != MISSED]
 IMAGES_PER_STUDY = 2
 SYNCHRONIZATION_SECONDS = 60
-INTERPRETATION = (
-    "No haemorrhage, no fracture.\n\nImpression: normal CT of the head.")
+REPORT = {
+    'technique': "Without contrast agent.",
+    'comment': "No haemorrhage, no fracture.",
+    'impression': "Normal CT of the head."}
 
 
 class StoryError(Exception):
@@ -137,8 +139,13 @@ class Story:
             self.say(f"   WRONG  {claim}")
 
     def _log_in(self, sessions):
-        for login in ['admin', *(user.login for user in seed.LOGINS)]:
-            self.users[login] = sessions.enter_context(set_xmlrpc_session(
+        self._sessions = sessions
+        self._let_in('admin', *(user.login for user in seed.LOGINS))
+
+    def _let_in(self, *logins):
+        for login in logins:
+            self.users[login] = self._sessions.enter_context(
+                set_xmlrpc_session(
                     f'{self.server.url}/{self.server.database}/', login,
                     self.password))
 
@@ -428,13 +435,15 @@ class Story:
         study.series[0].instances[0].click(
             'attach_image_to_imaging_test_report')
         result.reload()
-        result.comment = INTERPRETATION
+        for name, text in REPORT.items():
+            setattr(result, name, text)
         result.save()
         sign(result)
         result.reload()
-        self.check("the result is final, with an interpretation and an image",
-            result.state == 'final' and result.comment == INTERPRETATION
-            and len(result.images) == 1,
+        self.check("the result is final, with its sections and an image",
+            result.state == 'final' and len(result.images) == 1
+            and all(getattr(result, name) == text
+                for name, text in REPORT.items()),
             f"{result.state}, {len(result.images)} image")
 
     def _report(self):
@@ -449,7 +458,7 @@ class Story:
         text = _run('pdftotext', '-layout', str(path), '-')
         for what in [
                 person.family, person.puid, exam.name, seed.INSTITUTION,
-                *INTERPRETATION.split('\n\n')]:
+                *REPORT.values()]:
             self.check("it shows", what in text, what)
         images = _run('pdfimages', '-list', str(path)).splitlines()[2:]
         self.check("it shows the image", len(images) >= 1, len(images))

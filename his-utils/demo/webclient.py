@@ -6,6 +6,7 @@ page loads are not part of it.
 """
 import re
 import shutil
+from pathlib import Path
 
 from npm import NpmError, fetch, install
 
@@ -25,6 +26,8 @@ LIBRARIES = {
     }
 # Files that a hospital may add to change the client.
 OPTIONAL = {'custom.js', 'custom.css'}
+#: How it looks better, see the file.
+STYLE = Path(__file__).parents[1] / 'web' / 'custom.css'
 
 
 class WebClientError(NpmError):
@@ -32,11 +35,14 @@ class WebClientError(NpmError):
 
 
 def make_web_client(folder):
-    """Install the web client unless the same is there; see npm.install.
+    """Install the web client unless the same is there, and the style of these
+    modules; see npm.install.
 
     :raises WebClientError: a file of the page is missing
     """
-    return install(folder, [CLIENT, *LIBRARIES], _assemble)
+    made = install(folder, [CLIENT, *LIBRARIES], _assemble)
+    shutil.copyfile(STYLE, folder / STYLE.name)
+    return made
 
 
 def _assemble(folder):

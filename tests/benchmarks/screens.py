@@ -4,12 +4,15 @@
 in a hospital with years of images: a list as a client opens it (its tabs
 counted, 100 rows read), and the form of its first record (with what its tabs
 show).  The floor is one statement that reads as many bare rows."""
+import datetime as dt
+
 import pytest
 from sources import MODULES
 from support.archive_rows import store_studies
 from support.benchmarks import measure, show, tell
 from support.imaging_lists import fill, fill_studies
-from support.records import make_institution, make_user
+from support.records import (
+    make_exam, make_institution, make_patient, make_professional, make_user)
 from support.statements import counted
 from support.synchronizing import new_server
 
@@ -21,6 +24,8 @@ from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 PAGE = 100
+FORMER = 200
+RESULT = 'gnuhealth.imaging.test.result'
 REPEAT = 3
 LIMIT = .3
 SHAPE = [9, 8, 8]
@@ -96,14 +101,14 @@ def open_list(Model, action, context):
     return ids or [r.id for r in Model.search([], limit=PAGE)]
 
 
-def open_form(Model, id_):
-    "Open a form with the lists that stand in it."
+def open_form(Model, id_, page=PAGE):
+    "Open a form with the lists that stand in it, of so many rows at most."
     view = Model.fields_view_get(view_type='form')
     values, = read(Model, [id_], view)
     for name, field in view['fields'].items():
         if field['type'] in {'one2many', 'many2many'} and values.get(name):
             Target = Pool().get(field['relation'])
-            read(Target, list(values[name])[:PAGE],
+            read(Target, list(values[name])[:page],
                 Target.fields_view_get(view_type='tree'))
 
 
@@ -128,6 +133,20 @@ def bare_rows(Model, limit=PAGE):
     cursor = Transaction().connection.cursor()
     cursor.execute(*table.select(limit=limit))
     return cursor.fetchall()
+
+
+def make_former():
+    "Make a patient with former reports; return the id of the last result."
+    with Transaction().start(DB_NAME, 1) as transaction:
+        patient, exam, doctor = (
+            make_patient(), make_exam("CT head"), make_professional())
+        results = Pool().get(RESULT).create([{
+                    'patient': patient.id, 'requested_test': exam.id,
+                    'doctor': doctor.id, 'impression': "Fine.",
+                    'date': dt.datetime(2025, 1, 1) + dt.timedelta(n),
+                    } for n in range(FORMER + 1)])
+        transaction.commit()
+        return results[-1].id
 
 
 def windows():
@@ -157,5 +176,11 @@ def test_screens(user, full):
                 user, lambda: open_form(Model, ids[0]))
             show(f"{model}: form", 1, seconds, f'{statements} SQL', floor)
             slow += [f"{model}: form"] * (seconds > LIMIT)
+    last = make_former()
+    _, seconds, statements = opened(
+        user, lambda: open_form(Pool().get(RESULT), last, FORMER))
+    show(f"{RESULT}: form with former exams", FORMER, seconds,
+        f'{statements} SQL')
+    slow += ["former exams"] * (seconds > LIMIT)
     tell(f"slower than {LIMIT} s: {', '.join(slow) or 'none'}")
     assert not (full and slow)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import seed
+from support.busy import busy_hospital
 from support.hospital import make_roles, running, shots_folder
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -29,6 +30,14 @@ def servers(templates, copies, tmp_path_factory):
     with running(database, tmp_path_factory.mktemp('world')) as world:
         yield world
     copies.drop(database)
+
+
+@pytest.fixture(scope='module')
+def busy_world(templates, copies, tmp_path_factory):
+    "The hospital with the work of two months, and its servers."
+    with busy_hospital(
+            templates, copies, tmp_path_factory.mktemp('busy')) as world:
+        yield world
 
 
 @pytest.fixture(scope='module')

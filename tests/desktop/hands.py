@@ -252,9 +252,12 @@ class Hands:
 
     def bright(self):
         "Return the share of pixels that are not black of the first picture."
-        for image in of_class(widget_of(place()), Gtk.Image):
-            pixbuf = image.get_pixbuf()
-            if pixbuf and pixbuf.get_width() > 100:
+        wait_for_drawing()
+        for area in of_class(widget_of(place()), Gtk.DrawingArea):
+            width = area.get_allocated_width()
+            if area.get_mapped() and width > 100:
+                pixbuf = Gdk.pixbuf_get_from_window(area.get_window(),
+                    0, 0, width, area.get_allocated_height())
                 data = pixbuf.get_pixels()[::pixbuf.get_n_channels()]
                 return sum(value > BRIGHT for value in data) / len(data)
         raise AssertionError("no picture")

@@ -9,23 +9,29 @@ from sources import MODULES
 from story import Story
 from support.hospital import CONFIGURATION, IMAGING, make_roles
 
-REQUESTS = [
-    "Urgent and Overdue Requests", "Today's Worklist", "Results to Sign"]
-STUDIES = ["Studies to Review", "Servers with Trouble"]
+CRITICAL = ["Critical Findings"]
+READING = ["Reading List", "Results to Sign"]
+WORKLIST = ["Today's Worklist"]
+ORDERS = ["My Orders"]
+STUDIES = ["Studies to Review"]
+ARCHIVE = [*STUDIES, "Servers with Trouble", "Reports to Store"]
 OF_ORTHANC = {
     "Orthanc / Patients with Studies", "Orthanc / Studies",
-    "Orthanc / Orthanc Patients", "Orthanc / Get New Studies",
+    "Orthanc / Get New Studies",
     "Orthanc / Upload DICOM Files"}
 OF_IMAGING = {
-    "New Order", "Requests", "Results",
-    "Statistics / Requests per Month", "Statistics / Turnaround"}
+    "New Order", "Requests", "Results", "Critical Findings",
+    "Statistics / Requests per Month", "Statistics / Turnaround",
+    "Statistics / Graph of Requests per Month",
+    "Statistics / Graph of Turnaround", "Statistics / Critical Findings"}
 CATALOG = {
-    "Exam Types", "Exams", "Report Texts", "Reasons for Cancellation",
-    "Worklist Templates"}
+    "Exam Types", "Exams", "Report Texts", "Import Templates",
+    "Reasons for Cancellation", "Words for Sides",
+    "Critical Findings and Notices", "Worklist Templates"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
     "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
-    "Orthanc / Access Log"}
+    "Orthanc / Access Log", "Orthanc / Orthanc Patients"}
 STUDY_ACTIONS = {"Orthanc: Get New Studies", "Orthanc: Upload DICOM Files"}
 
 
@@ -84,17 +90,18 @@ def look_around(someone, way):
 
 @pytest.mark.parametrize('login, imaging, configuration, parts', [
         ('doctor', OF_IMAGING | OF_ORTHANC | {"My Orders"}, set(),
-            REQUESTS + STUDIES),
+            CRITICAL + ORDERS),
         ('radiologist', OF_IMAGING | OF_ORTHANC | {
-                "My Orders", "Worklist", "Reading List"}, set(),
-            REQUESTS + STUDIES),
+                "My Orders", "Worklist", "Reading List", "Macros"}, set(),
+            CRITICAL + ORDERS + READING + ARCHIVE),
         ('radiographer', OF_IMAGING | OF_ORTHANC | {"Worklist"}, set(),
-            REQUESTS + STUDIES),
+            CRITICAL + WORKLIST + STUDIES),
         ('imaging_admin', OF_IMAGING | OF_ORTHANC | {
-                "Worklist", "Reading List"}, CATALOG,
-            REQUESTS + STUDIES),
-        ('it', OF_ORTHANC, SERVERS, STUDIES),
-        ('pacs_user', OF_ORTHANC, set(), STUDIES),
+                "Worklist", "Reading List", "Macros"}, CATALOG,
+            CRITICAL + READING + WORKLIST + STUDIES + [
+                "Servers with Trouble"]),
+        ('it', OF_ORTHANC, SERVERS, ARCHIVE),
+        ('pacs_user', OF_ORTHANC, set(), ARCHIVE),
         ], ids=lambda value: value if isinstance(value, str) else '')
 def test_each_role_opens_its_menu(
         person, login, imaging, configuration, parts):
@@ -107,7 +114,7 @@ def test_each_role_opens_its_menu(
     if "Requests" in found:
         assert found["Requests"]['views'] == ['tree', 'form']
         assert "Worklist" in found["Requests"]['pages']
-        assert 'graph' in found["Statistics / Turnaround"]['views']
+        assert found["Statistics / Graph of Turnaround"]['views'] == ['graph']
     assert set(look_around(someone, CONFIGURATION)) == configuration
     someone.menu(*IMAGING, "Orthanc", "Studies")
     for name in found["Orthanc / Studies"]['action']:

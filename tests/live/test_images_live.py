@@ -124,7 +124,7 @@ def test_a_day_with_images(office):
         wizard = office.study(config, uid).click('preview')
         first = wizard.form.picture
         wizard.execute('next_')
-        assert wizard.form.position == "2 of 3"
+        assert wizard.form.position == "Image 2 of 3"
         assert wizard.form.picture
         wizard.execute('previous')
         assert wizard.form.picture == first

@@ -181,10 +181,16 @@ def none_of_these(world):
         f'model.{STUDY}.reject', [world.study])
 
 
-@cause("Link undone", 'radiologist')
+@cause("Link undone", 'radiologist', 'none', 'draft')
 def link_undone(world):
     world.hospital.rpc('radiologist')(
         f'model.{STUDY}.undo_link', [world.study])
+
+
+@cause("Link to a signed result undone: refused", 'radiologist', 'final')
+def undo_refused(world):
+    with pytest.raises(RpcError, match="Amend the result first"):
+        link_undone(world)
 
 
 # Data of a person

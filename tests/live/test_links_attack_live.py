@@ -5,19 +5,15 @@ import datetime as dt
 import threading
 
 import pytest
-from support.images import STUDY, Hospital, context_of, variant
+from support.hospitals import with_pacs
+from support.images import STUDY, context_of, variant
 from support.records import PASSWORD, make_patient, make_user
 
 from trytond.modules.health_orthanc.links import ledger
 
+hospital = with_pacs
+
 BORN = dt.date(1966, 7, 8)
-
-
-@pytest.fixture(scope='module')
-def hospital(activated, tmp_path_factory):
-    hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    yield hospital
-    hospital.close()
 
 
 @pytest.mark.postgresql

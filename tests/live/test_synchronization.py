@@ -30,6 +30,7 @@ from trytond.modules.health_orthanc.sync import (
     lease, reading, storage, transactions)
 from trytond.modules.health_orthanc.sync.storing import Keeper
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
@@ -438,12 +439,27 @@ def linked_by(server, rule, patient):
     return old
 
 
+def opened_by(run):
+    "Return how many studies the button of a run opens, by tab."
+    opened = type(run).show_studies([run])
+    decode = PYSONDecoder().decode
+    return {
+        name: Pool().get(STUDY).search_count(
+            [decode(opened['pyson_domain']), decode(domain)])
+        for name, domain, _ in opened['domains']}
+
+
 @pytest.mark.parametrize('rule', ['person', 'patient_id'])
 def test_former_link_is_offered(filled, server, rule):
     wrong = make_patient(lastname="Wrong")
     linked_by(server, rule, wrong)
     resend(filled, 2, patient_id='NOBODY')
-    synchronize(server)
+    run = synchronize(server)
+    assert run.outcome == "1 new, 0 linked, 1 to review"
+    opened = opened_by(run)
+    # Those that another run stored in the same second are new, too.
+    assert opened.pop("New") >= 1
+    assert opened == {"To Review": 1, "Not Decided": 0}
     old = find(server, study_instance_UID=uid(2), patient_id='SYN000001')
     new = find(server, study_instance_UID=uid(2), patient_id='NOBODY')
     # The study that is there has to be decided, the missing one is history.
@@ -919,6 +935,8 @@ def test_study_that_cannot_be_linked_is_stored(filled, monkeypatch):
     assert counts(run, studies_new=5, series_new=10, instances_new=30)
     assert run.skipped == 5
     assert 'could not be linked' in run.skipped_reasons
+    assert run.outcome == (
+        "5 new, 0 linked, 0 to review, 5 wait for a decision")
     assert stored_tree(server) == orthanc_tree(filled)
 
 

@@ -4,6 +4,7 @@
 own: a third one holds the row until both have come for it."""
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 import seed
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.postgresql
 REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 REASON = 'gnuhealth.imaging.cancel.reason'
+FINDING = 'gnuhealth.imaging.critical_finding'
+PROFESSIONAL = 'gnuhealth.healthprofessional'
 
 
 @pytest.fixture
@@ -339,3 +342,75 @@ def test_amended_by_one_of_two(database, server, users):
     assert "is not signed" in message
     assert read(users[0], RESULT, id_, 'revision') == 1
     assert len(read(users[0], RESULT, id_, 'former_reports')) == 1
+
+
+@pytest.fixture
+def admin(server):
+    return Rpc('admin', seed.PASSWORD, f'{server.url}/{server.database}/')
+
+
+@pytest.fixture
+def late(database, users, admin):
+    """A finding that the administrator told the doctor of, an hour ago; the
+    radiologist is next in line."""
+    line = admin(f'model.{PROFESSIONAL}.search', [
+            ('party.internal_user', '=', users[1].user)])
+    if not admin('model.gnuhealth.imaging.escalation.search', []):
+        admin('model.gnuhealth.imaging.escalation.create', [
+                {'configuration': 1, 'professional': line[0]}])
+    result = make_result(users[0])
+    admin.run_wizard(f'{FINDING}.report', [('report', {'start': {
+                        'finding': "Free air.", 'urgency': 'minutes',
+                        'tell': first(admin, PROFESSIONAL)}})],
+        **on(result, RESULT))
+    id_, = admin(f'model.{FINDING}.search', [('result', '=', result)])
+    with closing(database.connect()) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                'UPDATE gnuhealth_imaging_critical_finding SET '
+                'next_at = next_at - %s WHERE id = %s',
+                [dt.timedelta(minutes=61), id_])
+        connection.commit()
+    return id_
+
+
+@pytest.fixture
+def escalate(admin):
+    "The scheduled task."
+    cron = admin('model.ir.cron.search', [
+            ('method', '=', f'{FINDING}|escalate')])
+    return lambda: admin('model.ir.cron.run_once', cron)
+
+
+def test_told_by_two_clicks_at_once(database, users):
+    rpc, wizard = users[1], f'wizard.{FINDING}.report'
+    result = make_result(rpc)
+    session, _, _ = rpc(f'{wizard}.create', **on(result, RESULT))
+    start = {'finding': "Free air.", 'urgency': 'minutes',
+        'tell': first(rpc, PROFESSIONAL)}
+    refused = at_once(database, 'ir.session.wizard', session, *[lambda: rpc(
+                f'{wizard}.execute', session, {'start': start}, 'report',
+                **on(result, RESULT))] * 2)
+    error, = filter(None, refused)
+    assert "is open already" in error.message
+    assert rpc(f'model.{FINDING}.search_count', [('result', '=', result)]) == 1
+
+
+def events(rpc, id_):
+    lines = rpc(f'model.{FINDING}.call.search_read', [
+            ('finding', '=', id_)], 0, None, None, ['event'])
+    return [line['event'] for line in lines]
+
+
+def test_two_workers_escalate_once(database, users, late, escalate):
+    assert at_once(database, FINDING, late, escalate, escalate) == [None] * 2
+    assert events(users[0], late) == ['reported', 'escalated']
+    assert read(users[0], FINDING, late, 'step') == 1
+
+
+def test_acknowledged_while_it_escalates(database, users, late, escalate):
+    assert at_once(database, FINDING, late,
+        lambda: users[1](f'model.{FINDING}.acknowledge', [late]),
+        escalate) == [None] * 2
+    assert events(users[0], late) == ['reported', 'acknowledged']
+    assert read(users[0], FINDING, late, 'state') == 'acknowledged'

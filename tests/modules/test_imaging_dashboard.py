@@ -6,30 +6,37 @@ import datetime as dt
 import xml.etree.ElementTree as ET
 
 import pytest
+from support.archive_rows import have_images
 from support.records import (
-    as_user, make_exam, make_final, make_hospital, make_request, make_result,
-    make_user, user)
+    as_user, make_final, make_hospital, make_request, make_result, make_user,
+    user)
 
 from trytond.modules.health_orthanc import tables
 from trytond.pool import Pool
-from trytond.pyson import PYSONDecoder
-from trytond.transaction import Transaction
+from trytond.pyson import PYSONDecoder, PYSONEncoder
+from trytond.transaction import Transaction, check_access
 
 REQUEST = 'gnuhealth.imaging.test.request'
-OF_IMAGING = [
-    'health_imaging.act_dashboard_request_attention',
-    'health_imaging.act_dashboard_request_today',
-    'health_imaging.act_dashboard_result']
+CRITICAL = 'health_imaging.act_dashboard_critical'
+MY_ORDERS = 'health_imaging.act_dashboard_my_orders'
+READING = 'health_imaging.act_dashboard_reading'
+TO_SIGN = 'health_imaging.act_dashboard_result'
+WORKLIST = 'health_imaging.act_dashboard_request_today'
 STUDIES = 'health_orthanc.act_dashboard_study'
 SERVERS = 'health_orthanc.act_dashboard_server'
-ALL = [*OF_IMAGING, STUDIES, SERVERS]
+REPORTS = 'health_orthanc.act_dashboard_report'
+ALL = [
+    CRITICAL, READING, TO_SIGN, WORKLIST, MY_ORDERS, STUDIES, SERVERS,
+    REPORTS]
 ROLES = {
-    'health.group_health_doctor': ALL,
-    'health_imaging.group_health_imaging': ALL,
-    'health_imaging.group_health_imaging_reporting': ALL,
-    'health_imaging.group_health_imaging_admin': ALL,
-    'health_orthanc.group_imaging_orthanc': [STUDIES, SERVERS],
-    'health_orthanc.group_imaging_orthanc_admin': [STUDIES, SERVERS],
+    'health.group_health_doctor': [CRITICAL, MY_ORDERS],
+    'health_imaging.group_health_imaging': [CRITICAL, WORKLIST, STUDIES],
+    'health_imaging.group_health_imaging_reporting': [
+        CRITICAL, READING, TO_SIGN, STUDIES],
+    'health_imaging.group_health_imaging_admin': [
+        CRITICAL, READING, TO_SIGN, WORKLIST, STUDIES, SERVERS],
+    'health_orthanc.group_imaging_orthanc': [STUDIES, SERVERS, REPORTS],
+    'health_orthanc.group_imaging_orthanc_admin': [STUDIES, SERVERS, REPORTS],
     'health.group_health_admin': [SERVERS],
     }
 
@@ -136,50 +143,78 @@ def test_what_is_done_is_not_due(hospital, noon):
     assert Pool().get(REQUEST).search([('due', '=', None)]) == [request]
 
 
-def test_urgent_and_overdue_requests(hospital, noon):
+def menu_tabs(name):
+    """Return the records of each tab of a list in the menu, of which the
+    action has the rest of the domain."""
+    window = action(name)
+    decoder = PYSONDecoder(Transaction().context)
+    whole = decoder.decode(window['pyson_domain'])
+    return {
+        label: search(window, PYSONEncoder().encode(
+                [whole, decoder.decode(domain or '[]') or []]))
+        for label, domain, _ in window['domains']}
+
+
+def test_the_worklist_counts_what_has_no_images(hospital, noon):
     day = dt.timedelta(days=1)
-    late = make_request(date=noon - day)
-    urgent = make_request(date=noon + 3 * day, urgent=True)
+    late, now, urgent = Pool().get(REQUEST).browse([
+            make_request(date=noon - day), make_request(date=noon),
+            make_request(date=noon, urgent=True)])
+    scanned = [
+        make_request(date=date, urgent=urgent)
+        for date in [noon - day, noon] for urgent in [True, False]]
+    type(late).requested([late, now, urgent, *scanned])
+    for request in scanned:
+        have_images(request)
     make_request(date=noon)
-    done = make_request(date=noon - day, urgent=True)
-    finish(done)
-    assert found(OF_IMAGING[0]) == [late, urgent]
-    assert tabs(OF_IMAGING[0]) == {"Urgent": [urgent], "Overdue": [late]}
+    with as_user(user('technician')), check_access():
+        with Transaction().set_context(preferences()):
+            assert tabs(WORKLIST) == {
+                "All": [urgent, late, now], "Urgent": [urgent],
+                "Overdue": [late]}
+            assert found(WORKLIST) == tabs(WORKLIST)["All"]
+            worklist = menu_tabs('health_imaging.act_worklist')
+            assert worklist["All"] == tabs(WORKLIST)["All"]
 
 
-def test_todays_worklist_by_modality(hospital, noon):
-    hour = dt.timedelta(hours=1)
-    mri = make_exam("MR knee", type_='mri')
-    pet = make_exam("PET", type_='petscan')
-    film = make_exam("Hand", type_='xray')
-    Request = Pool().get(REQUEST)
-    requests = [
-        make_request(date=noon + hour),
-        make_request(date=noon),
-        make_request(date=noon + 2 * hour, urgent=True),
-        make_request(date=noon, exam=mri),
-        make_request(date=noon, exam=pet),
-        make_request(date=noon, exam=film),
-        ]
-    Request.requested(requests)
-    make_request(date=noon)
-    name = OF_IMAGING[1]
-    late, early, urgent, knee, body, hand = requests
-    assert found(name) == [urgent, early, late, knee, body, hand]
-    assert tabs(name) == {
-        "All": found(name), "CT": [urgent, early, late], "MR": [knee],
-        "X-Ray": [hand], "US": [], "Other": [body]}
+def test_the_reading_list_counts_what_waits_for_a_report(hospital, noon):
+    first, mine, urgent, other = [
+        make_request(date=noon, urgent=urgent)
+        for urgent in [False, False, True, False]]
+    type(first).requested([first, mine, urgent, other])
+    for request in [first, mine, urgent]:
+        have_images(request)
+    radiologist = user('radiologist')
+    tables.set_values(
+        type(mine), [mine.id], claimed_by=radiologist.id)
+    with as_user(radiologist), check_access():
+        with Transaction().set_context(
+                **preferences(), _user=radiologist.id):
+            shown = tabs(READING)
+            assert {label: set(some) for label, some in shown.items()} == {
+                "Waiting": {first, mine, urgent}, "Mine": {mine},
+                "Urgent": {urgent}}
+            assert shown["Waiting"][0] == urgent
+            assert found(READING) == shown["Waiting"]
+            lists = menu_tabs('health_imaging.act_reading_list')
+            assert lists["All"] == shown["Waiting"]
+            assert lists["Mine"] == shown["Mine"]
 
 
 def test_results_to_sign(hospital):
     result = make_result()
     make_final(user('radiologist'))
-    assert found(OF_IMAGING[2]) == [result]
+    assert found(TO_SIGN) == [result]
     final = make_final(user('radiologist'))
     tables.set_values(
         type(final), [final.id], studies_changed_at=dt.datetime.now())
-    assert tabs(OF_IMAGING[2]) == {
-        "Preliminary": [result], "Studies Changed": [final]}
+    others = make_final(user('radiologist'))
+    tables.set_values(
+        type(final), [others.id], new_images_at=dt.datetime.now())
+    # What somebody else signed is for him to look at.
+    assert tabs(TO_SIGN) == {
+        "Preliminary": [result], "New Images": [],
+        "Studies Changed": [final]}
 
 
 def test_servers_with_trouble(hospital):
@@ -215,3 +250,23 @@ def test_studies_to_review(hospital):
                 } for state in ['review', 'unlinked']])
     assert found(STUDIES) == studies[:1]
     assert tabs(STUDIES) == {"To Review": studies[:1]}
+
+
+def test_reports_to_store(hospital):
+    pool = Pool()
+    Report = pool.get('gnuhealth.orthanc.report')
+    server, = pool.get('gnuhealth.orthanc.config').create([{
+                'label': "PACS", 'domain': 'http://127.0.0.1', 'user': 'a',
+                'password': 'b',
+                }])
+    study, = pool.get('gnuhealth.imaging_orthanc.study').create([{
+                'orthanc_server': server.id, 'orthanc_UID': 's',
+                'study_instance_UID': '1.2',
+                }])
+    waiting, failed, misplaced, _ = Report.create([{
+                'result': make_final(user('radiologist')).id, 'revision': 0,
+                'study': study.id, 'state': state,
+                } for state in ['waiting', 'failed', 'misplaced', 'stored']])
+    assert tabs(REPORTS) == {
+        "Waiting": [waiting], "Failed": [misplaced, failed]}
+    assert found(REPORTS) == [misplaced, failed, waiting]

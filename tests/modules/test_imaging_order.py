@@ -6,8 +6,7 @@ import datetime as dt
 
 import pytest
 from support.records import (
-    as_user, commit, make_exam, make_hospital, make_patient, on, run_wizard,
-    user)
+    as_user, make_exam, make_patient, on, run_wizard, user)
 
 from trytond.model.exceptions import AccessButtonError, AccessError
 from trytond.modules.health_imaging import order as order_module
@@ -18,18 +17,10 @@ from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
+pytestmark = pytest.mark.usefixtures('hospital')
+
 NAME = 'gnuhealth.patient.imaging.test.request'
 DATE = dt.datetime(2026, 5, 4, 15, 30)
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
-
-
-@pytest.fixture
-def transaction(hospital, transaction):
-    return transaction
 
 
 def requests():

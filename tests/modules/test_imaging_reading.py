@@ -3,6 +3,7 @@
 """The reading list: what is in it and in which order, who claims an exam, and
 the way from its row to the signed report and on."""
 import datetime as dt
+import types
 
 import pytest
 from support.records import (
@@ -12,6 +13,7 @@ from support.records import (
 from support.synchronizing import new_server
 
 from trytond.model.exceptions import AccessButtonError
+from trytond.modules.health_imaging import reading
 from trytond.modules.health_imaging.exceptions import (
     ClaimedWarning, KeptValueError, NoImagesWarning, RequestNotReadyError,
     SignWarning)
@@ -19,6 +21,8 @@ from trytond.modules.health_orthanc.exceptions import NoViewerError
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
+
+pytestmark = pytest.mark.usefixtures('hospital')
 
 REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
@@ -36,11 +40,6 @@ def second_reader():
 def hospital(activated):
     commit(make_hospital)
     commit(second_reader)
-
-
-@pytest.fixture
-def transaction(hospital, transaction):
-    return transaction
 
 
 @pytest.fixture
@@ -114,8 +113,9 @@ def test_images_without_a_report_are_in_the_list(reader, pacs):
     make_images(wanted, pacs)
     begun = make_result()
     make_requested()
-    signed = make_final(reader)
-    make_images(signed.request, pacs)
+    signed, late = make_requested(), make_final(reader).request
+    make_images(signed, pacs)
+    make_final(reader, request=signed)
     canceled = make_requested()
     make_images(canceled, pacs)
     type(canceled).cancel_for([canceled], "x")
@@ -123,6 +123,12 @@ def test_images_without_a_report_are_in_the_list(reader, pacs):
     make_images(draft, pacs)
     with as_user(reader):
         assert set(reading_list()) == {wanted, begun.request}
+        assert not reading_list("New Images")
+    # Images after the signature are for the signer to look at.
+    make_images(late, pacs)
+    with as_user(reader):
+        assert reading_list("New Images") == [late]
+        assert set(reading_list()) == {wanted, begun.request, late}
         listed = {wanted.id, begun.request.id}
         for row in Pool().get(REQUEST).search_read([], fields_names=[
                     'to_read']):
@@ -178,12 +184,21 @@ def test_urgent_first_then_oldest(reader, pacs):
 
 
 @pytest.mark.parametrize('ago, shown', [
-        (dt.timedelta(minutes=5, seconds=30), '0 h 05'),
-        (dt.timedelta(hours=2, minutes=10, seconds=30), '2 h 10'),
+        (dt.timedelta(minutes=5), '0 h 05'),
+        (dt.timedelta(hours=2, minutes=10), '2 h 10'),
         (dt.timedelta(days=3, hours=4, minutes=5), '3 d 4 h'),
         (-dt.timedelta(days=1), '')])
-def test_waiting(reader, pacs, ago, shown):
-    since = dt.datetime.now() - ago
+def test_waiting(reader, pacs, monkeypatch, ago, shown):
+    now = dt.datetime.now().replace(second=30)
+
+    class Clock(dt.datetime):
+        @classmethod
+        def now(cls):
+            return now
+
+    monkeypatch.setattr(reading, 'dt', types.SimpleNamespace(
+            datetime=Clock, timedelta=dt.timedelta))
+    since = now - ago
     arrived = make_requested(date=DAY)
     make_images(arrived, pacs, arrived=since)
     make_images(arrived, pacs, arrived=since + dt.timedelta(days=9))
@@ -192,7 +207,8 @@ def test_waiting(reader, pacs, ago, shown):
         for row in Pool().get(REQUEST).read(
                 [arrived.id, dated.id], ['reading_wait', 'waiting_since']):
             assert row['reading_wait'] == shown
-            assert abs(row['waiting_since'] - since) < dt.timedelta(seconds=1)
+            # That of a date is to the minute.
+            assert abs(row['waiting_since'] - since) < dt.timedelta(minutes=1)
 
 
 def test_columns_of_a_row(reader, pacs):
@@ -233,7 +249,7 @@ def test_tabs_are_the_modalities_in_use(reader, pacs):
     make_exam("Knee MR", type_='mri')
     mammography = make_exam("Mammography", type_='mg')
     with as_user(reader):
-        assert tabs() == ["All", "Mine", *sorted(
+        assert tabs() == ["All", "Mine", "New Images", *sorted(
                 {e.test_type.code for e in Pool().get(
                         'gnuhealth.imaging.test').search([])})]
         assert 'MG' in tabs()
@@ -267,7 +283,7 @@ def test_report_claims_the_exam_and_opens_the_form(reader, pacs):
     assert opened['res_model'] == RESULT
     assert request.state == 'done'
     assert request.claimed_by == reader
-    assert dt.datetime.now() - request.claimed_at < dt.timedelta(minutes=1)
+    assert dt.datetime.now() - request.claimed_at < dt.timedelta(minutes=2)
     assert again(study).imaging_test == result
     # A second time it opens the same.
     with as_asked(reader):
@@ -477,7 +493,8 @@ def test_dates_at_the_ends_of_the_calendar(reader, pacs, date):
 
 
 def test_signing_asks_and_names_what_is_signed(reader):
-    result = make_result(comment="No fracture.")
+    result = make_result(
+        comment="No fracture.", impression="Normal.")
     with as_asked(reader):
         with pytest.raises(SignWarning) as warning:
             press('finalize', result)
@@ -494,7 +511,8 @@ def test_signing_asks_and_names_what_is_signed(reader):
 
 def test_each_revision_is_asked_for(reader):
     """Also who chose "always"."""
-    result = make_result(comment="No fracture.")
+    result = make_result(
+        comment="No fracture.", impression="Normal.")
     with as_asked(reader):
         with pytest.raises(SignWarning) as warning:
             press('finalize', result)

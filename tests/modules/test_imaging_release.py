@@ -4,8 +4,8 @@
 becomes of the request."""
 import pytest
 from support.records import (
-    as_user, commit, make_attachment, make_final, make_hospital, make_patient,
-    make_requested, on, run_wizard, shipped_reason, user)
+    as_user, make_attachment, make_final, make_patient, make_requested, on,
+    run_wizard, shipped_reason, user)
 from support.synchronizing import new_server
 
 from trytond.model.exceptions import AccessError
@@ -16,11 +16,6 @@ from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
 RESULT = 'gnuhealth.imaging.test.result'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
 
 
 @pytest.fixture

@@ -4,19 +4,17 @@
 import datetime as dt
 import io
 import re
-import subprocess
 import types
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from html import unescape
 
 import pytest
-from PIL import Image
 from support import catalogs
+from support.printed import Printed
 from support.records import (
-    as_user, commit, make_attachment, make_exam, make_final, make_hospital,
-    make_institution, make_patient, make_picture, make_professional,
-    make_requested, make_result, user)
+    as_user, make_attachment, make_exam, make_final, make_institution,
+    make_patient, make_picture, make_professional, make_requested, make_result,
+    make_user, user)
 
 from trytond.modules.health_imaging.exceptions import (
     NothingSelectedError, OfficeError)
@@ -28,64 +26,9 @@ NAME = 'patient.imaging_report_results'
 TO_PDF = types.SimpleNamespace(template_extension='odt', extension='pdf')
 
 
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
-
-
 @pytest.fixture
 def radiologist(hospital, transaction):
     return user('radiologist')
-
-
-class Printed:
-    """A report as PDF."""
-
-    def __init__(self, content, folder):
-        assert content.startswith(b'%PDF')
-        self.path = folder / 'report.pdf'
-        self.path.write_bytes(content)
-
-    def _run(self, program, *options):
-        return subprocess.run(
-            [program, *options, self.path, *(
-                    ['-'] if program == 'pdftotext' else [])],
-            check=True, capture_output=True).stdout.decode()
-
-    @property
-    def pages(self):
-        return self._run('pdftotext', '-layout').split('\f')[:-1]
-
-    @property
-    def text(self):
-        """All its text, blanks and line ends as one blank."""
-        return ' '.join(' '.join(self.pages).split())
-
-    @property
-    def words(self):
-        """Return words with their page, left and top in points."""
-        found = []
-        pages = self._run('pdftotext', '-bbox').split('<page ')[1:]
-        for number, page in enumerate(pages):
-            for left, top, word in re.findall(
-                    r'xMin="([\d.]+)" yMin="([\d.]+)"[^>]*>([^<]*)<', page):
-                found.append((unescape(word), number, float(left),
-                        float(top)))
-        return found
-
-    @property
-    def pictures(self):
-        """Width and height in points of the pictures, in their order."""
-        lines = self._run('pdfimages', '-list').splitlines()[2:]
-        return [line.split() for line in lines if ' image ' in line]
-
-    def image(self, page=1):
-        """Return a page as a picture of 36 pixels per inch."""
-        subprocess.run(
-            ['pdftoppm', '-png', '-r', '36', '-f', str(page), '-l', str(page),
-                '-singlefile', self.path, self.path.with_suffix('')],
-            check=True)
-        return Image.open(self.path.with_suffix('.png')).convert('RGB')
 
 
 @pytest.fixture
@@ -231,9 +174,59 @@ def test_amended(radiologist, printed):
     type(result).reopen([result], "Wrong side.")
     with as_user(radiologist):
         type(result).finalize([type(result)(result.id)])
-    text = printed(result).text
-    assert "revision 1" in text
-    assert "Amended: Wrong side." in text
+    report = printed(result)
+    assert "revision 1" in report.text
+    signed = dt.datetime.now().strftime('%m/')
+    assert re.search(
+        "Imaging report Amended: Wrong side. Revision 1, it replaces "
+        rf"revision 0, signed on {signed}.* \(UTC-05:00\) Patient",
+        report.text)
+
+
+def test_written_sections_with_the_question_before_them(radiologist, printed):
+    request = make_requested(comment="Bleeding?")
+    result = make_final(radiologist, request=request,
+        comment="No bleeding.", impression="Normal.\nNo control needed.")
+    report = printed(result)
+    assert (
+        "Clinical question Bleeding? Findings No bleeding. "
+        "Impression Normal. No control needed. Signed by") in report.text
+    assert not {"Technique", "Comparison", "Interpretation"} & set(
+        report.text.split())
+    # The impression stands in a box.
+    top, = (y for word, _, _, y in report.words if word == "Normal.")
+    image = report.image()
+    inside, outside = (
+        image.getpixel((image.width // 2, round(at / 2)))
+        for at in [top + 4, top - 60])
+    assert inside != outside
+
+
+def test_a_report_of_a_former_release_is_printed_as_before(
+        radiologist, printed):
+    request = make_requested(comment="Bleeding?")
+    text = printed(make_final(
+            radiologist, request=request, comment="No bleeding.")).text
+    assert "Interpretation No bleeding. Signed by" in text
+    assert "Bleeding?" not in text
+
+
+def test_both_readers_are_printed(radiologist, printed):
+    exam = make_exam("Mammography", second_reader=True)
+    result = make_result(make_requested(exam=exam), comment="Clear.")
+    other = make_user(
+        'second', 'health_imaging.group_health_imaging_reporting')
+    make_professional(other, "Ines", "Paz")
+    for reader, shown, absent in [
+            (radiologist, ["Preliminary, read by Luna, Rosa on"],
+                ["Signed by", "Preliminary result"]),
+            (other, ["Read first by Luna, Rosa on", "Signed by Paz, Ines on"],
+                ["reliminary"])]:
+        with as_user(reader, _skip_warnings=True):
+            type(result).finalize([type(result)(result.id)])
+        text = printed(result).text
+        assert all(words in text for words in shown)
+        assert not any(words in text for words in absent)
 
 
 def test_nothing_written_yet(radiologist, printed):

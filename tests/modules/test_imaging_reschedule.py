@@ -5,8 +5,8 @@ import datetime as dt
 
 import pytest
 from support.records import (
-    as_user, commit, make_hospital, make_professional, make_request,
-    make_requested, make_result, make_user, on, run_wizard, user)
+    as_user, make_professional, make_request, make_requested, make_result,
+    make_user, on, run_wizard, user)
 
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging import reschedule
@@ -15,20 +15,12 @@ from trytond.modules.health_imaging.exceptions import (
     RequestNotReadyError)
 from trytond.pool import Pool
 
+pytestmark = pytest.mark.usefixtures('hospital')
+
 NAME = 'gnuhealth.imaging.test.request.reschedule'
 LOG = 'gnuhealth.imaging.test.request.reschedule.log'
 BEFORE = dt.datetime(2026, 5, 4, 15)
 AFTER = dt.datetime(2026, 5, 6, 9)
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
-
-
-@pytest.fixture
-def transaction(hospital, transaction):
-    return transaction
 
 
 def requests():

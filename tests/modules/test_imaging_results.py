@@ -6,9 +6,9 @@ import datetime as dt
 
 import pytest
 from support.records import (
-    as_user, commit, make_attachment, make_exam, make_final, make_hospital,
-    make_institution, make_patient, make_professional, make_request,
-    make_requested, make_result, on, run_wizard, user)
+    as_user, make_attachment, make_exam, make_final, make_institution,
+    make_patient, make_professional, make_request, make_requested, make_result,
+    on, run_wizard, user)
 
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, ForeignKeyError,
@@ -24,17 +24,9 @@ from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
 
+pytestmark = pytest.mark.usefixtures('hospital')
+
 NAME = 'gnuhealth.imaging.test.result'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
-
-
-@pytest.fixture
-def transaction(hospital, transaction):
-    return transaction
 
 
 @pytest.fixture

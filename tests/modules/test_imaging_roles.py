@@ -21,7 +21,8 @@ IMAGING = 'health_imaging.group_health_imaging'
 REPORTING = f'{IMAGING}_reporting'
 REFUSED = AccessError, AccessButtonError
 # What the other modules add belongs to the images.
-HIDDEN = ['results', 'orthanc_studies', 'candidates', 'number_of_images']
+HIDDEN = [
+    'results', 'orthanc_studies', 'candidates', 'offer', 'number_of_images']
 
 
 @pytest.fixture

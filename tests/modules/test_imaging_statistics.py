@@ -13,6 +13,7 @@ from support.records import (
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.statistics import MONTHS, months, period
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, check_access
 
 REQUESTS = 'gnuhealth.imaging.statistics.requests'
@@ -82,6 +83,36 @@ def test_requests_are_counted_by_month_and_modality(hospital):
         ]
     assert sum(number for number, in rows(
             REQUESTS, 'number', type=mri.test_type.id)) == 1
+
+
+def test_the_list_has_the_newest_first_and_nothing_empty(hospital):
+    make_exam("MR knee", type_='mri')
+    for month in [3, 5]:
+        have_request(date=dt.datetime(2025, month, 10, 12))
+    have_request('canceled', date=dt.datetime(2025, 4, 10, 12))
+    window = Pool().get('ir.action.act_window').get(
+        'health_imaging.act_statistics_requests')
+    decode = PYSONDecoder().decode
+    with Transaction().set_context(YEAR):
+        found = Pool().get(REQUESTS).search(
+            decode(window['pyson_domain']),
+            order=decode(window['pyson_order']))
+        assert [(row.month, row.modality) for row in found] == [
+            ('2025-05', 'CT'), ('2025-04', 'CT'), ('2025-03', 'CT')]
+
+
+def test_the_graph_has_twenty_exams_the_most_frequent_first(hospital):
+    for number in range(22):
+        exam = make_exam(f"Exam {number}", code=f'E{number}')
+        for _ in range(1 + number % 3):
+            have_result(make_request(exam=exam), 1, 2)
+    window = Pool().get('ir.action.act_window').get(
+        'health_imaging.act_statistics_turnaround_graph')
+    order = PYSONDecoder().decode(window['pyson_order'])
+    with Transaction().set_context(YEAR):
+        found = Pool().get(TURNAROUND).search(
+            [], limit=window['limit'], order=order)
+        assert [row.number for row in found] == 7 * [3] + 7 * [2] + 6 * [1]
 
 
 def test_rows_keep_their_number(hospital):

@@ -6,25 +6,20 @@ import datetime as dt
 
 import pytest
 from lxml import etree
+from support.archive_rows import have_images
 from support.imaging_lists import REQUEST, read_page
 from support.records import (
-    as_user, commit, make_exam, make_hospital, make_patient, make_request,
-    make_requested, make_result, make_user, user)
+    as_user, make_exam, make_patient, make_request, make_requested,
+    make_result, make_user, user)
 
 from trytond.model.exceptions import AccessButtonError
 from trytond.modules.health_imaging.exceptions import KeptValueError
-from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
 DAY = dt.timedelta(days=1)
 ACTION = 'health_imaging.act_worklist'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated):
-    commit(make_hospital)
 
 
 @pytest.fixture
@@ -49,23 +44,6 @@ def listed(tab=None):
             for name, d, _ in action['domains'] if name == tab]
     return requests().search(
         domain, order=decoder.decode(action['pyson_order']))
-
-
-def have_images(request):
-    "Insert a study with pictures of a request."
-    pool = Pool()
-    server, = pool.get('gnuhealth.orthanc.config').create([{
-                'label': f"PACS {request.id}",
-                'domain': f'http://pacs{request.id}.invalid',
-                'user': "user", 'password': "password"}])
-    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
-    values = {
-        'orthanc_server': server.id, 'orthanc_UID': f's{request.id}',
-        'study_instance_UID': f'2.999.{request.id}', 'request': request.id,
-        'number_of_instances': 3, 'link_state': 'linked'}
-    execute(study.insert(
-            [getattr(study, name) for name in values],
-            [list(values.values())]))
 
 
 def test_lists_what_is_to_be_done_until_tonight(radiographer, noon):

@@ -5,22 +5,17 @@ today, and no other link is replaced."""
 import datetime as dt
 
 import pytest
+from support.hospitals import with_company
 from support.records import (
-    as_user, make_exam, make_institution, make_patient, make_professional,
-    make_request, make_user)
+    as_user, make_exam, make_patient, make_professional, make_request,
+    make_user)
 
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
-from trytond.transaction import Transaction
+
+hospital = with_company
 
 COMMENT = 'NEED TO VERIFY!'
-
-
-@pytest.fixture
-def hospital(transaction):
-    company = make_institution()
-    with Transaction().set_context(company=company.id):
-        yield company
 
 
 @pytest.fixture

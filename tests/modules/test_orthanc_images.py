@@ -8,25 +8,22 @@ import time
 
 import pytest
 from PIL import Image
+from support import catalogs
 from support.fault_server import (
     answer, delay, drip, drop, endless, garbage, hang, html, redirect, status,
     truncate)
+from support.hospitals import with_pacs
 from support.images import (
-    INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
+    INSTANCE, SERIES, STUDY, context_of, ct_series, variant)
 from support.records import RpcError, make_patient, make_picture
 
 from trytond.modules.health_orthanc import gallery, password, preview, tables
 from trytond.modules.health_orthanc.links.access_log import note
 from trytond.pool import Pool
 
+hospital = with_pacs
+
 PREVIEW = 'gnuhealth.imaging_orthanc.preview'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated, tmp_path_factory):
-    hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    yield hospital
-    hospital.close()
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +72,7 @@ def test_preview_of_a_ct_without_window_is_not_black(hospital):
     assert (values['window_center'], values['window_width']) == (40, 400)
     low, high = picture(values['picture']).convert('L').getextrema()
     assert high - low > 100
-    assert values['position'] == "1 of 3"
+    assert values['position'] == "Image 1 of 3"
 
 
 def test_preview_takes_the_window_of_the_file(hospital):
@@ -95,7 +92,7 @@ def test_preview_with_a_chosen_window(hospital):
     # It stays while one goes on in the series.
     values = show(hospital, 'radiologist', SERIES, series,
         ('again', wide), ('next_', {}))
-    assert values['position'] == "2 of 2"
+    assert values['position'] == "Image 2 of 2"
     assert values['window_width'] == 4000
     values = show(hospital, 'radiologist', SERIES, series,
         ('again', wide), ('again', {'window_center': None}))
@@ -123,14 +120,63 @@ def test_preview_goes_through_images_and_series(hospital):
             *[('next_', {})] * steps)
         seen.append((values['series'], values['position']))
     assert seen == [
-        (one, "1 of 2"), (one, "2 of 2"), (ten, "1 of 1"),
-        (ten, "1 of 1"), (ten, "1 of 1")]
+        (one, "Image 1 of 2"), (one, "Image 2 of 2"), (ten, "Image 1 of 1"),
+        (ten, "Image 1 of 1"), (ten, "Image 1 of 1")]
     assert "no more images" in values['message']
     assert values['picture']
     back = show(hospital, 'radiologist', STUDY, study,
         ('next_', {}), ('next_', {}), ('previous', {}), ('previous', {}))
     assert (back['series'], back['position']) == seen[0]
     assert not back['message']
+
+
+def test_preview_offers_the_next_image_and_the_viewer(hospital, monkeypatch):
+    """Enter goes on, the ids of a series are listed once for a step, and the
+    viewer opens while the preview stays."""
+    study = hospital.store(*ct_series(3, SeriesDescription="CT Thorax"))
+    series, = hospital.series(study)
+    context, listed = context_of(STUDY, study), []
+    assert hospital.read(SERIES, series, 'rec_name')['rec_name'] == (
+        "1 CT Thorax")
+    rpc = hospital.rpc('radiologist')
+
+    def set_viewers(viewers):
+        with hospital.transaction():
+            Server = Pool().get('gnuhealth.orthanc.config')
+            Server.write([Server(hospital.server)], {'viewers': viewers})
+
+    set_viewers([])
+    monkeypatch.setattr(preview.SeriesPreview, 'instances_in_order',
+        lambda self, limit=None, list_=(
+            preview.SeriesPreview.instances_in_order):
+            listed.append(limit) or list_(self, limit))
+    session, start, _ = rpc(f'wizard.{PREVIEW}.create', **context)
+
+    def step(state, values):
+        data = {'show': {
+                name: value for name, value in values.items()
+                if '.' not in name}} if values else {}
+        return rpc(
+            f'wizard.{PREVIEW}.execute', session, data, state, **context)
+
+    view = step(start, {})['view']
+    assert [b['state'] for b in view['buttons'] if b['default']] == ['next_']
+    assert not view['defaults']['has_viewer']
+    listed.clear()
+    view = step('next_', view['defaults'])['view']
+    assert listed == [None]
+    assert view['defaults']['position'] == "Image 2 of 3"
+    with pytest.raises(RpcError, match="No viewer"):
+        step('viewer', view['defaults'])
+    set_viewers(['stone'])
+    view = step('again', view['defaults'])['view']
+    assert view['defaults']['has_viewer']
+    result = step('viewer', view['defaults'])
+    (action, _), = result['actions']
+    assert '/stone-webviewer/' in action['url']
+    assert result['view']['defaults']['position'] == "Image 2 of 3"
+    assert hospital.log(study=study, action='viewer')
+    set_viewers(['explorer'])
 
 
 def test_preview_of_frames(hospital):
@@ -481,7 +527,7 @@ def test_a_picture_is_added_once_with_its_caption(hospital):
     add(hospital, instance)
     add(hospital, instance)
     (name, caption, data), = attachments(hospital, study)
-    assert caption == "Thorax 5 mm, image 2, position -10 / 21 / 10 mm"
+    assert caption == "Thorax 5 mm, image 2"
     assert picture(data).size == (128, 128)
     uid = hospital.read(INSTANCE, instance, 'sop_instance_UID')[
         'sop_instance_UID']
@@ -492,13 +538,56 @@ def test_a_picture_is_added_once_with_its_caption(hospital):
         instance: True, hospital.instances(study)[0]: False}
 
 
-def test_a_series_without_description_is_called_by_its_modality(hospital):
+@pytest.mark.parametrize('number, language, caption', [
+        (7, 'en', "Series 7, image 3"), (None, 'en', "CT, image 3"),
+        (7, 'de', "Serie 7, Bild 3")])
+def test_a_series_without_description_is_called_by_its_number(
+        hospital, number, language, caption):
     study = hospital.store(variant(
-            'CT_small.dcm', SeriesDescription=None, InstanceNumber=None,
-            ImagePositionPatient=None))
+            'CT_small.dcm', SeriesDescription=None, SeriesNumber=number,
+            InstanceNumber=3))
     hospital.link(study)
-    add(hospital, *hospital.instances(study))
-    assert attachments(hospital, study)[0][1] == "CT"
+    if language != 'en':
+        with hospital.transaction():
+            catalogs.install(language)
+    hospital.rpc('radiologist')(
+        f'model.{INSTANCE}.attach_image_to_imaging_test_report',
+        hospital.instances(study), language=language)
+    assert attachments(hospital, study)[0][1] == caption
+
+
+def test_the_caption_of_a_person_stays(hospital):
+    """Also when the study is read again, or the report is amended; only what
+    has none gets one."""
+    study = hospital.store(*ct_series(2, SeriesDescription="Thorax"))
+    result = hospital.link(study)
+    first, second = hospital.instances(study)
+    rpc = hospital.rpc('radiologist')
+
+    def captions():
+        "Of the pictures, before the report that was kept when amended."
+        found = attachments(hospital, study)[:2]
+        return [caption for _, caption, _ in found]
+
+    add(hospital, first)
+    add(hospital, second)
+    with hospital.transaction():
+        Attachment = Pool().get('ir.attachment')
+        picture, other = [a.id for a in Attachment.search([
+                    ('resource', '=', f'gnuhealth.imaging.test.result,{result}'
+                        )], order=[('id', 'ASC')])]
+    rpc('model.ir.attachment.write', [picture], {'description': "Fracture"})
+    rpc('model.ir.attachment.write', [other], {'description': None})
+    assert hospital.sync(full=True) == 'done'
+    for instance in [first, second]:
+        add(hospital, instance)
+    assert captions() == ["Fracture", "Thorax, image 2"]
+    hospital.sign(result)
+    with hospital.transaction('radiologist'):
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        Result.reopen([Result(result)], "Wrong side")
+    show(hospital, 'radiologist', INSTANCE, first, ('attach', {}))
+    assert captions() == ["Fracture", "Thorax, image 2"]
 
 
 def test_the_shown_frame_and_window_are_added(hospital):

@@ -4,22 +4,18 @@
 import pytest
 from support.fault_server import (
     answer, change, delay, drop, hang, html, redirect, reset, status)
+from support.hospitals import with_pacs
 from support.images import (
-    INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series, variant)
+    INSTANCE, SERIES, STUDY, context_of, ct_series, variant)
 from support.records import RpcError, make_requested
 
 from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.links import effects
 from trytond.pool import Pool
 
+hospital = with_pacs
+
 WIZARD = 'gnuhealth.imaging_orthanc.delete'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated, tmp_path_factory):
-    hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    yield hospital
-    hospital.close()
 
 
 @pytest.fixture(autouse=True)

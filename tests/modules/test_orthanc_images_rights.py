@@ -44,11 +44,12 @@ LOG = 'gnuhealth.orthanc.access_log'
 EVENT = 'gnuhealth.orthanc.link_event'
 FORMER = 'gnuhealth.orthanc.study'
 VIEWER = 'gnuhealth.orthanc.viewer'
+RUN = 'gnuhealth.orthanc.sync_run'
 WIZARD = 'gnuhealth.imaging_orthanc'
 MODELS = {
     "Servers": SERVER,
     "Viewers of the hospital": VIEWER,
-    "Synchronizations": 'gnuhealth.orthanc.sync_run',
+    "Synchronizations": RUN,
     "Orthanc patients": PATIENT,
     "Studies": STUDY,
     "Series": SERIES,
@@ -84,13 +85,15 @@ BUTTONS = {
     "Study: None of These": (STUDY, 'reject'),
     "Study: Undo Link": (STUDY, 'undo_link'),
     "Candidate: Link": (CANDIDATE, 'choose'),
+    "Result: Open Images": (RESULT, 'open_images'),
     "Result: Link Studies": (RESULT, 'link_studies'),
-    "Result: Result Holds": (RESULT, 'confirm_studies'),
+    "Result: Seen, No Change": (RESULT, 'confirm_studies'),
     "Study: Delete on the Server": (STUDY, 'delete_study'),
     "Series: Delete on the Server": (SERIES, 'delete_series'),
     "Report on a server: Try Again": (REPORT, 'retry'),
     "Server: Sync": (SERVER, 'do_sync'),
     "Server: Test Connection": (SERVER, 'test_connection'),
+    "Synchronization: Show Studies": (RUN, 'show_studies'),
     "Server: Remove": (SERVER, 'remove_config_server'),
     }
 MENUS = {

@@ -8,21 +8,16 @@ import zipfile
 import pytest
 from support.fault_server import (
     drop, early, hang, html, redirect, reset, status, truncate)
-from support.images import (
-    STUDY, Hospital, context_of, ct_series, read_file, variant)
+from support.hospitals import with_pacs
+from support.images import STUDY, context_of, ct_series, read_file, variant
 from support.records import RpcError
 
 from trytond.modules.health_orthanc.archive import container
 from trytond.pool import Pool
 
+hospital = with_pacs
+
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
-
-
-@pytest.fixture(scope='module')
-def hospital(activated, tmp_path_factory):
-    hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    yield hospital
-    hospital.close()
 
 
 @pytest.fixture(autouse=True)

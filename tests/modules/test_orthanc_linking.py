@@ -549,6 +549,8 @@ def test_a_person_links_an_orthanc_patient(server, patient, login, group):
     pacs_user = make_user(login, group)
     with as_user(pacs_user):
         OrthancPatient.write([orthanc_patient], {'patient': patient.id})
+        row, = OrthancPatient.read([orthanc_patient.id], ['study_patients'])
+    assert row['study_patients'] == patient.rec_name
     assert Study(fits.id).patient == patient
     assert not Study(differs.id).patient
     # It was another one.

@@ -5,9 +5,10 @@ choose in an unusual order."""
 import datetime as dt
 
 import pytest
+from support.hospitals import with_company
 from support.records import (
-    as_user, make_attachment, make_exam, make_institution, make_patient,
-    make_professional, make_request, make_user, on, run_wizard, settle)
+    as_user, make_attachment, make_exam, make_patient, make_professional,
+    make_request, make_user, on, run_wizard, settle)
 from support.statements import counted
 
 from trytond.modules.health_orthanc.links import deciding, ledger
@@ -15,17 +16,12 @@ from trytond.modules.health_orthanc.links.link import Link
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
+hospital = with_company
+
 BORN = dt.date(1985, 10, 4)
 STUDY = 'gnuhealth.imaging_orthanc.study'
 REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
-
-
-@pytest.fixture
-def hospital(transaction):
-    company = make_institution()
-    with Transaction().set_context(company=company.id):
-        yield company
 
 
 @pytest.fixture
@@ -353,7 +349,7 @@ def test_a_review_ends_with_the_request_that_was_offered(
         patient, make_exam("Head CT", type_='ctscan'), make_professional())
     study = link(make_study(
             server, accession_number=request.request, patient_birth_date=None))
-    assert study.review_code == 'accession_only'
+    assert study.review_code == 'accession_no_id'
     settle()
     with as_user(radiologist):
         Request.delete([again(request)])

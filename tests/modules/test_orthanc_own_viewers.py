@@ -5,11 +5,13 @@ chosen by a doctor, at a real PACS."""
 import datetime as dt
 
 import pytest
-from support.images import (
-    SERIES, STUDY, Hospital, context_of, ct_series, variant)
+from support.hospitals import with_pacs
+from support.images import SERIES, STUDY, context_of, ct_series, variant
 from support.records import RpcError
 
 from trytond.pool import Pool
+
+hospital = with_pacs
 
 SERVER = 'gnuhealth.orthanc.config'
 VIEWER = 'gnuhealth.orthanc.viewer'
@@ -18,13 +20,6 @@ START = f'model.{WIZARD}.start'
 URLS = {
     'study_url': 'https://viewer.example/{study}?id={study_id}',
     'series_url': '/dental/{series}'}
-
-
-@pytest.fixture(scope='module')
-def hospital(activated, tmp_path_factory):
-    hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    yield hospital
-    hospital.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from trytond.modules.health_orthanc import password
 from trytond.modules.health_orthanc.connection import connect
 from trytond.modules.health_orthanc.exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError)
-from trytond.modules.health_orthanc.server import MASK
+from trytond.modules.health_orthanc.server import MASK, TEST_SECONDS
 from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
@@ -426,6 +427,35 @@ def test_button_tells_what_is_wrong(server, proxy, part):
         Server.test_connection([Server(server)])
         assert Server(server).validated and Server(server).check_time
         Transaction().commit()
+
+
+def test_button_tells_what_it_found(server, proxy):
+    Server = get(SERVER)
+    with transaction():
+        Server.test_connection([Server(server)])
+        found, *plugins = Server(server).findings.splitlines()
+        assert "Patients: 1, studies: 2, series: 2, images: 4." in found
+        assert Server(server).version in found
+        assert "worklists" in ' '.join(plugins)
+        Server.write([Server(server)], {'validated': False})
+        assert not Server(server).findings
+        Transaction().commit()
+
+
+@pytest.mark.parametrize('path', ['^/system', '^/plugins'])
+def test_button_does_not_wait_for_long(server, proxy, monkeypatch, path):
+    assert TEST_SECONDS < 10
+    monkeypatch.setattr(
+        'trytond.modules.health_orthanc.server.TEST_SECONDS', 1)
+    Server = get(SERVER)
+    proxy.on(path, hang())
+    with transaction():
+        Server.write([Server(server)], {
+                'connect_timeout': 120, 'read_timeout': 600})
+        start = time.monotonic()
+        with pytest.raises(ServerError, match="too slow"):
+            Server.test_connection([Server(server)])
+        assert time.monotonic() - start < 5
 
 
 # Removing

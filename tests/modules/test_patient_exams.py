@@ -12,6 +12,7 @@ from support.records import (
 from support.statements import counted
 
 from trytond.model.exceptions import AccessError
+from trytond.modules.health_orthanc.tables import set_values
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction, without_check_access
@@ -49,10 +50,10 @@ def exams(patient):
     return Exam.browse(row['imaging_exams'])
 
 
-def tab(name):
+def tab(name, action='act_my_orders'):
     "Return what a tab of My Orders shows."
     window = Pool().get('ir.action.act_window').get(
-        'health_imaging.act_my_orders')
+        f'health_imaging.{action}')
     decoder = PYSONDecoder(Transaction().context)
     domain, = [
         decoder.decode(domain) if domain else []
@@ -137,6 +138,38 @@ def test_a_study_from_outside(hospital):
     assert found.rec_name == study.rec_name
 
 
+def test_images_are_counted_alike(hospital):
+    """Of a request, of a report without one and of a study from outside:
+    pictures, not what else is stored with them."""
+    study = archive(hospital)
+    pictures, report = study.series
+    with without_check_access():
+        set_values(type(report), [report.id], modality='SR')
+    count = pictures.number_of_instances
+    assert 0 < count < study.number_of_instances
+
+    def link(**values):
+        with without_check_access():
+            Study = Pool().get(STUDY)
+            Study.write([Study(study.id)], values)
+        with_images, = [e for e in exams(hospital) if e.number_of_images]
+        return with_images
+
+    found, = exams(hospital)
+    assert found.study and found.number_of_images == count
+    request = make_requested(patient=hospital)
+    found = link(request=request.id)
+    assert found.request == request
+    assert found.number_of_images == request.number_of_images == count
+    with without_check_access():
+        result, = Pool().get(RESULT).create([{
+                    'patient': hospital.id,
+                    'requested_test': make_exam("Old film").id}])
+    found = link(request=None, imaging_test=result.id)
+    assert found.result == result and not found.request
+    assert found.number_of_images == count
+
+
 def test_my_orders(hospital):
     other = make_requested(patient=hospital)
     mine = make_requested(patient=hospital, doctor=own())
@@ -147,6 +180,8 @@ def test_my_orders(hospital):
     assert [e.request for e in tab("Drafts")] == [draft]
     assert [e.result for e in tab("New Reports")] == [report]
     assert len(tab("All")) == 3
+    for name in ["Waiting", "New Reports"]:
+        assert tab(name, 'act_dashboard_my_orders') == tab(name)
 
 
 def test_a_report_is_new_until_it_is_opened(hospital):

@@ -154,9 +154,10 @@ def test_no_plural_in_brackets_and_no_accelerator(module, language):
 
 #: Values that are numbers, which no direction can take apart.
 NUMBERS = {
-    'already', 'count', 'days', 'files', 'hours', 'images', 'index', 'length',
-    'limit', 'line', 'minutes', 'months', 'n', 'not_dicom', 'number',
-    'refused', 'size', 'stored', 'studies', 'years'}
+    'already', 'count', 'days', 'files', 'hours', 'images', 'index',
+    'instances', 'length', 'limit', 'line', 'minutes', 'months', 'n',
+    'not_dicom', 'number', 'patients', 'refused', 'series', 'size', 'stored',
+    'studies', 'years'}
 
 
 @pytest.mark.parametrize('module', MODULES)
@@ -185,7 +186,7 @@ OTHERWISE = {
 FREELY = {
     ('de', 'report'): {
         "Report Style", "Report Revision", "Why the report changes",
-        "Imaging Report Text", "Report Texts", "check LibreOffice and",
+        "Report Text", "check LibreOffice and",
         "it is a report, a plan"},
     ('de', 'cancel'): {"Cancel"},
     }
@@ -247,7 +248,7 @@ def test_a_new_language_is_taken_into_use(transaction):
                 # It knows Portuguese only.
                 ('party.party', 'lang'),
                 ]]
-    assert said == ["Interpretação", "Idioma"]
+    assert said == ["Achados", "Idioma"]
 
 
 def test_a_language_is_seen(transaction, language):

@@ -8,9 +8,10 @@ from io import BytesIO
 
 import pytest
 from pydicom import dcmread
+from support.hospitals import with_company
 from support.records import (
-    as_user, make_exam, make_institution, make_patient, make_professional,
-    make_request, make_user, run_wizard)
+    as_user, make_exam, make_patient, make_professional, make_request,
+    make_user, run_wizard)
 
 from trytond.model.exceptions import AccessError, SQLConstraintError
 from trytond.modules.health_imaging.exceptions import KeptValueError
@@ -20,15 +21,10 @@ from trytond.modules.health_imaging_worklist.exceptions import OrderNumberError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
+hospital = with_company
+
 REQUEST = 'gnuhealth.imaging.test.request'
 ADMIN = 'health_imaging.group_health_imaging_admin'
-
-
-@pytest.fixture
-def hospital(transaction):
-    company = make_institution()
-    with Transaction().set_context(company=company.id):
-        yield company
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from io import BytesIO
 
 import pytest
 from pydicom import dcmread
+from support.hospitals import with_company
 from support.records import (
-    as_asked, as_user, make_exam, make_institution, make_patient,
-    make_professional, make_request, make_user, run_wizard)
+    as_asked, as_user, make_exam, make_patient, make_professional,
+    make_request, make_user, run_wizard)
 
 from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_imaging_worklist.exceptions import (
@@ -18,15 +19,10 @@ from trytond.modules.health_imaging_worklist.exceptions import (
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
+hospital = with_company
+
 REQUEST = 'gnuhealth.imaging.test.request'
 TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
-
-
-@pytest.fixture
-def hospital(transaction):
-    company = make_institution()
-    with Transaction().set_context(company=company.id):
-        yield company
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from trytond.transaction import Transaction, check_access
 
 LOGS = [
     'gnuhealth.orthanc.access_log', 'gnuhealth.orthanc.link_log',
-    'gnuhealth.orthanc.sync_run', 'gnuhealth.orthanc.link_event']
+    'gnuhealth.orthanc.sync_run', 'gnuhealth.orthanc.link_event',
+    'gnuhealth.imaging.critical_finding',
+    'gnuhealth.imaging.critical_finding.call']
 SERVER = 'gnuhealth.orthanc.config'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 RESULT = 'gnuhealth.imaging.test.result'
@@ -78,6 +80,7 @@ def test_in_the_model(administrator, model):
 @pytest.mark.parametrize('parent, door, model', [
         (STUDY, 'link_log', 'gnuhealth.orthanc.link_log'),
         (SERVER, 'runs', 'gnuhealth.orthanc.sync_run'),
+        (RESULT, 'critical_findings', 'gnuhealth.imaging.critical_finding'),
         ])
 @pytest.mark.parametrize('order', ['delete', 'remove', 'write'])
 def test_through_the_record_they_are_of(

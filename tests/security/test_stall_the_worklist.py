@@ -7,15 +7,17 @@ import time
 
 import pytest
 from support.bombs import explode
+from support.hospitals import with_company
 from support.records import (
-    make_exam, make_institution, make_patient, make_professional, make_request)
+    make_exam, make_patient, make_professional, make_request)
 from support.worklist import GOOD
 
 from trytond.modules.health_imaging_worklist import batch
 from trytond.modules.health_imaging_worklist.exceptions import (
     WorklistTemplateError)
 from trytond.pool import Pool
-from trytond.transaction import Transaction
+
+hospital = with_company
 
 SECONDS, MIB = 2.5, 100
 
@@ -202,13 +204,6 @@ STALLS = (
     '{% with a="a" * 60000; b="a" * 500 + "b" + "a" * 499 %}'
     '{% for x in range(9999) %}{% if a.rfind(b) == 0 %}{% end %}{% end %}'
     '{% end %}{% end %}')
-
-
-@pytest.fixture
-def hospital(transaction):
-    company = make_institution()
-    with Transaction().set_context(company=company.id):
-        yield company
 
 
 def make_exams(count, **values):

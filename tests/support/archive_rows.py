@@ -4,10 +4,12 @@
 large archive and no server."""
 import datetime as dt
 
+from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_orthanc.archive.values import InstanceValues
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.rows import StudyRows
 from trytond.modules.health_orthanc.sync.transactions import now
+from trytond.pool import Pool
 
 
 def make_rows(number, shape):
@@ -58,3 +60,20 @@ def store_studies(servers, number, shape):
         tree.store([
                 make_rows(n, shape)
                 for n in range(start, min(start + 50, number))])
+
+
+def have_images(request):
+    "Insert a study with pictures of a request."
+    pool = Pool()
+    server, = pool.get('gnuhealth.orthanc.config').create([{
+                'label': f"PACS {request.id}",
+                'domain': f'http://pacs{request.id}.invalid',
+                'user': "user", 'password': "password"}])
+    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    values = {
+        'orthanc_server': server.id, 'orthanc_UID': f's{request.id}',
+        'study_instance_UID': f'2.999.{request.id}', 'request': request.id,
+        'number_of_instances': 3, 'link_state': 'linked'}
+    execute(study.insert(
+            [getattr(study, name) for name in values],
+            [list(values.values())]))

@@ -37,9 +37,9 @@ class Templates:
         self._ready = set()
 
     @contextlib.contextmanager
-    def _locked(self):
-        "Let one test run build at a time."
-        with open(self.cache / 'lock', 'w') as lock:
+    def locked(self, name='lock'):
+        "Return a context in which one test run builds at a time."
+        with open(self.cache / name, 'w') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -60,14 +60,14 @@ class Templates:
         "Build the database of these modules unless it is kept."
         modules = tuple(modules)
         if modules not in self._ready:
-            with self._locked():
+            with self.locked():
                 self._ensure(modules)
             self._ready.add(modules)
 
     def need_seeded(self):
         "Build the database with all modules and the records of the seed."
         if SEEDED not in self._ready:
-            with self._locked():
+            with self.locked():
                 self._ensure(MODULES)
                 if not self.path(SEEDED).exists():
                     self._seed()
@@ -129,13 +129,6 @@ def activate_more(modules):
     activate_module(list(modules))
 
 
-def activate_seeded():
-    "Put a fresh copy of the seeded database into the test process."
-    from trytond.tests.test_tryton import drop_db, restore_db_cache
-    drop_db()
-    assert restore_db_cache(SEEDED)
-
-
 class Copy:
     """A copy of a kept database that other processes can open.
 
@@ -185,6 +178,29 @@ class Copies:
             self._create(copy.name, self._template(name))
             self._copies.append(copy.name)
         return copy
+
+    def open(self, name):
+        "Put a fresh copy of a kept database into the test process."
+        from trytond.pool import Pool
+        from trytond.tests.test_tryton import (
+            DB_NAME, drop_db, restore_db_cache)
+        drop_db()
+        if self.uri.startswith('sqlite'):
+            assert restore_db_cache(name)
+        else:
+            # Much faster than to restore it each time.
+            self._create(DB_NAME, self._template(name))
+            Pool(DB_NAME).init()
+
+    def keep(self, copy, name):
+        "Keep a copy that is made use of no more under a name."
+        path = self.templates.path(name)
+        if self.uri.startswith('sqlite'):
+            shutil.copyfile(copy.path / f'{copy.name}.sqlite', path)
+        else:
+            subprocess.run(
+                ['pg_dump', '-F', 'd', '-f', path,
+                    f'{self.uri.rstrip("/")}/{copy.name}'], check=True)
 
     def _template(self, name):
         "Restore a kept database once, as a template in the cluster."

@@ -35,7 +35,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 HOST = '127.0.0.1'
-KEPT_BODY = 2 ** 20
 PIECE = 2 ** 16
 HOP_BY_HOP = {'connection', 'host', 'keep-alive', 'transfer-encoding'}
 

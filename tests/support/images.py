@@ -121,10 +121,12 @@ class Hospital:
 
     @contextmanager
     def transaction(self, login=None):
-        "A transaction of a user that others see when it is over."
+        """A transaction of a user, who goes on where the server warns; others
+        see it when it is over."""
         from trytond.tests.test_tryton import DB_NAME
         user = self.users[login] if login else 1
-        with Transaction().start(DB_NAME, user) as transaction:
+        with Transaction().start(DB_NAME, user, context={
+                    '_skip_warnings': True}) as transaction:
             yield transaction
 
     def rpc(self, login):
@@ -189,8 +191,7 @@ class Hospital:
         return id_
 
     def sign(self, result):
-        with self.transaction('radiologist') as transaction, \
-                transaction.set_context(_skip_warnings=True):
+        with self.transaction('radiologist'):
             Result = Pool().get('gnuhealth.imaging.test.result')
             Result.finalize([Result(result)])
 

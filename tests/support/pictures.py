@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 #: The screenshot of each picture.  Those that end with ``-front`` show the
 #: dialog or the tab only, without the menu beside it.
 PICTURES = {
-    'doc/images/dashboard.png': 'doctor-dashboard',
+    'doc/images/dashboard.png': 'radiographer-dashboard',
     'doc/images/ohif.png': 'radiologist-ohif',
     'doc/images/preview.png': 'radiologist-preview-front',
     'doc/images/review.png': 'radiographer-review',
@@ -30,7 +30,8 @@ PICTURES = {
     'health_imaging/doc/images/result.png':
         'radiologist-interpretation-front',
     'health_imaging/doc/images/report.png': 'radiologist-report',
-    'health_imaging/doc/images/turnaround.png': 'doctor-turnaround-front',
+    'health_imaging/doc/images/turnaround.png':
+        'doctor-graph-of-turnaround-front',
     'health_imaging/doc/images/worklist.png': 'radiographer-whom-front',
     'health_imaging_worklist/doc/images/exam.png': 'imaging_admin-exam-front',
     'health_imaging_worklist/doc/images/template.png':

@@ -21,7 +21,9 @@ from trytond.transaction import Transaction, without_check_access
 
 PASSWORD = 'imaging-test-5'
 #: Questions that people say yes to, unless a test is about them.
-AGREED = ('imaging_sign', 'imaging_no_images')
+AGREED = (
+    'imaging_sign', 'imaging_sign_checks', 'imaging_no_images',
+    'imaging_link_differs', 'imaging_undo_link')
 
 _counter = itertools.count(1)
 
@@ -215,6 +217,15 @@ def make_final(professional_of, **values):
             Transaction().set_context(_skip_warnings=True):
         type(result).finalize([type(result)(result.id)])
     return type(result)(result.id)
+
+
+def make_finding(result=None, tell=None, **values):
+    """Make a critical finding, told to somebody who is no user unless a
+    health professional is given."""
+    Finding = Pool().get('gnuhealth.imaging.critical_finding')
+    values = {'finding': "Free air.", 'urgency': 'minutes', **values}
+    return Finding.report(result or make_result(),
+        tell=tell or make_professional(), **values)
 
 
 def make_attachment(resource, name='hand.png', data=None, **values):

@@ -17,10 +17,11 @@ _numbers = itertools.count(1)
 
 @contextlib.contextmanager
 def transaction(user=1, **context):
-    """Run a transaction in the database of the test process, and drop what
-    is queued in it."""
+    """Run a transaction in the database of the test process, of a user who
+    goes on where the server warns, and drop what is queued in it."""
     from trytond.tests.test_tryton import DB_NAME
-    with Transaction().start(DB_NAME, user, context=context) as transaction:
+    with Transaction().start(DB_NAME, user, context={
+                '_skip_warnings': True, **context}) as transaction:
         yield transaction
         transaction.tasks.clear()
 

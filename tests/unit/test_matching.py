@@ -446,7 +446,7 @@ def test_what_was_requested_does_not_tell(number, ids):
 
 
 def test_what_was_requested_needs_the_patient():
-    study = of_ana(requested_ids=('S1',), patient_id='')
+    study = of_ana(requested_ids=('S1',), patient_id='X')
     assert reason(settle(study, [FIRST])) == 'accession_only'
     other = replace(FIRST, patient=2)
     study = of_ana(requested_ids=('S1',))
@@ -521,7 +521,7 @@ def test_number_of_a_request_of_another_patient():
 
 def test_number_without_patient_id():
     study = of_ana(accession_number='REQ1-02-01', patient_id='')
-    assert reason(settle(study)) == 'accession_only'
+    assert reason(settle(study)) == 'accession_no_id'
     study = replace(study, sex='M')
     assert settle(study) == Decision('unlinked')
 

@@ -19,6 +19,15 @@ def test_each_row_of_the_table_is_an_address():
         assert not viewers.url_problem(viewer.series_url, OF_SERIES)
 
 
+def test_two_studies_side_by_side():
+    everywhere = viewers.VIEWERS
+    assert viewers.links('http://h', everywhere, *IDS, other='1.9') == {
+        'ohif': 'http://h/ohif/viewer?StudyInstanceUIDs=1.2'
+        '&StudyInstanceUIDs=1.9&hangingProtocolId=@ohif/hpCompare'}
+    assert not viewers.links(
+        'http://h', everywhere, *IDS, other='1.9', shared=True)
+
+
 def test_a_further_row_is_a_further_viewer(monkeypatch):
     new = Viewer('new', "New", '/new/{study_id}', None)
     monkeypatch.setattr(viewers, 'VIEWERS', [*viewers.VIEWERS, new])

@@ -72,6 +72,17 @@ class Hospital:
         from proteus import Wizard
         return Wizard(name, list(records), config=self.user(login))
 
+    def click(self, record, button):
+        "Press a button, and say yes to each question."
+        from trytond.exceptions import UserWarning
+        while True:
+            try:
+                return record.click(button)
+            except UserWarning as question:
+                login, context = record._config._user, record._config.context
+                self.model('res.user.warning', login)._proxy.skip(
+                    question.name, False, context)
+
     def rest(self, method, path, data=None):
         "Ask the PACS, and return its answer."
         token = base64.b64encode(f'{self.login}:{self.password}'.encode())
@@ -172,7 +183,7 @@ def order_together(hospital, name, patient, *exams):
 def result(hospital, name):
     "Let the radiologist begin the result of a request."
     request = hospital.get(REQUEST, made['requests'][name], 'radiologist')
-    request.click('generate_results')
+    hospital.click(request, 'generate_results')
     begun, = hospital.model(RESULT, 'radiologist').find(
         [('request', '=', request.id)])
     begun.comment = f"Interpretation of {name}."
@@ -297,8 +308,8 @@ def reports(hospital):
     letter.save()
     made['letter'] = letter.id
     for name in ['by_accession', 'relinked']:
-        hospital.get(RESULT, made['results'][name], 'radiologist').click(
-            'finalize')
+        hospital.click(hospital.get(
+                RESULT, made['results'][name], 'radiologist'), 'finalize')
     # It turned out to be another person's.
     chosen = hospital.get(STUDY, made['studies']['relinked'], 'radiologist')
     chosen.imaging_test = None
@@ -370,6 +381,9 @@ def work(hospital):
     canceled = order(hospital, 'canceled', 'tom')
     wizard = hospital.wizard(
         'gnuhealth.imaging.test.request.cancel', 'doctor', canceled)
+    wizard.form.choice, = hospital.model(
+        'gnuhealth.imaging.cancel.reason', 'doctor').find(
+        [('name', '=', "Patient did not come")])
     wizard.form.reason = "He did not come."
     wizard.execute('cancel')
     amend(hospital, 'by_accession')
@@ -394,7 +408,7 @@ def amend(hospital, name):
     signed.reload()
     signed.comment += " Left."
     signed.save()
-    signed.click('finalize')
+    hospital.click(signed, 'finalize')
 
 
 def photograph(hospital, name):

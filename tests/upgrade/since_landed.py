@@ -4,13 +4,10 @@
 that says so: a new stored field is named here, and what it holds for rows that
 were there."""
 
-RESULT = 'gnuhealth_imaging_test_result'
-SERVER = 'gnuhealth_orthanc_config'
-
 #: How many rows there are more, by table.
 ADDED = {
-    # The reasons for cancellation that the module brings.
-    'gnuhealth_imaging_cancel_reason': 9,
+    # The times for critical findings.
+    'gnuhealth_imaging_configuration': 1,
     }
 
 
@@ -21,13 +18,7 @@ def filled(before, after):
     :param before: the tables before the upgrade
     :param after: the tables after it
     """
-    return {
-        (SERVER, 'run_hours'): dict.fromkeys(before[SERVER], 6),
-        # What was signed before is no news.
-        (RESULT, 'opened_at'): {
-            id_: row['signed_at'] for id_, row in before[RESULT].items()
-            if row['state'] == 'final'},
-        }
+    return {}
 
 
 def changed(made):

@@ -16,6 +16,7 @@ REQUEST = 'gnuhealth_imaging_test_request'
 RESULT = 'gnuhealth_imaging_test_result'
 REPORT = 'gnuhealth_orthanc_report'
 PATIENT = 'gnuhealth_orthanc_patient'
+SERVER = 'gnuhealth_orthanc_config'
 LOG = 'gnuhealth_orthanc_link_log'
 ATTACHMENT = 'ir_attachment'
 LINK = [
@@ -80,6 +81,11 @@ def filled(former):
             former.after[STUDY][studies['odd_dates']]['orthanc_patient']:
             '14000101'},
         **{(REQUEST, name): values for name, values in numbers.items()},
+        (SERVER, 'run_hours'): dict.fromkeys(former.before[SERVER], 6),
+        # What was signed before is no news.
+        (RESULT, 'opened_at'): {
+            id_: row['signed_at'] for id_, row in former.before[RESULT].items()
+            if row['state'] == 'final'},
         **since_landed.filled(former.before, former.after),
         }
 

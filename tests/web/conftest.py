@@ -11,6 +11,7 @@ import pytest
 import seed
 from playwright.sync_api import sync_playwright
 from run import cache_folder
+from support.busy import busy_hospital
 from support.hospital import make_roles, running, shots_folder
 from webclient import make_web_client
 
@@ -47,6 +48,14 @@ def world(templates, copies, web_client, viewer, tmp_path_factory):
         make_roles(world)
         yield world
     copies.drop(database)
+
+
+@pytest.fixture(scope='module')
+def busy_world(templates, copies, web_client, viewer, tmp_path_factory):
+    "The hospital with the work of two months, and its servers."
+    with busy_hospital(templates, copies, tmp_path_factory.mktemp('busy'),
+            web_client, viewer) as world:
+        yield world
 
 
 @pytest.fixture(scope='session')

@@ -174,7 +174,8 @@ class Person:
         "Open an address of the client, such as model/NAME/ID."
         self.page.goto('about:blank')
         self.page.goto(f'{self.base}/{path}')
-        expect(self.page.locator('#menu .treeview')).to_be_visible()
+        expect(self.page.locator('#menu .treeview')).to_be_visible(
+            timeout=PATIENCE)
         self.settle()
 
     # What to do there

@@ -3,6 +3,7 @@
 """What people of each role see in the web client when the link of a study
 changes: each test is a step that goes on where the former ended."""
 import datetime as dt
+import re
 
 import pytest
 import seed
@@ -46,6 +47,7 @@ class Before(Story):
                 'attach_image_to_imaging_test_report')
             result.reload()
             result.comment = "No fracture seen."
+            result.impression = "Normal."
             result.save()
         sign(result)
 
@@ -150,7 +152,8 @@ def test_the_radiographer_links_it_again(person):
     radiographer.menu(*IMAGING, "Orthanc", "Studies")
     radiographer.tab("To Review")
     radiographer.open_row("CT head")
-    radiographer.press("Link to Candidate")
+    with radiographer.confirming():
+        radiographer.press("Link to Candidate")
     expect(radiographer.field("Link")).to_have_value('"linked"')
     radiographer.page_of("History")
     expect(radiographer.row("Bina", "Chosen by a Person")
@@ -166,7 +169,8 @@ def test_the_radiographer_links_a_study_wrongly(person):
     radiographer.open_row("CT head", seed.LATIN.family, "Linked")
     radiographer.field("Patient").fill('')
     radiographer.choose("Patient", "Соколова")
-    radiographer.tool('save')
+    with radiographer.confirming():
+        radiographer.tool('save')
     expect(radiographer.field("Linked by")).to_have_value('"person"')
     radiographer.shoot('link-wrong')
 
@@ -193,7 +197,10 @@ def test_the_radiographer_takes_it_back(person):
     radiographer = person('radiographer')
     radiographer.menu(*IMAGING, "Orthanc", "Studies")
     radiographer.open_row("CT head", "Соколова", "Linked")
-    radiographer.press("Undo Link")
+    radiographer.page_of("History")
+    with radiographer.confirming():
+        radiographer.press("Undo Link")
+    radiographer.page_of("Study")
     expect(radiographer.field("Linked by")).to_have_value('"merge_id"')
     radiographer.shoot('link-undone')
 
@@ -205,8 +212,8 @@ def test_the_radiologist_confirms_the_result(person):
     expect(radiologist.row("CT head")).to_be_visible()
     with radiologist.confirming():
         radiologist.place.get_by_role(
-            'button', name="Result Holds", exact=True).click()
-    assert not radiologist.has("Result Holds")
+            'button', name="Seen, No Change", exact=True).click()
+    assert not radiologist.has("Seen, No Change")
     radiologist.shoot('link-confirmed')
     radiologist.menu(*IMAGING, "Dashboard")
     radiologist.tab("Studies Changed")
@@ -231,14 +238,19 @@ def test_the_request_offers_the_study(person):
     doctor.press("Order")
     doctor.open_row("Ultrasound", "Requested")
     expect(doctor.row("walk-in")).to_be_visible()
-    doctor.shoot('link-choose')
-    doctor.press_in_row("Link", "walk-in")
-    doctor.tool('reload')
-    assert not doctor.has("Link")
-    expect(doctor.row("walk-in", "Linked")).to_be_visible()
-    doctor.shoot('link-chosen')
-    doctor.page_of("Worklist")
-    expect(doctor.field("Worklist")).to_have_value('"done"')
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Requests")
+    radiographer.open_row("Ultrasound", "Müller")
+    expect(radiographer.field("Studies without Request")).to_have_value(
+        re.compile("^1 study of this patient, .*, US: is it this one"))
+    radiographer.shoot('link-choose')
+    radiographer.press_in_row("Link", "walk-in")
+    radiographer.tool('reload')
+    assert not radiographer.has("Link")
+    expect(radiographer.row("walk-in", "Linked")).to_be_visible()
+    radiographer.shoot('link-chosen')
+    radiographer.page_of("Worklist")
+    expect(radiographer.field("Worklist")).to_have_value('"done"')
 
 
 def test_it_finds_nothing_that_waits(person):
