@@ -8,8 +8,8 @@ from . import (
     critical_call, critical_configuration, critical_statistics, ir, macro,
     modality_tabs, mrrt_import, notices, order, order_sheet, party,
     patient_exam, patient_exam_read, release, report_template, report_text,
-    request, reschedule, result, result_report, sign_check, sign_next,
-    statistics)
+    request, reschedule, result, result_report, safety_finding, sign_check,
+    sign_next, statistics)
 
 __all__ = ['register']
 
@@ -32,6 +32,8 @@ def register():
         reschedule.RescheduleLog,
         reschedule.RescheduleStart,
         cancel_reason.CancelRequestStart,
+        safety_finding.SafetyFinding,
+        safety_finding.SafetyStart,
         order.OrderStart,
         order.OrderTest,
         result.Result,
@@ -65,6 +67,7 @@ def register():
     asking.close('health_imaging')
     Pool.register(
         order.Order,
+        safety_finding.SendRequest,
         party.Replace,
         patient_exam.ExamReport,
         patient_exam_read.ReadExam,

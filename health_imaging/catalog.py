@@ -12,6 +12,7 @@ from trytond.model import (
 from trytond.pool import Pool
 
 from .calls import CheckedCalls, search_words
+from .exam_safety import ExamSafetyMixin
 from .exceptions import InvalidModalityWarning
 from .migration import number_exam_codes
 from .modality_tabs import TabsMixin
@@ -85,7 +86,8 @@ class TestType(TabsMixin, CheckedCalls, ModelSQL, ModelView):
 
 
 class Test(
-        TabsMixin, CheckedCalls, DeactivableMixin, ModelSQL, ModelView):
+        TabsMixin, ExamSafetyMixin, CheckedCalls, DeactivableMixin, ModelSQL,
+        ModelView):
     "Imaging Exam"
     __name__ = 'gnuhealth.imaging.test'
 

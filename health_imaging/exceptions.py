@@ -129,6 +129,18 @@ class ReleaseError(AccessError):
     """The result cannot be released."""
 
 
+class QuestionMissingError(UserError):
+    """An exam is ordered without a clinical question."""
+
+
+class DeceasedError(UserError):
+    """An exam is ordered for a patient who is dead."""
+
+
+class SafetyWarning(UserWarning):
+    """The user is asked about what may harm the patient."""
+
+
 class PickListError(ValidationError):
     """The brackets of a text do not match, or a pick list is empty."""
 

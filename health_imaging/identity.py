@@ -2,9 +2,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who the patient of a record is, and what to know of him."""
 from trytond.model import fields
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 
 from .alerts import Alerts
+from .direction import plain
+from .patient_facts import sex_of
+
+
+def identity_line(patient):
+    """Return what tells people of one name apart: PUID, date of birth, age
+    and sex.
+
+    :param patient: gnuhealth.patient record
+    :rtype: str
+    """
+    born = patient.party.dob
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    sexes = dict(Request.fields_get(
+        ['patient_sex'])['patient_sex']['selection'])
+    return plain(', '.join(filter(None, [
+                    patient.party.ref,
+                    born and Pool().get('ir.lang').get().strftime(born),
+                    patient.age, sexes.get(sex_of(patient))])))
 
 
 class IdentityMixin:
@@ -39,13 +59,10 @@ class IdentityMixin:
     def _identity(self):
         """Return what identifies the patient, by name of the field."""
         party = self.patient.party
-        sex = self.patient.biological_sex or (
-            party.gender or '').split('-')[0]
         return {
             'patient_puid': party.ref,
             'patient_birth': party.dob,
-            'patient_sex': {
-                'm': 'm', 'f': 'f', 'nb': 'o', 'other': 'o'}.get(sex),
+            'patient_sex': sex_of(self.patient) or None,
             }
 
     @classmethod

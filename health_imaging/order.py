@@ -6,25 +6,45 @@ import datetime as dt
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.pool import Pool
-from trytond.pyson import PYSONEncoder
+from trytond.pyson import Eval, PYSONEncoder
 from trytond.transaction import Transaction, check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
+from .alerts import Alerts
 from .configuration import next_numbers
 from .doors import CheckedWizard
-from .exceptions import OrderIncompleteError
+from .exceptions import OrderIncompleteError, QuestionMissingError
+from .identity import identity_line
 from .minute import Minute, whole
 from .order_session import OrderedOnce
 from .professional import own_health_professional
 from .rights import check_read
+from .safety_finding import Answered, Checks, answered, asked
+
+# How long an exam counts as done not long ago.
+_RECENT_DAYS = 30
+# What is typed in the window.
+_TYPED = [
+    'patient', 'date', 'urgent', 'doctor', 'clinical_question', 'context',
+    'tests']
 
 
 class OrderStart(ModelView):
     "New Imaging Order"
     __name__ = 'gnuhealth.patient.imaging.test.request.start'
 
-    patient = fields.Many2One('gnuhealth.patient', "Patient", required=True)
+    patient = fields.Many2One('gnuhealth.patient', "Patient", required=True,
+        context={'imaging_identity': True})
+    identity = fields.Function(fields.Char("Identity",
+            help="PUID, date of birth, age and sex."),
+        'on_change_with_identity')
+    alerts = fields.Function(fields.Text("Alerts",
+            states={'invisible': ~Eval('alerts')}), 'on_change_with_alerts')
+    recent = fields.Function(fields.Text("Ordered or Done in 30 Days",
+            states={'invisible': ~Eval('recent')}), 'on_change_with_recent')
+    clinical_question = fields.Text("Clinical Question",
+        help="What the exams are to answer.")
     date = Minute("Date", required=True,
         help="When the exams are to be done.")
     urgent = fields.Boolean("Urgent")
@@ -57,6 +77,45 @@ class OrderStart(ModelView):
     def default_doctor():
         return own_health_professional()
 
+    @fields.depends('patient')
+    def on_change_with_identity(self, name=None):
+        if self.patient:
+            return identity_line(self.patient)
+
+    @fields.depends('patient')
+    def on_change_with_alerts(self, name=None):
+        if self.patient:
+            alerts = Alerts([self.patient])
+            return '\n'.join(filter(None, [
+                        alerts.words(self.patient),
+                        *alerts.details[self.patient.id]]))
+
+    @fields.depends('patient', 'tests')
+    def on_change_with_recent(self, name=None):
+        if self.patient and self.tests:
+            return '\n'.join(_recent_lines(self.patient, self.tests))
+
+
+def _recent_lines(patient, exams):
+    """Return the exams of a patient that are like some, and not long ago.
+
+    :param patient: gnuhealth.patient record
+    :param exams: gnuhealth.imaging.test records
+    :rtype: list of str
+    """
+    PatientExam = Pool().get('gnuhealth.imaging.patient_exam')
+    with check_access():
+        found = PatientExam.search([
+                ('patient', '=', patient.id),
+                ('date', '>=', dt.datetime.now() - dt.timedelta(
+                        days=_RECENT_DAYS)),
+                ('state', 'not in', ['draft', 'canceled']),
+                ])
+    return [exam.in_a_line() for exam in found if exam.exam and any(
+            exam.exam == other or other.body_part
+            and exam.exam.body_part == other.body_part
+            and exam.exam.test_type == other.test_type for other in exams)]
+
 
 class OrderTest(ModelView):
     "Imaging Order - Exam"
@@ -81,11 +140,18 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
             ])
     request = StateTransition()
     order_and_request = StateTransition()
+    safety = StateView('gnuhealth.imaging.safety.start',
+        'health_imaging.safety_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Back", 'start', 'tryton-back', default=True),
+            Button("Order in Spite of It", 'order_anyway', 'tryton-launch'),
+            ])
+    order_anyway = StateTransition()
     open_ = StateAction('health_imaging.act_imaging_test_request_view')
 
     _rights = {'gnuhealth.imaging.test.request': ['create']}
     _models = {'gnuhealth.patient'}
-    _ordering = frozenset({'request', 'order_and_request'})
+    _ordering = frozenset({'request', 'order_and_request', 'order_anyway'})
 
     # The new requests, opened by the last state.
     _made = ()
@@ -95,27 +161,76 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
         return 'open_'
 
     def transition_order_and_request(self):
+        checks = self._checks()
+        if checks.sentences():
+            return 'safety'
+        return self._order_and_send(Answered(''))
+
+    def transition_order_anyway(self):
+        return self._order_and_send(answered(self.safety, self._checks()))
+
+    def default_safety(self, field_names):
+        return asked(self._checks())
+
+    def default_start(self, field_names):
+        """Return what was typed before, after "Back"."""
+        typed = {}
+        for name in _TYPED:
+            value = getattr(self.start, name, None)
+            if value is not None:
+                typed[name] = [test.id for test in value] \
+                    if name == 'tests' else getattr(value, 'id', value)
+        return typed
+
+    def _checks(self):
+        """Return what the rules of safety find of the order.
+
+        :rtype: Checks
+        :raises DeceasedError: the patient is dead
+        :raises QuestionMissingError: an exam needs a clinical question
+        """
+        start = self.start
+        self._check_complete()
+        check_read([start.patient])
+        question = (getattr(start, 'clinical_question', None) or '').strip()
+        for test in start.tests:
+            if not (question or test.question_optional):
+                raise QuestionMissingError(gettext(
+                        'health_imaging.msg_question_missing',
+                        exam=test.rec_name))
+        checks = Checks([
+                (exam.id, start.patient, exam, start.date, None)
+                for exam in start.tests])
+        checks.refuse(start.patient)
+        return checks
+
+    def _order_and_send(self, answer):
         Request = Pool().get('gnuhealth.imaging.test.request')
         ids = []
         # Other modules replace the state "request".
         with Transaction().set_context(_imaging_request_ids=ids):
             self.transition_request()
         self._made = Request.browse(ids)
-        self._send()
+        self._send(answer)
         return 'open_'
 
-    def _send(self):
-        """Send what was made, as the user may."""
+    def _send(self, answer):
+        """Send what was made, as the user may.
+
+        :param answer: Answered, what the user said to what was found
+        """
         Request = Pool().get('gnuhealth.imaging.test.request')
         drafts = [r for r in self._made if r.state == 'draft']
-        with check_access():
+        with check_access(), \
+                Transaction().set_context(_imaging_answered=answer):
             Request.requested(drafts)
 
     def _ordered_again(self, made, state_name):
         """Show what the window made before, sent if it is to be sent."""
         self._made = made
-        if state_name == 'order_and_request':
-            self._send()
+        if state_name != 'request':
+            self._send(Answered(
+                    getattr(self.safety, 'reason', None) or ''))
 
     def _order(self):
         """Create the requests of the order.
@@ -150,6 +265,7 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
             'doctor': start.doctor.id,
             'context': context.id if context else None,
             'date': start.date,
+            'clinical_question': getattr(start, 'clinical_question', None),
             'urgent': getattr(start, 'urgent', False),
             }
 

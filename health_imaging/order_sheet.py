@@ -57,7 +57,11 @@ class OrderSheet(OfficeReport):
             'urgent': request.urgent,
             'doctor': request.doctor.rec_name,
             'context': request.context and request.context.rec_name,
-            'comment': cls._paragraphs(request.comment),
+            'texts': [(name, cls._paragraphs(text)) for name, text in [
+                    ('question', request.clinical_question),
+                    ('safety', request.safety_lines()),
+                    ('preparation', request.requested_test.preparation),
+                    ('comment', request.comment)] if (text or '').strip()],
             'request': request.request_line or '',
             'number': number or '',
             'bars': bars(number, cls._width, cls._height),

@@ -9,6 +9,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
 from .doors import CheckedWizard
+from .identity import identity_line
 from .tables import execute
 
 
@@ -18,6 +19,12 @@ class Patient(metaclass=PoolMeta):
     imaging_exams = fields.One2Many(
         'gnuhealth.imaging.patient_exam', 'patient', "Imaging",
         readonly=True)
+
+    def get_rec_name(self, name):
+        rec_name = super().get_rec_name(name)
+        if not Transaction().context.get('imaging_identity'):
+            return rec_name
+        return f'{rec_name} ({identity_line(self)})'
 
     @classmethod
     def merge_imaging(cls, source, destination):

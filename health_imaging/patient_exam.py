@@ -64,6 +64,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             ('done', "Done"),
             ('canceled', "Canceled"),
             ], "State", sort=False)
+    state_string = state.translated('state')
     unread = fields.Boolean("New",
         help="The doctor who requested the exam has not opened its report.")
     impression = fields.Function(fields.Char("Impression",
@@ -185,6 +186,16 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             e.id: plain(first_line(e.result))
             if e.result and e.result.state == 'final' else None
             for e in exams}
+
+    def in_a_line(self):
+        """Return date, exam, state and impression.
+
+        :rtype: str
+        """
+        return ', '.join(filter(None, [
+                    self.day and Pool().get('ir.lang').get().strftime(
+                        self.day),
+                    self.title, self.state_string, self.impression]))
 
     @classmethod
     def rows_of(cls, patients):

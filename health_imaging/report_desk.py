@@ -11,10 +11,10 @@ from trytond.pyson import Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from .alerts import weights
 from .direction import plain
 from .exceptions import ReportChangedError
 from .identity import IdentityMixin
+from .patient_facts import PatientFacts
 
 _EXAM = 'gnuhealth.imaging.patient_exam'
 # States of exams of which there is something to see or to read.
@@ -61,9 +61,11 @@ class DeskMixin(IdentityMixin):
     @classmethod
     def get_patient_weight(cls, results, name):
         lang = Pool().get('ir.lang').get()
+        weights = PatientFacts(
+            [r.patient for r in results if r.patient]).measured('weight')
         known = {
-            patient: f'{lang.format("%.4g", weight)} kg' for patient, weight
-            in weights({r.patient.id for r in results if r.patient}).items()}
+            patient: f'{lang.format("%.4g", weight)} kg'
+            for patient, weight in weights.items()}
         return {
             r.id: known.get(r.patient.id) if r.patient else None
             for r in results}
@@ -76,7 +78,8 @@ class DeskMixin(IdentityMixin):
             request = result.request
             if not request:
                 continue
-            question = request.clinical_question
+            question = '\n'.join(filter(None, [
+                        request.clinical_question, request.comment]))
             for name, value in [
                     ('asked', question),
                     ('asked_line', _one_line(

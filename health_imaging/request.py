@@ -31,20 +31,21 @@ from .professional import own_health_professional
 from .reading import ReadingMixin, opened
 from .request_list import ListMixin
 from .reschedule import RescheduleMixin, is_rescheduling
+from .safety_finding import FindingsMixin
 from .second_reader import SecondReadMixin
 from .workflow import GuardedWorkflow, check_unique, differs
 from .worklist import WorklistMixin
 
 _CLINICAL = {
     'patient', 'date', 'requested_test', 'doctor', 'context', 'urgent',
-    'request', 'request_line'}
+    'request', 'request_line', 'clinical_question'}
 _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
 class Request(
         SecondReadMixin, ReadingMixin, DueMixin, ListMixin, WorklistMixin,
-        RescheduleMixin, OrderedOnceMixin, SheetMixin, GuardedWorkflow,
-        ModelSQL, ModelView):
+        RescheduleMixin, OrderedOnceMixin, SheetMixin, FindingsMixin,
+        GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 
@@ -103,13 +104,8 @@ class Request(
     _stamped = frozenset({
             'requested_by', 'requested_at', 'done_at', 'canceled_by',
             'canceled_at', 'canceled_for', 'cancel_reason', 'arrived_at',
-            'reschedules', 'order_session'})
+            'reschedules', 'order_session', 'safety_findings'})
     _fixed = frozenset({'request', 'request_line'})
-
-    @property
-    def clinical_question(self):
-        """What the report is to answer."""
-        return self.comment
 
     @classmethod
     def __setup__(cls):
@@ -360,7 +356,7 @@ class Request(
                 'request', 'request_line', 'requested_by', 'requested_at',
                 'done_at', 'canceled_by', 'canceled_at', 'canceled_for',
                 'cancel_reason', 'arrived_at', 'reschedules', 'order_session',
-                'claimed_by', 'claimed_at', 'results']:
+                'claimed_by', 'claimed_at', 'results', 'safety_findings']:
             default.setdefault(name, None)
         return super().copy(requests, default=default)
 
@@ -387,8 +383,12 @@ class Request(
         """Send requests; see the state of the workflow.
 
         :raises InactiveExamError: an exam is not active
+        :raises DeceasedError: a patient is dead
+        :raises SafetyWarning: the user is asked about what the rules of
+            safety find, and may go on
         """
         cls.check_exams(r.requested_test for r in requests)
+        cls.check_safety(requests)
         note_urgent(requests)
 
     @classmethod

@@ -74,6 +74,8 @@ class RescheduleMixin:
         :param datetime.datetime date: when the exams are to be done
         :param str reason: why
         :raises RequestNotReadyError: one is done or canceled
+        :raises SafetyWarning: the user is asked about what the rules of
+            safety find now, and may go on
         """
         Log = Pool().get('gnuhealth.imaging.test.request.reschedule.log')
         for request in requests:
@@ -95,6 +97,8 @@ class RescheduleMixin:
         with Transaction().set_context(_imaging_reschedule=_Allowed()):
             cls.write(requests, {'date': date})
         cls.write(gone, {'arrived_at': None})
+        cls.check_safety(
+            [r for r in requests if r.state == 'requested'], again=True)
 
     def _check_reschedule(self):
         """Check that the user may change the date.

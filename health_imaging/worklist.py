@@ -50,6 +50,7 @@ class WorklistMixin(IdentityMixin):
         return dt.timedelta(minutes=minutes)
 
     @classmethod
+    @classmethod
     @ModelView.button
     def arrive(cls, requests):
         """Note that the patients are here."""

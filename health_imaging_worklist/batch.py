@@ -6,16 +6,14 @@ import datetime as dt
 import logging
 import time
 import traceback
-from collections import Counter, defaultdict, namedtuple
+from collections import Counter, namedtuple
 from contextlib import contextmanager
 from functools import cached_property
 
-from sql import Literal, Null
-
 from trytond.i18n import gettext
-from trytond.modules.health_imaging.alerts import weights
 from trytond.modules.health_imaging.institution import (
-    institution, institution_timezone)
+    institution, institution_timezone, local_datetime)
+from trytond.modules.health_imaging.patient_facts import PatientFacts
 from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
@@ -46,7 +44,6 @@ class Batch:
 
     def __init__(self, requests):
         self._requests = requests
-        self._patients = list({r.patient.id for r in requests if r.patient})
         self._kept = {}
         self._logged = set()
 
@@ -140,30 +137,43 @@ class Batch:
         return self._kept[key]
 
     @cached_property
-    def weights(self):
-        """The weight (kg) by patient id, of the last evaluation that has
-        one."""
-        return weights(self._patients)
+    def _facts(self):
+        return PatientFacts([r.patient for r in self._requests])
+
+    def allergies(self, request):
+        """Return what the patient of a request is allergic to.
+
+        :param request: record
+        :rtype: list of str, in English
+        """
+        with Transaction().set_context(language='en'):
+            return [
+                c.name for c in self._facts.conditions[request.patient.id]
+                if c.is_allergy]
+
+    def weight(self, request):
+        """Return the last weight of the patient of a request.
+
+        :param request: record
+        :rtype: float in kg, or None
+        """
+        return self._facts.measured('weight').get(request.patient.id)
+
+    def pregnancy(self, request):
+        """Return whether the patient of a request is pregnant.
+
+        :param request: record
+        :return: a value of health_imaging.safety.facts.Patient.pregnancy
+        """
+        day = local_datetime(request.date, self.zone).date()
+        return self._facts.pregnancy(request.patient, day)
 
     @cached_property
-    def allergies(self):
-        """The names of what patients are allergic to, lists by patient id."""
-        pool = Pool()
-        table = pool.get('gnuhealth.patient.disease').__table__()
-        Pathology = pool.get('gnuhealth.pathology')
-        found = self._of_patients(lambda ids: table.select(
-                table.patient, table.pathology,
-                where=reduce_ids(table.patient, ids)
-                & (table.is_allergy == Literal(True))
-                & (table.pathology != Null),
-                order_by=table.id))
-        with Transaction().set_context(language='en'):
-            names = {p.id: p.name for p in Pathology.browse(
-                    {pathology for _, pathology in found})}
-        allergies = defaultdict(list)
-        for patient, pathology in found:
-            allergies[patient].append(names[pathology])
-        return allergies
+    def findings(self):
+        """What the rules of safety find now: lists of
+        health_imaging.safety.rules.Finding by id of the request."""
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        return Request.safety_checks(self._requests).findings
 
     @cached_property
     def _names(self):
@@ -203,10 +213,6 @@ class Batch:
         return (
             first or attributes.Name(party.lastname or '', party.name or ''),
             others)
-
-    def _of_patients(self, query):
-        return [row for ids in grouped_slice(self._patients)
-            for row in execute(query(list(ids)))]
 
 
 def _application_entity(exam):

@@ -51,6 +51,16 @@ _ALERTS = [
     ('crit_cognitive', "Cognitive issues"),
     ]
 
+# What the rules of safety find, by code of the finding.
+_FOUND = {
+    'allergy': "Contrast allergy",
+    'pregnant_radiation': "Pregnant",
+    'pregnant_gadolinium': "Pregnant",
+    'kidney_low': "Kidneys: eGFR {rate}",
+    'kidney_lowered': "Kidneys: eGFR {rate}",
+    'metformin': "Metformin",
+    }
+
 # After these the transaction cannot go on.
 _FATAL = (
     backend.DatabaseDataError, backend.DatabaseIntegrityError,
@@ -443,9 +453,13 @@ class Request(metaclass=PoolMeta):
                     charset=charset or attributes.BASIC_CHARSET))
         return puid
 
-    def _alerts(self):
-        return [text for name, text in _ALERTS
-            if getattr(self.patient, name)]
+    def _alerts(self, batch):
+        """Return the texts of MedicalAlerts (0010,2000, VR LO)."""
+        found = [_FOUND[f.reason].format(**dict(f.parameters))
+            for f in batch.findings[self.id] if f.reason in _FOUND]
+        return [*dict.fromkeys(found), *(
+                text for name, text in _ALERTS
+                if getattr(self.patient, name))]
 
     # RPC of the worklist script
 
@@ -549,6 +563,8 @@ class Request(metaclass=PoolMeta):
             condition=exam.imaging_worklist_template == template.id).join(
             doctor, condition=table.doctor == doctor.id).join(
             doctor_party, condition=doctor.party == doctor_party.id)
+        # Some come with modules that may not be activated.
+        known = {name for name, _ in pool.iterobject()}
         changed = Literal(False)
         for part in [
                 patient, party, exam, type_, template, doctor, doctor_party]:
@@ -557,7 +573,14 @@ class Request(metaclass=PoolMeta):
                 ('gnuhealth.person_name', 'party', party.id),
                 ('gnuhealth.person_name', 'party', doctor_party.id),
                 ('gnuhealth.patient.evaluation', 'patient', patient.id),
-                ('gnuhealth.patient.disease', 'patient', patient.id)]:
+                ('gnuhealth.patient.disease', 'patient', patient.id),
+                ('gnuhealth.patient.medication', 'patient', patient.id),
+                ('gnuhealth.patient.pregnancy', 'patient', patient.id),
+                ('gnuhealth.patient.menstrual_history', 'patient',
+                    patient.id),
+                ('gnuhealth.lab', 'patient', patient.id)]:
+            if name not in known:
+                continue
             other = pool.get(name).__table__()
             changed |= Exists(other.select(Literal(1),
                     where=(getattr(other, column) == id_)

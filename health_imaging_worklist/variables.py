@@ -6,6 +6,8 @@ Those named as DICOM keywords have values of the attribute's VR.
 """
 from collections import namedtuple
 
+from trytond.modules.health_imaging.safety import facts
+
 from . import attributes
 from .sample import sample_request
 from .texts import DUMP2DCM
@@ -76,6 +78,20 @@ def _age(request, batch):
     return attributes.patient_age(request.patient.party.dob, at.date())
 
 
+def _pregnancy_status(request, batch):
+    """Return PregnancyStatus (0010,21C0, VR US).
+
+    Source: DICOM PS3.3 section C.7.2.3: 1 not pregnant, 2 possibly, 3
+    definitely pregnant, 4 unknown.
+    """
+    if _sex(request, batch) == 'M':
+        return ''
+    return _PREGNANCY[batch.pregnancy(request)]
+
+
+_PREGNANCY = {
+    facts.NOT: '1', facts.POSSIBLE: '2', facts.PREGNANT: '3',
+    facts.UNKNOWN: '4'}
 _DESCRIPTION = _SAMPLE.requested_test.name
 _DOCTOR = 'Roe^Ann^^Dr'
 
@@ -93,6 +109,10 @@ VARIABLES = {
             request.date, batch.zone), '-0500'),
     'AccessionNumber': _field('accession_number'),
     'RequestedProcedureID': _field('step_id'),
+    'ReasonForTheRequestedProcedure': Variable(
+        lambda request, batch: attributes.long_string(
+            ' '.join((request.clinical_question or '').split())),
+        "Bleeding?"),
     'RequestedProcedureDescription': _exam(
         'RequestedProcedureDescription', _DESCRIPTION),
     'RequestedProcedurePriority': Variable(
@@ -112,17 +132,15 @@ VARIABLES = {
     'PatientSex': Variable(_sex, 'F'),
     'PatientWeight': Variable(
         lambda request, batch: attributes.patient_weight(
-            batch.weights.get(request.patient.id)), '70.5'),
-    'PregnancyStatus': Variable(
-        # Not known (PS3.3 section C.2.4).
-        lambda request, batch: '' if _sex(request, batch) == 'M' else '4',
-        '4'),
+            batch.weight(request)), '70.5'),
+    'PregnancyStatus': Variable(_pregnancy_status, '4'),
     'Allergies': Variable(
         lambda request, batch: attributes.multi_value(
-            batch.allergies.get(request.patient.id, [])),
+            batch.allergies(request)),
         attributes.multi_value(["Penicillin", "Iodine"])),
     'MedicalAlerts': Variable(
-        lambda request, batch: attributes.multi_value(request._alerts()),
+        lambda request, batch: attributes.multi_value(
+            request._alerts(batch)),
         attributes.multi_value(["Pacemaker"])),
     'CurrentPatientLocation': Variable(lambda request, batch: '', "Ward 1"),
     'RequestingPhysician': _doctor('RequestingPhysician', _DOCTOR),

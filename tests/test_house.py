@@ -28,6 +28,8 @@ PURE = [
     'health_imaging/picture_decoder.py',
     'health_imaging/pictures.py',
     'health_imaging/programs.py',
+    'health_imaging/safety/__init__.py',
+    'health_imaging/safety/rules.py',
     'health_imaging/sections.py',
     'health_imaging/sides.py',
     'health_imaging_worklist/attributes.py',

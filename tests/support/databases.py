@@ -119,7 +119,13 @@ def activate(modules):
 
 def activate_more(modules):
     "Activate more modules in the test process, and keep that database."
-    from trytond.tests.test_tryton import activate_module
+    from trytond.pool import Pool
+    from trytond.tests.test_tryton import DB_NAME, activate_module
+    from trytond.transaction import Transaction
+    with Transaction().start(DB_NAME, 1):
+        # The kept database may be older than the packages of the modules.
+        Pool().get('ir.module').update_list()
+        Transaction().commit()
     activate_module(list(modules))
 
 

@@ -115,7 +115,8 @@ def make_radiologist(password=None):
 
 @without_check_access
 def make_exam(name="Head CT", code=None, type_='ctscan', **values):
-    """Make an exam of one of the shipped types."""
+    """Make an exam of one of the shipped types, about whose patients nothing
+    is asked."""
     pool = Pool()
     Exam = pool.get('gnuhealth.imaging.test')
     ModelData = pool.get('ir.model.data')
@@ -126,6 +127,8 @@ def make_exam(name="Head CT", code=None, type_='ctscan', **values):
                     'health_imaging', f'gnuhealth_test_type_{type_}'),
                 'product': ModelData.get_id(
                     'health_imaging', 'product_product_ctscancharges'),
+                'question_optional': True,
+                'unchecked_rules': ['pregnancy', 'duplicate'],
                 **values,
                 }])
     return exam

@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an exam is, as far as it may harm a patient."""
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.pyson import Eval
+
+from .safety import facts
+from .safety.rules import Rule
+
+
+class ExamSafetyMixin:
+    """Mixin of exams: radiation, contrast medium, and what is checked."""
+    __slots__ = ()
+
+    ionizing = fields.Selection([
+            (None, "As usual for the modality"),
+            ('yes', "Yes"),
+            ('no', "No"),
+            ], "Ionizing Radiation", sort=False)
+    contrast = fields.Selection([
+            (None, "None"),
+            (facts.IODINATED, "Iodinated"),
+            (facts.GADOLINIUM, "Gadolinium"),
+            (facts.BARIUM, "Barium"),
+            (facts.MICROBUBBLES, "Microbubbles"),
+            ], "Contrast Medium", sort=False)
+    body_part = fields.Char("Body Part",
+        help="The DICOM term, such as HEAD, CHEST or HAND.")
+    preparation = fields.Text("Preparation", translate=True,
+        help="What the patient is to do before, printed on the order sheet.")
+    creatinine_days = fields.Integer("Days a Creatinine is Valid",
+        states={
+            'invisible': ~Eval('contrast').in_(
+                [facts.IODINATED, facts.GADOLINIUM]),
+            })
+    weight_limit = fields.Float("Weight Limit",
+        help="The greatest weight of a patient in kg.")
+    question_optional = fields.Boolean("Clinical Question is Optional",
+        help="The exam can be ordered without a clinical question.")
+    unchecked_rules = fields.MultiSelection(
+        'get_rules', "Without the Checks", sort=False,
+        help="Checks of safety that are not made for this exam.")
+
+    @staticmethod
+    def default_creatinine_days():
+        return facts.Exam.creatinine_days
+
+    @classmethod
+    def get_rules(cls):
+        """Return the rules that can be switched off, code and name.
+
+        Other modules add the names of their rules as messages.
+
+        :rtype: list of pairs of str
+        """
+        return [
+            (rule.code, gettext(f'{rule.module}.msg_rule_{rule.code}'))
+            for rule in Rule.known]
+
+    def safety_facts(self):
+        """Return what the rules of safety ask of the exam.
+
+        :rtype: safety.facts.Exam
+        """
+        days = self.creatinine_days
+        return facts.Exam(
+            self.code, self.test_type.code,
+            {'yes': True, 'no': False}.get(self.ionizing),
+            self.contrast or '', (self.body_part or '').upper(),
+            facts.Exam.creatinine_days if days is None else days,
+            self.weight_limit, frozenset(self.unchecked_rules or ()))

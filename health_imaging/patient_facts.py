@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the facts that the rules of safety ask for, once for many patients.
+
+What comes with modules that are not activated is unknown.
+"""
+import datetime as dt
+from collections import defaultdict
+from functools import cached_property
+from typing import NamedTuple
+
+from sql import Literal, Null
+from sql.conditionals import Coalesce
+from sql.functions import Lower
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import without_check_access
+
+from .safety import facts
+from .tables import execute
+
+# ICD-10: pregnant state, supervision of a pregnancy; complications of one.
+PREGNANT_CODES = ('Z33', 'Z34', 'Z35', 'Z3A', 'O')
+# A pregnancy that began so long ago is over, whatever the record says.
+_PREGNANCY_DAYS = 310
+# Radiation is of no danger so soon after a menstruation began (ten-day rule
+# of the ICRP).
+_SAFE_DAYS = 10
+_FORMER_DAYS = 60
+_CREATININE = ['creatinine', 'crea', 'creat', 'scr']
+_YES = Literal(True)
+
+
+def sex_of(patient):
+    """Return the sex of a patient.
+
+    :param patient: gnuhealth.patient record
+    :rtype: str: 'm', 'f', 'o', or '' when it is unknown
+    """
+    sex = patient.biological_sex or (
+        patient.party.gender or '').split('-')[0]
+    return {'m': 'm', 'f': 'f', 'nb': 'o', 'other': 'o'}.get(sex, '')
+
+
+class Condition(NamedTuple):
+    """A condition of a patient.
+
+    :ivar str title: code and name
+    :ivar str code: of ICD-10
+    """
+    name: str
+    title: str
+    remark: str
+    code: str
+    is_allergy: bool
+
+    @property
+    def text(self):
+        "Title and remark."
+        return ': '.join(filter(None, [self.title, self.remark]))
+
+
+class PatientFacts:
+    """The facts of patients.
+
+    :param patients: gnuhealth.patient records
+    """
+
+    def __init__(self, patients):
+        self._patients = {p.id: p for p in patients}
+
+    @without_check_access
+    def of(self, patient, day, request=None):
+        """Return what is known of a patient.
+
+        :param patient: gnuhealth.patient record, one of the class
+        :param day: datetime.date of the exam
+        :param request: id of the request that is checked, or None
+        :rtype: safety.facts.Patient
+        """
+        patient = self._patients[patient.id]
+        id_ = patient.id
+        sex = sex_of(patient)
+        return facts.Patient(
+            birth_date=patient.party.dob,
+            sex=sex if sex in {'f', 'm'} else '',
+            deceased=bool(patient.party.deceased),
+            allergies=tuple(
+                facts.Allergy(c.text, c.code)
+                for c in self.conditions[id_] if c.is_allergy),
+            critical_info=(patient.critical_info or '').strip(),
+            pregnancy=self.pregnancy(patient, day),
+            creatinine=self._creatinine.get(id_),
+            height=self.measured('height').get(id_),
+            weight=self.measured('weight').get(id_),
+            medication=tuple(self._medication[id_]),
+            former=tuple(
+                former for key, former in self._former[id_]
+                if key != request))
+
+    @cached_property
+    def conditions(self):
+        "The active conditions, lists of Condition by patient id."
+        pool = Pool()
+        Pathology = pool.get('gnuhealth.pathology')
+        table = pool.get('gnuhealth.patient.disease').__table__()
+        rows = self._read(table, [
+                table.pathology, table.is_allergy, table.short_comment],
+            (Coalesce(table.is_active, _YES) == _YES)
+            & (table.healed_date == Null) & (table.pathology != Null))
+        pathologies = {p.id: p for p in Pathology.browse(
+                {pathology for _, pathology, *_ in rows})}
+        found = defaultdict(list)
+        for patient, id_, is_allergy, remark in rows:
+            pathology = pathologies[id_]
+            found[patient].append(Condition(
+                    pathology.name, pathology.rec_name, remark or '',
+                    pathology.code or '', bool(is_allergy)))
+        return found
+
+    @cached_property
+    def _pregnancies(self):
+        """The pregnancies that are not over: last menstruation (datetime.date
+        or None) by patient id."""
+        Pregnancy = _model('gnuhealth.patient.pregnancy')
+        if not Pregnancy:
+            return {}
+        table = Pregnancy.__table__()
+        return dict(self._read(
+                table, [table.lmp], table.current_pregnancy == _YES))
+
+    @cached_property
+    def _menstruations(self):
+        "The last menstruation, datetime.date by patient id."
+        History = _model('gnuhealth.patient.menstrual_history')
+        if not History:
+            return {}
+        table = History.__table__()
+        return dict(self._read(
+                table, [table.lmp], table.lmp != Null, table.lmp))
+
+    def pregnancy(self, patient, day):
+        """Return whether a patient is pregnant.
+
+        :param patient: gnuhealth.patient record
+        :param day: datetime.date
+        :return: a value of safety.facts.Patient.pregnancy
+        """
+        if patient.id in self._pregnancies:
+            begun = self._pregnancies[patient.id]
+            is_over = begun and (day - begun).days > _PREGNANCY_DAYS
+            return facts.POSSIBLE if is_over else facts.PREGNANT
+        if any(c.code.upper().startswith(PREGNANT_CODES)
+                for c in self.conditions[patient.id]):
+            return facts.PREGNANT
+        if getattr(patient, 'menopausal', False):
+            return facts.NOT
+        last = self._menstruations.get(patient.id)
+        if last and 0 <= (day - last).days <= _SAFE_DAYS:
+            return facts.NOT
+        return facts.UNKNOWN
+
+    @cached_property
+    def _creatinine(self):
+        "The last creatinine in serum, safety.facts.Creatinine by patient id."
+        pool = Pool()
+        Analyte = _model('gnuhealth.lab.test.critearea')
+        if not Analyte:
+            return {}
+        analyte = Analyte.__table__()
+        lab = pool.get('gnuhealth.lab').__table__()
+        unit = pool.get('gnuhealth.lab.test.units').__table__()
+        date = Coalesce(lab.date_analysis, lab.date_requested)
+        tables = lab.join(
+            analyte, condition=analyte.gnuhealth_lab_id == lab.id).join(
+            unit, 'LEFT', condition=unit.id == analyte.units)
+        rows = self._read(lab, [analyte.result, unit.code, date],
+            Lower(Coalesce(analyte.code, analyte.name)).in_(_CREATININE)
+            & (analyte.result != Null) & (date != Null)
+            & (Coalesce(analyte.excluded, Literal(False)) != _YES)
+            & ~Lower(Coalesce(lab.specimen_type, '')).like('%urin%'),
+            date, tables)
+        return {
+            patient: facts.Creatinine(value, unit or '', _day(date))
+            for patient, value, unit, date in rows}
+
+    def measured(self, name):
+        """Return what the last evaluation that says it says.
+
+        :param str name: weight (kg) or height (cm)
+        :return: dict of float by patient id
+        """
+        if name not in self._measures:
+            table = Pool().get('gnuhealth.patient.evaluation').__table__()
+            column = getattr(table, name)
+            self._measures[name] = dict(self._read(
+                    table, [column], column > 0,
+                    table.evaluation_start))
+        return self._measures[name]
+
+    @cached_property
+    def _measures(self):
+        return {}
+
+    @cached_property
+    def _medication(self):
+        "The active components of what patients take, lists by patient id."
+        pool = Pool()
+        Medicament = pool.get('gnuhealth.medicament')
+        table = pool.get('gnuhealth.patient.medication').__table__()
+        rows = self._read(table, [table.medicament],
+            (Coalesce(table.is_active, _YES) == _YES)
+            & (Coalesce(table.discontinued, Literal(False)) != _YES)
+            & (Coalesce(table.course_completed, Literal(False)) != _YES))
+        medicaments = {m.id: m for m in Medicament.browse(
+                {medicament for _, medicament in rows})}
+        found = defaultdict(list)
+        for patient, id_ in rows:
+            medicament = medicaments[id_]
+            found[patient].append(
+                medicament.active_component or medicament.rec_name)
+        return found
+
+    @cached_property
+    def _former(self):
+        """The exams that were ordered or done not long ago, pairs of the id of
+        the request and safety.facts.Former in lists by patient id."""
+        pool = Pool()
+        Exam = pool.get('gnuhealth.imaging.test')
+        table = pool.get('gnuhealth.imaging.test.request').__table__()
+        since = dt.datetime.now() - dt.timedelta(days=_FORMER_DAYS)
+        rows = self._read(
+            table, [table.id, table.requested_test, table.date],
+            table.state.in_(['requested', 'done']) & (table.date >= since))
+        exams = {e.id: e for e in Exam.browse({exam for *_, exam, _ in rows})}
+        found = defaultdict(list)
+        for patient, id_, exam, date in rows:
+            exam = exams[exam]
+            found[patient].append((id_, facts.Former(
+                        _day(date), exam.code, exam.test_type.code,
+                        exam.body_part or '')))
+        return found
+
+    def _read(self, table, columns, where, order=None, tables=None):
+        """Return rows of the patients, the id of the patient first.
+
+        :param table: sql.Table with the column patient
+        :param columns: list of the other columns
+        :param where: condition
+        :param order: column that the last row is last by, besides the id
+        :param tables: sql.Join, None for the table alone
+        """
+        return [row for ids in grouped_slice(list(self._patients))
+            for row in execute((tables or table).select(
+                    table.patient, *columns,
+                    where=where & reduce_ids(table.patient, list(ids)),
+                    order_by=[*filter(None, [order]), table.id]))]
+
+
+def _model(name):
+    "Return a model, None when its module is not activated."
+    try:
+        return Pool().get(name)
+    except KeyError:
+        return None
+
+
+def _day(moment):
+    "Return the day of a date and time as the database gives it."
+    if isinstance(moment, str):
+        moment = dt.datetime.fromisoformat(moment)
+    return moment.date() if isinstance(moment, dt.datetime) else moment
