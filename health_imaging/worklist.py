@@ -50,7 +50,6 @@ class WorklistMixin(IdentityMixin):
         return dt.timedelta(minutes=minutes)
 
     @classmethod
-    @classmethod
     @ModelView.button
     def arrive(cls, requests):
         """Note that the patients are here."""

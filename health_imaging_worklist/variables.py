@@ -6,8 +6,6 @@ Those named as DICOM keywords have values of the attribute's VR.
 """
 from collections import namedtuple
 
-from trytond.modules.health_imaging.safety import facts
-
 from . import attributes
 from .sample import sample_request
 from .texts import DUMP2DCM
@@ -89,9 +87,8 @@ def _pregnancy_status(request, batch):
     return _PREGNANCY[batch.pregnancy(request)]
 
 
-_PREGNANCY = {
-    facts.NOT: '1', facts.POSSIBLE: '2', facts.PREGNANT: '3',
-    facts.UNKNOWN: '4'}
+# By values of health_imaging.safety.facts.Patient.pregnancy.
+_PREGNANCY = {'not': '1', 'possible': '2', 'pregnant': '3', 'unknown': '4'}
 _DESCRIPTION = _SAMPLE.requested_test.name
 _DOCTOR = 'Roe^Ann^^Dr'
 
