@@ -74,10 +74,18 @@ class Hospital:
 
     def click(self, record, button):
         "Press a button, and say yes to each question."
+        return self.agree(record, lambda: record.click(button))
+
+    def save(self, record):
+        "Save, and say yes to each question."
+        return self.agree(record, record.save)
+
+    def agree(self, record, do):
+        "Do something with a record, and say yes to each question."
         from trytond.exceptions import UserWarning
         while True:
             try:
-                return record.click(button)
+                return do()
             except UserWarning as question:
                 login, context = record._config._user, record._config.context
                 self.model('res.user.warning', login)._proxy.skip(
@@ -282,9 +290,9 @@ def choose(hospital):
     chosen.patient = hospital.get(
         'gnuhealth.patient', made['patients']['karl'], 'radiologist')
     chosen.notes = "He says that it is his."
-    chosen.save()
+    hospital.save(chosen)
     study('rejected').click('reject')
-    study('undone').click('undo_link')
+    hospital.click(study('undone'), 'undo_link')
 
 
 def reports(hospital):
@@ -297,7 +305,7 @@ def reports(hospital):
     chosen = hospital.get(STUDY, made['studies']['of_result'], 'radiologist')
     chosen.imaging_test = hospital.get(
         RESULT, made['results']['of_result'], 'radiologist')
-    chosen.save()
+    hospital.save(chosen)
     for name in with_pictures:
         picture(hospital, name, hospital.get(
                 STUDY, made['studies'][name], 'radiologist'))
@@ -316,7 +324,7 @@ def reports(hospital):
     chosen.request = None
     chosen.patient = hospital.get(
         'gnuhealth.patient', made['patients']['eva'], 'radiologist')
-    chosen.save()
+    hospital.save(chosen)
 
 
 def move(hospital, study, order_number):
@@ -348,7 +356,7 @@ def twins(hospital):
             continue
         begun = result(hospital, name)
         known.imaging_test = begun
-        known.save()
+        hospital.save(known)
         picture(hospital, name, known)
     made['studies']['both'] = hospital.study(
         of_other.uid, patient_id=of_other.patient_id).id
@@ -369,8 +377,8 @@ def send_again(hospital, first):
     for name, study in again.items():
         made['studies'][name] = hospital.study(
             study.uid, patient_id=study.patient_id).id
-    hospital.get(STUDY, made['studies']['taken'], 'radiologist').click(
-        'accept')
+    hospital.click(hospital.get(
+            STUDY, made['studies']['taken'], 'radiologist'), 'accept')
 
 
 # What came since the former state
@@ -392,10 +400,25 @@ def work(hospital):
         'gnuhealth.imaging.report.template', 'lead')(
         name="Head", text="No haemorrhage.")
     template.save()
+    report_desk(hospital, 'by_uid')
     look(hospital, 'by_uid')
     upload(hospital)
     delete(hospital, 'nobody')
     lose(hospital)
+
+
+def report_desk(hospital, name):
+    "Let the radiologist write by sections, and tell what cannot wait."
+    hospital.model('gnuhealth.imaging.macro', 'radiologist')(
+        code='.nad', text="No abnormality.").save()
+    draft = hospital.get(RESULT, made['results'][name], 'radiologist')
+    draft.technique = "Plain."
+    draft.impression = "Bleeding."
+    draft.save()
+    wizard = hospital.wizard(
+        'gnuhealth.imaging.critical_finding.report', 'radiologist', draft)
+    wizard.form.finding = "Bleeding."
+    wizard.execute('report')
 
 
 def amend(hospital, name):

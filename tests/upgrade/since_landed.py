@@ -5,10 +5,7 @@ that says so: a new stored field is named here, and what it holds for rows that
 were there."""
 
 #: How many rows there are more, by table.
-ADDED = {
-    # The times for critical findings.
-    'gnuhealth_imaging_configuration': 1,
-    }
+ADDED = {}
 
 
 def filled(before, after):
