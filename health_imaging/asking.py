@@ -61,7 +61,6 @@ class _Everything:
 def _brought(cls):
     """Return the names that closed modules add to a model.
 
-    :param cls: the model
     :return: all names where a closed module defines the model, else a set of
         str
     """
@@ -121,9 +120,7 @@ def check_user(cls, mode):
 
     Views of wizards are open to users of at least one wizard that shows them.
 
-    :param cls: the model
     :param str mode: read, write, create or delete
-    :raises AccessError: the user has no such right
     """
     ModelAccess = Pool().get('ir.model.access')
     if issubclass(cls, ModelStorage):
@@ -158,7 +155,6 @@ def check_records(records):
     """Raise AccessError unless the user may read all records.
 
     :param records: iterable of pairs of model and id
-    :raises AccessError: one of the records may not be read
     """
     ids = defaultdict(set)
     for Model_, id_ in records:
@@ -189,11 +185,7 @@ def _named(records):
 
 
 def _may_read_parents(cls, asked):
-    """Return whether the user may read the parent fields that a method needs.
-
-    :param cls: the model
-    :param str asked: name of the method, such as on_change_patient
-    """
+    """Return whether the user may read the parent fields of a method."""
     FieldAccess = Pool().get('ir.model.field.access')
     kind = 'on_change_with' if asked.startswith('on_change_with_') \
         else 'on_change'
@@ -208,7 +200,6 @@ def _may_read_parents(cls, asked):
 def _parents(cls, depend):
     """Return the model and field behind a dependency on another record.
 
-    :param cls: the model
     :param str depend: such as _parent_patient.dob
     :return: list of at most one pair of model and name of the field
     """

@@ -35,10 +35,7 @@ _RESULT = 'gnuhealth.imaging.test.result,'
 
 
 def picture_later(name):
-    """Return the PictureError for a picture that cannot be opened now.
-
-    :param str name: name of the picture
-    """
+    """Return the PictureError for a picture that cannot be opened now."""
     return PictureError(gettext(
             'health_imaging.msg_picture_later', name=name))
 

@@ -6,6 +6,7 @@ import inspect
 import re
 
 from trytond.i18n import gettext
+from trytond.model.fields import get_eval_fields
 from trytond.rpc import RPC
 from trytond.tools import is_instance_method
 from trytond.transaction import Transaction
@@ -28,12 +29,17 @@ class CheckedCalls:
     """Mixin of models that check ids and arguments of RPC calls.
 
     Repeated ids are passed once; values that are no ids are refused with a
-    translated error.
+    translated error.  Clients get the fields that hide buttons.
     """
     __slots__ = ()
 
     @classmethod
     def __post_setup__(cls):
+        # trytond finds the fields in the conditions of fields, not of buttons.
+        for states in getattr(cls, '_buttons', {}).values():
+            if 'depends' not in states:
+                states['depends'] = sorted(
+                    get_eval_fields(states.get('invisible')) - {'context'})
         super().__post_setup__()
         for name, rpc in cls.__rpc__.items():
             if rpc.instantiate is not None and type(rpc) is RPC:
@@ -57,10 +63,7 @@ class _CheckedRPC(RPC):
         self.name = name
 
     def convert(self, obj, *args, **kwargs):
-        """Return the call with checked records.
-
-        :raises ArgumentsError: an argument is no record
-        """
+        """Return the call with checked records, or raise ArgumentsError."""
         try:
             args = list(args)
             where = self.instantiate
@@ -141,10 +144,7 @@ def check_words(words):
 
 
 def refuse_search():
-    """Raise SearchTooLongError.
-
-    :raises SearchTooLongError: always
-    """
+    """Raise SearchTooLongError."""
     raise SearchTooLongError(gettext(
             'health_imaging.msg_search_long',
             words=MAX_WORDS, characters=MAX_TEXT))
@@ -180,11 +180,7 @@ def checked(**checks):
 
 
 def refuse(method):
-    """Raise ArgumentsError.
-
-    :param str method: name of the method that was called
-    :raises ArgumentsError: always
-    """
+    """Raise ArgumentsError for a call of a method, given by its name."""
     raise ArgumentsError(gettext(
             'health_imaging.msg_arguments', method=method)) from None
 

@@ -67,7 +67,6 @@ class TestType(TabsMixin, CheckedCalls, ModelSQL, ModelView):
     def check_modality(cls, types, field_names=None):
         """Warn of exam types whose code is not a DICOM modality.
 
-        :param types: records
         :param field_names: names of the written fields, None for all
         :raises InvalidModalityWarning: a code is unknown; the user may go on
         """

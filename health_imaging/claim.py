@@ -1,8 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Claims: who writes the report of a request, so that no two people do."""
-import datetime as dt
-
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool
@@ -11,7 +9,7 @@ from trytond.transaction import Transaction
 
 from .exceptions import ClaimedWarning
 from .institution import local_text
-from .minute import Minute
+from .minute import Minute, now
 from .workflow import hold
 
 #: What a request that nobody claims holds.
@@ -39,7 +37,6 @@ class ClaimMixin:
         """Claim requests for the user, who is asked before he takes them over
         from others; what he took over is noted with them.
 
-        :param requests: records
         :raises ClaimedWarning: another user has one, the user may go on
         """
         # Whoever comes second at the same moment sees the claim.
@@ -54,8 +51,7 @@ class ClaimMixin:
         mine = [r for r in requests if r in taken or not r.claimed_by]
         if mine:
             cls.write(mine, {
-                    'claimed_by': user or None,
-                    'claimed_at': dt.datetime.now().replace(microsecond=0)})
+                    'claimed_by': user or None, 'claimed_at': now()})
 
     @classmethod
     def _warn_of_claim(cls, request):
@@ -71,10 +67,7 @@ class ClaimMixin:
 
     @classmethod
     def _note_takeover(cls, requests):
-        """Leave a note with requests that the user takes over.
-
-        :param requests: records, still claimed by others
-        """
+        """Leave a note with requests of others that the user takes over."""
         pool = Pool()
         Note = pool.get('ir.note')
         User = pool.get('res.user')
@@ -90,10 +83,7 @@ class ClaimMixin:
 
     @classmethod
     def let_go(cls, requests):
-        """Take the claims from requests.
-
-        :param requests: records
-        """
+        """Take the claims from requests."""
         claimed = [r for r in requests if r.claimed_by]
         if claimed:
             cls.write(claimed, UNCLAIMED)

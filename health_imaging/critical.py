@@ -6,8 +6,6 @@ is told.
 Each step has its own time, counted from the report: what was due while the
 scheduler stood still goes at once when it runs again.
 """
-import datetime as dt
-
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.pool import Pool
@@ -18,11 +16,11 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from . import notices
 from .critical_call import check_complete
 from .direction import plain
-from .doors import CheckedWizard, check_selected, selected_records
+from .doors import ReloadingWizard, check_selected, selected_records
 from .exceptions import CriticalFindingError, CriticalResultError
 from .institution import local_text
 from .kept import Ledger
-from .minute import Minute
+from .minute import Minute, now
 from .professional import own_health_professional
 from .rights import ADMINISTRATION, groups_of
 from .workflow import hold
@@ -63,12 +61,6 @@ class CriticalMixin:
                         'health_imaging.msg_critical_kept',
                         result=result.rec_name))
         super().delete(results)
-
-    @classmethod
-    def copy(cls, results, default=None):
-        default = {} if default is None else default.copy()
-        default.setdefault('critical_findings', None)
-        return super().copy(results, default=default)
 
 
 class CriticalFinding(Ledger, ModelSQL, ModelView):
@@ -117,9 +109,10 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
             Index(table, (table.next_at, Index.Range()),
                 where=table.state == 'open'),
             }
-        is_open = {
-            'invisible': Eval('state') != 'open', 'depends': ['state']}
-        cls._buttons.update({'acknowledge': is_open, 'log_call': {}})
+        cls._buttons.update({
+                'acknowledge': {'invisible': Eval('state') != 'open'},
+                'log_call': {},
+                })
 
     @staticmethod
     def default_state():
@@ -176,22 +169,19 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
     def create(cls, vlist):
         cls._refuse_people()
         Configuration = Pool().get('gnuhealth.imaging.configuration')
-        now = dt.datetime.now().replace(microsecond=0)
-        configuration = Configuration(1)
+        at, configuration = now(), Configuration(1)
         return super().create([{
-                    'author': Transaction().user or None, 'at': now,
+                    'author': Transaction().user or None, 'at': at,
                     **dict.fromkeys(['due', 'next_at'],
-                        now + configuration.time_of(v['urgency'])),
+                        at + configuration.time_of(v['urgency'])),
                     **v} for v in vlist])
 
     @classmethod
     def report(cls, result, finding, urgency, tell):
         """Report a critical finding and tell somebody.
 
-        :param result: gnuhealth.imaging.test.result record
         :param str finding: what was found
         :param str urgency: minutes, hours or days
-        :param tell: gnuhealth.healthprofessional record
         :return: record
         :raises CriticalFindingError: it was reported before, or to oneself
         """
@@ -232,11 +222,7 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def mail(cls, findings, professional):
-        """Send the e-mail to a health professional; a task of the queue.
-
-        :param findings: records
-        :param int professional: id
-        """
+        """Send the e-mail to a professional, an id; a task of the queue."""
         pool = Pool()
         Call = pool.get(_CALL)
         HealthProfessional = pool.get('gnuhealth.healthprofessional')
@@ -254,15 +240,13 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
     @classmethod
     def escalate(cls):
         """Tell the next in line of what was not acknowledged in time."""
-        now = dt.datetime.now()
-        late = cls.search([('state', '=', 'open'), ('next_at', '<=', now)])
+        late = cls.search([('state', '=', 'open'), ('next_at', '<=', now())])
         # Of two workers the second begins anew, and finds nothing to do.
         hold(late)
         for finding in late:
-            finding._escalate(now)
+            finding._escalate()
 
-    def _escalate(self, now):
-        cls = type(self)
+    def _escalate(self):
         pool = Pool()
         line = pool.get('gnuhealth.imaging.escalation').in_line()
         time = pool.get('gnuhealth.imaging.configuration')(1).time_of(
@@ -274,14 +258,14 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
             and (not self.author or p.party.internal_user != self.author)]
         step, next_at = self.step, self.next_at
         for professional in left:
-            if next_at > now:
+            if next_at > now():
                 break
             step += 1
             # Who has no user cannot answer, so nobody waits for him.
             if self._tell(professional, 'escalated'):
                 next_at += time
         if step != self.step:
-            cls.write([self], {'step': step, 'next_at': next_at})
+            type(self).write([self], {'step': step, 'next_at': next_at})
 
     @classmethod
     @ModelView.button
@@ -297,8 +281,7 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
             cls.write([finding], {
                     'state': 'acknowledged',
                     'acknowledged_by': Transaction().user or None,
-                    'acknowledged_at': dt.datetime.now().replace(
-                        microsecond=0)})
+                    'acknowledged_at': now()})
             Call.add(finding, 'acknowledged')
 
     def _check_acknowledge(self):
@@ -361,7 +344,7 @@ class ReportCriticalStart(ModelView):
         return 'minutes'
 
 
-class ReportCritical(CheckedWizard, Wizard):
+class ReportCritical(ReloadingWizard, Wizard):
     "Tell a Critical Finding"
     __name__ = 'gnuhealth.imaging.critical_finding.report'
 
@@ -396,7 +379,3 @@ class ReportCritical(CheckedWizard, Wizard):
         Finding.report(
             results[0], start.finding.strip(), start.urgency, start.tell)
         return 'end'
-
-    def end(self):
-        """Let the client show the finding."""
-        return 'reload'

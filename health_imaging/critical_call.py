@@ -9,10 +9,10 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction, check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .doors import CheckedWizard, selected_records
+from .doors import ReloadingWizard, selected_records
 from .exceptions import CriticalFindingError
 from .kept import Ledger
-from .minute import Minute
+from .minute import Minute, now
 
 #: How people reach each other.
 PEOPLE = [
@@ -64,15 +64,13 @@ class CriticalCall(Ledger, ModelSQL, ModelView):
     def add(cls, finding, event, to=None, **values):
         """Add a line to the log.
 
-        :param finding: gnuhealth.imaging.critical_finding record
         :param str event: what happened
         :param to: gnuhealth.healthprofessional record or None
         :param values: more fields
         """
-        now = dt.datetime.now().replace(microsecond=0)
         cls.create([{
                     'finding': finding.id,
-                    'at': now,
+                    'at': now(),
                     'event': event,
                     'user': Transaction().user or None,
                     'to': to and to.id,
@@ -94,14 +92,14 @@ class LogCallStart(ModelView):
 
     @staticmethod
     def default_at():
-        return dt.datetime.now().replace(microsecond=0)
+        return now()
 
     @staticmethod
     def default_how():
         return 'phone'
 
 
-class LogCall(CheckedWizard, Wizard):
+class LogCall(ReloadingWizard, Wizard):
     "Log Communication of a Critical Finding"
     __name__ = 'gnuhealth.imaging.critical_finding.log_call'
 
@@ -128,7 +126,7 @@ class LogCall(CheckedWizard, Wizard):
         with check_access():
             Finding.log_call(findings)
         check_complete(self.start, ['to', 'how', 'at'])
-        if self.start.at > dt.datetime.now() + dt.timedelta(minutes=1):
+        if self.start.at > now() + dt.timedelta(minutes=1):
             raise CriticalFindingError(gettext(
                     'health_imaging.msg_critical_later'))
         for finding in findings:
@@ -138,17 +136,12 @@ class LogCall(CheckedWizard, Wizard):
                 text=getattr(self.start, 'text', None))
         return 'end'
 
-    def end(self):
-        """Let the client show the new line."""
-        return 'reload'
-
 
 def check_complete(start, names):
     """Raise CriticalFindingError unless fields of a view are filled in.
 
     :param start: record of the view
     :param names: of the fields
-    :raises CriticalFindingError: one is empty
     """
     for name in names:
         value = getattr(start, name, None)

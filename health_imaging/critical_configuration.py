@@ -101,8 +101,5 @@ class Escalation(
 
     @classmethod
     def in_line(cls):
-        """Return the health professionals in their order.
-
-        :return: list of records
-        """
+        """Return the health professionals in their order, list of records."""
         return [e.professional for e in cls.search([])]

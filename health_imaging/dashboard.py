@@ -33,10 +33,7 @@ def today(zone=None):
 
 
 def bounds_of_today():
-    """Return when the institution's day begins and ends.
-
-    :return: pair of datetime, naive, UTC
-    """
+    """Return when the institution's day begins and ends, datetimes in UTC."""
     zone = institution_timezone()
     day = today(zone)
     return utc(day, zone), utc(day + dt.timedelta(days=1), zone)

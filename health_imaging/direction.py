@@ -23,7 +23,6 @@ def plain(text):
 def runs_from_right(text, default=False):
     """Return whether the first letter of a line is written from the right.
 
-    :param str text: a line
     :param bool default: the answer for a line without letters
     """
     for letter in text:
@@ -51,9 +50,6 @@ def isolated(text):
 
 
 def keep_direction(text):
-    """Return a text between U+2068 and U+2069.
-
-    :param str text: a text or None
-    """
+    """Return a text between U+2068 and U+2069, or None."""
     text = plain(text)
     return f'{_BEGIN}{text}{_END}' if text else text

@@ -7,6 +7,7 @@ users. Here only the fields in the views of a wizard are set.
 """
 import datetime as dt
 import json
+from contextlib import contextmanager
 from decimal import Decimal
 
 from trytond.i18n import gettext
@@ -68,7 +69,6 @@ class CheckedWizard:
     def check_access(cls):
         """Raise AccessError unless the user may start the wizard.
 
-        :raises AccessError: the user lacks a right
         :raises StrangeInputError: it is not started on such records
         """
         cls.check_user()
@@ -77,10 +77,7 @@ class CheckedWizard:
 
     @classmethod
     def check_user(cls):
-        """Raise AccessError unless the user may use the wizard at all.
-
-        :raises AccessError: the user lacks a right on one of its models
-        """
+        """Raise AccessError unless the user may use the wizard at all."""
         for model, modes in cls._rights.items():
             check_rights(model, *modes)
         cls._check_groups()
@@ -101,10 +98,7 @@ class CheckedWizard:
 
     @classmethod
     def _check_context(cls):
-        """Check the records that a client starts the wizard on.
-
-        :raises _Strange: the wizard is not for such records
-        """
+        """Raise _Strange when the wizard is not for what it is started on."""
         context = Transaction().context
         model, ids = context.get('active_model'), context.get('active_ids')
         with _clear_errors(cls, 'ir.action.wizard'):
@@ -153,10 +147,7 @@ class CheckedWizard:
     @classmethod
     @without_check_access
     def _check_session(cls, session_id):
-        """Raise _Strange unless the user began a session of this wizard.
-
-        :param session_id: id of the session
-        """
+        """Raise _Strange unless the user began a session of this wizard."""
         Session = Pool().get('ir.session.wizard')
         _must(_are_ids([session_id]))
         sessions = Session.search([('id', '=', session_id)])
@@ -187,7 +178,6 @@ class CheckedWizard:
 def _records_in(Model, values):
     """Return the records in the values of a model.
 
-    :param Model: the model
     :param dict values: by name of the field
     :return: list of pairs of model and id
     :raises _Strange: these are not values of the model
@@ -232,7 +222,6 @@ class CheckedReport:
     def execute(cls, ids, data):
         """Print records.
 
-        :param ids: ids of records
         :param dict data: what the client adds
         :raises StrangeInputError: the client sent something else
         """
@@ -272,26 +261,27 @@ def _exists(model):
         return False
 
 
-class _clear_errors:
-    """Context manager that turns _Strange into a translated error.
+class ReloadingWizard(CheckedWizard):
+    """Checked wizard after which the client reads its records again."""
+
+    def end(self):
+        """Let the client show what has changed."""
+        return 'reload'
+
+
+@contextmanager
+def _clear_errors(cls, kind):
+    """Turn _Strange into a translated StrangeInputError.
 
     :param cls: the wizard or report
     :param str kind: model of its actions
-    :raises StrangeInputError: the client sent an unexpected value
     """
-
-    def __init__(self, cls, kind):
-        self._cls = cls
-        self._kind = kind
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, type_, error, traceback):
-        if isinstance(error, _Strange):
-            raise StrangeInputError(gettext(
-                    'health_imaging.msg_strange_input',
-                    name=_title(self._cls, self._kind))) from None
+    try:
+        yield
+    except _Strange:
+        raise StrangeInputError(gettext(
+                'health_imaging.msg_strange_input',
+                name=_title(cls, kind))) from None
 
 
 @without_check_access
@@ -306,7 +296,6 @@ def _title(cls, kind):
 def selected_records(wizard, *Models):
     """Return the records that a wizard was started on, each once.
 
-    :param wizard: a wizard
     :param Models: the classes that the records may have
     :rtype: list of records
     :raises NothingSelectedError: there are none
@@ -317,11 +306,7 @@ def selected_records(wizard, *Models):
 
 
 def check_selected(records):
-    """Raise NothingSelectedError unless there are records.
-
-    :param records: records or ids
-    :raises NothingSelectedError: there are none
-    """
+    """Raise NothingSelectedError unless there are records or ids."""
     if not records:
         raise NothingSelectedError(gettext(
                 'health_imaging.msg_nothing_selected'))

@@ -14,7 +14,6 @@ def identity_line(patient):
     """Return what tells people of one name apart: PUID, date of birth, age
     and sex.
 
-    :param patient: gnuhealth.patient record
     :rtype: str
     """
     born = patient.party.dob

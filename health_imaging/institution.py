@@ -13,10 +13,7 @@ from trytond.transaction import Transaction
 
 
 def institution():
-    """Return the institution of the user's company.
-
-    :rtype: gnuhealth.institution record or None
-    """
+    """Return the institution of the user's company, or None."""
     company = current_company()
     if not company:
         return None
@@ -48,10 +45,7 @@ def current_company():
 
 
 def institution_timezone():
-    """Return the time zone of the institution, UTC when none is set.
-
-    :rtype: datetime.tzinfo
-    """
+    """Return the time zone of the institution, UTC when none is set."""
     company = current_company()
     if company and company.timezone:
         return timezone.get_tzinfo(company.timezone)

@@ -3,9 +3,8 @@
 """Short codes in texts, such as ``.nsf``, which stand for longer texts."""
 import re
 
-#: A code: a dot and a word that begins with a letter.
-CODE = re.compile(r'\.[^\W\d_][\w-]*')
-# It stands alone: after a blank or what opens, and before no further word.
+# A code: a dot and a word that begins with a letter.  It stands alone: after a
+# blank or what opens, and before no further word.
 _WORD = re.compile(
     r'(?<![^\s(\[|"\'«“„:/])(\.[^\W\d_][\w-]*)(?![\w-]|\.\w)(\.?)')
 

@@ -69,7 +69,6 @@ def insert_row(table, **values):
 def warn(Model, ids, text, *args):
     """Log what was decided on rows.
 
-    :param Model: class of the model
     :param ids: id of the row, or list of ids, of which 20 are named
     :param str text: what was decided, with % formats
     :param args: values for the text
@@ -109,7 +108,6 @@ def _repeated(Model, name, where=_every, first=None):
 def number_repeated(Model, name, where=_every):
     """Append a number to values that another row before has.
 
-    :param Model: class of the model
     :param str name: name of a column of texts
     :param where: function of the table that selects the rows to compare
     """
@@ -131,10 +129,7 @@ def number_repeated(Model, name, where=_every):
 # Exams and requests
 
 def number_exam_codes(Exam):
-    """Give each active exam a code of its own.
-
-    :param Exam: class of gnuhealth.imaging.test
-    """
+    """Give each active exam a code of its own."""
     number_repeated(Exam, 'code', lambda table: table.active)
 
 
@@ -143,8 +138,6 @@ def number_request_lines(Request):
 
     The first statement always writes: SQLite commits a change of a table that
     comes before the first write of a transaction.
-
-    :param Request: class of gnuhealth.imaging.test.request
     """
     table = Request.__table__()
     set_where(table, table.request_line == '', request_line=Null)
@@ -153,10 +146,7 @@ def number_request_lines(Request):
 
 def set_request_states(Request):
     """Set the state of requests that have none: done with a result, else
-    draft.
-
-    :param Request: class of gnuhealth.imaging.test.request
-    """
+    draft."""
     Result = Pool().get('gnuhealth.imaging.test.result')
     table, result = Request.__table__(), Result.__table__()
     reported = result.select(result.request, where=result.request != Null)
@@ -180,9 +170,6 @@ def keep_one_result(Result, module):
 
     The others become results without a request; they keep the order number
     and the request as the former one.
-
-    :param Result: class of gnuhealth.imaging.test.result
-    :param str module: name of the module that is registered
     """
     table_h = Result.__table_handler__(module)
     if not table_h.column_exist('former_request'):
@@ -217,9 +204,6 @@ def set_result_states(Result, Request):
     request that is done, else draft.
 
     Who signed them is not known and stays empty.
-
-    :param Result: class of gnuhealth.imaging.test.result
-    :param Request: class of gnuhealth.imaging.test.request
     """
     table, request = Result.__table__(), Request.__table__()
     done = request.select(request.id, where=request.state == 'done')

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Dates with times to the minute, as people read them."""
+import datetime as dt
+
 from trytond.model import fields
 
 
@@ -17,7 +19,6 @@ class Minute(fields.DateTime):
     def get(self, ids, model, name, values=None):
         """Return the times without their seconds, by id.
 
-        :param ids: ids of records
         :param model: their class
         :param str name: name of the field
         :param values: rows of the records
@@ -26,9 +27,11 @@ class Minute(fields.DateTime):
             row['id']: whole(row[name]) for row in values or []}
 
 
-def whole(moment):
-    """Return a datetime without its seconds, or None.
+def now():
+    """Return the time in UTC, to the second as records keep it."""
+    return dt.datetime.now().replace(microsecond=0)
 
-    :param datetime.datetime moment: or None
-    """
+
+def whole(moment):
+    """Return a datetime, or None, without its seconds."""
     return moment and moment.replace(second=0, microsecond=0)

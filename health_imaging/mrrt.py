@@ -80,7 +80,6 @@ class Refused(Exception):
 def read(content):
     """Return the template in a file.
 
-    :param bytes content: the file
     :rtype: Template
     :raises Refused: it is too large, or no HTML
     """
@@ -131,10 +130,7 @@ class _Reader:
         self._lost = {}
 
     def template(self, body):
-        """Return the template.
-
-        :param body: element of lxml
-        """
+        """Return the template of a body, an element of lxml."""
         self._count()
         self._walk(body)
         texts = {

@@ -42,12 +42,7 @@ class User(metaclass=PoolMeta):
 
     @classmethod
     def mail_imaging(cls, users, title, text):
-        """Send an e-mail to users; a task of the queue.
-
-        :param users: records
-        :param str title: the subject
-        :param str text: what follows
-        """
+        """Send an e-mail to users; a task of the queue."""
         for user in users:
             send(user, title, text)
 
@@ -56,9 +51,6 @@ def show(user, title, text, priority=1):
     """Show a notification in the clients of a user, once the transaction is
     committed.
 
-    :param user: res.user record
-    :param str title: its title
-    :param str text: what follows
     :param int priority: 0 to 3
     """
     bus.notify(title, text[:_LONGEST], priority=priority, user=user.id)
@@ -77,9 +69,7 @@ def sends_mail(name):
 def send(user, title, text):
     """Send an e-mail to a user now.
 
-    :param user: res.user record
     :param str title: the subject
-    :param str text: what follows
     :return: whether the server took it
     """
     message = MIMEText(text, _charset='utf-8')
@@ -103,20 +93,14 @@ def send(user, title, text):
 
 
 def language_of(user):
-    """Return a context manager that speaks the language of a user.
-
-    :param user: res.user record
-    """
+    """Return a context manager that speaks the language of a user."""
     return Transaction().set_context(
         language=user.language.code if user.language else None)
 
 
 @without_check_access
 def note_urgent(requests):
-    """Tell the members of Health Imaging of urgent requests that were sent.
-
-    :param requests: records
-    """
+    """Tell the members of Health Imaging of urgent requests that were sent."""
     urgent = [r for r in requests if r.urgent]
     if urgent:
         orders = ', '.join(dict.fromkeys(r.request for r in urgent))
@@ -126,10 +110,7 @@ def note_urgent(requests):
 
 @without_check_access
 def note_signed(results):
-    """Tell the doctors who requested exams that their reports are signed.
-
-    :param results: records
-    """
+    """Tell the doctors who requested exams that their reports are signed."""
     found = defaultdict(list)
     for result in results:
         if result.request:
@@ -141,11 +122,7 @@ def note_signed(results):
 
 
 def users_of(professionals):
-    """Return the active users of health professionals.
-
-    :param professionals: records
-    :return: list of res.user records
-    """
+    """Return the active users of health professionals, list of records."""
     users = [p.party.internal_user for p in professionals]
     return [u for u in users if u and u.active]
 
@@ -163,10 +140,8 @@ def _members():
 def _tell(users, mute, message, text):
     """Tell users, but not the one who does it, nor those who do not want it.
 
-    :param users: res.user records
     :param str mute: the field of those who do not
     :param str message: id of the message that is the title
-    :param str text: what follows
     """
     User = Pool().get('res.user')
     mails = sends_mail('mail_notices')

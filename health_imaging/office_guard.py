@@ -37,7 +37,8 @@ def main(seconds, *command):
             if os.waitid(os.P_PID, process.pid,
                     os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 break
-            if _is_left_alone():
+            # The other end of the standard input is closed.
+            if select.select([sys.stdin.buffer.raw], [], [], PAUSE)[0]:
                 return 1
         else:
             return TOO_SLOW
@@ -45,12 +46,6 @@ def main(seconds, *command):
         os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
     return 1 if status < 0 else status
-
-
-def _is_left_alone():
-    """Return whether the other end of the standard input is closed."""
-    readable, _, _ = select.select([sys.stdin.buffer.raw], [], [], PAUSE)
-    return bool(readable)
 
 
 if __name__ == '__main__':

@@ -80,14 +80,8 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
         super().__setup__()
         cls._order = [('date', 'DESC NULLS LAST'), ('id', 'DESC')]
         cls._buttons.update({
-                'open_report': {
-                    'invisible': ~Eval('state').in_(_REPORTED),
-                    'depends': ['state'],
-                    },
-                'read_report': {
-                    'invisible': ~Eval('state').in_(_REPORTED),
-                    'depends': ['state'],
-                    },
+                'open_report': {'invisible': ~Eval('state').in_(_REPORTED)},
+                'read_report': {'invisible': ~Eval('state').in_(_REPORTED)},
                 'quote': {
                     'invisible': Eval('context', {}).get(
                         'imaging_state', '') != 'draft',
@@ -188,10 +182,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             for e in exams}
 
     def in_a_line(self):
-        """Return date, exam, state and impression.
-
-        :rtype: str
-        """
+        """Return date, exam, state and impression, str."""
         return ', '.join(filter(None, [
                     self.day and Pool().get('ir.lang').get().strftime(
                         self.day),

@@ -74,7 +74,6 @@ def _flaws(line):
 def fill(text, chosen):
     """Return a text with its pick lists resolved.
 
-    :param str text: a text
     :param dict chosen: texts by number of the pick list in `find`
     :rtype: str
     """
@@ -89,11 +88,7 @@ def fill(text, chosen):
 
 def is_number(value):
     """Return whether a text is a number, a range or a product of numbers, such
-    as "3.5", "3-5" or "3 x 4".
-
-    :param str value: the text
-    :rtype: bool
-    """
+    as "3.5", "3-5" or "3 x 4"."""
     number = r'[-+<>≤≥~]?\s*\d+(?:[.,]\d+)?'
     return bool(re.fullmatch(
             fr'\s*{number}(?:\s*[-–x×/]\s*{number})*\s*', value))
@@ -113,9 +108,5 @@ def choice(options):
 
 
 def plain(text):
-    """Return a text on one line in which nothing is a pick list.
-
-    :param str text: a text
-    :rtype: str
-    """
+    """Return a text on one line in which nothing is a pick list."""
     return ' '.join(text.replace('[', '(').replace(']', ')').split())

@@ -65,7 +65,6 @@ def render(data, boxes, formats=FORMATS, as_is=False, limit=MAX_PIXELS):
 
     The result is upright, on white, in greys or RGB, and never enlarged.
 
-    :param bytes data: the file
     :param boxes: pairs of width and height in pixels
     :param formats: among FORMATS
     :param bool as_is: return None where the picture fits the box already
@@ -111,8 +110,6 @@ def scans(data):
     """Return how many scans a JPEG has, 0 for other files.
 
     Counts the marker SOS (ITU-T T.81, B.1.1.3).
-
-    :param bytes data: the file
     """
     return data.count(b'\xff\xda') if data.startswith(b'\xff\xd8') else 0
 

@@ -17,12 +17,8 @@ import threading
 from pathlib import Path
 
 from . import picture_decoder
-from .picture_decoder import FORMATS, MAX_PIXELS, NoPicture, Rendered
+from .picture_decoder import FORMATS, NoPicture, Rendered
 from .programs import Busy, Slots, python
-
-__all__ = [
-    'AT_ONCE', 'Busy', 'FORMATS', 'MAX_PIXELS', 'NoPicture', 'Unable', 'fit',
-    'png_size', 'render', 'render_plain']
 
 logger = logging.getLogger(__name__)
 
@@ -157,11 +153,7 @@ def _parsed(answer):
 
 
 def png_size(content):
-    """Return width and height in pixels of a PNG that was made here.
-
-    :param bytes content: the file
-    :rtype: pair of int
-    """
+    """Return width and height in pixels of a PNG that was made here."""
     return struct.unpack('>II', content[16:24])
 
 

@@ -26,7 +26,6 @@ def opened(results):
     """Return what an action that shows results opens: the form of one, the
     list of several.
 
-    :param results: records
     :rtype: dict
     """
     ModelData = Pool().get('ir.model.data')
@@ -61,12 +60,8 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._buttons.update({
-                'report': {
-                    'invisible': ~Eval('state').in_(['requested', 'done']),
-                    'depends': ['state'],
-                    },
-                })
+        cls._buttons['report'] = {
+            'invisible': ~Eval('state').in_(['requested', 'done'])}
 
     @classmethod
     def _with_images(cls):
@@ -140,7 +135,6 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         """Return when the exams of requests were done, by id of the request:
         the date of the request, where nothing else is known.
 
-        :param requests: records
         :return: dict of datetime, naive, UTC
         """
         return {r.id: r.date for r in requests}
@@ -162,7 +156,6 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     def write_reports(cls, requests):
         """Claim requests for the user and return their results.
 
-        :param requests: records
         :rtype: list of gnuhealth.imaging.test.result records
         :raises NoImagesWarning: of one no images arrived; may go on
         :raises ClaimedWarning: another user reports one; may go on
@@ -179,7 +172,6 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     def drop_results(cls, requests):
         """Delete the empty results of requests that are canceled.
 
-        :param requests: records
         :raises RequestNotReadyError: one has a text or images
         """
         results = [r for q in requests for r in q.results]
@@ -193,10 +185,7 @@ class ReadingMixin(AgedMixin, ClaimMixin):
 
     @classmethod
     def _warn_of_images(cls, requests):
-        """Ask before a report is written of images that are not there.
-
-        :raises NoImagesWarning: they are not, the user may go on
-        """
+        """Ask, by NoImagesWarning, before a report without images is begun."""
         Warning = Pool().get('res.user.warning')
         domain = cls._with_images()
         if not domain:
@@ -230,10 +219,7 @@ READING_ORDER = [
 
 
 def _duration(delta):
-    """Return a duration as text, empty when it is none yet.
-
-    :param datetime.timedelta delta: the duration
-    """
+    """Return a timedelta as text, empty when it is none yet."""
     if delta < dt.timedelta():
         return ''
     hours, seconds = divmod(delta.seconds, 3600)

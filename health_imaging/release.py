@@ -6,8 +6,6 @@ the exam is done again.
 The result stays with its request, so that nothing is lost, and whoever
 reports the exam next goes on with it.
 """
-import datetime as dt
-
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.pool import Pool
@@ -15,13 +13,12 @@ from trytond.pyson import Eval
 from trytond.transaction import Transaction
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .doors import CheckedWizard, reasoned_records
+from .doors import ReloadingWizard, reasoned_records
 from .exceptions import ReleaseError
-from .minute import Minute
+from .minute import Minute, now
 from .sections import SECTIONS
 from .workflow import hold
 
-_RELEASE = {'released_by', 'released_at', 'release_reason'}
 _released_only = {'invisible': ~Eval('released_at')}
 
 
@@ -39,14 +36,10 @@ class ReleaseMixin:
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._stamped |= _RELEASE
-        cls._buttons.update({
-                'release': {
-                    'invisible': (Eval('state') != 'draft')
-                    | ~Eval('request') | (Eval('revision', 0) > 0),
-                    'depends': ['state', 'request', 'revision'],
-                    },
-                })
+        cls._stamped |= {'released_by', 'released_at', 'release_reason'}
+        cls._buttons['release'] = {
+            'invisible': (Eval('state') != 'draft')
+            | ~Eval('request') | (Eval('revision', 0) > 0)}
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_release_result')
@@ -57,8 +50,6 @@ class ReleaseMixin:
     def give_back(cls, results, reason, keep):
         """Release results, their requests are requested again.
 
-        :param results: records
-        :param str reason: why
         :param bool keep: whether the text and the images stay
         :raises FinalResultError: one is signed
         :raises ReleaseError: one was signed, or has no request
@@ -73,7 +64,7 @@ class ReleaseMixin:
             cls._empty(results)
         cls.write(results, {
                 'released_by': Transaction().user or None,
-                'released_at': dt.datetime.now().replace(microsecond=0),
+                'released_at': now(),
                 'release_reason': reason,
                 'first_read_by': None, 'first_read_at': None})
         type(requests[0]).reopen(requests)
@@ -94,13 +85,6 @@ class ReleaseMixin:
         cls.write(results, dict.fromkeys(SECTIONS))
         Attachment.delete([a for r in results for a in r.images])
 
-    @classmethod
-    def copy(cls, results, default=None):
-        default = {} if default is None else default.copy()
-        for name in _RELEASE:
-            default.setdefault(name, None)
-        return super().copy(results, default=default)
-
 
 class ReleaseResultStart(ModelView):
     "Release Imaging Result"
@@ -117,7 +101,7 @@ class ReleaseResultStart(ModelView):
         return True
 
 
-class ReleaseResult(CheckedWizard, Wizard):
+class ReleaseResult(ReloadingWizard, Wizard):
     "Release Imaging Result"
     __name__ = 'gnuhealth.imaging.test.result.release'
 
@@ -137,7 +121,3 @@ class ReleaseResult(CheckedWizard, Wizard):
         # Nothing is deleted unless it is said.
         Result.give_back(results, reason, getattr(self.start, 'keep', True))
         return 'end'
-
-    def end(self):
-        """Show the list without what was released."""
-        return 'reload'

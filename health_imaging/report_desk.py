@@ -51,12 +51,7 @@ class DeskMixin(IdentityMixin):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._buttons.update({
-                'preview': {
-                    'invisible': Eval('id', -1) < 0,
-                    'depends': ['id'],
-                    },
-                })
+        cls._buttons['preview'] = {'invisible': Eval('id', -1) < 0}
 
     @classmethod
     def get_patient_weight(cls, results, name):
@@ -170,9 +165,6 @@ class DeskMixin(IdentityMixin):
     def check_seen(cls, results):
         """Raise ReportChangedError when the user saw another text than that
         which is stored: trytond itself looks only when something is written.
-
-        :param results: records
-        :raises ReportChangedError: somebody changed one since
         """
         seen = Transaction().timestamp or {}
         for row in cls.read([r.id for r in results], ['_timestamp']):

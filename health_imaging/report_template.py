@@ -57,7 +57,6 @@ class ReportTemplate(
 def check_picks(record, name):
     """Check the pick lists in a text that is brought into reports.
 
-    :param record: a record
     :param str name: the field of the text
     :raises PickListError: brackets do not match, or an option is empty
     """

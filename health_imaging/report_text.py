@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The text of a report while it is written: prepared texts, macros and pick
 lists, and the wizard that resolves these."""
-import datetime as dt
-
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.pool import Pool
@@ -12,8 +10,9 @@ from trytond.transaction import check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import picks
-from .doors import CheckedWizard, selected_records
+from .doors import ReloadingWizard, selected_records
 from .exceptions import NotNumberError, PickOpenError, PicksChangedError
+from .minute import now
 from .report_template import FIELDS
 from .rights import check_rights
 from .sections import SECTIONS
@@ -37,9 +36,8 @@ class ReportTextMixin:
     def __setup__(cls):
         super().__setup__()
         cls._stamped |= {'text_changed_at'}
-        draft = {
-            'invisible': Eval('state') != 'draft', 'depends': ['state']}
-        cls._buttons.update({'pick': draft, 'expand': draft})
+        for name in ['pick', 'expand']:
+            cls._buttons[name] = {'invisible': Eval('state') != 'draft'}
 
     @fields.depends('template', *SECTIONS, *_PARENTS)
     def on_change_template(self):
@@ -82,12 +80,7 @@ class ReportTextMixin:
         texts = Macro.expand([values[name] for name in names])
         return {
             **values, **dict(zip(names, texts)),
-            'text_changed_at': dt.datetime.now().replace(microsecond=0)}
-
-    @classmethod
-    def copy(cls, results, default=None):
-        return super().copy(
-            results, default={'text_changed_at': None, **(default or {})})
+            'text_changed_at': now()}
 
     @ModelView.button_change(*SECTIONS)
     def expand(self):
@@ -111,10 +104,7 @@ class ReportTextMixin:
             for pick in picks.find(getattr(self, name))]
 
     def check_picks(self):
-        """Raise PickOpenError when a pick list is left.
-
-        :raises PickOpenError: it names them
-        """
+        """Raise PickOpenError when a pick list is left."""
         left = self.open_picks()
         if left:
             raise PickOpenError(gettext(
@@ -176,7 +166,7 @@ class PickLine(ModelView):
         return value or None
 
 
-class Pick(CheckedWizard, Wizard):
+class Pick(ReloadingWizard, Wizard):
     "Pick"
     __name__ = 'gnuhealth.imaging.test.result.pick'
 
@@ -234,7 +224,3 @@ class Pick(CheckedWizard, Wizard):
             raise PicksChangedError(gettext(
                     'health_imaging.msg_picks_changed',
                     result=result.rec_name))
-
-    def end(self):
-        """Show the filled text."""
-        return 'reload'

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Imaging requests: one line of an order, from draft to done."""
-import datetime as dt
 from collections import Counter
 
 from sql import Null
@@ -23,7 +22,7 @@ from .doors import CheckedWizard, selected_records
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
-from .minute import Minute, whole
+from .minute import Minute, now, whole
 from .notices import note_urgent
 from .order_session import OrderedOnceMixin
 from .order_sheet import SheetMixin
@@ -106,6 +105,7 @@ class Request(
             'canceled_at', 'canceled_for', 'cancel_reason', 'arrived_at',
             'reschedules', 'order_session', 'safety_findings'})
     _fixed = frozenset({'request', 'request_line'})
+    _not_copied = frozenset({'results'})
 
     @classmethod
     def __setup__(cls):
@@ -138,22 +138,12 @@ class Request(
             ('canceled', 'draft'),
             }
         cls._buttons.update({
-                'requested': {
-                    'invisible': Eval('state') != 'draft',
-                    'depends': ['state'],
-                    },
+                'requested': {'invisible': Eval('state') != 'draft'},
                 'generate_results': {
-                    'invisible': Eval('state') != 'requested',
-                    'depends': ['state'],
-                    },
+                    'invisible': Eval('state') != 'requested'},
                 'cancel': {
-                    'invisible': ~Eval('state').in_(['draft', 'requested']),
-                    'depends': ['state'],
-                    },
-                'draft': {
-                    'invisible': Eval('state') != 'canceled',
-                    'depends': ['state'],
-                    },
+                    'invisible': ~Eval('state').in_(['draft', 'requested'])},
+                'draft': {'invisible': Eval('state') != 'canceled'},
                 })
 
     @classmethod
@@ -173,7 +163,7 @@ class Request(
 
     @staticmethod
     def default_date():
-        return whole(dt.datetime.now())
+        return whole(now())
 
     @staticmethod
     def default_doctor():
@@ -227,11 +217,7 @@ class Request(
 
     @classmethod
     def check_exams(cls, exams):
-        """Raise InactiveExamError unless all exams are active.
-
-        :param exams: gnuhealth.imaging.test records
-        :raises InactiveExamError: one is not
-        """
+        """Raise InactiveExamError unless all exams are active."""
         for exam in exams:
             if not exam.active:
                 raise InactiveExamError(gettext(
@@ -328,7 +314,6 @@ class Request(
 
         The order number is the accession number (0008,0050) of the images.
 
-        :param requests: records
         :raises OrderPatientError: an order has requests of two patients
         """
         orders = {r.request: r.patient for r in requests if r.request}
@@ -350,30 +335,18 @@ class Request(
         super().delete(requests)
 
     @classmethod
-    def copy(cls, requests, default=None):
-        default = {} if default is None else default.copy()
-        for name in [
-                'request', 'request_line', 'requested_by', 'requested_at',
-                'done_at', 'canceled_by', 'canceled_at', 'canceled_for',
-                'cancel_reason', 'arrived_at', 'reschedules', 'order_session',
-                'claimed_by', 'claimed_at', 'results', 'safety_findings']:
-            default.setdefault(name, None)
-        return super().copy(requests, default=default)
-
-    @classmethod
     def _stamps(cls, state):
-        now = dt.datetime.now().replace(microsecond=0)
-        user = Transaction().user or None
+        at, user = now(), Transaction().user or None
         return {
             'draft': {
                 'requested_by': None, 'requested_at': None,
                 'canceled_by': None, 'canceled_at': None,
                 'canceled_for': None, 'cancel_reason': None,
                 'arrived_at': None},
-            'requested': {'requested_by': user, 'requested_at': now},
-            'done': {'done_at': now},
+            'requested': {'requested_by': user, 'requested_at': at},
+            'done': {'done_at': at},
             'canceled': {
-                **UNCLAIMED, 'canceled_by': user, 'canceled_at': now},
+                **UNCLAIMED, 'canceled_by': user, 'canceled_at': at},
             }.get(state, {})
 
     @classmethod
@@ -408,7 +381,6 @@ class Request(
     def make_results(cls, requests):
         """Make the result of each request, which is then done.
 
-        :param requests: records
         :rtype: list of gnuhealth.imaging.test.result records
         :raises RequestNotReadyError: a request is not in the state requested
         """
@@ -416,10 +388,7 @@ class Request(
         return Result.create([{'request': r.id} for r in requests])
 
     def check_ready(self):
-        """Raise RequestNotReadyError unless a result can be made.
-
-        :raises RequestNotReadyError: it is not requested, or has a result
-        """
+        """Raise RequestNotReadyError unless a result can be made."""
         if self.state == 'done':
             message = 'health_imaging.msg_request_has_result'
         elif self.state != 'requested':
@@ -443,10 +412,7 @@ class Request(
     @Workflow.transition('done')
     def do(cls, requests):
         """Mark requests as done; called when their results are created, and
-        when somebody goes on with those that were released.
-
-        :param requests: records
-        """
+        when somebody goes on with those that were released."""
 
     @classmethod
     def reopen(cls, requests):
@@ -454,8 +420,6 @@ class Request(
         or released.
 
         Who sent them, and when, stays.
-
-        :param requests: records
         """
         requests = [
             r for r in cls.browse([r.id for r in requests])
@@ -483,9 +447,7 @@ class Request(
     def cancel_for(cls, requests, reason, choice=None):
         """Cancel requests and store the reason.
 
-        :param requests: records
         :param str reason: why, in words
-        :param choice: gnuhealth.imaging.cancel.reason record
         :raises RequestNotReadyError: one has the text of a released result
         """
         cls.drop_results(requests)

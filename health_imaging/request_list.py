@@ -182,10 +182,7 @@ class ListMixin:
 
 
 def report_state(table):
-    """Return the SQL expression of the state of a report.
-
-    :param table: table of gnuhealth.imaging.test.result
-    """
+    """Return the SQL expression of the state of reports in a table."""
     return Case(
         (table.state != 'final', 'preliminary'),
         (table.revision > 0, 'amended'), else_='final')

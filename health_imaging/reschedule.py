@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Doing an exam at another time, and what is kept of it."""
-import datetime as dt
 from typing import NamedTuple
 
 from trytond.i18n import gettext
@@ -13,31 +12,28 @@ from trytond.transaction import Transaction, check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .dashboard import OPEN
-from .doors import CheckedWizard, reasoned_records
+from .doors import ReloadingWizard, reasoned_records
 from .exceptions import OrderIncompleteError, RequestNotReadyError
 from .institution import institution_timezone, local_datetime
 from .kept import Ledger
-from .minute import Minute
+from .minute import Minute, now
 from .professional import own_health_professional
+from .rights import ADMINISTRATION, groups_of
 
 
 class _Allowed(NamedTuple):
-    """In the context: the date may change; clients can send no such object.
-    """
+    """In the context: the date may change; clients can send no such object."""
     date: bool = True
 
 
 # Who reschedules the requests of everybody.
 _PLANNERS = [
-    'group_health_imaging', 'group_health_imaging_front_desk',
-    'group_health_imaging_admin']
+    'health_imaging.group_health_imaging',
+    'health_imaging.group_health_imaging_front_desk', ADMINISTRATION]
 
 
 def is_rescheduling():
-    """Return whether the date of sent requests may change now.
-
-    :rtype: bool
-    """
+    """Return whether the date of sent requests may change now."""
     return isinstance(
         Transaction().context.get('_imaging_reschedule'), _Allowed)
 
@@ -54,10 +50,7 @@ class RescheduleMixin:
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._buttons['reschedule'] = {
-            'invisible': ~Eval('state').in_(OPEN),
-            'depends': ['state'],
-            }
+        cls._buttons['reschedule'] = {'invisible': ~Eval('state').in_(OPEN)}
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_reschedule')
@@ -70,9 +63,7 @@ class RescheduleMixin:
 
         State and the time of sending stay.
 
-        :param requests: records
         :param datetime.datetime date: when the exams are to be done
-        :param str reason: why
         :raises RequestNotReadyError: one is done or canceled
         :raises SafetyWarning: the user is asked about what the rules of
             safety find now, and may go on
@@ -80,11 +71,10 @@ class RescheduleMixin:
         Log = Pool().get('gnuhealth.imaging.test.request.reschedule.log')
         for request in requests:
             request._check_reschedule()
-        now = dt.datetime.now().replace(microsecond=0)
         Log.create([{
                     'request': request.id,
                     'user': Transaction().user or None,
-                    'at': now,
+                    'at': now(),
                     'from_date': request.date,
                     'to_date': date,
                     'reason': reason,
@@ -110,24 +100,13 @@ class RescheduleMixin:
             raise RequestNotReadyError(gettext(
                     'health_imaging.msg_request_not_reschedulable',
                     request=self.rec_name))
-        user = Transaction().user
-        if not user or _is_planner():
-            return
-        if user not in {self.create_uid.id, getattr(
-                    self.requested_by, 'id', None)} \
+        _, plans = groups_of(*_PLANNERS)
+        if not plans and Transaction().user not in {
+                self.create_uid.id, getattr(self.requested_by, 'id', None)} \
                 and self.doctor.id != own_health_professional():
             raise AccessError(gettext(
                     'health_imaging.msg_reschedule_refused',
                     request=self.rec_name))
-
-
-def _is_planner():
-    """Return whether the user may reschedule the requests of others."""
-    pool = Pool()
-    ModelData = pool.get('ir.model.data')
-    User = pool.get('res.user')
-    return bool(set(User.get_groups()) & {
-            ModelData.get_id('health_imaging', name) for name in _PLANNERS})
 
 
 class RescheduleLog(Ledger, ModelSQL, ModelView):
@@ -162,7 +141,7 @@ class RescheduleStart(ModelView):
         help="Why the exam is done at another time, kept with the request.")
 
 
-class Reschedule(CheckedWizard, Wizard):
+class Reschedule(ReloadingWizard, Wizard):
     "Reschedule Imaging Requests"
     __name__ = 'gnuhealth.imaging.test.request.reschedule'
 
@@ -190,7 +169,3 @@ class Reschedule(CheckedWizard, Wizard):
                     'health_imaging.msg_date_missing'))
         Request.reschedule_to(requests, date, reason)
         return 'end'
-
-    def end(self):
-        """Let the client show the new date."""
-        return 'reload'

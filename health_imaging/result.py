@@ -1,8 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Imaging results: interpretation, images, signature and prepared texts."""
-import datetime as dt
-
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
 from trytond.pool import Pool
@@ -21,7 +19,7 @@ from .exceptions import (
     ResultNotEmptyError, ResultNotFinalError)
 from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states
-from .minute import Minute, whole
+from .minute import Minute, now, whole
 from .notices import note_signed
 from .professional import own_health_professional
 from .release import ReleaseMixin
@@ -132,6 +130,7 @@ class Result(
             'amend_reason', 'former_reports', 'former_signed_at',
             'former_request'})
     _fixed = frozenset({'number', 'request', 'order', 'request_date'})
+    _not_copied = frozenset({'images', 'signed_anyway'})
 
     @classmethod
     def __setup__(cls):
@@ -150,18 +149,9 @@ class Result(
         cls._order = [('date', 'DESC'), ('id', 'DESC')]
         cls._transitions |= {('draft', 'final'), ('final', 'draft')}
         cls._buttons.update({
-                'finalize': {
-                    'invisible': Eval('state') != 'draft',
-                    'depends': ['state'],
-                    },
-                'sign_next': {
-                    'invisible': Eval('state') != 'draft',
-                    'depends': ['state'],
-                    },
-                'amend': {
-                    'invisible': Eval('state') != 'final',
-                    'depends': ['state'],
-                    },
+                'finalize': {'invisible': Eval('state') != 'draft'},
+                'sign_next': {'invisible': Eval('state') != 'draft'},
+                'amend': {'invisible': Eval('state') != 'final'},
                 })
 
     @classmethod
@@ -185,7 +175,7 @@ class Result(
 
     @staticmethod
     def default_date():
-        return whole(dt.datetime.now())
+        return whole(now())
 
     @staticmethod
     def default_report_style():
@@ -313,11 +303,7 @@ class Result(
 
     @classmethod
     def check_draft(cls, results):
-        """Raise FinalResultError when a result is signed.
-
-        :param results: records
-        :raises FinalResultError: one is signed
-        """
+        """Raise FinalResultError when a result is signed."""
         for result in results:
             if result.state == 'final':
                 raise FinalResultError(gettext(
@@ -352,23 +338,8 @@ class Result(
                         result=result.rec_name))
 
     def is_empty(self):
-        """Return whether it has no text, no images and no former revision.
-
-        :rtype: bool
-        """
+        """Return whether it has no text, no images and no former revision."""
         return not (is_written(self) or self.images or self.revision)
-
-    @classmethod
-    def copy(cls, results, default=None):
-        default = {} if default is None else default.copy()
-        for name in [
-                'number', 'request', 'order', 'request_date',
-                'former_request', 'images', 'signed_by', 'signed_at',
-                'opened_at', 'amend_reason', 'former_reports',
-                'former_signed_at']:
-            default.setdefault(name, None)
-        default.setdefault('revision', 0)
-        return super().copy(results, default=default)
 
     @classmethod
     def validate_fields(cls, results, field_names):
@@ -447,7 +418,7 @@ class Result(
         cls._end_reading(results)
         cls.write(results, {
                 'signed_by': professional,
-                'signed_at': dt.datetime.now().replace(microsecond=0),
+                'signed_at': now(),
                 'opened_at': None,
                 })
         note_signed(results)
@@ -464,10 +435,7 @@ class Result(
     @classmethod
     @without_check_access
     def note_opened(cls, ids):
-        """Keep that the doctor who requested the exam opened the report.
-
-        :param ids: ids of results that the user printed
-        """
+        """Keep that the requesting doctor opened reports, given by ids."""
         own = own_health_professional()
         if not own:
             return
@@ -478,8 +446,7 @@ class Result(
                     ('opened_at', '=', None),
                     ('request.doctor', '=', own),
                     ])
-            cls.write(opened, {
-                    'opened_at': dt.datetime.now().replace(microsecond=0)})
+            cls.write(opened, {'opened_at': now()})
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_amend_result')
@@ -496,9 +463,6 @@ class Result(
 
         It takes the signer or the administration.  Who signed before an
         upgrade is not known, and may be any of those who report.
-
-        :param results: records
-        :raises NotAmenderError: somebody else signed one
         """
         (administration,), inside = groups_of(ADMINISTRATION)
         own = own_health_professional()
@@ -512,11 +476,7 @@ class Result(
 
     @classmethod
     def reopen(cls, results, reason):
-        """Set signed results back to draft and attach the signed report.
-
-        :param results: records
-        :param str reason: why they are amended
-        """
+        """Set signed results back to draft and attach the signed report."""
         Attachment = Pool().get('ir.attachment')
         reports = [r._print_revision() for r in results]
         requests = [r.request for r in results if r.request]

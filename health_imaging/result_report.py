@@ -47,7 +47,6 @@ class OfficeReport(CheckedReport, Report):
     def execute(cls, ids, data):
         """Print records, within the time that is left for the call.
 
-        :param ids: ids of records
         :param dict data: what the client adds
         :raises OfficeError: LibreOffice failed or took too long
         """
@@ -147,7 +146,6 @@ class OfficeReport(CheckedReport, Report):
     def _sized(picture, width, height):
         """Return a picture scaled into a box, as relatorio takes it.
 
-        :param bytes picture: a PNG
         :param float width: width of the box in cm
         :param float height: height of the box in cm
         :return: bytes, type, width, height
@@ -160,7 +158,6 @@ class OfficeReport(CheckedReport, Report):
     def convert(cls, report, data, timeout=None, retry=0):
         """Convert the report with LibreOffice.
 
-        :param report: ir.action.report record
         :param bytes data: the document
         :param float timeout: seconds, by default what is left for the call
         :param int retry: not used, LibreOffice is started once
@@ -188,10 +185,7 @@ class OfficeReport(CheckedReport, Report):
 
     @classmethod
     def _seconds_left(cls):
-        """Return how many seconds are left for the call.
-
-        :raises OfficeError: none
-        """
+        """Return how many seconds are left, or raise OfficeError."""
         end = _end.get()
         if end is None:
             return _seconds()
@@ -209,7 +203,6 @@ class ImagingReport(OfficeReport):
     def execute(cls, ids, data):
         """Print results, and note that they were opened.
 
-        :param ids: ids of results
         :param dict data: what the client adds
         :raises OfficeError: LibreOffice failed or took too long
         """
@@ -247,7 +240,6 @@ class ImagingReport(OfficeReport):
 
         Files that are no pictures (a PDF, a film) are left out.
 
-        :param result: record
         :return: lists of dict with `image`, as relatorio takes it (bytes,
             type, width, height), and `caption`
         """

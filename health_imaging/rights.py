@@ -14,7 +14,6 @@ def check_rights(model, *modes):
 
     :param str model: name of the model
     :param str modes: among 'read', 'write', 'create' and 'delete'
-    :raises AccessError: a right is missing
     """
     ModelAccess = Pool().get('ir.model.access')
     with check_access():
@@ -43,10 +42,6 @@ def groups_of(*names):
 
 
 def check_read(records):
-    """Raise AccessError unless the user may read each of the records.
-
-    :param records: at least one record, all of one model
-    :raises AccessError: one may not be read
-    """
+    """Raise AccessError unless the user may read each of some records."""
     with check_access():
         type(records[0]).read([r.id for r in records], ['id'])

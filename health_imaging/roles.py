@@ -26,9 +26,6 @@ def bring_reporting(Result, module):
     put those into it who may have reported so far.
 
     It is done once: whoever is taken out of the group later stays out.
-
-    :param Result: class of gnuhealth.imaging.test.result
-    :param str module: name of the module that is registered
     """
     imaging = _group(_IMAGING)
     if module != _MODULE or not imaging or _group(_REPORTING):
@@ -59,7 +56,6 @@ def _reporters(Result, imaging):
     """Return the ids of the users who are health professionals, and members
     of a group or signers of results.
 
-    :param Result: class of gnuhealth.imaging.test.result
     :param imaging: id of the group
     """
     pool = Pool()

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A second reader, where the exam asks for one: who signs first leaves the
 result preliminary, and another one makes it final."""
-import datetime as dt
-
 from sql import Literal, Null
 
 from trytond.i18n import gettext
@@ -12,10 +10,9 @@ from trytond.pool import Pool
 from trytond.pyson import Eval
 
 from .exceptions import SameReaderError
-from .minute import Minute
+from .minute import Minute, now
 from .professional import own_health_professional
 
-_READ = {'first_read_by', 'first_read_at'}
 _read_only = {'invisible': ~Eval('first_read_by')}
 
 
@@ -33,7 +30,7 @@ class SecondReaderMixin:
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._stamped |= _READ
+        cls._stamped |= {'first_read_by', 'first_read_at'}
 
     def _question(self):
         question = super()._question()
@@ -45,7 +42,6 @@ class SecondReaderMixin:
     def _split_readers(cls, results, professional):
         """Return the results to read a second time, and those to sign.
 
-        :param results: records
         :param professional: id of who signs
         :raises SameReaderError: he read one first
         """
@@ -63,20 +59,11 @@ class SecondReaderMixin:
 
     @classmethod
     def _read_first(cls, results, professional):
-        """Note the first reader of results, which others read again.
-
-        :param results: records
-        :param professional: id of who signs
-        """
+        """Note the first reader of results, which others read again."""
         cls._end_reading(results)
         cls.write(results, {
                 'first_read_by': professional,
-                'first_read_at': dt.datetime.now().replace(microsecond=0)})
-
-    @classmethod
-    def copy(cls, results, default=None):
-        return super().copy(
-            results, default={**dict.fromkeys(_READ), **(default or {})})
+                'first_read_at': now()})
 
 
 class SecondReadMixin:

@@ -14,7 +14,6 @@ def is_written(record, names=SECTIONS):
 
     :param record: what has the sections as attributes
     :param names: of SECTIONS
-    :rtype: bool
     """
     return any((getattr(record, name) or '').strip() for name in names)
 

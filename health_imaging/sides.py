@@ -25,11 +25,7 @@ WORDS = {
 
 
 def is_pattern(word):
-    """Return whether a word is one that texts are searched for.
-
-    :param str word: with ``*`` for any letters
-    :rtype: bool
-    """
+    """Return whether a word, in which ``*`` is any letters, can be found."""
     return bool(re.fullmatch(r'\*?\w+\*?\.?', word))
 
 

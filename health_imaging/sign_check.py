@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is looked at when a result is signed, and what was signed anyway."""
-import datetime as dt
 from collections import namedtuple
 
 from trytond.i18n import gettext
@@ -13,7 +12,7 @@ from . import sides
 from .calls import CheckedCalls
 from .exceptions import SideWordError, SignWarning
 from .kept import Ledger
-from .minute import Minute
+from .minute import Minute, now
 
 #: What was found: the result, a code of CHECKS, and what it is about.
 Finding = namedtuple('Finding', 'result code detail')
@@ -50,7 +49,6 @@ class SignCheckMixin:
 
         Other modules extend this.
 
-        :param results: records
         :rtype: list of Finding
         """
         Word = Pool().get('gnuhealth.imaging.side_word')
@@ -71,7 +69,6 @@ class SignCheckMixin:
 
         It is one question, whose name tells whether something was found.
 
-        :param results: records
         :param findings: list of Finding
         :raises SignWarning: the user is asked, and may go on
         """
@@ -94,11 +91,6 @@ class SignCheckMixin:
         return gettext('health_imaging.msg_sign',
             exam=self.requested_test.rec_name, patient=self.patient.rec_name,
             puid=self.patient.puid or '', author=self.doctor.rec_name)
-
-    @classmethod
-    def copy(cls, results, default=None):
-        return super().copy(
-            results, default={'signed_anyway': None, **(default or {})})
 
 
 class SignCheck(Ledger, ModelSQL, ModelView):
@@ -134,7 +126,7 @@ class SignCheck(Ledger, ModelSQL, ModelView):
         :param findings: list of Finding
         :param signer: id of the health professional
         """
-        at = dt.datetime.now().replace(microsecond=0)
+        at = now()
         cls.create([{
                     'result': f.result.id, 'revision': f.result.revision or 0,
                     'signer': signer, 'at': at, 'code': f.code,

@@ -56,10 +56,7 @@ def _months_before(day, count):
 
 
 def instants():
-    """Return when the period of the context begins and ends.
-
-    :return: pair of datetime, naive, UTC
-    """
+    """Return when the period of the context begins and ends, in UTC."""
     first, last = period()
     zone = institution_timezone()
     return utc(first, zone), utc(
@@ -277,11 +274,7 @@ class StatisticsRequests(_Statistic):
 
 
 def hours(label, help):
-    """Return the field of a duration in hours.
-
-    :param str label: its label
-    :param str help: its help
-    """
+    """Return the field of a duration in hours."""
     return fields.Float(label, digits=(16, 1), help=help)
 
 

@@ -25,6 +25,8 @@ class GuardedWorkflow(CheckedCalls, Workflow):
     _stamped = frozenset()
     # Fields that a user may set on create, but not write.
     _fixed = frozenset()
+    # Other fields that a copy does not take over, such as what follows.
+    _not_copied = frozenset()
 
     @classmethod
     def _stamps(cls, state):
@@ -65,11 +67,15 @@ class GuardedWorkflow(CheckedCalls, Workflow):
         super().write(*args)
 
     @classmethod
-    def _check_move(cls, records, state):
-        """Return the records whose state changes.
+    def copy(cls, records, default=None):
+        anew = {
+            name: getattr(cls, f'default_{name}', lambda: None)()
+            for name in cls._stamped | cls._fixed | cls._not_copied}
+        return super().copy(records, default={**anew, **(default or {})})
 
-        :raises StateError: the workflow has no such transition
-        """
+    @classmethod
+    def _check_move(cls, records, state):
+        """Return the records whose state changes, or raise StateError."""
         moved = [r for r in records if r.state != state]
         for record in moved:
             if (Transaction().check_access
@@ -86,7 +92,6 @@ class GuardedWorkflow(CheckedCalls, Workflow):
 def refuse_given(Model, vlist, kept):
     """Refuse what a person gives to new records and may not.
 
-    :param Model: the model
     :param vlist: as for create
     :param kept: set of the names of fields that no person writes
     :raises KeptValueError: one of them has a value
@@ -99,7 +104,6 @@ def refuse_given(Model, vlist, kept):
 def refuse_changed(Model, args, kept):
     """Refuse what a person changes and may not.
 
-    :param Model: the model
     :param args: as for write
     :param kept: set of the names of fields that no person writes
     :raises KeptValueError: one of them changes
@@ -113,7 +117,6 @@ def refuse_changed(Model, args, kept):
 def refuse_kept(Model, names):
     """Refuse fields that a person may not write.
 
-    :param Model: the model
     :param names: their names
     :raises KeptValueError: there are such fields
     """
@@ -132,7 +135,6 @@ def check_unique(records, name, message, domain=()):
     :param str name: name of the field
     :param str message: id of the message, without parameters
     :param domain: which records count
-    :raises SQLConstraintError: a value is there twice
     """
     values = {getattr(r, name) for r in records} - {None, ''}
     for some in grouped_slice(values):
@@ -145,7 +147,6 @@ def check_unique(records, name, message, domain=()):
 def differs(record, name, value):
     """Return whether a value to write differs from the stored one.
 
-    :param record: a record
     :param str name: name of the field
     :param value: as in write, the id for a Many2One
     """

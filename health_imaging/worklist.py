@@ -7,7 +7,7 @@ from trytond.model import ModelView, fields
 from trytond.pyson import Bool, Eval
 
 from .identity import IdentityMixin
-from .minute import Minute
+from .minute import Minute, now, whole
 
 
 class WorklistMixin(IdentityMixin):
@@ -26,20 +26,14 @@ class WorklistMixin(IdentityMixin):
         super().__setup__()
         sent = Eval('state') == 'requested'
         cls._buttons.update({
-                'arrive': {
-                    'invisible': ~sent | Bool(Eval('arrived_at')),
-                    'depends': ['state', 'arrived_at'],
-                    },
-                'undo_arrive': {
-                    'invisible': ~sent | ~Eval('arrived_at'),
-                    'depends': ['state', 'arrived_at'],
-                    },
+                'arrive': {'invisible': ~sent | Bool(Eval('arrived_at'))},
+                'undo_arrive': {'invisible': ~sent | ~Eval('arrived_at')},
                 })
 
     @classmethod
     def get_waiting(cls, requests, name):
-        now = dt.datetime.now()
-        return {r.id: r._waiting(now) for r in requests}
+        at = now()
+        return {r.id: r._waiting(at) for r in requests}
 
     def _waiting(self, now):
         """Return how long the patient waits, None when nobody waits."""
@@ -53,11 +47,10 @@ class WorklistMixin(IdentityMixin):
     @ModelView.button
     def arrive(cls, requests):
         """Note that the patients are here."""
-        now = dt.datetime.now().replace(second=0, microsecond=0)
         cls.write([
                 r for r in requests
                 if r.state == 'requested' and not r.arrived_at],
-            {'arrived_at': now})
+            {'arrived_at': whole(now())})
 
     @classmethod
     @ModelView.button

@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Worklist entries as DICOM data sets: read from rendered templates, checked
-against what a modality needs, written as the bytes of a file.
-"""
+against what a modality needs, written as the bytes of a file."""
 import json
 import re
 import struct

@@ -49,10 +49,7 @@ def target_names(node):
 
 
 def assign(frame, target, value):
-    """Set the names of a target, an ast, in a dictionary.
-
-    :param value: a value or a `Pair`
-    """
+    """Set the names of a target, an ast, to a value or a `Pair`."""
     if isinstance(target, ast.Name):
         frame[target.id] = value
         return

@@ -118,10 +118,7 @@ COMPARE = {
 
 
 def comparable(value):
-    """Return a value that is no list of lists.
-
-    :raises EvaluationError: it is one
-    """
+    """Return a value, or raise EvaluationError for a list of lists."""
     if isinstance(value, (Items, Map)) and any(
             isinstance(item, (Items, Map)) for item in value):
         raise EvaluationError('not_comparable', kind=kind(value))
@@ -131,10 +128,7 @@ def comparable(value):
 # Functions
 
 def sequence(value):
-    """Return what a loop can go through.
-
-    :raises EvaluationError: it is no list
-    """
+    """Return what a loop can go through, or raise EvaluationError."""
     if isinstance(value, (str, Items, Map)):
         return value
     if value is None:

@@ -42,8 +42,6 @@ _DIRECTIVE = re.compile(
 def prepare_requests(Request, module, new_uid):
     """Give requests of former releases a worklist status and UIDs.
 
-    :param Request: class of gnuhealth.imaging.test.request
-    :param str module: name of the module that is registered
     :param new_uid: function that returns a new UID, str
     """
     table_h = Request.__table_handler__(module)
@@ -81,7 +79,6 @@ def separate_merge_ids(Request, new_uid):
     the column with one value.  All keep it as the former one, since a
     modality may have it.
 
-    :param Request: class of gnuhealth.imaging.test.request
     :param new_uid: function that returns a new UID, str
     """
     table = Request.__table__()
@@ -122,10 +119,7 @@ def _keeper(rows):
 def set_identifiers(Request):
     """Set the AccessionNumber (0008,0050, SH) and the step ID (0040,0009, SH)
     of requests that have none: the numbers of the order and of the request,
-    or short ones where these do not fit.
-
-    :param Request: class of gnuhealth.imaging.test.request
-    """
+    or short ones where these do not fit."""
     table = Request.__table__()
     accession, step = table.accession_number, table.step_id
     set_where(table, (accession == '') | (step == ''),
@@ -185,11 +179,7 @@ def _write_identifiers(table, own):
 # Templates
 
 def set_template_types(Template, module):
-    """Set the type of templates that have none, by their text.
-
-    :param Template: class of gnuhealth.imaging_worklist.worklist_template
-    :param str module: name of the module that is registered
-    """
+    """Set the type of templates that have none, by their text."""
     if not Template.__table_handler__(module).column_exist('template_type'):
         return
     table = Template.__table__()
@@ -201,10 +191,7 @@ def set_template_types(Template, module):
 
 def repair_charsets(Template):
     """Correct the SpecificCharacterSet (0008,0005, CS) of templates, which
-    has the digit zero for the letter O by default in 5.0.
-
-    :param Template: class of gnuhealth.imaging_worklist.worklist_template
-    """
+    has the digit zero for the letter O by default in 5.0."""
     table = Template.__table__()
     for id_, charset in execute(table.select(table.id, table.charset,
                 where=(table.charset != Null) & (table.charset != ''))):
@@ -222,10 +209,7 @@ def repair_charsets(Template):
 
 def repair_vrs(Template):
     """Write the value representations (VR) of dumps as DICOM defines them:
-    5.0 has some that are wrong.
-
-    :param Template: class of gnuhealth.imaging_worklist.worklist_template
-    """
+    5.0 has some that are wrong."""
     table = Template.__table__()
     for id_, text in execute(table.select(table.id, table.template,
                 where=(table.template_type == 'dump2dcm')
@@ -252,11 +236,7 @@ def _with_vr(match):
 
 def carry_over_templates(Exam, module):
     """Copy the templates of 4.4 with their encoding, and assign the copies to
-    the exams that had them.
-
-    :param Exam: class of gnuhealth.imaging.test
-    :param str module: name of the module that is registered
-    """
+    the exams that had them."""
     if not backend.TableHandler.table_exist(_TEMPLATES):
         return
     Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')

@@ -3,10 +3,10 @@
 """Rendering of worklist templates, texts in Genshi's new text syntax that
 users write.  Their expressions are those of `expressions`, which cannot call
 anything, and each value that they write is kept apart from the text until the
-format of the text has been read.
-"""
+format of the text has been read."""
 import re
 from difflib import get_close_matches
+from functools import partial
 
 from genshi.template.base import TemplateSyntaxError as GenshiError
 from genshi.template.interpolation import lex
@@ -21,13 +21,8 @@ from .texts import Text
 from .values import (
     EVALUATION_ERRORS, LIMITS, RESERVED, SPECIAL, Items, Map, Pair, State,
     mark, parts, unmark)
-from .variables import sample_variables
+from .variables import sample_variables  # noqa: F401
 from .view import RecordView
-
-__all__ = [
-    'LIMITS', 'EvaluationError', 'ForbiddenError', 'LimitError', 'RecordView',
-    'Template', 'TemplateError', 'TemplateSyntaxError', 'UnknownVariableError',
-    'compile', 'render', 'sample_variables']
 
 _MAX_BLOCKS = 30
 _OPENING = re.compile(r'(?<!\\)\{[%#]')
@@ -42,7 +37,7 @@ _REFERENCE = re.compile(r'[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*', re.ASCII)
 
 # What is written
 
-def _write(state, expression, stands_alone):
+def _write(expression, stands_alone, state):
     """Write the value of an expression, as a token that stands for it."""
     plain = expression.evaluate(state)
     if type(plain) is not str:
@@ -241,8 +236,10 @@ class Template:
             for is_expression, chunk in lex(text, (None, self.line, 0), None):
                 if is_expression:
                     chunk, rest = _reference(chunk)
-                    yield self._interpolation(
-                        chunk.replace(_HIDDEN, ''), last not in '["')
+                    yield partial(
+                        _write,
+                        self._expression(chunk.replace(_HIDDEN, '')),
+                        last not in '["')
                     self.line += _count_lines(chunk)
                     chunk = rest
                 self.line += _count_lines(chunk)
@@ -252,10 +249,6 @@ class Template:
                     yield lambda state, chunk=chunk: state.write(chunk)
         except GenshiError:
             raise TemplateSyntaxError('directive_open', name='${') from None
-
-    def _interpolation(self, source, stands_alone):
-        expression = self._expression(source)
-        return lambda state: _write(state, expression, stands_alone)
 
 
 _DIRECTIVES = {
@@ -308,7 +301,6 @@ def _command(text, line):
 def compile(source, names=None):
     """Return the `Template` that a text is.
 
-    :param str source: the text
     :param names: all variables there are, when known
     :raises TemplateError: with the line
     """

@@ -25,9 +25,3 @@ class Result(metaclass=PoolMeta):
         return [
             {'merge_id': merge_ids.get(values.get('request')), **values}
             for values in vlist]
-
-    @classmethod
-    def copy(cls, results, default=None):
-        default = {} if default is None else default.copy()
-        default.setdefault('merge_id', None)
-        return super().copy(results, default=default)

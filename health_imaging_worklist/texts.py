@@ -41,10 +41,7 @@ def kept(function):
 
 def token(index):
     """Return the text that stands for the value at an index."""
-    return _FIRST[index] if index < 99 else f'{_OPEN}{index}{_CLOSE}'
-
-
-_FIRST = [f'{_OPEN}{index}{_CLOSE}' for index in range(99)]
+    return f'{_OPEN}{index}{_CLOSE}'
 
 
 def pieces(text):

@@ -107,10 +107,7 @@ def number(value):
 
 
 def bounded(size):
-    """Return how many characters a text will have.
-
-    :raises LimitError: these are too many
-    """
+    """Return how many characters a text will have, or raise LimitError."""
     if size > LIMITS.text:
         raise LimitError('limit_text')
     return size
@@ -220,10 +217,7 @@ class State:
         self.written = []
 
     def fetch(self, name):
-        """Return a variable, admitted.
-
-        :raises UnknownVariableError: there is none
-        """
+        """Return a variable, admitted, or raise UnknownVariableError."""
         known = self.known[self.marking]
         if name not in known:
             try:

@@ -165,10 +165,7 @@ VARIABLES = {
 def sample_variables(
         template_type=DUMP2DCM, charset='ISO_IR 192', fields=OPEN_FIELDS,
         variables=VARIABLES):
-    """Return the values of variables for a patient who does not exist.
-
-    :param fields: those of `RecordView` for ``my``
-    """
+    """Return the values of variables for a patient who does not exist."""
     return {
         **{name: variable.sample for name, variable in variables.items()},
         'my': RecordView(_SAMPLE, fields), 'template_type': template_type,

@@ -18,8 +18,7 @@ from .archive.pictures_kind import (
 
 def series_of_requests(columns, where=None, **options):
     """Return the query for the series with pictures of studies that belong to
-    a request; parameters are those of series.
-    """
+    a request; parameters are those of series."""
     def of_request(study, series_):
         condition = study.request != Null
         return condition & where(study, series_) if where else condition

@@ -35,7 +35,6 @@ def stored_passwords(servers):
 def connect(server):
     """Return an OrthancClient for a server, to be used in a with statement.
 
-    :param server: record
     :raises SecretKeyError: the password cannot be decrypted
     """
     with secret_errors():

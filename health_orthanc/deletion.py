@@ -25,6 +25,8 @@ from .sync.transactions import now, roll_back, transact
 _FOR_KEEPERS = {
     'invisible': ~Id(*KEEPERS[0].split('.')).in_(
         Eval('context', {}).get('groups', [])),
+    # Whose id it is, the database knows later.
+    'depends': [],
     }
 # More are not asked about by name.
 MAX_LISTED = 20

@@ -85,12 +85,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 Index(table, (table.state, Index.Equality())),
                 })
         cls._order = [('id', 'DESC')]
-        cls._buttons.update({
-                'retry': {
-                    'invisible': Eval('state') != 'failed',
-                    'depends': ['state'],
-                    },
-                })
+        cls._buttons['retry'] = {'invisible': Eval('state') != 'failed'}
 
     @classmethod
     def __register__(cls, module):

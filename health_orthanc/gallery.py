@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from trytond.config import config
 from trytond.i18n import gettext
-from trytond.modules.health_imaging.pictures import MAX_PIXELS, Busy, Unable
+from trytond.modules.health_imaging.picture_decoder import MAX_PIXELS
+from trytond.modules.health_imaging.pictures import Busy, Unable
 from trytond.transaction import Transaction
 
 from . import pictures
@@ -72,7 +73,6 @@ class Gallery:
     def picture(self, instance, frame=0, window=None, side=None):
         """Return the Picture of an instance.
 
-        :param instance: record
         :param int frame: from 0
         :param window: center and width, None: that of the file or modality
         :param side: what width and height must not exceed, in pixels

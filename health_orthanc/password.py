@@ -38,10 +38,7 @@ def _fernet():
 
 
 def seal(text):
-    """Return a password as it is stored.
-
-    :raises SecretError: the configured key cannot be used
-    """
+    """Return a password as it is stored, or raise SecretError."""
     if not text:
         return text
     fernet = _fernet()
@@ -56,10 +53,7 @@ def is_plain(stored):
 
 
 def unseal(stored):
-    """Return the password of what is stored.
-
-    :raises SecretError: no configured key opens it
-    """
+    """Return the password of what is stored, or raise SecretError."""
     if not stored or not stored.startswith((SEALED, PLAIN)):
         return stored
     kind, _, rest = stored.partition(':')

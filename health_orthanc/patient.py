@@ -79,12 +79,8 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
                 'health_orthanc.msg_orthanc_patient_unique'),
             ]
         cls._sql_indexes.add(Index(table, (table.ident, Index.Equality())))
-        cls._buttons.update({
-                'open_explorer': {
-                    'invisible': ~Eval('server') | Bool(Eval('missing_since')),
-                    'depends': ['server', 'missing_since'],
-                    },
-                })
+        cls._buttons['open_explorer'] = {
+            'invisible': ~Eval('server') | Bool(Eval('missing_since'))}
 
     @classmethod
     def __register__(cls, module):

@@ -43,14 +43,8 @@ class PatientExam(metaclass=PoolMeta):
         super().__setup__()
         cls._sources = [*cls._sources, 'study']
         cls._buttons.update({
-                'open_images': {
-                    'invisible': ~Eval('number_of_images'),
-                    'depends': ['number_of_images'],
-                    },
-                'compare': {
-                    'invisible': ~Eval('comparable'),
-                    'depends': ['comparable'],
-                    },
+                'open_images': {'invisible': ~Eval('number_of_images')},
+                'compare': {'invisible': ~Eval('comparable')},
                 })
 
     @classmethod
@@ -174,11 +168,7 @@ class PatientExam(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_images(cls, exams):
-        """Open the latest study of the first exam in the best viewer that its
-        server has.
-
-        :raises NoViewerError: there is none
-        """
+        """Open the latest study of the first exam in a viewer."""
         Study = Pool().get(STUDY)
         check_read(exams[:1])
         studies, = cls._studies(exams[:1]).values()

@@ -38,6 +38,7 @@ class NothingToShow(NoPicture):
     :ivar kind: what the instance is: document, report, plan, video or signal;
         no_pixels, or codec, which the server cannot decode
     """
+    reason = NoPicture.reason
 
     def __init__(self, kind, **kwargs):
         super().__init__(**kwargs)

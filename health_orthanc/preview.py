@@ -168,7 +168,6 @@ class InstancePreview(PreviewMixin):
         """Return the next instance of the study (step 1), or the one before
         (-1); None at the end.
 
-        :param int step: 1 or -1
         :param listed: function of a series, its instances in their order
         """
         found = listed(self.series)

@@ -69,12 +69,10 @@ class Request(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        cls._not_copied |= {'orthanc_studies', 'candidates'}
         cls._buttons.update({
                 'show_images': {},
-                'open_images': {
-                    'invisible': ~Eval('number_of_images'),
-                    'depends': ['number_of_images'],
-                    },
+                'open_images': {'invisible': ~Eval('number_of_images')},
                 })
 
     @classmethod
@@ -200,11 +198,7 @@ class Request(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_images(cls, requests):
-        """Open the latest study of the first request in the best viewer that
-        its server has.
-
-        :raises NoViewerError: there is none
-        """
+        """Open the latest study of the first request in a viewer."""
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for request in requests[:1]:
             return Study.open_latest(request.orthanc_studies, request)
@@ -241,12 +235,6 @@ class Request(metaclass=PoolMeta):
         events.studies_let_go(lost, 'request', offered)
 
     @classmethod
-    def copy(cls, requests, default=None):
-        return super().copy(requests, default={
-                'orthanc_studies': None, 'candidates': None,
-                **(default or {})})
-
-    @classmethod
     def _images_query(cls, among=None):
         return acquired.series_of_requests(
             lambda study, _: [study.request],
@@ -254,10 +242,7 @@ class Request(metaclass=PoolMeta):
 
 
 def _question(studies):
-    """Ask whether studies belong to a request.
-
-    :param studies: list of pairs of date and modalities
-    """
+    """Ask whether studies, pairs of date and modalities, are of a request."""
     if len(studies) != 1:
         return studies and gettext(
             'health_orthanc.msg_offer_several', count=len(studies)) or ''

@@ -6,7 +6,7 @@ from sql import Null
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.doors import (
-    CheckedWizard, selected_records)
+    ReloadingWizard, selected_records)
 from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool, PoolMeta
@@ -62,17 +62,13 @@ class Result(metaclass=PoolMeta):
                 table, (table.new_images_at, Index.Range()),
                 where=table.new_images_at != Null))
         cls._stamped |= MARKS.keys()
+        cls._not_copied |= {'studies', 'orthanc_studies', 'stored_reports'}
         cls._buttons.update({
                 'link_studies': {},
-                'open_images': {
-                    'invisible': ~Eval('image_count'),
-                    'depends': ['image_count'],
-                    },
+                'open_images': {'invisible': ~Eval('image_count')},
                 'confirm_studies': {
                     'invisible': ~Eval('studies_changed_at')
-                    & ~Eval('new_images_at'),
-                    'depends': ['studies_changed_at', 'new_images_at'],
-                    },
+                    & ~Eval('new_images_at')},
                 })
 
     @classmethod
@@ -88,11 +84,7 @@ class Result(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('health_orthanc.url_viewer')
     def open_images(cls, results):
-        """Open the latest study of the first result in the best viewer that
-        its server has.
-
-        :raises NoViewerError: there is none
-        """
+        """Open the latest study of the first result in a viewer."""
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for result in results[:1]:
             check_read([result])
@@ -167,11 +159,7 @@ class Result(metaclass=PoolMeta):
 
     @classmethod
     def sign_findings(cls, results):
-        """Return what a person should know before results are signed.
-
-        :param results: records
-        :rtype: list of health_imaging.sign_check.Finding
-        """
+        """Return what a person should know before results are signed."""
         return super().sign_findings(results) + studies_findings(results)
 
     @classmethod
@@ -205,13 +193,6 @@ class Result(metaclass=PoolMeta):
         """Return whether studies or images changed after the signature."""
         return bool(self.studies_changed_at or self.new_images_at)
 
-    @classmethod
-    def copy(cls, results, default=None):
-        names = [
-            'studies', 'orthanc_studies', 'stored_reports', *MARKS]
-        return super().copy(
-            results, default={**dict.fromkeys(names), **(default or {})})
-
 
 class LinkStudiesStart(ModelView):
     "Link Studies to a Result"
@@ -233,7 +214,7 @@ class LinkStudiesStart(ModelView):
         help="Studies of the patient, and those that are nobody's yet.")
 
 
-class LinkStudies(CheckedWizard, Wizard):
+class LinkStudies(ReloadingWizard, Wizard):
     "Link Studies to a Result"
     __name__ = 'gnuhealth.imaging_orthanc.link_studies'
     _rights = {
@@ -266,7 +247,3 @@ class LinkStudies(CheckedWizard, Wizard):
         check_read(studies)
         Study.write(studies, {'imaging_test': result.id})
         return 'end'
-
-    def end(self):
-        """Return the action that shows the linked studies."""
-        return 'reload'

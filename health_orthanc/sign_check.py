@@ -27,7 +27,6 @@ def studies_findings(results):
     """Return what a person should know of the studies of results that are
     signed.
 
-    :param results: records of gnuhealth.imaging.test.result
     :rtype: list of Finding
     """
     found = []

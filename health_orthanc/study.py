@@ -204,7 +204,14 @@ class Study(
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=table.correction != Null),
                 })
-        cls._buttons.update(_link_buttons())
+        cls._buttons.update({
+                'accept': {
+                    'invisible': ~Equal(Len(Eval('candidates', [])), 1)},
+                'reject': {'invisible': Eval('link_state') != 'review'},
+                'undo_link': {
+                    'invisible': ~Eval('link_log', [])
+                    | (Eval('link_state') == 'review')},
+                })
         cls._order = [
             ('study_date', 'DESC NULLS LAST'),
             ('study_time', 'DESC NULLS LAST'), ('id', 'DESC')]
@@ -358,26 +365,6 @@ class Study(
         :param study: the columns of the study, and its ``id``
         """
         return study.study_instance_UID
-
-
-def _link_buttons():
-    """Return the buttons about the link of a study, with their states."""
-    return {
-        'accept': {
-            'invisible': ~Equal(Len(Eval('candidates', [])), 1),
-            'depends': ['candidates'],
-            },
-        'reject': {
-            'invisible': Eval('link_state') != 'review',
-            'depends': ['link_state'],
-            },
-        'undo_link': {
-            'invisible': (
-                ~Eval('link_log', [])
-                | (Eval('link_state') == 'review')),
-            'depends': ['link_log', 'link_state'],
-            },
-        }
 
 
 class StudySeries(

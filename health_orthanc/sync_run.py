@@ -69,12 +69,8 @@ class SyncRun(Ledger, ModelSQL, ModelView):
         cls._sql_indexes.add(Index(table,
                 (table.server, Index.Equality()),
                 (table.start, Index.Range(order='DESC'))))
-        cls._buttons.update({
-                'show_studies': {
-                    'invisible': Eval('state') == 'running',
-                    'depends': ['state'],
-                    },
-                })
+        cls._buttons['show_studies'] = {
+            'invisible': Eval('state') == 'running'}
 
     def get_rec_name(self, name):
         return f'{self.server.label} {self.start:%Y-%m-%d %H:%M}'

@@ -35,7 +35,6 @@ class Upsert(NamedTuple):
 def upsert(Model, scope, key, rows, complete=False, kept=(), names=None):
     """Insert the rows that are new and update those that differ.
 
-    :param Model: class of the model
     :param str scope: name of the Many2One that the rows belong to
     :param str key: name of the text that is unique in the scope
     :param rows: list of dicts with the same names, scope and key among them;
@@ -77,10 +76,7 @@ def upsert(Model, scope, key, rows, complete=False, kept=(), names=None):
 
 
 def ids_of(Model, scope, key, wanted):
-    """Return the id of rows by their key.
-
-    :param wanted: pairs of scope and key
-    """
+    """Return the id of rows by their key, of pairs of scope and key."""
     wanted = set(wanted)
     return {(s, k): id_
         for id_, s, k in _stored(Model, scope, key, (scope, key), wanted)
@@ -155,10 +151,7 @@ def _insert_text(table, names, count, returned, paramstyle):
 
 
 def update_each(Model, names, rows):
-    """Update rows.
-
-    :param rows: list of pairs of id and values
-    """
+    """Update rows, given as pairs of id and values."""
     if not rows:
         return
     table = Model.__table__()

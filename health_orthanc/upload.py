@@ -54,7 +54,6 @@ def max_bytes():
 class Upload:
     """Sends the files of one upload to a server.
 
-    :param server: record
     :ivar files: list of dicts with name, state and reason
     :ivar studies: Orthanc ids of the studies, in order
     :ivar problem: the translated sentence on why it stopped, or None

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What can go wrong between this program and an Orthanc server."""
+import re
 
 
 class OrthancError(Exception):
@@ -9,7 +10,8 @@ class OrthancError(Exception):
     The first line of the docstring is its text, which is safe to log: neither
     a password nor what a server wrote is in it.
 
-    :ivar reason: a stable code for the message catalogue
+    :ivar reason: a stable code for the message catalogue, by default the name
+        of the class in lower case
     :ivar status: the HTTP status of the answer, or None
     :ivar call: the method and path of the request, or ''
     :ivar details: what the server wrote about it, cleaned and short, or ''.
@@ -17,6 +19,11 @@ class OrthancError(Exception):
     :ivar own: whether the refusal has the form of Orthanc's own
     """
     reason = 'orthanc_error'
+
+    def __init_subclass__(cls):
+        if 'reason' not in vars(cls):
+            cls.reason = re.sub(
+                '(?<=[a-z])(?=[A-Z])', '_', cls.__name__).lower()
 
     def __init__(
             self, text=None, *, call='', status=None, details='', own=False):
@@ -41,7 +48,6 @@ class InvalidURL(OrthancError):
     :ivar problem: empty, scheme, credentials, blank, characters, query, host,
         port, path or length
     """
-    reason = 'invalid_url'
 
     def __init__(self, problem='host', **kwargs):
         super().__init__(
@@ -51,42 +57,34 @@ class InvalidURL(OrthancError):
 
 class HostNotFound(OrthancError):
     "There is no computer of this name."
-    reason = 'host_not_found'
 
 
 class Unreachable(OrthancError):
     "There is no way through the network to this computer."
-    reason = 'unreachable'
 
 
 class ConnectionRefused(OrthancError):
     "The computer is there, but no program listens on this port."
-    reason = 'connection_refused'
 
 
 class ConnectionLost(OrthancError):
     "The connection broke before the answer was complete."
-    reason = 'connection_lost'
 
 
 class Timeout(OrthancError):
     "The server took too long."
-    reason = 'timeout'
 
 
 class ConnectTimeout(Timeout):
     "The computer did not accept a connection in time."
-    reason = 'connect_timeout'
 
 
 class ReadTimeout(Timeout):
     "The server was silent for too long."
-    reason = 'read_timeout'
 
 
 class TooSlow(Timeout):
     "The answer was not complete in time."
-    reason = 'too_slow'
 
 
 class TLSError(OrthancError):
@@ -96,92 +94,74 @@ class TLSError(OrthancError):
 
 class NotEncrypted(TLSError):
     "What answers does not encrypt: it speaks HTTP, not HTTPS."
-    reason = 'not_encrypted'
 
 
 class Unauthorized(OrthancError):
     "The server does not accept the user and password."
-    reason = 'unauthorized'
 
 
 class Forbidden(OrthancError):
     "The server does not allow this user to do that."
-    reason = 'forbidden'
 
 
 class NotFound(OrthancError):
     "The server does not have this."
-    reason = 'not_found'
 
 
 class MethodNotAllowed(OrthancError):
     "The server does not offer this call."
-    reason = 'method_not_allowed'
 
 
 class Conflict(OrthancError):
     "The server cannot do this in its present state."
-    reason = 'conflict'
 
 
 class BadRequest(OrthancError):
     "The server did not understand the request."
-    reason = 'bad_request'
 
 
 class UnsupportedMedia(OrthancError):
     "The server cannot handle this kind of data."
-    reason = 'unsupported_media'
 
 
 class NoPicture(UnsupportedMedia):
     "The server cannot make a picture of this instance."
-    reason = 'no_picture'
 
 
 class NoFrame(NoPicture):
     "The instance has no such frame."
-    reason = 'no_frame'
 
 
 class UploadTooLarge(OrthancError):
     "The server, or what stands before it, takes no data this large."
-    reason = 'upload_too_large'
 
 
 class ServerError(OrthancError):
     "The server reports an error of its own."
-    reason = 'server_error'
 
 
 class StorageFull(ServerError):
     "The server has no room left."
-    reason = 'storage_full'
 
 
 class BadAnswer(OrthancError):
     "The answer is not what an Orthanc server would say."
-    reason = 'bad_answer'
 
 
 class NotOrthanc(BadAnswer):
     "Something answers at this address, but it is no Orthanc server."
-    reason = 'not_orthanc'
 
 
 class DangerousFile(OrthancError):
     "Reading this file could end or stall the server."
-    reason = 'dangerous_file'
 
 
 class AnswerTooLarge(OrthancError):
     "The answer is larger than allowed."
-    reason = 'answer_too_large'
 
 
 class Redirected(OrthancError):
     "The server sends its callers elsewhere, which is not followed."
-    reason = 'redirected'
 
 
 #: The error for an HTTP status.

@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one may ask an Orthanc server for, see
-https://orthanc.uclouvain.be/book/users/rest.html
-"""
+https://orthanc.uclouvain.be/book/users/rest.html"""
 import io
 import json
 import logging
@@ -15,26 +14,17 @@ from urllib.parse import urlencode
 from cachetools import TTLCache, cached
 
 from . import document, structure, values
-from .errors import (
+# What is not used here is taken from here.
+from .errors import (  # noqa: F401
     AnswerTooLarge, BadAnswer, BadRequest, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, DangerousFile, Forbidden, HostNotFound,
     InvalidURL, MethodNotAllowed, NoFrame, NoPicture, NotEncrypted, NotFound,
     NotOrthanc, OrthancError, ReadTimeout, Redirected, ServerError,
     StorageFull, Timeout, TLSError, TooSlow, Unauthorized, Unreachable,
     UnsupportedMedia, UploadTooLarge)
-from .session import (
+from .session import (  # noqa: F401
     BYTES_PER_VALUE, FEW_BYTES, MAX_BYTES, Session, normalize_url)
 from .texts import clean_text
-
-__all__ = [
-    'AnswerTooLarge', 'BadAnswer', 'BadRequest', 'Changes', 'Conflict',
-    'ConnectTimeout', 'ConnectionLost', 'ConnectionRefused', 'DangerousFile',
-    'Forbidden',
-    'HostNotFound', 'InvalidURL', 'MethodNotAllowed', 'NoFrame',
-    'NoPicture', 'NotEncrypted', 'NotFound', 'NotOrthanc', 'OrthancClient',
-    'OrthancError', 'ReadTimeout', 'Redirected', 'ServerError', 'StorageFull',
-    'Stored', 'TLSError', 'Timeout', 'TooSlow', 'Unauthorized', 'Unreachable',
-    'UnsupportedMedia', 'UploadTooLarge', 'normalize_url']
 
 logger = logging.getLogger(__name__)
 

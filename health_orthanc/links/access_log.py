@@ -10,7 +10,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
 from trytond.modules.health_imaging.kept import Ledger
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.minute import Minute, now
 from trytond.modules.health_imaging.rights import groups_of
 from trytond.modules.health_imaging.tables import writing
 from trytond.pool import Pool
@@ -58,7 +58,6 @@ def note_results(action, results, once=False):
     study for those without.
 
     :param str action: value of AccessLog.action
-    :param results: records
     :param bool once: see note
     """
     with without_check_access():
@@ -91,7 +90,7 @@ def _not_noted(lines):
                 ('user', '=', Transaction().user),
                 ('action', '=', lines[0]['action']),
                 ('study', 'in', [v['study'] for v in some]),
-                ('at', '>', dt.datetime.now() - SEEN)])}
+                ('at', '>', now() - SEEN)])}
     return [v for v in lines if v.get('study') not in noted]
 
 
@@ -101,7 +100,7 @@ def _line(action, study, details=None):
     Names and identifiers are copied: the line outlives study and patient.
     """
     values = {
-        'at': dt.datetime.now().replace(microsecond=0),
+        'at': now(),
         'user': Transaction().user,
         'action': action,
         'details': details,
@@ -169,7 +168,6 @@ def check_group(*groups):
     always enough.
 
     :param str groups: XML ids with their module
-    :raises NotAllowedError: the user is in none of them
     """
     allowed, inside = groups_of(*groups)
     if not inside:
@@ -231,7 +229,7 @@ class AccessLog(Ledger, ModelSQL, ModelView):
         Commits after each block. Called by the scheduled task.
         """
         years = config.getint('health_orthanc', 'access_log_years', default=0)
-        before = dt.datetime.now() - relativedelta(years=max(years, 0))
+        before = now() - relativedelta(years=max(years, 0))
         while years > 0 and transact(lambda: cls._forget_before(before)):
             pass
 

@@ -29,7 +29,6 @@ def link_studies(ids, cause='sync', new=(), review=None):
     Links made by a person stay. Where a person chose only the patient, the
     requests that fit are stored as candidates.
 
-    :param ids: ids of studies
     :param str cause: one of link.CAUSES
     :param new: list of facts.StudyRow of those among them that this
         transaction inserted, which are not read again
@@ -64,7 +63,6 @@ def choose(studies, values, cause=PERSON):
     Where only a patient was chosen, the requests that fit become candidates.
     See ledger.choose.
 
-    :param studies: records
     :param dict values: ids by the names in ledger.CHOICES
     :param str cause: one of link.CAUSES
     """
@@ -210,10 +208,7 @@ class _FormerLink(NamedTuple):
 
 
 def _former_links(said):
-    """Return lists of _FormerLink by id of the study that is present.
-
-    :param dict said: StudyFacts by id
-    """
+    """Return _FormerLinks by id of the present study, of StudyFacts by id."""
     rows = twins.former_links(said)
     present = facts.present_patients({link.patient for *_, link in rows})
     Patient = Pool().get('gnuhealth.patient')

@@ -91,11 +91,8 @@ def _mark_final_results(changes):
 
 @without_check_access
 def images_arrived(studies):
-    """Mark the signed results of studies, or of their requests, that have
-    images which their signers have not seen, with a note on which.
-
-    :param studies: ids of studies
-    """
+    """Mark the signed results of studies, ids, or of their requests, that have
+    images which their signers have not seen, with a note on which."""
     pool = Pool()
     Result = pool.get('gnuhealth.imaging.test.result')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -125,11 +122,9 @@ def images_arrived(studies):
 
 @without_check_access
 def count_images_of(studies):
-    """Update the worklist entries of the requests of studies.
+    """Update the worklist entries of the requests of studies, given as ids.
 
     Called when studies were stored, changed or went missing.
-
-    :param studies: ids of studies
     """
     table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     count_images(blocks.ids(
@@ -137,11 +132,9 @@ def count_images_of(studies):
 
 
 def count_images(requests):
-    """Set whether requests have images, which ends their worklist entry.
+    """Set whether requests, ids, have images, which ends their worklist entry.
 
     Only series acquired by a modality count.
-
-    :param requests: ids of requests
     """
     Request = Pool().get('gnuhealth.imaging.test.request')
     if not requests or 'worklist_status' not in Request._fields:

@@ -92,7 +92,6 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
         """Store that records changed, and queue the matching of their studies.
 
         :param str kind: people (ids of parties), request or study
-        :param ids: ids of the records
         :param str cause: one of link.CAUSES
         :param identifiers: former identifiers of people
         """
@@ -198,7 +197,6 @@ def _decide_part(ids, cause):
 def decide(ids, cause):
     """Match studies and take back that their match failed.
 
-    :param ids: ids of studies
     :param str cause: one of link.CAUSES
     """
     deciding.link_studies(ids, cause)
@@ -232,7 +230,6 @@ def among_candidates(name, ids):
     """Return the ids of studies that have some records as candidates.
 
     :param str name: name of the column
-    :param ids: ids of the records
     """
     table = Pool().get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()

@@ -13,6 +13,7 @@ from sql.functions import Lower, RowNumber
 from trytond.config import config
 from trytond.modules.health_imaging.institution import (
     institution, institution_timezone, local_datetime)
+from trytond.modules.health_imaging.tables import moment
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
@@ -87,7 +88,7 @@ def study_facts(study):
         requested_ids=tuple(filter(
                 None, (study.requested_ids or '').split('\\'))),
         request=None if study.link.is_of_person else study.link.request,
-        arrived=_moment(study.create_date))
+        arrived=moment(study.create_date))
 
 
 def index_of(facts, linked=(), chosen=()):
@@ -155,17 +156,11 @@ def _requests_of(patients, days):
     if not near:
         return set()
     return {
-        id_ for id_, moment in blocks.rows(
+        id_ for id_, at in blocks.rows(
             table, [table.id, table.date], table.patient, patients,
             (table.date >= dt.datetime.combine(min(near), dt.time.min))
             & (table.date <= dt.datetime.combine(max(near), dt.time.max)))
-        if _moment(moment).date() in near}
-
-
-def _moment(value):
-    # SQLite returns texts.
-    return dt.datetime.fromisoformat(value) if isinstance(value, str) \
-        else value
+        if moment(at).date() in near}
 
 
 def _request_facts(requests):
@@ -296,7 +291,6 @@ def foreign(link, of):
     """Return the names of those of request and result that are not of the
     patient of a link.
 
-    :param link: Link
     :param dict of: see owners
     """
     return [
@@ -345,10 +339,7 @@ def _born(births):
 
 def patient_facts(patients):
     """Return the matching.PatientFacts of patients, with what is known of
-    people merged into them.
-
-    :param patients: records
-    """
+    people merged into them."""
     Patient = Pool().get('gnuhealth.patient')
     rows = Patient.read([p.id for p in patients], [
             'party', 'biological_sex',

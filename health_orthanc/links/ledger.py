@@ -95,7 +95,6 @@ def choose(studies, values, cause=PERSON):
     The patient is completed from result or request. Request and result of the
     former patient are removed.
 
-    :param studies: records
     :param dict values: ids by the names in CHOICES
     :param str cause: one of link.CAUSES
     :raises StudyMismatchError: the result or request is of another patient
@@ -120,10 +119,7 @@ def choose(studies, values, cause=PERSON):
 
 @without_check_access
 def _chosen(link, values, owners):
-    """Return the Link that a person made by choosing values.
-
-    :param dict owners: see facts.owners
-    """
+    """Return the Link that a person made by choosing values."""
     Result = Pool().get('gnuhealth.imaging.test.result')
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])

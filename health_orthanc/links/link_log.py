@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """History of the links of studies, read-only for users."""
-import datetime as dt
 import json
 
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.kept import Ledger
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.minute import Minute, now
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.transaction import Transaction
@@ -112,8 +111,7 @@ class LinkLog(Ledger, ModelSQL, ModelView):
                 study, [study.id, study.study_instance_UID],
                 study.id, [c.study for c in changes]))
         own = {
-            'at': dt.datetime.now().replace(microsecond=0),
-            'user': Transaction().user or None, 'cause': cause}
+            'at': now(), 'user': Transaction().user or None, 'cause': cause}
         tables.insert(cls, [{
                     **own,
                     'study': change.study,

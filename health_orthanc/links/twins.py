@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Studies that have the server and the Study Instance UID (0020,000D) of
-others: they were sent again under another PatientID (0010,0020).
-"""
+others: they were sent again under another PatientID (0010,0020)."""
 from sql import Null
 
 from trytond.pool import Pool
@@ -33,8 +32,6 @@ def ambiguous_studies(ids):
 
 def studies_of_results_again(ids):
     """Return pairs of study and result that has the same UID in another study.
-
-    :param ids: ids of studies
     """
     study, other, twins = _twins()
     return blocks.rows(

@@ -15,10 +15,3 @@ from .index import Index
 from .rules import (
     RULES, Rule, contradiction, decide, differences, doubts, requests_beside)
 from .values import UID_ROOTS
-
-__all__ = [
-    'ACCESSION', 'LINKED', 'MERGE_ID', 'PATIENT_ID', 'REASONS', 'REVIEW',
-    'RULES', 'UID_ROOTS', 'UNLINKED', 'Candidate', 'Decision', 'Difference',
-    'Index', 'Keys', 'PatientFacts', 'Reason', 'RequestFacts', 'Rule',
-    'StudyFacts', 'compatible_sexes', 'contradiction', 'decide',
-    'differences', 'doubts', 'keys', 'requests_beside']

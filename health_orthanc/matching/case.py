@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compares a study with requests and patients.
-"""
+"""Compares a study with requests and patients."""
 from dataclasses import replace
 from functools import cached_property
 from operator import ge, gt
@@ -276,29 +275,19 @@ class Case:
                 *map(self.candidate, others.values())])
 
     def review(self, reason, candidates):
-        """Return the Decision to let a person review.
-
-        :param reason: Reason
-        :param candidates: Candidates
-        """
+        """Return the Decision to let a person review."""
         return Decision(
             REVIEW, review_reason=reason, candidates=tuple(candidates))
 
     def review_requests(self, code, requests, rule=None):
-        """Return the Decision to let a person choose between requests.
-
-        :param str code: one of REASONS
-        """
+        """Return the Decision to let a person choose between requests."""
         numbers = ', '.join(clean(r.accession_number) for r in requests)
         return self._review_several(code, [
                 self.candidate(self.patient(r), r) for r in requests],
             rule=rule, request=numbers)
 
     def review_patients(self, code, patients):
-        """Return the Decision to let a person choose between patients.
-
-        :param str code: one of REASONS
-        """
+        """Return the Decision to let a person choose between patients."""
         return self._review_several(code, list(map(self.candidate, patients)))
 
     def _review_several(self, code, candidates, **values):

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts of studies, requests and patients, and the keys to look them up.
-"""
+"""Facts of studies, requests and patients, and the keys to look them up."""
 import datetime as dt
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,7 +142,6 @@ class Keys(NamedTuple):
 def keys(study, roots=UID_ROOTS):
     """Return the Keys of a StudyFacts.
 
-    :param study: StudyFacts
     :param roots: roots of the UIDs that requests have or had
     """
     birth_date = full_date(study.birth_date)

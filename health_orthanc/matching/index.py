@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Index of the requests and patients of a block of studies.
-"""
+"""Index of the requests and patients of a block of studies."""
 from .names import own_names
 from .nobody import means_nobody, plain
 from .values import UID_ROOTS, clean, full_date, id_key, unique

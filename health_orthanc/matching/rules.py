@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules of matching, one class each, in their order.
-"""
+"""The rules of matching, one class each, in their order."""
 from .case import Case
 from .decision import ACCESSION, LINKED, MERGE_ID, PATIENT_ID, Decision
 from .index import Index
@@ -17,10 +16,7 @@ class Rule:
     code = None
 
     def decide(self, case):
-        """Return a Decision, None when the rule finds nothing.
-
-        :param case: Case of the study
-        """
+        """Return a Decision, None when the rule finds nothing."""
         raise NotImplementedError
 
 
@@ -151,7 +147,6 @@ def decide(study, index):
     without request is offered the requests of its patient that fit in modality
     and date.
 
-    :param study: StudyFacts
     :param index: Index of the requests and patients to match
     """
     case = Case(study, index)
@@ -162,7 +157,6 @@ def decide(study, index):
 def requests_beside(study, index, patient):
     """Return the requests of a patient that fit in modality and date.
 
-    :param study: StudyFacts
     :param index: Index with the requests of the patient
     :param int patient: id of the patient
     :rtype: tuple of Candidate
@@ -184,7 +178,6 @@ def doubts(study, patient):
 
     Missing values do not.
 
-    :param study: StudyFacts
     :param patient: PatientFacts
     """
     return Case(study, Index([], [patient])).doubts(patient)
@@ -193,7 +186,6 @@ def doubts(study, patient):
 def differences(study, patient, request=None):
     """Return the Differences between a study and a patient.
 
-    :param study: StudyFacts
     :param patient: PatientFacts
     :param request: RequestFacts to compare too, or None
     """

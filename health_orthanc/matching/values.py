@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Normalization and comparison of texts, dates and UIDs.
-"""
+"""Normalization and comparison of texts, dates and UIDs."""
 import datetime as dt
 import re
 
@@ -78,7 +77,6 @@ def uids_of(study, roots):
     StudyInstanceUID (0020,000D, VR UI) comes first; some modalities write the
     UID of the request to another attribute.
 
-    :param study: StudyFacts
     :param roots: roots of the UIDs of requests
     """
     uids = [clean(study.study_instance_uid)]

@@ -12,10 +12,3 @@ from .reports import (
 from .servers import (
     adopt_schedule, adopt_sync_button, keep_last_index, unify_servers)
 from .studies import clear_odd_dates, migrate_studies, orthanc_id
-
-__all__ = [
-    'adopt_schedule', 'adopt_sync_button', 'clear_odd_dates',
-    'complete_studies', 'find_studies_of_pictures',
-    'keep_last_index', 'mark_misplaced_reports', 'migrate_instances',
-    'migrate_series', 'migrate_studies', 'orthanc_id', 'try_reports_again',
-    'unify_servers']

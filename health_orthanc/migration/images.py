@@ -23,11 +23,7 @@ class Replace(Function):
 
 
 def migrate_series(Series, module):
-    """Merge the rows of one series of a study.
-
-    :param Series: class of the model
-    :param str module: name of the module that is registered
-    """
+    """Merge the rows of one series of a study."""
     if not is_former(Series, module, 'series_UID', 'body_part'):
         return
     names = ['notes', 'series_description', 'series_number']
@@ -40,11 +36,7 @@ def migrate_series(Series, module):
 
 def migrate_instances(Instance, module):
     """Merge the rows of one instance of a series, and separate the numbers of
-    ImagePositionPatient (0020,0032, DS) by backslashes.
-
-    :param Instance: class of the model
-    :param str module: name of the module that is registered
-    """
+    ImagePositionPatient (0020,0032, DS) by backslashes."""
     if not is_former(
             Instance, module, 'sop_instance_UID', 'number_of_frames'):
         return

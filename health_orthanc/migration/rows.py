@@ -18,10 +18,7 @@ _SEPARATORS = {'notes': '\n', 'merge_comment': '; '}
 
 
 def is_former(Model, module, column, new):
-    """Return whether a table has a column and not yet a new one.
-
-    :param str module: name of the module that is registered
-    """
+    """Return whether a table has a column and not yet a new one."""
     table_h = Model.__table_handler__(module)
     return table_h.column_exist(column) and not table_h.column_exist(new)
 

@@ -48,9 +48,6 @@ def unify_servers(Server, module):
 
     Of several records with one address, one keeps it.  The others become
     inactive and keep another spelling.
-
-    :param Server: class of the model
-    :param str module: name of the module that is registered
     """
     table_h = Server.__table_handler__(module)
     if not table_h.column_exist('domain'):
@@ -182,11 +179,7 @@ def make_server(address, count):
 
 def keep_last_index(Server, module):
     """Take over the index of the last change, which 4.4 had in the column
-    last.
-
-    :param Server: class of the model
-    :param str module: name of the module that is registered
-    """
+    last."""
     table_h = Server.__table_handler__(module)
     if not table_h.column_exist('last'):
         return

@@ -29,7 +29,6 @@ _VALUES = [
 def clear_odd_dates(Model, names):
     """Keep dates that are no date of an exam or a birth as texts only.
 
-    :param Model: class of the model
     :param dict names: name of the column of the text by that of the date
     """
     table = Model.__table__()
@@ -49,11 +48,7 @@ def clear_odd_dates(Model, names):
 
 
 def migrate_studies(Study, module):
-    """Turn the studies of 5.0 into those of this release.
-
-    :param Study: class of the model
-    :param str module: name of the module that is registered
-    """
+    """Turn the studies of 5.0 into those of this release."""
     if not is_former(Study, module, 'server', 'orthanc_server'):
         return
     add_columns(Study, module, [

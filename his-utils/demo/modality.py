@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A modality to try a worklist with: it asks for its entries and sends images
-as a scanner does, with the programs of dcmtk and real images.
-"""
+as a scanner does, with the programs of dcmtk and real images."""
 import subprocess
 import tempfile
 from pathlib import Path

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Puts the OHIF viewer together from its npm package, in a folder that Orthanc
 serves beside its DICOMweb.  The package is built for the root of a web server,
-so its addresses are moved below a path.
-"""
+so its addresses are moved below a path."""
 import json
 import re
 import shutil

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a small hospital in an empty database: institution, users, patients
 and exams.  It uses a proteus configuration only, so it works over the network
-as well as inside a test.
-"""
+as well as inside a test."""
 import datetime as dt
 from collections import namedtuple
 

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Servers that the demonstration and the tests run on: Orthanc, trytond and
 its database.  They live in a folder of the caller's, listen on the loopback
-interface, and end with the process that started them.
-"""
+interface, and end with the process that started them."""
 import configparser
 import json
 import os

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Puts Tryton's web client together from npm packages, in a folder that
 trytond serves.  The client is published ready to use, the libraries that its
-page loads are not part of it.
-"""
+page loads are not part of it."""
 import re
 import shutil
 from pathlib import Path

@@ -64,4 +64,4 @@ def test_short_codes_are_whole_words(text, expected):
     for code, is_code in [
             ('.nsf', True), ('.n-1', True), ('nsf', False), ('.5', False),
             ('. x', False), ('.é', True)]:
-        assert bool(macros.CODE.fullmatch(code)) == is_code
+        assert (macros.codes(code) == {code}) == is_code

@@ -2,8 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Carry over to the Orthanc studies of today what people linked by hand in
-GNU Health 4.4 and before.  Run it with -h for a manual.
-"""
+GNU Health 4.4 and before.  Run it with -h for a manual."""
 import csv
 import os
 import sys
