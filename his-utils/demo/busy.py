@@ -56,6 +56,7 @@ class Busy(Story):
         # Ids of requests and of results by case.
         self._ids = {}
         self._results = {}
+        self._asked = 0
 
     def _steps(self):
         return [
@@ -135,6 +136,7 @@ class Busy(Story):
             self._order_cases(cases)
         self.check("requests", len(set(self._ids.values())) >= 200,
             len(self._ids))
+        self.check("orders that were asked about", self._asked, self._asked)
 
     def _order_cases(self, cases):
         first = cases[0]
@@ -145,6 +147,8 @@ class Busy(Story):
                 'date': self._times[first],
                 'urgent': first.urgent,
                 'doctor': self._doctors[first.doctor],
+                'clinical_question': ' '.join(dict.fromkeys(
+                        case.exam.question for case in cases)),
                 'tests': [self._exams[case.exam.code] for case in cases],
                 })
         self._ids.update(zip(cases, sorted(made)))
@@ -155,8 +159,15 @@ class Busy(Story):
         config = self.users[login]
         proxy = config.get_proxy(name, 'wizard')
         session, _, _ = proxy.create(config.context)
-        (action, _), = proxy.execute(
-            session, {'start': values}, state, config.context)['actions']
+        answer = proxy.execute(
+            session, {'start': values}, state, config.context)
+        if 'view' in answer:
+            # It may harm the patient.
+            self._asked += 1
+            answer = proxy.execute(
+                session, {'safety': {'reason': plan.REASON}}, 'order_anyway',
+                config.context)
+        (action, _), = answer['actions']
         proxy.delete(session, config.context)
         (_, _, ids), = json.loads(action['pyson_domain'])
         return ids

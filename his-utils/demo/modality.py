@@ -26,6 +26,7 @@ IDENTITY = [
 PROCEDURE = [
     'RequestedProcedureID', 'RequestedProcedureDescription',
     'RequestedProcedurePriority', 'RequestingPhysician']
+SAFETY = ['MedicalAlerts', 'Allergies', 'PregnancyStatus']
 STEP = [
     'Modality', 'ScheduledStationAETitle', 'ScheduledProcedureStepStartDate',
     'ScheduledProcedureStepStartTime', 'ScheduledProcedureStepID',
@@ -78,7 +79,7 @@ class Modality:
         keys = {'ScheduledStationAETitle': self.aet, **keys}
         words = []
         for prefix, keywords in [
-                ('', IDENTITY + PROCEDURE),
+                ('', IDENTITY + PROCEDURE + SAFETY),
                 ('ScheduledProcedureStepSequence[0].', STEP)]:
             for keyword in keywords:
                 words += ['-k', f'{prefix}{keyword}={keys.get(keyword, "")}']
