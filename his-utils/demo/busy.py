@@ -4,6 +4,7 @@
 step is done by whose job it is, over the API, and the images are in Orthanc.
 """
 import datetime as dt
+import hashlib
 import json
 import time
 import zoneinfo
@@ -175,6 +176,7 @@ class Busy(Story):
     def _planning(self):
         """The front desk reschedules, patients do not come, others do"""
         for number, id_ in enumerate(self._of('future')[::5]):
+            self._agree(plan.FRONT_DESK.login, id_)
             self._run(plan.FRONT_DESK.login, f'{REQUEST}.reschedule', REQUEST,
                 [id_], 'reschedule', date=moment(number + 2, 9, 30),
                 reason="The patient asked for another day.")
@@ -191,6 +193,14 @@ class Busy(Story):
                 choice=Reason(reason.id), reason=details)
         self._do(login, REQUEST, 'arrive',
             self._of('today')[::3] + self._of(*plan.EXAMINED))
+
+    def _agree(self, login, id_):
+        """Answer before what is asked when a request may harm the patient at
+        another time."""
+        key = hashlib.md5(f'{REQUEST},{id_}'.encode()).hexdigest()
+        config = self.users[login]
+        Model.get('res.user.warning', config)._proxy.skip(
+            f'{key}.imaging_safety', False, config.context)
 
     def _images(self):
         """The images come, and GNU Health finds them"""
