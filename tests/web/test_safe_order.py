@@ -64,7 +64,7 @@ def test_the_doctor_is_stopped_and_goes_on(order):
     expect(findings).to_be_visible()
     order.press("Back")
     expect(order.field("Clinical Question")).to_have_value("Abscess?")
-    expect(order.field("Patient")).to_have_value(
+    expect(order.field("Identity")).to_have_value(
         re.compile(seed.ALLERGIC.puid))
     expect(order.row(EXAM)).to_be_visible()
     order.shoot('safety-back')
@@ -72,7 +72,7 @@ def test_the_doctor_is_stopped_and_goes_on(order):
     order.place.locator('textarea[name=reason]').fill(REASON)
     order.press("Order in Spite of It")
     expect(order.row(EXAM, "Requested")).to_be_visible()
-    order.see("1 exam sent: CTABDO")
+    order.see("Exams sent: 1 (CTABDO)")
     order.shoot('safety-sent')
     order.open_row(EXAM)
     order.shoot('safety-request')
