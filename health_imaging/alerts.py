@@ -49,7 +49,7 @@ class Alerts:
         facts = PatientFacts(self._patients)
         today = dt.date.today()
         for patient in self._patients:
-            known = facts.of(patient, today)
+            known = facts.person(patient, today)
             value = rate(known, today)
             kinds = self.kinds[patient.id]
             details = self.details[patient.id]

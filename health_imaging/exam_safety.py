@@ -5,8 +5,17 @@ from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pyson import Eval
 
+from . import sides
+from .direction import plain
 from .safety import facts
 from .safety.rules import Rule
+
+#: Sides of an exam that is done.
+SIDES = [
+    (facts.LEFT, "Left"),
+    (facts.RIGHT, "Right"),
+    (facts.BOTH, "Both"),
+    ]
 
 
 class ExamSafetyMixin:
@@ -34,8 +43,13 @@ class ExamSafetyMixin:
             'invisible': ~Eval('contrast').in_(
                 [facts.IODINATED, facts.GADOLINIUM]),
             })
-    weight_limit = fields.Float("Weight Limit",
-        help="The greatest weight of a patient in kg.")
+    side = fields.Selection([
+            (None, "None"),
+            *SIDES,
+            (facts.ASK, "To Be Asked"),
+            ], "Side", sort=False,
+        help="The side of the body; it can be asked for in each order, and is "
+        "then part of the exam's name.")
     question_optional = fields.Boolean("Clinical Question is Optional",
         help="The exam can be ordered without a clinical question.")
     unchecked_rules = fields.MultiSelection(
@@ -58,15 +72,46 @@ class ExamSafetyMixin:
             (rule.code, gettext(f'{rule.module}.msg_rule_{rule.code}'))
             for rule in Rule.known]
 
-    def safety_facts(self):
+    def chosen_side(self, side=None):
+        """Return the side on which the exam is done.
+
+        :param str side: that of the request, or None
+        :rtype: str as of safety.facts, ASK where one is to be chosen, or ''
+        """
+        if self.side == facts.ASK:
+            return side or facts.ASK
+        return self.side or ''
+
+    def title(self, side=None):
+        """Return the name of the exam with its side, unless it names it.
+
+        :param str side: that of the request, or None
+        :rtype: str
+        """
+        name, side = plain(self.rec_name), self.chosen_side(side)
+        if side in {'', facts.ASK} or side in sides.named(name):
+            return name
+        return f'{name} ({gettext(f"health_imaging.msg_side_{side}")})'
+
+    def greatest_weight(self):
+        """Return the weight in kg that the machine of the exam bears, None
+        when it is not known.  Modules that know of machines extend this.
+
+        :rtype: float
+        """
+        return None
+
+    def safety_facts(self, side=None):
         """Return what the rules of safety ask of the exam.
 
+        :param str side: that of the request, or None
         :rtype: safety.facts.Exam
         """
         days = self.creatinine_days
         return facts.Exam(
             self.code, self.test_type.code,
             {'yes': True, 'no': False}.get(self.ionizing),
-            self.contrast or '', (self.body_part or '').upper(),
+            self.contrast or '', (self.body_part or '').strip().upper(),
+            self.chosen_side(side),
             facts.Exam.creatinine_days if days is None else days,
-            self.weight_limit, frozenset(self.unchecked_rules or ()))
+            self.greatest_weight(), frozenset(self.unchecked_rules or ()))

@@ -14,12 +14,14 @@ from trytond.wizard import (
 from .alerts import Alerts
 from .configuration import next_numbers
 from .doors import CheckedWizard
+from .exam_side import check_side, side_field
 from .exceptions import OrderIncompleteError, QuestionMissingError
 from .identity import identity_line
 from .minute import Minute, whole
 from .order_session import OrderedOnce
 from .professional import own_health_professional
 from .rights import check_read
+from .safety.facts import ASK
 from .safety_finding import Answered, Checks, answered, asked
 
 # How long an exam counts as done not long ago.
@@ -27,7 +29,7 @@ _RECENT_DAYS = 30
 # What is typed in the window.
 _TYPED = [
     'patient', 'date', 'urgent', 'doctor', 'clinical_question', 'context',
-    'tests']
+    'tests', 'side']
 
 
 class OrderStart(ModelView):
@@ -58,6 +60,14 @@ class OrderStart(ModelView):
     tests = fields.Many2Many(
         'gnuhealth.request-imaging-test', 'request', 'test', "Exams",
         required=True)
+    side = side_field(
+        states={
+            'invisible': ~Eval('asks_side'),
+            },
+        help="On which side the exams are done. Those of another side are "
+        "another order.")
+    asks_side = fields.Function(
+        fields.Boolean("With a Side"), 'on_change_with_asks_side')
 
     @classmethod
     def view_attributes(cls):
@@ -96,6 +106,10 @@ class OrderStart(ModelView):
             return '\n'.join(filter(None, [
                         alerts.words(self.patient),
                         *alerts.details[self.patient.id]]))
+
+    @fields.depends('tests')
+    def on_change_with_asks_side(self, name=None):
+        return any(exam.side == ASK for exam in self.tests or [])
 
     @fields.depends('patient', 'tests')
     def on_change_with_recent(self, name=None):
@@ -196,20 +210,23 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
         :rtype: Checks
         :raises DeceasedError: the patient is dead
         :raises QuestionMissingError: an exam needs a clinical question
+        :raises OrderIncompleteError: something else is missing
         """
         start = self.start
         self._check_complete()
         check_read([start.patient])
         question = (getattr(start, 'clinical_question', None) or '').strip()
+        side = getattr(start, 'side', None)
         for test in start.tests:
+            check_side(test, side)
             if not (question or test.question_optional):
                 raise QuestionMissingError(gettext(
                         'health_imaging.msg_question_missing',
                         exam=test.rec_name))
         checks = Checks([
-                (exam.id, start.patient, exam, start.date, None)
+                (exam.id, start.patient, exam, side, start.date, None)
                 for exam in start.tests])
-        checks.refuse(start.patient)
+        checks.refuse()
         return checks
 
     def _order_and_send(self, answer):
@@ -275,6 +292,8 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
             'date': start.date,
             'clinical_question': getattr(start, 'clinical_question', None),
             'urgent': getattr(start, 'urgent', False),
+            'side': getattr(start, 'side', None)
+            if test.side == ASK else None,
             }
 
     def do_open_(self, action):

@@ -50,7 +50,7 @@ class OrderSheet(OfficeReport):
             'birth': cls._day(patient.dob),
             'age': request.computed_age,
             'sex': patient.gender_str or '',
-            'exam': request.requested_test.rec_name,
+            'exam': request.exam_title(),
             'modality': request.modality,
             'machine': request.machine(),
             'date': cls._local(request.date),

@@ -22,6 +22,7 @@ from trytond.wizard import StateReport, StateTransition, Wizard
 from .calls import CheckedCalls
 from .direction import plain
 from .doors import CheckedWizard, selected_records
+from .exam_side import side_field
 from .exceptions import NoReportError
 from .institution import (
     hospital_language, institution_timezone, local_datetime)
@@ -49,6 +50,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
     date = Minute("Date and Time")
     day = fields.Function(fields.Date("Date"), 'get_day')
     exam = fields.Many2One('gnuhealth.imaging.test', "Ordered Exam")
+    side = side_field(readonly=True)
     title = fields.Function(fields.Char("Exam"), 'get_title')
     doctor = fields.Many2One('gnuhealth.healthprofessional', "Requested by")
     request = fields.Many2One('gnuhealth.imaging.test.request', "Request")
@@ -116,7 +118,8 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             of_request.select(*cls._columns(
                     'request', request.id, patient=request.patient,
                     date=Coalesce(result.date, request.date),
-                    exam=request.requested_test, doctor=request.doctor,
+                    exam=request.requested_test, side=request.side,
+                    doctor=request.doctor,
                     request=request.id, result=result.id,
                     state=cls._state_of_request(request, result),
                     unread=_unread(result))),
@@ -176,7 +179,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
 
     @classmethod
     def get_title(cls, exams, name):
-        return {e.id: plain(e.exam.rec_name) if e.exam else '' for e in exams}
+        return {e.id: e.exam.title(e.side) if e.exam else '' for e in exams}
 
     @classmethod
     def get_impression(cls, exams, name):

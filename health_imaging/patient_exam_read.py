@@ -46,7 +46,7 @@ class ReadExam(CheckedWizard, Wizard):
         result, *_ = reported(self)
         Pool().get('gnuhealth.imaging.test.result').note_opened([result.id])
         return {
-            'title': plain(result.requested_test.rec_name),
+            'title': result.exam_title(),
             'day': local_datetime(result.date).date(),
             'signed': result.signed_by and plain(result.signed_by.rec_name),
             **{name: getattr(result, name) for name in SECTIONS},

@@ -6,18 +6,19 @@ What comes with modules that are not activated is unknown.
 """
 import datetime as dt
 from collections import defaultdict
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 from sql import Literal, Null
-from sql.conditionals import Coalesce
+from sql.conditionals import Coalesce, NullIf
 from sql.functions import Lower
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import without_check_access
 
-from .safety import facts
+from .safety import facts, kidney, media
 from .tables import execute
 
 # ICD-10: pregnant state, supervision of a pregnancy; complications of one.
@@ -28,7 +29,13 @@ _PREGNANCY_DAYS = 310
 # of the ICRP).
 _SAFE_DAYS = 10
 _FORMER_DAYS = 60
-_CREATININE = ['creatinine', 'crea', 'creat', 'scr']
+# In the code of an analyte, else in its name; the last ones are of LOINC.
+_CREATININE = [
+    'creatinine', 'crea', 'creat', 'scr', 'serum creatinine', 'creatinina',
+    'kreatinin', 'créatinine', '肌酐', '血肌酐', 'كرياتينين', '2160-0',
+    '14682-9']
+# In what the specimen or the test is called when it is not serum.
+_URINE = ['urin', 'orin', 'pipi', '尿', 'بول', 'البول']
 _YES = Literal(True)
 
 
@@ -79,6 +86,22 @@ class PatientFacts:
         :param request: id of the request that is checked, or None
         :rtype: safety.facts.Patient
         """
+        id_ = patient.id
+        return replace(
+            self.person(patient, day),
+            medication=tuple(self._medication[id_]),
+            former=tuple(
+                former for key, former in self._former[id_]
+                if key is None or key != request))
+
+    @without_check_access
+    def person(self, patient, day):
+        """Return what is known of a patient, without what was taken and done.
+
+        :param patient: gnuhealth.patient record, one of the class
+        :param day: datetime.date of the exam
+        :rtype: safety.facts.Patient
+        """
         patient = self._patients[patient.id]
         id_ = patient.id
         sex = sex_of(patient)
@@ -93,11 +116,7 @@ class PatientFacts:
             pregnancy=self.pregnancy(patient, day),
             creatinine=self._creatinine.get(id_),
             height=self.measured('height').get(id_),
-            weight=self.measured('weight').get(id_),
-            medication=tuple(self._medication[id_]),
-            former=tuple(
-                former for key, former in self._former[id_]
-                if key != request))
+            weight=self.measured('weight').get(id_))
 
     @cached_property
     def conditions(self):
@@ -106,29 +125,34 @@ class PatientFacts:
         Pathology = pool.get('gnuhealth.pathology')
         table = pool.get('gnuhealth.patient.disease').__table__()
         rows = self._read(table, [
-                table.pathology, table.is_allergy, table.short_comment],
+                table.pathology, table.is_allergy, table.short_comment,
+                table.extra_info],
             (Coalesce(table.is_active, _YES) == _YES)
             & (table.healed_date == Null) & (table.pathology != Null))
         pathologies = {p.id: p for p in Pathology.browse(
                 {pathology for _, pathology, *_ in rows})}
         found = defaultdict(list)
-        for patient, id_, is_allergy, remark in rows:
-            pathology = pathologies[id_]
+        for patient, id_, is_allergy, *remarks in rows:
+            name, title = pathologies[id_].name, pathologies[id_].rec_name
+            code = pathologies[id_].code or ''
             found[patient].append(Condition(
-                    pathology.name, pathology.rec_name, remark or '',
-                    pathology.code or '', bool(is_allergy)))
+                    name, title, '; '.join(filter(None, remarks)), code,
+                    bool(is_allergy) or media.is_allergy(title, code)))
         return found
 
     @cached_property
     def _pregnancies(self):
-        """The pregnancies that are not over: last menstruation (datetime.date
-        or None) by patient id."""
+        """The pregnancies that are not over: lists of the last menstruation
+        (datetime.date or None) by patient id."""
         Pregnancy = _model('gnuhealth.patient.pregnancy')
         if not Pregnancy:
             return {}
         table = Pregnancy.__table__()
-        return dict(self._read(
-                table, [table.lmp], table.current_pregnancy == _YES))
+        found = defaultdict(list)
+        for patient, begun in self._read(
+                table, [table.lmp], table.current_pregnancy == _YES):
+            found[patient].append(begun)
+        return found
 
     @cached_property
     def _menstruations(self):
@@ -147,13 +171,14 @@ class PatientFacts:
         :param day: datetime.date
         :return: a value of safety.facts.Patient.pregnancy
         """
-        if patient.id in self._pregnancies:
-            begun = self._pregnancies[patient.id]
-            is_over = begun and (day - begun).days > _PREGNANCY_DAYS
-            return facts.POSSIBLE if is_over else facts.PREGNANT
+        begun = self._pregnancies.get(patient.id, [])
+        if any(not b or (day - b).days <= _PREGNANCY_DAYS for b in begun):
+            return facts.PREGNANT
         if any(c.code.upper().startswith(PREGNANT_CODES)
                 for c in self.conditions[patient.id]):
             return facts.PREGNANT
+        if begun:
+            return facts.POSSIBLE
         if getattr(patient, 'menopausal', False):
             return facts.NOT
         last = self._menstruations.get(patient.id)
@@ -170,20 +195,32 @@ class PatientFacts:
             return {}
         analyte = Analyte.__table__()
         lab = pool.get('gnuhealth.lab').__table__()
+        test = pool.get('gnuhealth.lab.test_type').__table__()
         unit = pool.get('gnuhealth.lab.test.units').__table__()
         date = Coalesce(lab.date_analysis, lab.date_requested)
         tables = lab.join(
             analyte, condition=analyte.gnuhealth_lab_id == lab.id).join(
+            test, 'LEFT', condition=test.id == lab.test).join(
             unit, 'LEFT', condition=unit.id == analyte.units)
-        rows = self._read(lab, [analyte.result, unit.code, date],
-            Lower(Coalesce(analyte.code, analyte.name)).in_(_CREATININE)
-            & (analyte.result != Null) & (date != Null)
-            & (Coalesce(analyte.excluded, Literal(False)) != _YES)
-            & ~Lower(Coalesce(lab.specimen_type, '')).like('%urin%'),
+        # A date that is still to come is a slip.
+        rows = self._read(lab, [
+                analyte.result, analyte.result_text, unit.code, date,
+                lab.specimen_type, test.specimen_type, test.name],
+            Lower(Coalesce(NullIf(analyte.code, ''), analyte.name)).in_(
+                _CREATININE)
+            & (date <= dt.datetime.now() + dt.timedelta(days=1))
+            & (Coalesce(analyte.excluded, Literal(False)) != _YES),
             date, tables)
-        return {
-            patient: facts.Creatinine(value, unit or '', _day(date))
-            for patient, value, unit, date in rows}
+        found = {}
+        for patient, value, text, unit, date, *specimens in rows:
+            if value is None:
+                value = kidney.number(text)
+            if value is not None and not any(
+                    media.has_word(media.plain(s or ''), _URINE)
+                    for s in specimens):
+                found[patient] = facts.Creatinine(
+                    value, unit or '', _day(date))
+        return found
 
     def measured(self, name):
         """Return what the last evaluation that says it says.
@@ -205,7 +242,7 @@ class PatientFacts:
 
     @cached_property
     def _medication(self):
-        "The active components of what patients take, lists by patient id."
+        "What patients take, names with components, lists by patient id."
         pool = Pool()
         Medicament = pool.get('gnuhealth.medicament')
         table = pool.get('gnuhealth.patient.medication').__table__()
@@ -218,28 +255,34 @@ class PatientFacts:
         found = defaultdict(list)
         for patient, id_ in rows:
             medicament = medicaments[id_]
-            found[patient].append(
-                medicament.active_component or medicament.rec_name)
+            found[patient].append('; '.join(dict.fromkeys(filter(None, [
+                            medicament.rec_name, medicament.active_component,
+                            (medicament.composition or '').strip()]))))
         return found
 
     @cached_property
     def _former(self):
         """The exams that were ordered or done not long ago, pairs of the id of
-        the request and safety.facts.Former in lists by patient id."""
+        the request or None and safety.facts.Former in lists by patient id."""
         pool = Pool()
         Exam = pool.get('gnuhealth.imaging.test')
         table = pool.get('gnuhealth.imaging.test.request').__table__()
+        result = pool.get('gnuhealth.imaging.test.result').__table__()
         since = dt.datetime.now() - dt.timedelta(days=_FORMER_DAYS)
         rows = self._read(
-            table, [table.id, table.requested_test, table.date],
+            table, [table.id, table.requested_test, table.date, table.side],
             table.state.in_(['requested', 'done']) & (table.date >= since))
-        exams = {e.id: e for e in Exam.browse({exam for *_, exam, _ in rows})}
+        rows += self._read(
+            result, [Literal(Null), result.requested_test, result.date,
+                Literal(Null)],
+            (result.request == Null) & (result.date >= since))
+        exams = {e.id: e for e in Exam.browse({row[2] for row in rows})}
         found = defaultdict(list)
-        for patient, id_, exam, date in rows:
-            exam = exams[exam]
+        for patient, id_, exam, date, side in rows:
+            exam = exams[exam].safety_facts(side)
             found[patient].append((id_, facts.Former(
-                        _day(date), exam.code, exam.test_type.code,
-                        exam.body_part or '')))
+                        _day(date), exam.code, exam.modality,
+                        exam.body_part, exam.side)))
         return found
 
     def _read(self, table, columns, where, order=None, tables=None):

@@ -20,6 +20,7 @@ from .configuration import next_numbers
 from .dashboard import DueMixin
 from .direction import plain
 from .doors import CheckedWizard, selected_records
+from .exam_side import SideMixin
 from .exceptions import (
     InactiveExamError, NotDraftError, OrderPatientError, RequestNotReadyError)
 from .migration import number_request_lines, set_request_states
@@ -38,14 +39,14 @@ from .worklist import WorklistMixin
 
 _CLINICAL = {
     'patient', 'date', 'requested_test', 'doctor', 'context', 'urgent',
-    'request', 'request_line', 'clinical_question'}
+    'request', 'request_line', 'clinical_question', 'side'}
 _draft_only = {'readonly': Eval('state', 'draft') != 'draft'}
 
 
 class Request(
         SecondReadMixin, ReadingMixin, DueMixin, ListMixin, WorklistMixin,
         RescheduleMixin, OrderedOnceMixin, SheetMixin, FindingsMixin,
-        GuardedWorkflow, ModelSQL, ModelView):
+        SideMixin, GuardedWorkflow, ModelSQL, ModelView):
     "Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request'
 
@@ -193,7 +194,7 @@ class Request(
     def get_rec_name(self, name):
         number = self.request_line or self.request or f'#{self.id}'
         return plain(' '.join([
-                    number, self.requested_test.rec_name, '-',
+                    number, self.exam_title(), '-',
                     self.patient.rec_name or '']))
 
     @classmethod
@@ -343,7 +344,7 @@ class Request(
     @classmethod
     def delete(cls, requests):
         for request in requests:
-            if request.state in {'requested', 'done'}:
+            if request.state in {'requested', 'done'} or request._was_asked():
                 raise NotDraftError(gettext(
                         'health_imaging.msg_request_delete',
                         request=request.rec_name))

@@ -241,8 +241,17 @@ class Result(
 
     def get_rec_name(self, name):
         return plain(' '.join(filter(None, [
-                        self.number, self.requested_test.rec_name, '-',
+                        self.number, self.exam_title(), '-',
                         self.patient.rec_name if self.patient else None])))
+
+    @without_check_access
+    def exam_title(self):
+        """Return the name of the exam with its side.
+
+        :rtype: str
+        """
+        request = self.request or self.former_request
+        return self.requested_test.title(request and request.side)
 
     @classmethod
     def search_rec_name(cls, name, clause):

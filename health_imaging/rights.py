@@ -22,6 +22,17 @@ def check_rights(model, *modes):
             ModelAccess.check(model, mode)
 
 
+def may_read(model):
+    """Return whether the user may read a model.
+
+    :param str model: name of the model
+    :rtype: bool
+    """
+    ModelAccess = Pool().get('ir.model.access')
+    with check_access():
+        return ModelAccess.get_access([model])[model]['read']
+
+
 @without_check_access
 def groups_of(*names):
     """Return groups, and whether the user is in one of them.

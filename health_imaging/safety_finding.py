@@ -12,12 +12,15 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from .direction import plain
 from .doors import CheckedWizard, selected_records
+from .exam_side import check_side
 from .exceptions import (
     DeceasedError, QuestionMissingError, ReasonMissingError, SafetyWarning)
 from .institution import institution_timezone, local_datetime
-from .kept import Kept
+from .kept import Ledger
 from .patient_facts import PatientFacts
+from .rights import may_read
 from .safety.rules import REFUSED, STOP, Rule, check
 
 KINDS = [
@@ -31,7 +34,7 @@ KINDS = [
 _KIND = 'health_imaging.msg_finding_kind_%s'
 
 
-class SafetyFinding(Kept, ModelSQL, ModelView):
+class SafetyFinding(Ledger, ModelSQL, ModelView):
     "Safety Finding of an Imaging Request"
     __name__ = 'gnuhealth.imaging.safety.finding'
 
@@ -91,19 +94,21 @@ class Checks:
     """What the rules find for some exams of one or more patients.
 
     :param asked: list of tuples of key, gnuhealth.patient record,
-        gnuhealth.imaging.test record, datetime.datetime of the exam (UTC) and
-        id of the request or None
+        gnuhealth.imaging.test record, side or None, datetime.datetime of the
+        exam (UTC) and id of the request or None
+    :param facts: PatientFacts of the patients, where they are at hand
     :ivar findings: lists of safety.rules.Finding by key
     """
 
-    def __init__(self, asked):
+    def __init__(self, asked, facts=None):
         zone = institution_timezone()
-        facts = PatientFacts([patient for _, patient, *_ in asked])
+        facts = facts or PatientFacts([patient for _, patient, *_ in asked])
         self.findings = {}
-        for key, patient, exam, date, request in asked:
+        self._patients = {key: patient for key, patient, *_ in asked}
+        for key, patient, exam, side, date, request in asked:
             day = local_datetime(date, zone).date()
             self.findings[key] = check(
-                facts.of(patient, day, request), exam.safety_facts(), day)
+                facts.of(patient, day, request), exam.safety_facts(side), day)
 
     def has(self, kind):
         """Return whether something of a kind was found.
@@ -117,31 +122,36 @@ class Checks:
     def sentences(self, known=()):
         """Return what was found, a line each, the most serious first.
 
-        :param known: set of pairs of key and code of what is left out
+        :param known: set of key, code and parameters of what is left out
         :rtype: list of str
         """
         found = {
             f: None for kind, _ in KINDS
             for key, some in self.findings.items() for f in some
-            if f.kind == kind and (key, f.reason) not in known}
+            if f.kind == kind and (key, f.reason, _kept(f)) not in known}
         return [
             f'{gettext(_KIND % f.kind)}: '
             + sentence(f.rule, f.reason, _plain(f.parameters)) for f in found]
 
-    def refuse(self, patient):
+    def refuse(self):
         """Raise DeceasedError when nothing can be ordered.
 
-        :param patient: gnuhealth.patient record
-        :raises DeceasedError: the patient is dead
+        :raises DeceasedError: a patient is dead
         """
-        if self.has(REFUSED):
-            raise DeceasedError(gettext(
-                    'health_imaging.msg_finding_refused',
-                    patient=patient.rec_name))
+        for key, found in self.findings.items():
+            if any(f.kind == REFUSED for f in found):
+                raise DeceasedError(gettext(
+                        'health_imaging.msg_finding_refused',
+                        patient=self._patients[key].rec_name))
 
 
 def _plain(parameters):
     return {name: str(value) for name, value in parameters}
+
+
+def _kept(finding):
+    "Return the parameters of a Finding as they are kept."
+    return json.dumps(_plain(finding.parameters), sort_keys=True)
 
 
 class FindingsMixin:
@@ -155,7 +165,21 @@ class FindingsMixin:
         'gnuhealth.imaging.safety.finding', 'request', "Safety", readonly=True,
         states={'invisible': ~Eval('safety_findings', [])})
     safety = fields.Function(fields.Char("Safety",
-            states={'invisible': ~Eval('safety')}), 'get_safety')
+            states={'invisible': ~Eval('safety')},
+            help="What was found when the exam was ordered, the most serious "
+            "first, and why it is done in spite of it."), 'get_safety')
+
+    @classmethod
+    @without_check_access
+    def get_safety(cls, requests, name):
+        """Return what was found in a line, empty for who may not read it."""
+        Finding = Pool().get('gnuhealth.imaging.safety.finding')
+        lines = dict.fromkeys((r.id for r in requests), '')
+        if may_read(Finding.__name__):
+            for request in cls.browse(requests):
+                lines[request.id] = plain(
+                    '; '.join(request.safety_lines().splitlines()))
+        return lines
 
     @classmethod
     def __setup__(cls):
@@ -171,15 +195,16 @@ class FindingsMixin:
         """Open the wizard that checks and sends requests."""
 
     @classmethod
-    def safety_checks(cls, requests):
+    def safety_checks(cls, requests, facts=None):
         """Return what the rules of safety find.
 
         :param requests: records
+        :param facts: PatientFacts of the patients, where they are at hand
         :rtype: Checks
         """
         return Checks([
-                (r.id, r.patient, r.requested_test, r.date, r.id)
-                for r in requests])
+                (r.id, r.patient, r.requested_test, r.side, r.date, r.id)
+                for r in requests], facts)
 
     @classmethod
     def check_safety(cls, requests, again=False):
@@ -193,14 +218,16 @@ class FindingsMixin:
         """
         Warning = Pool().get('res.user.warning')
         checks = cls.safety_checks(requests)
-        for request in requests:
-            checks.refuse(request.patient)
+        checks.refuse()
         answered = Transaction().context.get('_imaging_answered')
-        known = {
-            (r.id, f.finding) for r in requests for f in r.safety_findings
-            if again}
+        with without_check_access():
+            known = {
+                (r.id, f.finding, f.parameters) for r in cls.browse(requests)
+                for f in r.safety_findings if again}
         sentences = checks.sentences(known)
-        if sentences and not isinstance(answered, Answered):
+        # The front desk reschedules, and may not read it: it is kept.
+        if (sentences and not isinstance(answered, Answered)
+                and may_read('gnuhealth.imaging.safety.finding')):
             key = Warning.format('imaging_safety', requests)
             if Warning.check(key):
                 raise SafetyWarning(key, '\n'.join(sentences))
@@ -224,8 +251,7 @@ class FindingsMixin:
         found = []
         for id_, findings in checks.findings.items():
             for finding in findings:
-                parameters = json.dumps(
-                    _plain(finding.parameters), sort_keys=True)
+                parameters = _kept(finding)
                 if (id_, finding.reason, parameters, reason) in known:
                     continue
                 found.append({
@@ -235,13 +261,6 @@ class FindingsMixin:
                         'user': Transaction().user or None,
                         'reason': reason})
         Finding.create(found)
-
-    @classmethod
-    @without_check_access
-    def get_safety(cls, requests, name):
-        return {
-            r.id: r.safety_lines().replace('\n', ' ')
-            for r in cls.browse([r.id for r in requests])}
 
     @classmethod
     def view_attributes(cls):
@@ -256,16 +275,25 @@ class FindingsMixin:
 
         :rtype: str, lines
         """
+        kinds = [kind for kind, _ in KINDS]
         return '\n'.join(
             ' – '.join(filter(None, [
                         f'{gettext(_KIND % f.kind)}: {f.text}', f.reason]))
-            for f in self.safety_findings)
+            for f in sorted(
+                self.safety_findings, key=lambda f: kinds.index(f.kind)))
+
+    @without_check_access
+    def _was_asked(self):
+        """Return whether something was found, which nobody deletes."""
+        return bool(type(self)(self.id).safety_findings)
 
     def check_question(self):
-        """Raise QuestionMissingError unless the exam needs no question.
+        """Check what a person is to say before the request is sent.
 
         :raises QuestionMissingError: there is no clinical question
+        :raises OrderIncompleteError: the side is to be chosen
         """
+        check_side(self.requested_test, self.side)
         if not ((self.clinical_question or '').strip()
                 or self.requested_test.question_optional):
             raise QuestionMissingError(gettext(

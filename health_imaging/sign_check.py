@@ -59,7 +59,7 @@ class SignCheckMixin:
             if not (result.impression or '').strip():
                 found.append(Finding(result, 'impression', None))
             wrong = sides.contradiction(
-                result.requested_test.rec_name, [
+                result.exam_title(), [
                     result.technique, result.comment, result.impression], own)
             if wrong:
                 found.append(Finding(result, *wrong))
@@ -92,7 +92,7 @@ class SignCheckMixin:
     def _question(self):
         """Return the question whether to sign the result."""
         return gettext('health_imaging.msg_sign',
-            exam=self.requested_test.rec_name, patient=self.patient.rec_name,
+            exam=self.exam_title(), patient=self.patient.rec_name,
             puid=self.patient.puid or '', author=self.doctor.rec_name)
 
     @classmethod

@@ -150,6 +150,23 @@ def long_string(value):
     return cut(text, LENGTHS['LO'])
 
 
+def exam_name(name, title):
+    """Return the name of an exam as LO, cut before its side.
+
+    :param str name: of the exam
+    :param str title: the same with the side, or the same
+    """
+    side = title[len(name):] if title.startswith(name) else ''
+    return long_string(cut(name, LENGTHS['LO'] - len(side)) + side)
+
+
+def long_text(*texts):
+    """Return texts, or None, as one LT: at most 10240 characters on one line,
+    for which dumps and JSON have a place, a backslash written as a slash."""
+    text = clean(' - '.join(' '.join(t.split()) for t in texts if t))
+    return cut(text.replace('\\', '/'), LENGTHS['LT'])
+
+
 def application_entity(value):
     """Return ``value`` as AE: at most 16 ASCII characters, no backslash.  A
     title that comes back changed is not valid, and may name another modality.

@@ -106,12 +106,13 @@ class Batch:
         place = institution()
         return attributes.long_string(place.party.name if place else '')
 
-    def exam(self, exam):
-        """Return the variables that depend on the exam alone."""
-        if exam not in self._kept:
+    def exam(self, request):
+        """Return the variables that depend on the exam and its side alone."""
+        exam, side = request.requested_test, request.side
+        if (exam, side) not in self._kept:
             template = exam.imaging_worklist_template
-            name = attributes.long_string(exam.name)
-            self._kept[exam] = {
+            name = attributes.exam_name(exam.name, exam.title(side))
+            self._kept[exam, side] = {
                 'template_type': template.template_type if template else None,
                 'SpecificCharacterSet':
                     template.valid_charset if template else '',
@@ -120,7 +121,7 @@ class Batch:
                 'Modality': attributes.code_string(exam.test_type.code),
                 'ScheduledStationAETitle': _application_entity(exam),
                 }
-        return self._kept[exam]
+        return self._kept[exam, side]
 
     def doctor(self, doctor, charset):
         """Return the variables that depend on the doctor alone."""
@@ -138,7 +139,11 @@ class Batch:
 
     @cached_property
     def _facts(self):
-        return PatientFacts([r.patient for r in self._requests])
+        facts = PatientFacts([r.patient for r in self._requests])
+        # What machines show is in English.
+        with Transaction().set_context(language='en'):
+            facts.conditions
+        return facts
 
     def allergies(self, request):
         """Return what the patient of a request is allergic to.
@@ -146,10 +151,9 @@ class Batch:
         :param request: record
         :rtype: list of str, in English
         """
-        with Transaction().set_context(language='en'):
-            return [
-                c.name for c in self._facts.conditions[request.patient.id]
-                if c.is_allergy]
+        return [
+            c.name for c in self._facts.conditions[request.patient.id]
+            if c.is_allergy]
 
     def weight(self, request):
         """Return the last weight of the patient of a request.
@@ -173,7 +177,7 @@ class Batch:
         """What the rules of safety find now: lists of
         health_imaging.safety.rules.Finding by id of the request."""
         Request = Pool().get('gnuhealth.imaging.test.request')
-        return Request.safety_checks(self._requests).findings
+        return Request.safety_checks(self._requests, self._facts).findings
 
     @cached_property
     def _names(self):

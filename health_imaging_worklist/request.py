@@ -455,7 +455,9 @@ class Request(metaclass=PoolMeta):
 
     def _alerts(self, batch):
         """Return the texts of MedicalAlerts (0010,2000, VR LO)."""
-        found = [_FOUND[f.reason].format(**dict(f.parameters))
+        found = [
+            _FOUND[f.reason].format(**dict(f.parameters))
+            + ('?' if f.kind == 'question' else '')
             for f in batch.findings[self.id] if f.reason in _FOUND]
         return [*dict.fromkeys(found), *(
                 text for name, text in _ALERTS

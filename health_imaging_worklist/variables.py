@@ -19,9 +19,9 @@ Variable = namedtuple('Variable', 'value sample')
 OPEN_FIELDS = {
     'gnuhealth.imaging.test.request': {
         'request', 'request_line', 'accession_number', 'step_id', 'date',
-        'urgent', 'comment', 'state', 'merge_id', 'modality', 'patient',
-        'requested_test', 'doctor', 'context', 'computed_age',
-        'worklist_status', 'rec_name'},
+        'urgent', 'clinical_question', 'comment', 'state', 'merge_id',
+        'modality', 'patient', 'requested_test', 'doctor', 'context',
+        'computed_age', 'worklist_status', 'rec_name'},
     'gnuhealth.patient': {
         'puid', 'dob', 'gender', 'lastname', 'age', 'blood_type', 'rh',
         'biological_sex', 'party', 'critical_info', 'crit_allergic',
@@ -51,12 +51,12 @@ def _field(name):
 
 def _exam(name, sample):
     return Variable(
-        lambda request, batch: batch.exam(request.requested_test)[name],
+        lambda request, batch: batch.exam(request)[name],
         sample)
 
 
 def _charset(request, batch):
-    return batch.exam(request.requested_test)['SpecificCharacterSet']
+    return batch.exam(request)['SpecificCharacterSet']
 
 
 def _doctor(name, sample):
@@ -82,9 +82,9 @@ def _pregnancy_status(request, batch):
     Source: DICOM PS3.3 section C.7.2.3: 1 not pregnant, 2 possibly, 3
     definitely pregnant, 4 unknown.
     """
-    if _sex(request, batch) == 'M':
-        return ''
-    return _PREGNANCY[batch.pregnancy(request)]
+    status = batch.pregnancy(request)
+    is_man = _sex(request, batch) == 'M' and status == 'unknown'
+    return '' if is_man else _PREGNANCY[status]
 
 
 # By values of health_imaging.safety.facts.Patient.pregnancy.
@@ -110,6 +110,9 @@ VARIABLES = {
         lambda request, batch: attributes.long_string(
             ' '.join((request.clinical_question or '').split())),
         "Bleeding?"),
+    'RequestedProcedureComments': Variable(
+        lambda request, batch: attributes.long_text(
+            request.clinical_question, request.comment), "Bleeding?"),
     'RequestedProcedureDescription': _exam(
         'RequestedProcedureDescription', _DESCRIPTION),
     'RequestedProcedurePriority': Variable(

@@ -9,6 +9,8 @@ IODINATED, GADOLINIUM, BARIUM, MICROBUBBLES = (
     'iodinated', 'gadolinium', 'barium', 'microbubbles')
 #: Modality (0008,0060, VR CS) of machines with ionizing radiation.
 IONIZING = frozenset({'CR', 'DX', 'CT', 'MG', 'RF', 'XA', 'NM', 'PT'})
+#: Side of an exam; ASK: of each order.
+LEFT, RIGHT, BOTH, ASK = ('left', 'right', 'both', 'ask')
 #: Whether a patient is pregnant.
 PREGNANT, POSSIBLE, NOT, UNKNOWN = ('pregnant', 'possible', 'not', 'unknown')
 
@@ -45,11 +47,13 @@ class Former:
     :ivar str exam: its code
     :ivar str modality: Modality (0008,0060, VR CS)
     :ivar str body_part: Body Part Examined (0018,0015, VR CS), or ''
+    :ivar str side: LEFT, RIGHT, BOTH or ''
     """
     date: dt.date
     exam: str
     modality: str
     body_part: str = ''
+    side: str = ''
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Patient:
     :ivar creatinine: the last Creatinine, or None
     :ivar height: in cm, or None
     :ivar weight: in kg, or None
-    :ivar medication: tuple of str, names of active components
+    :ivar medication: tuple of str, names and active components
     :ivar former: tuple of Former
     """
     birth_date: dt.date | None = None
@@ -102,6 +106,7 @@ class Exam:
     :ivar ionizing: bool, None: as usual for the modality
     :ivar str contrast: IODINATED, GADOLINIUM, BARIUM, MICROBUBBLES or ''
     :ivar str body_part: Body Part Examined (0018,0015, VR CS), or ''
+    :ivar str side: LEFT, RIGHT, BOTH, '' for none; ASK when none was chosen
     :ivar int creatinine_days: how old a creatinine may be
     :ivar weight_limit: of the machine in kg, or None
     :ivar switched_off: frozenset of str, codes of rules
@@ -111,6 +116,7 @@ class Exam:
     ionizing: bool | None = None
     contrast: str = ''
     body_part: str = ''
+    side: str = ''
     creatinine_days: int = 30
     weight_limit: float | None = None
     switched_off: frozenset = frozenset()

@@ -1,16 +1,29 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kidney function from creatinine."""
+import re
 
 # 1 mg/dL of creatinine (113.12 g/mol).
 _MICROMOLES = 88.4
 _UNITS = {
-    'mg/dl': 1.0, 'mg%': 1.0, 'mg/l': 0.1,
+    'mg/dl': 1.0, 'mg%': 1.0, 'mg/100ml': 1.0, 'mg/l': 0.1,
     'umol/l': 1 / _MICROMOLES, 'mcmol/l': 1 / _MICROMOLES,
+    'micromol/l': 1 / _MICROMOLES, 'nmol/ml': 1 / _MICROMOLES,
     'mmol/l': 1000 / _MICROMOLES,
     }
 # The one of Unicode's two signs for micro that units are compared with.
 _MICRO = str.maketrans({'µ': 'u', 'μ': 'u'})
+
+
+def number(text):
+    """Return the number that a laboratory wrote as a text.
+
+    :param str text: such as "1,2", "1.2" or "< 0.3", which counts as 0.3
+    :rtype: float, None when it is no number
+    """
+    match = re.fullmatch(
+        r'\s*[<>≤≥]?\s*(\d{1,6}(?:[.,]\d{1,6})?)\s*', text or '')
+    return float(match[1].replace(',', '.')) if match else None
 
 
 def milligrams(value, unit):

@@ -6,9 +6,10 @@ No rule claims to be complete.  Other modules add theirs by `Rule.register`.
 """
 from dataclasses import dataclass
 
-from .facts import GADOLINIUM, IODINATED, NOT, POSSIBLE, PREGNANT
+from .facts import (
+    ASK, GADOLINIUM, IODINATED, LEFT, NOT, POSSIBLE, PREGNANT, RIGHT)
 from .kidney import filtration, milligrams
-from .media import ANY, IODINE, has_word, in_text, of_allergy, plain
+from .media import ANY, IODINE, has_word, in_text, is_vague, of_allergy, plain
 
 #: What a finding asks of who orders: nothing can be ordered, a reason is
 #: needed, an answer is wanted, it is to be known.
@@ -22,8 +23,17 @@ LOW, LOWERED = 30, 45
 _DUPLICATE_DAYS = 30
 _FERTILE = range(11, 56)
 _MAMMOGRAPHY_FROM = 25
+# Names of the substance, and of medicines that hold it, alone or with others.
 _METFORMIN = [
-    'metform', 'glucophag', 'glukophag', 'ميتفورمين', 'الميتفورمين', '二甲双胍']
+    'metform', 'metphormin', 'actoplus', 'avandamet', 'competact', 'diabex',
+    'diaformin', 'dianben', 'efficib', 'eucreas', 'glafornil', 'glibomet',
+    'glifage', 'glubrava', 'glucient', 'glucophag', 'glukophag', 'glucovance',
+    'glumetza', 'icandra', 'invokamet', 'janumet', 'jentadueto', 'kazano',
+    'komboglyze', 'kombiglyze', 'mediabet', 'prandimet', 'ristfor',
+    'segluromet', 'siofor', 'stagid', 'synjardy', 'trijardy', 'velmetia',
+    'vipdomet', 'vokanamet', 'xigduo', 'zomarist', 'galvumet', 'galvusmet',
+    'ميتفورمين', 'الميتفورمين', 'متفورمين', 'جلوكوفاج', '二甲双胍', '格华止',
+    '捷诺达']
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ class ContrastAllergy(Rule):
         for allergy in patient.allergies:
             kind = self._kind(
                 exam, of_allergy(allergy.text, allergy.code))
-            if not kind and self._is_vague(allergy):
+            if not kind and is_vague(allergy.text, allergy.code):
                 kind = QUESTION
             if kind:
                 yield self.found(
@@ -149,13 +159,6 @@ class ContrastAllergy(Rule):
         if IODINE in media and exam.contrast == IODINATED:
             return QUESTION
         return None
-
-    @staticmethod
-    def _is_vague(allergy):
-        "Whether the code is that of an allergy to a drug that is not said."
-        code = (allergy.code or '').replace('.', '').upper()
-        return code in {'Z888', 'Z889', 'Z9104', 'T887', 'T784'} and not (
-            of_allergy(allergy.text))
 
 
 @Rule.register
@@ -191,6 +194,11 @@ def rate(patient, day):
         patient.age(day), patient.sex, patient.height)
 
 
+def _is_old(patient, exam, day):
+    "Whether the creatinine is of another time than the exam."
+    return abs((day - patient.creatinine.date).days) > exam.creatinine_days
+
+
 @Rule.register
 class Kidney(Rule):
     "Kidneys that cannot pass the contrast medium."
@@ -210,7 +218,7 @@ class Kidney(Rule):
             yield self.found(STOP, 'kidney_low', 'laboratory', **known)
         elif value < LOWERED:
             yield self.found(WARNING, 'kidney_lowered', 'laboratory', **known)
-        if (day - measured.date).days > exam.creatinine_days:
+        if _is_old(patient, exam, day):
             yield self.found(WARNING, 'kidney_old', 'laboratory', **known)
 
 
@@ -226,7 +234,8 @@ class Metformin(Rule):
         value = rate(patient, day)
         for name in patient.medication:
             if has_word(plain(name), _METFORMIN) and (
-                    value is None or value < LOW):
+                    value is None or value < LOW
+                    or _is_old(patient, exam, day)):
                 yield self.found(
                     WARNING, 'metformin', 'medication', text=name)
 
@@ -240,7 +249,8 @@ class Duplicate(Rule):
         "Yield a warning for the latest such exam."
         same = [
             former for former in patient.former
-            if abs((day - former.date).days) <= _DUPLICATE_DAYS and (
+            if abs((day - former.date).days) <= _DUPLICATE_DAYS
+            and not {former.side, exam.side} == {LEFT, RIGHT} and (
                 former.exam == exam.code
                 or exam.body_part and former.modality == exam.modality
                 and former.body_part == exam.body_part)]
@@ -276,3 +286,14 @@ class Weight(Rule):
         if exam.weight_limit and (patient.weight or 0) > exam.weight_limit:
             yield self.found(WARNING, 'weight', 'measurements',
                 weight=f'{patient.weight:g}', limit=f'{exam.weight_limit:g}')
+
+
+@Rule.register
+class Side(Rule):
+    "A side that was not chosen."
+    code = 'side'
+
+    def findings(self, patient, exam, day):
+        "Yield a question when the exam is of one side and none is said."
+        if exam.side == ASK:
+            yield self.found(QUESTION, 'side_missing')

@@ -17,7 +17,8 @@ INSTITUTION = "Sagarmatha Demonstration Hospital"
 Person = namedtuple('Person', 'given family birth gender puid layout')
 #: A clinical question that such exams are ordered with comes with them.
 Exam = namedtuple('Exam', 'code name modality aetitle template_type template '
-    'product question body_part contrast preparation', defaults=[None] * 2)
+    'product question body_part contrast preparation side',
+    defaults=[None] * 3)
 Login = namedtuple('Login', 'login person groups')
 
 DOCTOR = Login('doctor',
@@ -129,7 +130,8 @@ def make_exams(config, exams):
             code=exam.code, name=exam.name, test_type=type_,
             product=Product(xml_record(config, exam.product).id),
             aetitle=exam.aetitle, contrast=exam.contrast,
-            body_part=exam.body_part, preparation=exam.preparation,
+            body_part=exam.body_part, side=exam.side,
+            preparation=exam.preparation,
             imaging_worklist_template=xml_record(config, exam.template))
 
 

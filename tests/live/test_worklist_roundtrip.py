@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pydicom
 import pytest
 import seed
 from modality import Modality
@@ -19,6 +20,11 @@ from support.records import Rpc, RpcError
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'his-utils/scripts/imaging/update_worklists_database.py'
+
+# Nothing is asked about the patients of an exam.
+UNASKED = {
+    'question_optional': True,
+    'unchecked_rules': ['pregnancy', 'kidney', 'duplicate']}
 
 # Official name, other names, and the PatientName that the modality gets.
 PEOPLE = [
@@ -69,7 +75,8 @@ def make_requests(config):
         template, *_ = Template.find([
                 ('template_type', '=', type_), ('name', 'like', 'General%')])
         copy, = Exam.duplicate([exam], {
-                'code': f'CT-{type_}', 'aetitle': f'CT_{type_.upper()}'})
+                'code': f'CT-{type_}', 'aetitle': f'CT_{type_.upper()}',
+                **UNASKED})
         copy.imaging_worklist_template = template
         copy.save()
         for number, (name, others, written) in enumerate(PEOPLE):
@@ -215,6 +222,52 @@ def test_an_order_can_be_asked_for_within_two_seconds(
         service.stop()
 
 
+def test_the_machine_is_told_what_may_harm_the_patient(
+        hospital, make_orthanc, tmp_path):
+    "An allergy and a pregnancy that are found after the order was sent."
+    server, password, _ = hospital
+    folder = tmp_path / 'worklists'
+    folder.mkdir()
+    orthanc = make_orthanc(worklists=folder)
+    config = proteus_config.set_xmlrpc(server.rpc_url('admin', password))
+    Exam = Model.get('gnuhealth.imaging.test', config)
+    Request = Model.get('gnuhealth.imaging.test.request', config)
+    Doctor = Model.get('gnuhealth.healthprofessional', config)
+    exam, *_ = Exam.find([('aetitle', '=', 'CT_DUMP2DCM')])
+    exam, = Exam.duplicate([exam], {
+            'code': 'CT-SAFE', 'aetitle': 'CT_SAFE', 'contrast': 'iodinated'})
+    patient = make_patient(config, 'RT-SAFE', ("Safe", "Sue"), [])
+    request = Request(
+        patient=patient, requested_test=exam, doctor=Doctor.find([])[0])
+    request.save()
+    request.click('requested')
+    for name, code, is_allergy in [
+            ("Iohexol", 'XALL', True), ("Pregnant state", 'Z33.1', False)]:
+        pathology = Model.get('gnuhealth.pathology', config)(
+            name=name, code=code)
+        pathology.save()
+        Model.get('gnuhealth.patient.disease', config)(
+            patient=patient, pathology=pathology,
+            is_allergy=is_allergy).save()
+    done = publish(server, password, folder, tmp_path, '--aet', 'CT_SAFE')
+    assert done.returncode == 0, done.stderr
+    answers = tmp_path / 'answers'
+    answers.mkdir()
+    subprocess.run([
+            'findscu', '-W', '-X', '-od', str(answers), '-aet', 'CT_SAFE',
+            '-aec', orthanc.aet, '-k', 'PatientID=RT-SAFE',
+            *(part for keyword in [
+                    'MedicalAlerts', 'Allergies', 'PregnancyStatus']
+                for part in ['-k', keyword]),
+            HOST, str(orthanc.dicom_port)], check=True, timeout=60)
+    file, = answers.glob('rsp*.dcm')
+    answer = pydicom.dcmread(file, force=True)
+    assert answer.PregnancyStatus == 3
+    assert answer.Allergies == "Iohexol"
+    assert answer.MedicalAlerts == "Contrast allergy"
+    request.click('cancel')
+
+
 # Family and given name, PUID, the character set of the template, and what
 # the machine gets: PatientName, or nothing when the PUID cannot be told.
 NEAREST = [
@@ -249,7 +302,7 @@ def ordered(hospital):
         copy, = Exam.duplicate([exam], {
                 'code': f'NF{number}', 'aetitle': 'NEAREST',
                 'name': f"Schädel – d’Œil {number}",
-                'imaging_worklist_template': template.id})
+                'imaging_worklist_template': template.id, **UNASKED})
         patient = make_patient(config, puid, (family, given), [])
         id_, = doctor(f'{request}.create', [{
                     'patient': patient.id, 'requested_test': copy.id,

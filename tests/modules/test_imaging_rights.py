@@ -43,6 +43,7 @@ MODELS = {
     "Results": 'gnuhealth.imaging.test.result',
     "Signed anyway": 'gnuhealth.imaging.test.result.sign_check',
     "Reschedulings": 'gnuhealth.imaging.test.request.reschedule.log',
+    "Safety findings": 'gnuhealth.imaging.safety.finding',
     "Critical findings": 'gnuhealth.imaging.critical_finding',
     "Communication of critical findings":
         'gnuhealth.imaging.critical_finding.call',
@@ -53,6 +54,7 @@ MODELS = {
 FIELDS = {
     "Own macros": 'text', "Words for sides": 'side', "Requests": 'date',
     "Results": 'date', "Signed anyway": 'code', "Reschedulings": 'reason',
+    "Safety findings": 'kind',
     "Critical findings": 'finding',
     "Communication of critical findings": 'text',
     "Times of critical findings": 'critical_hours',
@@ -66,6 +68,7 @@ STATISTICS = {
     }
 BUTTONS = {
     "Request: Request": 'requested',
+    "Request: Request (checks)": 'send',
     "Request: Write Report": 'generate_results',
     "Request: Report": 'report',
     "Request: Cancel": 'cancel',
@@ -88,6 +91,7 @@ BUTTONS = {
     }
 WIZARDS = {
     "Medical Imaging - New order": 'gnuhealth.patient.imaging.test.request',
+    "Request (checks)": 'gnuhealth.imaging.test.request.send',
     "Write Report": 'wizard.generate.result',
     "Cancel Requests": 'gnuhealth.imaging.test.request.cancel',
     "Reschedule": 'gnuhealth.imaging.test.request.reschedule',
@@ -185,7 +189,12 @@ def model_values(model):
             'name': "Exam", 'test_type': data.get_id(
                 'health_imaging', 'gnuhealth_test_type_ctscan'),
             'product': data.get_id(
-                'health_imaging', 'product_product_ctscancharges')},
+                'health_imaging', 'product_product_ctscancharges'),
+            'question_optional': True,
+            'unchecked_rules': ['pregnancy', 'duplicate']},
+        'gnuhealth.imaging.safety.finding': lambda: {
+            'request': make_request().id, 'kind': 'stop', 'rule': 'kidney',
+            'finding': 'kidney_unknown', 'found_at': dt.datetime(2026, 5, 4)},
         'gnuhealth.imaging.report.template': lambda: {
             'name': "Text", 'text': "Text"},
         'gnuhealth.imaging.macro': lambda: {
@@ -322,7 +331,7 @@ def test_statistics(users, committed, row, group, cell):
 
 def press(button):
     """Return the method of a button, a record for it and what is expected."""
-    if button in {'requested', 'cancel', 'reschedule'}:
+    if button in {'requested', 'send', 'cancel', 'reschedule'}:
         return make_request()
     if button == 'draft':
         request = make_request()
@@ -388,6 +397,8 @@ def state_of(wizard):
                     'doctor': make_professional().id,
                     'date': dt.datetime(2026, 5, 4),
                     'tests': [make_exam().id]}}, {}
+    if wizard == 'gnuhealth.imaging.test.request.send':
+        return 'look', {}, on(make_request())
     if wizard == 'wizard.generate.result':
         return 'open_', {}, on(make_requested())
     if wizard == 'gnuhealth.imaging.test.request.cancel':

@@ -8,13 +8,13 @@ import pytest
 from support.databases import activate
 from support.records import (
     as_asked, as_user, commit, make_exam, make_hospital, make_patient,
-    make_person, run_wizard, user)
+    make_person, make_user, run_wizard, user)
 from support.statements import counted
 
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.exceptions import (
-    DeceasedError, KeptValueError, QuestionMissingError, ReasonMissingError,
-    SafetyWarning)
+    DeceasedError, KeptValueError, NotDraftError, OrderIncompleteError,
+    QuestionMissingError, ReasonMissingError, SafetyWarning)
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
@@ -75,13 +75,13 @@ def man(**values):
     return make_patient("Tom", gender='m', dob=dt.date(1956, 1, 1), **values)
 
 
-def window(patient, *exams, question="Bleeding?", date=NOW):
+def window(patient, *exams, question="Bleeding?", date=NOW, side=None):
     return {
         'patient': patient.id, 'date': date, 'urgent': False,
         'doctor': Pool().get('gnuhealth.healthprofessional').search(
             [('party.internal_user', '=', Transaction().user)])[0].id,
         'clinical_question': question, 'context': None,
-        'tests': [exam.id for exam in exams]}
+        'tests': [exam.id for exam in exams], 'side': side}
 
 
 def order(patient, *exams, state='order_and_request', reason=None, **values):
@@ -295,7 +295,7 @@ def test_same_exam_again_is_told(doctor):
 
 
 def test_facts_of_many_are_read_with_few_statements(doctor):
-    from trytond.modules.health_imaging.finding import Checks
+    from trytond.modules.health_imaging.safety_finding import Checks
     exam = make_ct()
     with without_check_access():
         patients = [
@@ -304,7 +304,7 @@ def test_facts_of_many_are_read_with_few_statements(doctor):
     counts = []
     for some in [patients[:2], patients]:
         with counted() as statements:
-            Checks([(p.id, p, exam, NOW, None) for p in some])
+            Checks([(p.id, p, exam, None, NOW, None) for p in some])
         counts.append(len(statements))
     assert counts[1] <= counts[0] + 4
 
@@ -352,3 +352,182 @@ def test_request_that_was_canceled_is_asked_about_again(doctor):
     assert asked(send(request))['is_stopped']
     send(request, reason="Second")
     assert {f.reason for f in request.safety_findings} == {"First", "Second"}
+
+
+@without_check_access
+def kidneys(patient):
+    "Return what is known of the kidneys of a patient: value and unit."
+    from trytond.modules.health_imaging.patient_facts import PatientFacts
+    known = PatientFacts([patient]).of(patient, TODAY).creatinine
+    return known and (known.value, known.unit)
+
+
+@pytest.mark.parametrize('values, lab, known', [
+    ({'result': None, 'result_text': '3,5'}, {}, (3.5, 'mg/dl')),
+    ({'result': None, 'result_text': 'hemolytic'}, {}, None),
+    ({'result': 3.5, 'excluded': True}, {}, None),
+    ({'result': 3.5, 'code': 'UCREA'}, {}, None),
+    ({'result': 3.5, 'code': None, 'name': 'Kreatinin'}, {}, (3.5, 'mg/dl')),
+    ({'result': 3.5, 'units': None}, {}, (3.5, '')),
+    ({'result': 90}, {'specimen_type': "24 h Urine"}, None),
+    ({'result': 3.5}, {'date_analysis': NOW + dt.timedelta(days=400)}, None),
+    ])
+def test_creatinine_is_that_of_serum(doctor, values, lab, known):
+    patient = man()
+    with without_check_access():
+        analyte = make_creatinine(patient, 1.0)
+        type(analyte).write([analyte], values)
+        Lab = type(analyte.gnuhealth_lab_id)
+        Lab.write([analyte.gnuhealth_lab_id], lab)
+    found = kidneys(patient)
+    assert (found and (found[0], found[1].lower())) == known
+
+
+def test_allergy_that_nobody_marked_counts(doctor):
+    patient, exam = man(), make_ct()
+    make_creatinine(patient, 1.0)
+    allergy = make_allergy(
+        patient, "Radiographic dye allergy status", 'Z91.041')
+    with without_check_access():
+        type(allergy).write([allergy], {'is_allergy': False})
+    assert asked(order(patient, exam))['is_stopped']
+
+
+def test_medicine_of_several_components_is_seen(doctor):
+    patient, exam = man(), make_ct()
+    with without_check_access():
+        template = make('product.template', name="Januvia plus",
+            default_uom=Pool().get('product.uom').search([])[0].id)
+        medicament = make('gnuhealth.medicament',
+            product=make(
+                'product.product', template=template.id,
+                is_medicament=True).id,
+            active_component="Sitagliptin",
+            composition="Sitagliptin 50 mg, metformin 1000 mg")
+        taken = make('gnuhealth.patient.medication', patient=patient.id,
+            medicament=medicament.id)
+    assert "Stop it" in asked(order(patient, exam))['findings']
+    with without_check_access():
+        type(taken).write([taken], {'is_active': False})
+    assert "Stop it" not in asked(order(patient, exam))['findings']
+
+
+def test_side_is_asked_for_and_in_the_name(doctor):
+    patient, exam = man(), make_ct(
+        name="Hand", contrast=None, side='ask', question_optional=True)
+    Start = Pool().get(f'{ORDER}.start')
+    start = Start(tests=[exam])
+    assert start.on_change_with_asks_side()
+    with pytest.raises(OrderIncompleteError, match="side"):
+        order(patient, exam)
+    order(patient, exam, state='request')
+    request, = requests(patient)
+    with pytest.raises(OrderIncompleteError, match="side"):
+        send(request)
+    with pytest.raises(SafetyWarning, match="side"):
+        type(request).requested([request])
+    request.side = 'left'
+    request.save()
+    send(request)
+    with pytest.raises(NotDraftError):
+        type(request).write([request], {'side': 'right'})
+    answer = order(patient, exam, side='right')
+    assert exam.code in answer['actions'][0][0]['name']
+    assert [r.exam_title() for r in requests(patient)] == [
+        "Hand (left)", "Hand (right)"]
+    assert "Hand (right)" in requests(patient)[1].rec_name
+    exams = Pool().get('gnuhealth.imaging.patient_exam').search(
+        [('patient', '=', patient.id)])
+    assert {e.title for e in exams} == {"Hand (left)", "Hand (right)"}
+
+
+@pytest.mark.parametrize('name, side, title', [
+    ("Hand", 'left', "Hand (left)"), ("Left hand", 'left', "Left hand"),
+    ("Mano derecha", 'right', "Mano derecha"), ("Knee", None, "Knee"),
+    ("Knees", 'both', "Knees (both sides)"), ("Foot", 'ask', "Foot")])
+def test_name_with_a_fixed_side(doctor, name, side, title):
+    assert make_ct(name=name, side=side).title() == title
+
+
+def test_machine_bears_what_its_module_says(doctor, monkeypatch):
+    patient, exam = man(), make_ct(contrast=None)
+    make('gnuhealth.patient.evaluation', patient=patient.id, weight=210,
+        evaluation_start=NOW)
+    assert 'actions' in order(patient, exam)
+    monkeypatch.setattr(type(exam), 'greatest_weight', lambda exam: 200)
+    with without_check_access():
+        type(exam).write([exam], {'unchecked_rules': ['duplicate']})
+    assert "210 kg" in asked(order(patient, exam))['findings']
+
+
+def test_allergy_found_later_is_asked_about(doctor):
+    patient, exam = man(), make_ct()
+    make_creatinine(patient, 1.0)
+    make_allergy(patient, "Iohexol", 'X1')
+    order(patient, exam, reason="Premedicated")
+    request, = requests(patient)
+    reschedule(request, "Machine is broken")
+    make_allergy(patient, "Iopromide", 'X2')
+    with pytest.raises(SafetyWarning, match="Iopromide"):
+        reschedule(request, "Again")
+
+
+def test_front_desk_reschedules_without_reading_findings(doctor):
+    patient, exam = man(), make_ct()
+    make_creatinine(patient, 1.0)
+    order(patient, exam)
+    request, = requests(patient)
+    make_creatinine(patient, 3.5, days=0)
+    with without_check_access():
+        desk = make_user(
+            'front', 'health_imaging.group_health_imaging_front_desk')
+    with as_asked(desk):
+        reschedule(request, "Patient is late")
+        assert not type(request)(request.id).safety
+        with pytest.raises(AccessError):
+            type(request).read([request.id], ['safety_findings.text'])
+    assert "too weak" in request.safety
+
+
+def test_request_that_was_asked_about_stays(doctor):
+    patient, exam = man(), make_ct()
+    order(patient, exam, reason="")
+    request, = requests(patient)
+    with without_check_access():
+        type(request).cancel_for([request], "Not today")
+    with pytest.raises(NotDraftError):
+        type(request).delete([request])
+
+
+def test_nobody_goes_on_for_who_is_dead(doctor):
+    patient, exam = man(), make_ct()
+    order(patient, exam, state='request')
+    request, = requests(patient)
+    with without_check_access():
+        patient.party.deceased = True
+        patient.party.save()
+        other = make_ct()
+    order(man(), other, state='request')
+    draft = Pool().get('gnuhealth.imaging.test.request').search(
+        [('state', '=', 'draft'), ('requested_test', '=', other.id)])
+    for act in [
+            lambda: type(request).requested([request, *draft]),
+            lambda: send(request),
+            lambda: send(request, reason="Post mortem")]:
+        with as_user(user('doctor')), pytest.raises(
+                DeceasedError, match="Tom"):
+            act()
+    assert request.state == 'draft'
+
+
+def test_exam_reported_without_a_request_is_a_former_one(doctor):
+    patient, exam = man(), make_ct(contrast=None)
+    with without_check_access():
+        make('gnuhealth.imaging.test.result', patient=patient.id,
+            requested_test=exam.id, date=NOW - dt.timedelta(days=3),
+            doctor=user_professional().id)
+    assert exam.code in asked(order(patient, exam))['findings']
+
+
+def user_professional():
+    return Pool().get('gnuhealth.healthprofessional').search([], limit=1)[0]

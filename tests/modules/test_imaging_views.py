@@ -35,13 +35,13 @@ def shown(model, values):
 
 
 @pytest.mark.parametrize('state, expected', [
-        ('draft', {'requested', 'cancel'}),
+        ('draft', {'send', 'cancel'}),
         ('requested', {'generate_results', 'cancel'}),
         ('done', set()),
         ('canceled', {'draft'}),
         ])
 def test_buttons_of_requests(transaction, state, expected):
-    own = {'requested', 'cancel', 'generate_results', 'draft'}
+    own = {'send', 'cancel', 'generate_results', 'draft'}
     assert shown(REQUEST, {'state': state, 'id': 1}) & own == expected
 
 

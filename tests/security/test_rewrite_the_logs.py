@@ -16,7 +16,8 @@ LOGS = [
     'gnuhealth.imaging.critical_finding',
     'gnuhealth.imaging.critical_finding.call',
     'gnuhealth.imaging.test.result.sign_check',
-    'gnuhealth.imaging.test.request.reschedule.log']
+    'gnuhealth.imaging.test.request.reschedule.log',
+    'gnuhealth.imaging.safety.finding']
 SERVER = 'gnuhealth.orthanc.config'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 REQUEST = 'gnuhealth.imaging.test.request'

@@ -20,6 +20,8 @@ EXAMS = {exam.code: exam for exam in [
         facts.Exam('US', 'US'),
         facts.Exam('USB', 'US', contrast=facts.MICROBUBBLES),
         facts.Exam('XR', 'DX'),
+        *(facts.Exam(f'XR-{code}', 'DX', side=side) for code, side in [
+                ('L', facts.LEFT), ('R', facts.RIGHT), ('ASK', facts.ASK)]),
         facts.Exam('MG', 'MG'),
         ]}
 NORMAL = facts.Creatinine(0.8, 'mg/dL', DAY - dt.timedelta(days=1))
@@ -58,7 +60,8 @@ def parsed(who, told):
             code, days = value.split()
             exam = EXAMS[code]
             values['former'] += (facts.Former(
-                    days_ago(days), code, exam.modality, exam.body_part),)
+                    days_ago(days), code.partition('-')[0], exam.modality,
+                    exam.body_part, exam.side),)
         elif key == 'm':
             values['medication'] += (value,)
         elif key in {'h', 'w'}:
@@ -76,14 +79,16 @@ def table():
             who, told, exam, found = map(str.strip, line.split('|'))
             expected = sorted(filter(None, map(str.strip, found.split(','))))
             yield pytest.param(
-                parsed(who, told), EXAMS[exam], expected, id=str(number))
+                parsed(who, told),
+                replace(EXAMS[exam], code=exam.partition('-')[0]),
+                expected, id=str(number))
 
 
 PATIENTS = list(table())
 
 
 def test_enough_patients_are_labelled():
-    assert len(PATIENTS) >= 120
+    assert len(PATIENTS) >= 180
 
 
 @pytest.mark.parametrize('patient, exam, expected', PATIENTS)
@@ -114,6 +119,14 @@ def test_filtration_is_that_of_the_publications(
     ])
 def test_creatinine_of_a_unit(value, unit, expected):
     assert kidney.milligrams(value, unit) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('text, expected', [
+    ('1,2', 1.2), (' 1.2 ', 1.2), ('<0.3', 0.3), ('> 15', 15),
+    ('1.234,5', None), ('', None), (None, None), ('hemolytic', None),
+    ('1' * 10_000, None)])
+def test_creatinine_that_is_a_text(text, expected):
+    assert kidney.number(text) == expected
 
 
 def test_a_rule_is_switched_off_by_the_exam():
