@@ -234,3 +234,29 @@ def test_the_radiographer_cancels(person):
     radiographer.shoot('cancel')
     radiographer.press("Cancel Requests")
     assert radiographer.value("State") == "Canceled"
+
+
+def test_the_doctor_is_stopped(person):
+    doctor = person('doctor')
+    doctor.menu(*IMAGING, "New Order")
+    doctor.choose("Patient", "Garcia")
+    doctor.fill("Clinical Question", "Abscess?")
+    doctor.add('tests', "CT abdomen")
+    doctor.shoot('safety-order')
+    assert "Allergy to iodinated" in doctor.value("Alerts")
+    doctor.press("Order")
+    doctor.shoot('safety-stop')
+    assert any(text.startswith("Stop: ") for text in doctor.texts())
+    _, told = doctor.attempt('press', "Order in Spite of It")
+    assert any("Reason to Go On" in text for text in told)
+    doctor.press("Back")
+    assert doctor.value("Clinical Question") == "Abscess?"
+    doctor.press("Order")
+    doctor.write("Sepsis.")
+    doctor.press("Order in Spite of It")
+    assert seen(doctor, "CT abdomen", "Requested")
+    doctor.open_row("CT abdomen")
+    doctor.shoot('safety-request')
+    doctor.page_of("History")
+    assert seen(doctor, "Stop", "Sepsis.")
+    doctor.shoot('safety-history')

@@ -81,6 +81,18 @@ def test_the_doctor_is_stopped_and_goes_on(order):
     order.shoot('safety-history')
 
 
+def test_the_radiographer_sees_why(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Worklist")
+    radiographer.shoot('safety-worklist')
+    expect(radiographer.row(EXAM, "Allergy", REASON)).to_be_visible()
+    assert radiographer.row(EXAM).get_by_role(
+        'button', name="Arrived", exact=True).bounding_box()['x'] < 1240
+    radiographer.open_row(EXAM)
+    expect(radiographer.row("Stop", seed.ALLERGY, REASON)).to_be_visible()
+    radiographer.shoot('safety-patient')
+
+
 def test_the_machine_is_told_and_sends_images(world):
     story = Story(world.server, world.orthanc, world.folder)
     story.run_script()
@@ -98,21 +110,13 @@ def test_the_machine_is_told_and_sends_images(world):
         server.click('do_sync')
 
 
-def test_the_radiographer_sees_why(person):
-    radiographer = person('radiographer')
-    radiographer.menu(*IMAGING, "Worklist")
-    radiographer.shoot('safety-worklist')
-    expect(radiographer.row(EXAM, "Allergy")).to_be_visible()
-    radiographer.open_row(EXAM)
-    expect(radiographer.row("Stop", seed.ALLERGY, REASON)).to_be_visible()
-    radiographer.shoot('safety-patient')
-
-
 def test_the_radiologist_sees_why(person):
     radiologist = person('radiologist')
     radiologist.menu(*IMAGING, "Reading List")
     expect(radiologist.row(EXAM, "Abscess?", REASON)).to_be_visible()
     radiologist.shoot('safety-reading')
+    radiologist.open_row(EXAM)
+    expect(radiologist.field("Safety")).to_have_value(re.compile(REASON))
 
 
 def test_the_windows_run_from_the_right(person, world):
