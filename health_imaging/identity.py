@@ -6,7 +6,7 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 
 from .alerts import Alerts
-from .direction import plain
+from .direction import isolated
 from .patient_facts import sex_of
 
 
@@ -20,7 +20,7 @@ def identity_line(patient):
     Request = Pool().get('gnuhealth.imaging.test.request')
     sexes = dict(Request.fields_get(
         ['patient_sex'])['patient_sex']['selection'])
-    return plain(', '.join(filter(None, [
+    return ', '.join(map(isolated, filter(None, [
                     patient.party.ref,
                     born and Pool().get('ir.lang').get().strftime(born),
                     patient.age, sexes.get(sex_of(patient))])))

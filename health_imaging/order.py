@@ -69,6 +69,13 @@ class OrderStart(ModelView):
     asks_side = fields.Function(
         fields.Boolean("With a Side"), 'on_change_with_asks_side')
 
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('//group[@id="alerts"]', 'states', {
+                    'invisible': ~Eval('alerts')}),
+            ]
+
     @staticmethod
     def default_date():
         return whole(dt.datetime.now())
@@ -157,7 +164,8 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
     safety = StateView('gnuhealth.imaging.safety.start',
         'health_imaging.safety_start_view_form', [
             Button("Cancel", 'end', 'tryton-cancel'),
-            Button("Back", 'start', 'tryton-back', default=True),
+            Button("Back", 'start', 'tryton-back', default=True,
+                validate=False),
             Button("Order in Spite of It", 'order_anyway', 'tryton-launch'),
             ])
     order_anyway = StateTransition()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
-from trytond.pyson import Eval
+from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
@@ -55,6 +55,14 @@ class SafetyFinding(Ledger, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         cls._order = [('found_at', 'DESC'), ('id', 'ASC')]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree/field[@name="kind"]', 'visual',
+                If(Eval('kind').in_(['refused', 'stop']), 'danger',
+                    'warning')),
+            ]
 
     def get_rec_name(self, name):
         return self.text
@@ -253,6 +261,13 @@ class FindingsMixin:
                         'user': Transaction().user or None,
                         'reason': reason})
         Finding.create(found)
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree/field[@name="safety"]', 'visual',
+                If(Bool(Eval('safety')), 'danger', '')),
+            ]
 
     @without_check_access
     def safety_lines(self):

@@ -4,6 +4,7 @@
 step is done by whose job it is, over the API, and the images are in Orthanc.
 """
 import datetime as dt
+import hashlib
 import json
 import time
 import zoneinfo
@@ -56,6 +57,7 @@ class Busy(Story):
         # Ids of requests and of results by case.
         self._ids = {}
         self._results = {}
+        self._asked = 0
 
     def _steps(self):
         return [
@@ -135,6 +137,7 @@ class Busy(Story):
             self._order_cases(cases)
         self.check("requests", len(set(self._ids.values())) >= 200,
             len(self._ids))
+        self.check("orders that were asked about", self._asked, self._asked)
 
     def _order_cases(self, cases):
         first = cases[0]
@@ -145,6 +148,8 @@ class Busy(Story):
                 'date': self._times[first],
                 'urgent': first.urgent,
                 'doctor': self._doctors[first.doctor],
+                'clinical_question': ' '.join(dict.fromkeys(
+                        case.exam.question for case in cases)),
                 'tests': [self._exams[case.exam.code] for case in cases],
                 })
         self._ids.update(zip(cases, sorted(made)))
@@ -155,8 +160,15 @@ class Busy(Story):
         config = self.users[login]
         proxy = config.get_proxy(name, 'wizard')
         session, _, _ = proxy.create(config.context)
-        (action, _), = proxy.execute(
-            session, {'start': values}, state, config.context)['actions']
+        answer = proxy.execute(
+            session, {'start': values}, state, config.context)
+        if 'view' in answer:
+            # It may harm the patient.
+            self._asked += 1
+            answer = proxy.execute(
+                session, {'safety': {'reason': plan.REASON}}, 'order_anyway',
+                config.context)
+        (action, _), = answer['actions']
         proxy.delete(session, config.context)
         (_, _, ids), = json.loads(action['pyson_domain'])
         return ids
@@ -164,6 +176,7 @@ class Busy(Story):
     def _planning(self):
         """The front desk reschedules, patients do not come, others do"""
         for number, id_ in enumerate(self._of('future')[::5]):
+            self._agree(plan.FRONT_DESK.login, id_)
             self._run(plan.FRONT_DESK.login, f'{REQUEST}.reschedule', REQUEST,
                 [id_], 'reschedule', date=moment(number + 2, 9, 30),
                 reason="The patient asked for another day.")
@@ -180,6 +193,14 @@ class Busy(Story):
                 choice=Reason(reason.id), reason=details)
         self._do(login, REQUEST, 'arrive',
             self._of('today')[::3] + self._of(*plan.EXAMINED))
+
+    def _agree(self, login, id_):
+        """Answer before what is asked when a request may harm the patient at
+        another time."""
+        key = hashlib.md5(f'{REQUEST},{id_}'.encode()).hexdigest()
+        config = self.users[login]
+        Model.get('res.user.warning', config)._proxy.skip(
+            f'{key}.imaging_safety', False, config.context)
 
     def _images(self):
         """The images come, and GNU Health finds them"""

@@ -128,37 +128,51 @@ _SERVICES = {
     'CT': 'ctscan', 'PT': 'petscan', 'MR': 'mri', 'US': 'ultrasound'}
 
 
-def _exam(code, name, modality, aetitle=None):
+def _exam(code, name, modality, body_part, question, aetitle=None, **values):
     template = _TEMPLATES.get(modality, 'general')
     return Exam(code, name, modality, aetitle or f'{modality}1', 'json',
         f'health_imaging_worklist.worklist_template_{template}_json',
         'health_imaging.product_product_'
-        f'{_SERVICES.get(modality, "xray")}charges')
+        f'{_SERVICES.get(modality, "xray")}charges', question, body_part,
+        **values)
 
 
 NEW_EXAMS = [
-    _exam('CTCHEST', "CT chest", 'CT'),
-    _exam('CTABDO', "CT abdomen and pelvis with contrast", 'CT', 'CT2'),
-    _exam('CTCSPINE', "CT cervical spine", 'CT'),
-    _exam('MRBRAIN', "MRI brain", 'MR'),
-    _exam('MRLSPINE', "MRI lumbar spine", 'MR'),
-    _exam('MRKNEER', "MRI knee, right", 'MR'),
-    _exam('MRKNEEL', "MRI knee, left", 'MR'),
-    _exam('MRSHOULDL', "MRI shoulder, left", 'MR', 'MR2'),
-    _exam('XRHANDR', "X-ray hand, right", 'CR', 'XR1'),
-    _exam('XRHANDL', "X-ray hand, left", 'CR', 'XR1'),
-    _exam('XRANKLEL', "X-ray ankle, left", 'CR', 'XR1'),
-    _exam('XRFOREARM', "X-ray forearm in two planes, right", 'CR', 'XR1'),
-    _exam('XRPELVIS', "X-ray pelvis", 'DX'),
-    _exam('XRTSPINE', "X-ray thoracic spine", 'DX'),
-    _exam('USTHYR', "Ultrasound thyroid", 'US'),
-    _exam('USPREG', "Ultrasound pregnancy", 'US', 'US2'),
-    _exam('MGBOTH', "Mammography, both sides", 'MG'),
-    _exam('RFSWALLOW', "Barium swallow", 'RF'),
-    _exam('PTBODY', "PET-CT whole body", 'PT'),
+    _exam('CTCHEST', "CT chest", 'CT', 'CHEST', "Metastases?"),
+    _exam('CTCSPINE', "CT cervical spine", 'CT', 'CSPINE', "Fracture?"),
+    _exam('MRBRAIN', "MRI brain", 'MR', 'BRAIN', "Multiple sclerosis?",
+        contrast='gadolinium'),
+    _exam('MRLSPINE', "MRI lumbar spine", 'MR', 'LSPINE', "Slipped disc?"),
+    _exam('MRKNEER', "MRI knee, right", 'MR', 'KNEE', "Tear of a meniscus?",
+        side='right'),
+    _exam('MRKNEEL', "MRI knee, left", 'MR', 'KNEE', "Tear of a meniscus?",
+        side='left'),
+    _exam('MRSHOULDL', "MRI shoulder, left", 'MR', 'SHOULDER',
+        "Tear of the rotator cuff?", 'MR2', side='left'),
+    _exam('XRHANDR', "X-ray hand, right", 'CR', 'HAND', "Fracture?", 'XR1',
+        side='right'),
+    _exam('XRHANDL', "X-ray hand, left", 'CR', 'HAND', "Fracture?", 'XR1',
+        side='left'),
+    _exam('XRANKLEL', "X-ray ankle, left", 'CR', 'ANKLE', "Fracture?", 'XR1',
+        side='left'),
+    _exam('XRFOREARM', "X-ray forearm in two planes, right", 'CR', 'FOREARM',
+        "Does the fracture heal?", 'XR1', side='right'),
+    _exam('XRPELVIS', "X-ray pelvis", 'DX', 'PELVIS', "Arthrosis?"),
+    _exam('XRTSPINE', "X-ray thoracic spine", 'DX', 'TSPINE', "Fracture?"),
+    _exam('USTHYR', "Ultrasound thyroid", 'US', 'THYROID', "Nodules?"),
+    _exam('USPREG', "Ultrasound pregnancy", 'US', 'UTERUS', "Growth?", 'US2'),
+    _exam('MGBOTH', "Mammography, both sides", 'MG', 'BREAST', "Screening.",
+        side='both'),
+    _exam('RFSWALLOW', "Barium swallow", 'RF', 'ESOPHAGUS', "Stenosis?",
+        contrast='barium',
+        preparation="Nothing to eat for six hours before the exam."),
+    _exam('PTBODY', "PET-CT whole body", 'PT', 'WHOLEBODY', "Staging.",
+        preparation="No sugar for six hours before the exam."),
     ]
 EXAMS = seed.EXAMS + NEW_EXAMS
 
+#: Why an exam is ordered that may harm the patient.
+REASON = "The patient was asked, no other exam tells it."
 REASONS = [
     ('absent', None), ('declined', None), ('twice', None),
     ('needless', "The plaster was taken off last week."),

@@ -25,6 +25,7 @@ IDENTITY = [
 PROCEDURE = [
     'RequestedProcedureID', 'RequestedProcedureDescription',
     'RequestedProcedurePriority', 'RequestingPhysician']
+SAFETY = ['MedicalAlerts', 'Allergies', 'PregnancyStatus']
 STEP = [
     'Modality', 'ScheduledStationAETitle', 'ScheduledProcedureStepStartDate',
     'ScheduledProcedureStepStartTime', 'ScheduledProcedureStepID',
@@ -77,7 +78,7 @@ class Modality:
         keys = {'ScheduledStationAETitle': self.aet, **keys}
         words = []
         for prefix, keywords in [
-                ('', IDENTITY + PROCEDURE),
+                ('', IDENTITY + PROCEDURE + SAFETY),
                 ('ScheduledProcedureStepSequence[0].', STEP)]:
             for keyword in keywords:
                 words += ['-k', f'{prefix}{keyword}={keys.get(keyword, "")}']

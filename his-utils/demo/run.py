@@ -6,6 +6,7 @@ demo.sh, which installs what it needs.
 """
 import argparse
 import fcntl
+import importlib.util
 import os
 import secrets
 import shutil
@@ -95,7 +96,10 @@ def _make_database(kept):
     # Nobody needs it again: each run sets passwords of its own.
     password = secrets.token_urlsafe()
     with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        create_database(folder, DATABASE, MODULES, password)
+        create_database(folder, DATABASE, [*MODULES, *(
+                    name for name in seed.SOFT_MODULES
+                    if importlib.util.find_spec(f'trytond.modules.{name}'))],
+            password)
         with Trytond(folder, URI, DATABASE) as server:
             with set_xmlrpc_session(f'{server.url}/{DATABASE}/', 'admin',
                     password) as config:

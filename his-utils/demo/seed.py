@@ -14,8 +14,10 @@ TIMEZONE = 'Asia/Kathmandu'
 INSTITUTION = "Sagarmatha Demonstration Hospital"
 
 Person = namedtuple('Person', 'given family birth gender puid layout')
-Exam = namedtuple(
-    'Exam', 'code name modality aetitle template_type template product')
+#: A clinical question that such exams are ordered with comes with them.
+Exam = namedtuple('Exam', 'code name modality aetitle template_type template '
+    'product question body_part contrast preparation side',
+    defaults=[None] * 3)
 Login = namedtuple('Login', 'login person groups')
 
 DOCTOR = Login('doctor',
@@ -43,18 +45,36 @@ CHINESE = Person("丽华", "陈", dt.date(1990, 10, 1), 'f', 'CLH901001', 'cjk')
 CYRILLIC = Person(
     "Наталья Сергеевна", "Соколова", dt.date(1957, 7, 8), 'f', 'NSS570708',
     'fg')
-PATIENTS = [LATIN, CHINESE, CYRILLIC]
+#: Who must not have what is ordered for her without a reason.
+ALLERGIC = Person(
+    "Maria", "Garcia", dt.date(1958, 4, 3), 'f', 'GAM580403', 'pgfs')
+PATIENTS = [LATIN, CHINESE, CYRILLIC, ALLERGIC]
+ALLERGY = "Allergy to iodinated contrast medium"
+#: In mg/dL.
+CREATININE = 1.9
+#: What the orders are checked with, in databases that have it.
+SOFT_MODULES = ('health_gyneco', 'health_lab')
 
 CT_HEAD = Exam('CTHEAD', "CT head", 'CT', 'CT1', 'dump2dcm',
     'health_imaging_worklist.worklist_template_ct_dump2dcm',
-    'health_imaging.product_product_ctscancharges')
+    'health_imaging.product_product_ctscancharges',
+    "Bleeding after the fall?", 'HEAD')
+CT_CONTRAST = Exam(
+    'CTABDO', "CT abdomen and pelvis with contrast", 'CT', 'CT2', 'json',
+    'health_imaging_worklist.worklist_template_ct_json',
+    'health_imaging.product_product_ctscancharges',
+    "Abscess?", 'ABDOMENPELVIS', 'iodinated',
+    "Nothing to eat for four hours before the exam. Drink one litre of water "
+    "in the last hour.")
 CHEST = Exam('XRCHEST', "Chest X-ray", 'CR', 'XR1', 'json',
     'health_imaging_worklist.worklist_template_cr_dx_json',
-    'health_imaging.product_product_xraycharges')
+    'health_imaging.product_product_xraycharges', "Pneumonia?", 'CHEST')
 ULTRASOUND = Exam('USABDO', "Ultrasound abdomen", 'US', 'US1', 'dump2dcm',
     'health_imaging_worklist.worklist_template_us_dump2dcm',
-    'health_imaging.product_product_ultrasoundcharges')
-EXAMS = [CT_HEAD, CHEST, ULTRASOUND]
+    'health_imaging.product_product_ultrasoundcharges',
+    "Gallstones?", 'ABDOMEN', None,
+    "Nothing to eat for six hours before the exam.")
+EXAMS = [CT_HEAD, CHEST, ULTRASOUND, CT_CONTRAST]
 
 
 def xml_record(config, name):
@@ -87,7 +107,9 @@ def seed(config, password=PASSWORD):
             config, login.person, institution,
             make_user(config, login, company, password))
     for person in PATIENTS:
-        make_patient(config, person)
+        patient = make_patient(config, person)
+        if person is ALLERGIC:
+            _make_risks(config, patient)
     # A condition to order exams for; the core ships none.
     _make(config, 'gnuhealth.pathology', code='S06.0', name="Concussion")
     make_exams(config, EXAMS)
@@ -106,7 +128,9 @@ def make_exams(config, exams):
         _make(config, 'gnuhealth.imaging.test',
             code=exam.code, name=exam.name, test_type=type_,
             product=Product(xml_record(config, exam.product).id),
-            aetitle=exam.aetitle,
+            aetitle=exam.aetitle, contrast=exam.contrast,
+            body_part=exam.body_part, side=exam.side,
+            preparation=exam.preparation,
             imaging_worklist_template=xml_record(config, exam.template))
 
 
@@ -186,3 +210,47 @@ def make_patient(config, person):
     """Make a patient."""
     return _make(config, 'gnuhealth.patient',
         party=_make_party(config, person, is_patient=True))
+
+
+def has_module(config, name):
+    """Return whether a module is activated.
+
+    :param config: proteus configuration of the administrator
+    """
+    return bool(Model.get('ir.module', config).find([
+                ('name', '=', name), ('state', '=', 'activated')]))
+
+
+def _make_risks(config, patient):
+    """Let a patient bear contrast medium badly."""
+    pathology = _make(
+        config, 'gnuhealth.pathology', code='Z91.041', name=ALLERGY)
+    _create(config, 'gnuhealth.patient.disease',
+        patient=patient.id, pathology=pathology.id, is_allergy=True,
+        healthprof=None)
+    if has_module(config, 'health_gyneco'):
+        patient.menopausal = True
+        patient.save()
+    if has_module(config, 'health_lab'):
+        _make_creatinine(config, patient, CREATININE)
+
+
+def _make_creatinine(config, patient, value):
+    """Make the analysis of yesterday, in mg/dL."""
+    now = dt.datetime.now().replace(microsecond=0)
+    analysis = _create(config, 'gnuhealth.lab', patient=patient.id,
+        test=xml_record(
+            config, 'health_lab.gnuhealth_test_renalfunctiontest0').id,
+        date_requested=now, date_analysis=now - dt.timedelta(days=1))
+    shipped = xml_record(
+        config, 'health_lab.gnuhealth_test_critearea_creatinine0')
+    _create(config, 'gnuhealth.lab.test.critearea', name=shipped.name,
+        code=shipped.code, units=shipped.units.id, result=value,
+        gnuhealth_lab_id=analysis)
+
+
+def _create(config, model, **values):
+    """Make a record and return its id; GNU Health would refuse the defaults
+    to a user who is no health professional."""
+    id_, = Model.get(model, config)._proxy.create([values], config.context)
+    return id_

@@ -13,6 +13,7 @@ import urllib.parse
 import zoneinfo
 from contextlib import ExitStack
 from pathlib import Path
+from xmlrpc.client import Fault
 
 import pydicom
 import seed
@@ -28,6 +29,13 @@ ORDERS = {
     seed.LATIN: [seed.CT_HEAD, seed.CHEST],
     seed.CHINESE: [seed.CT_HEAD, seed.ULTRASOUND],
     seed.CYRILLIC: [seed.ULTRASOUND, seed.CHEST],
+    seed.ALLERGIC: [seed.CT_CONTRAST],
+    }
+# Who may be harmed, what is said before the order goes on, and why it does.
+STOPPED = (seed.ALLERGIC, seed.CT_CONTRAST)
+ASKED = {
+    seed.CHINESE: ("Question: ", "She is not pregnant."),
+    seed.ALLERGIC: ("Stop: ", "Sepsis. Prednisolone is given before."),
     }
 MISSED = (seed.CYRILLIC, seed.CHEST)
 REPORTED = (seed.LATIN, seed.CT_HEAD)
@@ -247,21 +255,10 @@ class Story:
         wizard.execute('end')
 
     def _order(self):
-        """The doctor orders exams and requests them"""
-        config = self.users['doctor']
-        Test = Model.get('gnuhealth.imaging.test', config)
+        """The doctor orders exams, and says why when they may do harm"""
         for person, exams in ORDERS.items():
-            wizard = Wizard(
-                'gnuhealth.patient.imaging.test.request', config=config)
-            wizard.form.patient = self._patient('doctor', person)
-            wizard.form.date = self.local_date.astimezone(
-                dt.timezone.utc).replace(tzinfo=None)
-            for exam in exams:
-                wizard.form.tests.append(Test(self._exam('doctor', exam).id))
-            wizard.execute('request')
+            self._order_exams(person, exams)
             requests = self._requests('doctor', person)
-            for request in requests:
-                request.click('requested')
             self.check(
                 f"{len(exams)} requests of {person.family}",
                 [r.requested_test.code for r in requests]
@@ -273,6 +270,47 @@ class Story:
                 len({r.request for r in requests}) == 1
                 and len({r.merge_id for r in requests}) == len(exams),
                 f"order {requests[0].request}")
+
+    def _order_exams(self, person, exams):
+        config = self.users['doctor']
+        Test = Model.get('gnuhealth.imaging.test', config)
+        wizard = Wizard(
+            'gnuhealth.patient.imaging.test.request', config=config)
+        wizard.form.patient = self._patient('doctor', person)
+        wizard.form.date = self.local_date.astimezone(
+            dt.timezone.utc).replace(tzinfo=None)
+        wizard.form.clinical_question = ' '.join(e.question for e in exams)
+        for exam in exams:
+            wizard.form.tests.append(Test(self._exam('doctor', exam).id))
+        alerts = wizard.form.alerts or ''
+        wizard.execute('order_and_request')
+        if wizard.form_state == 'safety' or person in ASKED:
+            self._go_on(wizard, person, alerts)
+
+    def _go_on(self, wizard, person, alerts):
+        """Order in spite of what may harm the patient."""
+        expected, reason = ASKED.get(person, ("nothing", None))
+        findings = ' '.join((getattr(wizard.form, 'findings', '')).split())
+        self.check(f"the order of {person.family} is asked about",
+            expected in findings, findings)
+        if person is seed.ALLERGIC:
+            self.check("its window had shown it, and wants a reason",
+                seed.ALLERGY in alerts and self._is_refused(wizard),
+                ' '.join(alerts.split()))
+        wizard.form.reason = reason
+        wizard.execute('order_anyway')
+        kept = [
+            finding for request in self._requests('doctor', person)
+            for finding in request.safety_findings]
+        self.check("it goes on, and the reason is kept",
+            kept and all(f.reason == reason for f in kept), reason)
+
+    def _is_refused(self, wizard):
+        try:
+            wizard.execute('order_anyway')
+        except Fault:
+            return True
+        return False
 
     def _worklist(self):
         """The worklist script writes the entries, the modalities read them"""
@@ -339,6 +377,28 @@ class Story:
             and step.Modality == exam.modality,
             f"{step.ScheduledProcedureStepStartDate} "
             f"{step.ScheduledProcedureStepStartTime}, {step.Modality}")
+        self._check_safety(person, entry)
+
+    def _check_safety(self, person, entry):
+        """Check what a machine is told of what may harm a patient."""
+        admin = self.users['admin']
+        is_risky = person is seed.ALLERGIC
+        # 1 is "not pregnant", 4 "unknown" (DICOM PS3.3 section C.7.2.3).
+        status = None if person.gender == 'm' else 1 if is_risky \
+            and seed.has_module(admin, 'health_gyneco') else 4
+        allergies = seed.ALLERGY if is_risky else ''
+        alerts = ["Contrast allergy"] if is_risky else []
+        if is_risky and seed.has_module(admin, 'health_lab'):
+            alerts.append("Kidneys: eGFR")
+        told = entry.get('MedicalAlerts') or []
+        told = [told] if isinstance(told, str) else list(told)
+        self.check(
+            "- alerts, allergies and pregnancy",
+            [alert.rstrip(' 0123456789') for alert in told] == alerts
+            and (entry.get('Allergies') or '') == allergies
+            and entry.get('PregnancyStatus') == status,
+            f"{'; '.join(told) or 'no alerts'}, {allergies or 'no allergies'}"
+            f", PregnancyStatus {entry.get('PregnancyStatus')}")
 
     def _acquisition(self):
         """The modalities send images to the PACS"""
@@ -476,10 +536,23 @@ class Story:
         text = _run('pdftotext', '-layout', str(path), '-')
         for what in [
                 person.family, person.puid, exam.name, seed.INSTITUTION,
-                *REPORT.values(), CRITICAL, "Acknowledged by"]:
+                exam.question, *REPORT.values(), CRITICAL, "Acknowledged by"]:
             self.check("it shows", what in text, what)
         images = _run('pdfimages', '-list', str(path)).splitlines()[2:]
         self.check("it shows the image", len(images) >= 1, len(images))
+        self._sheet()
+
+    def _sheet(self):
+        """Print the order sheet of whom the exam may harm."""
+        person, exam = STOPPED
+        _, data, _, name = Report('gnuhealth.imaging.order_sheet',
+            config=self.users['doctor']).execute(
+                [self._request('doctor', person, exam)])
+        path = self.folder / 'order_sheet.pdf'
+        path.write_bytes(bytes(data))
+        text = ' '.join(_run('pdftotext', '-layout', str(path), '-').split())
+        for what in [exam.question, exam.preparation, *ASKED[person]]:
+            self.check("the order sheet shows", what.strip() in text, what)
 
     def _end(self):
         """What is done leaves the worklist, what is not stays"""

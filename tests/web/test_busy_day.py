@@ -127,6 +127,7 @@ def test_order_an_exam(person, task):
     with task(doctor, list(LIMITS)[4]):
         doctor.menu(*IMAGING, "New Order")
         doctor.choose("Patient", "Shrestha")
+        doctor.fill("Clinical Question", "Metastases?")
         doctor.take(doctor.place.locator('input[name=tests]'), "CT chest")
         doctor.press("Order")
     expect(doctor.row("CT chest", "Requested")).to_be_visible()
