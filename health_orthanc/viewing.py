@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from urllib.parse import quote
 
+from trytond.cache import Cache
 from trytond.model import Index, ModelSQL, fields
 from trytond.pool import Pool
 from trytond.transaction import Transaction, check_access, without_check_access
@@ -17,6 +18,9 @@ from .links.access_log import note
 TICKET = dt.timedelta(seconds=60)
 #: How long studies can be seen after it.
 COOKIE = dt.timedelta(hours=8)
+#: How long a right that was taken away is not noticed: a viewer asks a
+#: thousand times for one study. Who logs out is out at once.
+FRESH = dt.timedelta(seconds=5)
 
 
 def _hash(secret):
@@ -37,6 +41,8 @@ class Viewing(ModelSQL):
     ticket = fields.Char("Ticket")
     cookie = fields.Char("Browser")
     expires = fields.DateTime("Expires", required=True)
+    _opened = Cache(
+        'gnuhealth.orthanc.viewing.opened', duration=FRESH, context=False)
 
     @classmethod
     def __setup__(cls):
@@ -95,6 +101,7 @@ class Viewing(ModelSQL):
         # Of two at the same time one is too late.
         if cursor.rowcount != len(viewings):
             return None
+        cls._opened.clear()
         with Transaction().set_user(user.id):
             note('viewer', [v.study for v in viewings], viewings[0].viewer)
         return cookie, viewings[0].address
@@ -108,9 +115,15 @@ class Viewing(ModelSQL):
         :param str cookie: what redeem gave
         :param str server: the Viewer Address that it comes through
         """
-        return {
-            study.study_instance_UID: study.patient_id
-            for study in cls._readable(cls._living('cookie', cookie, server))}
+        key = _hash(f'{cookie} {server}')
+        found = cls._opened.get(key)
+        if found is None:
+            found = {
+                row['study_instance_UID']: row['patient_id']
+                for row in cls._readable(
+                    cls._living('cookie', cookie, server))}
+            cls._opened.set(key, found)
+        return found
 
     @classmethod
     def _living(cls, name, secret, server):
@@ -125,7 +138,7 @@ class Viewing(ModelSQL):
 
     @classmethod
     def _readable(cls, viewings):
-        "Return the studies of one user that he may still read."
+        "Return rows of the studies of one user that he may still read."
         pool = Pool()
         ModelAccess = pool.get('ir.model.access')
         Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -141,7 +154,7 @@ class Viewing(ModelSQL):
                     return []
                 ids = [s.id for s in Study.search([
                             ('id', 'in', [v.study.id for v in viewings])])]
-        return Study.browse(ids)
+        return Study.read(ids, ['study_instance_UID', 'patient_id'])
 
     @classmethod
     @without_check_access
@@ -150,7 +163,10 @@ class Viewing(ModelSQL):
 
         :param users: their ids
         """
-        cls.delete(cls.search([('user', 'in', list(users))]))
+        viewings = cls.search([('user', 'in', list(users))])
+        if viewings:
+            cls.delete(viewings)
+            cls._opened.clear()
 
 
 class ViewedServer:

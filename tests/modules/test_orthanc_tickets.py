@@ -123,6 +123,11 @@ def write(model, domain, **values):
     with Transaction().start(DB_NAME, 1, context={'_skip_warnings': True}):
         Model = Pool().get(model)
         Model.write(Model.search(domain), values)
+        some_seconds_pass()
+
+
+def some_seconds_pass():
+    Pool().get(VIEWING)._opened.clear()
 
 
 def test_a_ticket_opens_one_study_once(studies, doctor, browser, caplog):
@@ -266,10 +271,12 @@ def hidden(study):
                                     'domain': f'[["patient","!=",{patient}]]',
                                     }])]}])
         id_ = group.id
+        some_seconds_pass()
     yield
     with Transaction().start(DB_NAME, 1):
         Group = Pool().get('ir.rule.group')
         Group.delete([Group(id_)])
+        some_seconds_pass()
 
 
 def test_a_study_that_a_rule_hides(studies, doctor, browser):
@@ -290,6 +297,7 @@ def age(by):
         Viewing = Pool().get(VIEWING)
         for record in Viewing.search([]):
             Viewing.write([record], {'expires': record.expires - by})
+        some_seconds_pass()
 
 
 def test_time_is_over(studies, doctor, browser):
