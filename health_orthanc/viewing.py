@@ -108,16 +108,17 @@ class Viewing(ModelSQL):
 
     @classmethod
     @without_check_access
-    def opened(cls, cookie, server):
+    def opened(cls, cookie, server, fresh=False):
         """Return the PatientID (0010,0020) by StudyInstanceUID (0020,000D) of
         the studies that a cookie opens, as its user may see them now.
 
         :param str cookie: what redeem gave
         :param str server: the Viewer Address that it comes through
+        :param bool fresh: not what was found some seconds ago
         """
         key = _hash(f'{cookie} {server}')
         found = cls._opened.get(key)
-        if found is None:
+        if found is None or fresh:
             found = {
                 row['study_instance_UID']: row['patient_id']
                 for row in cls._readable(

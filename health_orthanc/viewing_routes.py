@@ -76,10 +76,16 @@ def authorize(request, pool):
     :param pool: of the database
     """
     server, name, _ = _server(request)
-    studies = pool.get(_VIEWING).opened(request.cookies.get(name), server)
+    target = request.headers.get('X-Original-URI', '')
+    Viewing, cookie = pool.get(_VIEWING), request.cookies.get(name)
+    studies = Viewing.opened(cookie, server)
+    asked = rewritten(target, studies)
+    if asked is None or not studies:
+        # Another process may have opened one more just now.
+        studies = Viewing.opened(cookie, server, fresh=True)
+        asked = rewritten(target, studies)
     if not studies:
         abort(HTTPStatus.UNAUTHORIZED)
-    asked = rewritten(request.headers.get('X-Original-URI', ''), studies)
     if (asked is None
             or request.headers.get('X-Original-Method') not in {
                 'GET', 'HEAD'}):

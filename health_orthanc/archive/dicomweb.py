@@ -40,6 +40,8 @@ _NAMES = {
             ('Modality', '00080060'), ('ModalitiesInStudy', '00080061')]
         for name in [keyword, tag]},
     }
+# Left out: Orthanc is told by a header.
+_UNUSED = {'accept'}
 _VALUE = re.compile(r'[A-Za-z0-9.,_-]{1,4000}', re.ASCII)
 
 
@@ -105,6 +107,8 @@ def _parameters(query):
     found = {}
     for part in query.split('&') if query else []:
         name, _, value = part.partition('=')
+        if name in _UNUSED:
+            continue
         name = _NAMES.get(name.lower())
         # What stays encoded now was encoded twice.
         value = unquote(value.replace('+', ' '))

@@ -6,6 +6,9 @@ import base64
 import os
 from pathlib import Path
 
+import requests
+from proteus import Model
+from proteus.config import set_xmlrpc_session
 from services import HOST, Process, Service, request
 
 NGINX = '/usr/sbin/nginx'
@@ -79,6 +82,43 @@ class Gateway(Service):
             return False
 
 
-def is_here():
-    """Return whether there is an nginx."""
-    return os.path.exists(NGINX)
+def guard(stack, story, root):
+    """From now on open the images of the story through nginx, and check that
+    no account of Orthanc is needed; where nginx is, and a viewer.
+
+    :param stack: contextlib.ExitStack with which nginx ends
+    :param story: story.Story that was told
+    :param root: the folder in which OHIF is below ohif
+    :return: whether it is so
+    """
+    if not (story.viewer and os.path.exists(NGINX)):
+        return False
+    story.say("\nThe way to the viewer")
+    gateway = stack.enter_context(Gateway(
+            story.folder / 'nginx', story.orthanc, story.server, root))
+    base = f'{story.server.url}/{story.server.database}/'
+    with set_xmlrpc_session(base, 'admin', story.password) as config:
+        server, = Model.get('gnuhealth.orthanc.config', config).find([])
+        server.viewer_address = gateway.url
+        server.save()
+    with set_xmlrpc_session(base, 'radiologist', story.password) as config:
+        studies = [
+            study for study in Model.get(
+                'gnuhealth.imaging_orthanc.study', config).find([])
+            if study.number_of_viewers][:2]
+        statuses = _statuses(
+            gateway, studies[0].click('open_viewer'), studies)
+    story.check("a ticket opens one study, without an account of Orthanc",
+        statuses == [200, 200, 403][:len(statuses)], statuses)
+    return True
+
+
+def _statuses(gateway, url, studies):
+    "Return how an address, and then studies are answered."
+    with requests.Session() as browser:
+        browser.trust_env = False
+        return [browser.get(asked, timeout=60).status_code
+            for asked in [url, *(
+                    f'{gateway.url}/dicom-web/studies'
+                    f'/{study.study_instance_UID}/metadata'
+                    for study in studies)]]

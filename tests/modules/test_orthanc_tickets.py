@@ -5,6 +5,7 @@ told about who comes with one: doctors over RPC, browsers by the routes."""
 import datetime as dt
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -352,6 +353,16 @@ def test_a_server_that_changed(studies, doctor, browser, change):
         assert browser.open(url).status_code == 403
     finally:
         write(SERVER, domain, viewer_address=ADDRESS, active=True)
+
+
+@pytest.mark.postgresql
+def test_one_use_of_many_at_once(studies, doctor):
+    for _ in range(3):
+        url, before = opened(doctor, studies[0]), len(log(studies[0]))
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: Browser().open(url), range(4)))
+        assert sorted(a.status_code for a in answers) == [303, 403, 403, 403]
+        assert len(log(studies[0])) == before + 1
 
 
 def test_what_opens_nothing(studies, doctor, browser):

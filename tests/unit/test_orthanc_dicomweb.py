@@ -21,6 +21,8 @@ LIST = f'/studies?StudyInstanceUID={MINE}'
         (f'{IN_IT}/frames/1,2/rendered?quality=90&viewport=512%2C512',
             f'{IN_IT}/frames/1,2/rendered?quality=90&viewport=512,512'),
         (f'{IN_IT}/bulk/00431028/1/7fe00010', None),
+        (f'{IN_IT}/bulk/00420011?accept=application/pdf',
+            f'{IN_IT}/bulk/00420011'),
         (LIST, None),
         (f'/studies?0020000d={MINE}', LIST),
         (f'/studies?studyinstanceUID={MINE}&PatientID=P1', LIST),

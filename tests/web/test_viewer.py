@@ -5,14 +5,11 @@ pixels of what was opened, and of nothing else."""
 import io
 
 import pytest
-from gateway import is_here
 from PIL import Image
 from run import cache_folder
 from sao import PATIENCE
 from support.gateway import GuardedHospital
 from support.images import STUDY, context_of
-
-pytestmark = pytest.mark.skipif(not is_here(), reason="no nginx")
 
 
 @pytest.fixture(scope='module')
