@@ -7,10 +7,11 @@ from trytond.pool import Pool
 from . import (
     add_server, attachment, deletion, encapsulated_report, ir, legacy,
     open_viewer, patient, patient_exam, preview, printed, request, result,
-    server, statistics, study, sync_run, synchronize, upload, viewer)
+    server, statistics, study, sync_run, synchronize, upload, viewer, viewing,
+    viewing_routes)
 from .links import access_log, candidate, events, link_log
 
-__all__ = ['register']
+__all__ = ['register', 'viewing_routes']
 
 
 def register():
@@ -18,8 +19,10 @@ def register():
     Pool.register(
         server.Server,
         viewer.OwnViewer,
+        viewing.Viewing,
         sync_run.SyncRun,
         ir.Cron,
+        ir.Session,
         patient.OrthancPatient,
         patient.Patient,
         patient_exam.PatientExam,

@@ -11,8 +11,9 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import InTheClearWarning
 
-#: The fields of a server with an address that its password is sent to.
-ADDRESSES = ['domain', 'proxy_domain']
+#: The fields of a server with an address that a password, or what stands for
+#: one, is sent to.
+ADDRESSES = ['domain', 'proxy_domain', 'viewer_address']
 
 
 def is_in_the_clear(url):

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What scheduled tasks gain: what is done about servers by the clock."""
-from trytond.pool import PoolMeta
+"""What scheduled tasks gain: what is done about servers by the clock; and
+sessions: no viewer stays open behind them."""
+from trytond.pool import Pool, PoolMeta
 
 from . import migration
 
@@ -24,3 +25,16 @@ class Cron(metaclass=PoolMeta):
     def __register__(cls, module):
         super().__register__(module)
         migration.adopt_schedule()
+
+
+class Session(metaclass=PoolMeta):
+    __name__ = 'ir.session'
+
+    @classmethod
+    def delete(cls, sessions):
+        """End the viewers of users, too, who log out, or are logged out by a
+        new password or because they are not active any more."""
+        Viewing = Pool().get('gnuhealth.orthanc.viewing')
+        users = {session.create_uid.id for session in sessions}
+        super().delete(sessions)
+        Viewing.end(users)

@@ -4,7 +4,9 @@
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.rights import check_read
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, In
+from trytond.transaction import check_access
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .exceptions import NoViewerError
@@ -13,6 +15,8 @@ from .links import twins
 from .links.access_log import note
 from .viewers import choices, links
 
+# Former studies that are opened with one.
+_MOST = 50
 # The viewers that have a field and a button of their own.
 _FIELDS = {
     'ohif_viewer_link': 'ohif',
@@ -51,6 +55,8 @@ class ViewerLinks:
         'get_viewer_codes')
     number_of_viewers = fields.Function(
         fields.Integer("Number of Viewers"), 'get_viewer_codes')
+    takes_ticket = fields.Function(
+        fields.Boolean("Opened with a Ticket"), 'get_takes_ticket')
 
     @classmethod
     def __setup__(cls):
@@ -59,26 +65,31 @@ class ViewerLinks:
         cls.viewer_codes.selection = choices()
         buttons = {
             'open_viewer': ~Bool(Eval('number_of_viewers')),
-            'open_in': ~(Eval('number_of_viewers', 0) > 1),
+            'open_in': ~(Eval('number_of_viewers', 0) > 1) & ~(
+                Bool(Eval('number_of_viewers')) & Bool(Eval('takes_ticket'))),
             **{f'open_{code}': ~In(code, Eval('viewer_codes', []))
                 for code in _FIELDS.values()},
             }
         cls._buttons.update({
                 name: {
                     'invisible': invisible,
-                    'depends': ['number_of_viewers', 'viewer_codes'],
+                    'depends': [
+                        'number_of_viewers', 'viewer_codes', 'takes_ticket'],
                     }
                 for name, invisible in buttons.items()})
 
     @classmethod
     def get_viewer_links(cls, records, names):
         """Return the links by field, none for what the server lost."""
-        found = {name: {} for name in names}
+        found = {name: dict.fromkeys(map(int, records)) for name in names}
         studies = set()
         for record, urls in cls._viewer_urls(records):
+            server = record.of_study.orthanc_server
             for name in names:
-                found[name][record.id] = urls.get(_FIELDS[name])
-                if found[name][record.id]:
+                url = urls.get(_FIELDS[name])
+                # What takes a ticket is opened by its button only.
+                if url and not server.is_guarded(url):
+                    found[name][record.id] = url
                     studies.add(record.of_study)
         if studies:
             # Whoever has an address may open it.
@@ -96,6 +107,9 @@ class ViewerLinks:
                 urls.keys() & dict(choices()).keys())
         return {name: found[name] for name in names}
 
+    def get_takes_ticket(self, name):
+        return bool(self.of_study.orthanc_server.viewer_address)
+
     @classmethod
     def _viewer_urls(cls, records):
         """Return pairs of record and links by the codes of the viewers."""
@@ -110,7 +124,7 @@ class ViewerLinks:
             return {}
         series = () if self == study else (self.orthanc_UID, self.series_UID)
         return links(
-            study.orthanc_server.link_base_url,
+            study.orthanc_server.viewers_base,
             study.orthanc_server.all_viewers, study.orthanc_UID,
             study.study_instance_UID, *series, shared=shared)
 
@@ -158,7 +172,7 @@ class ViewerLinks:
                         or other.missing_since
                         or other.orthanc_server != server):
                     continue
-                urls = links(server.link_base_url, server.all_viewers,
+                urls = links(server.viewers_base, server.all_viewers,
                     study.orthanc_UID, study.study_instance_UID,
                     shared=bool(shared & {study.id, other.id}),
                     other=other.study_instance_UID)
@@ -180,13 +194,12 @@ class ViewerLinks:
                     'health_orthanc.msg_no_comparison', record=of.rec_name))
         study, other, code, url = found
         check_read([study, other])
-        note('viewer', [study, other],
-            study.orthanc_server.viewer_name(code))
-        return {'url': url}
+        return study.orthanc_server.opening([study, other], url, code)
 
     @classmethod
-    def _open(cls, records, code=None):
-        "Return what opens the first record, and keep who opened it."
+    def _open(cls, records, code=None, former=False):
+        """Return what opens the first record, with the former studies of the
+        patient if wanted, and keep who opened it."""
         for record, urls in cls._viewer_urls(records[:1]):
             code = next(iter(urls), '') if code is None else code
             if code not in urls:
@@ -194,8 +207,23 @@ class ViewerLinks:
                         'health_orthanc.msg_no_viewer',
                         record=record.rec_name))
             study = record.of_study
-            note('viewer', [study], study.orthanc_server.viewer_name(code))
-            return {'url': urls[code]}
+            studies = [study, *study.other_studies()] if former else [study]
+            return study.orthanc_server.opening(studies, urls[code], code)
+
+    def other_studies(self):
+        """Return what else the patient has on a server that opens studies
+        with a ticket, as far as the user may read it, the newest first."""
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        if not (self.patient and self.takes_ticket):
+            return []
+        with check_access():
+            others = Study.search([
+                    ('patient', '=', self.patient.id),
+                    ('orthanc_server', '=', self.orthanc_server.id),
+                    ('missing_since', '=', None),
+                    ('id', '!=', self.id)], limit=_MOST)
+        shared = twins.ambiguous_studies([s.id for s in others])
+        return [s for s in others if s.id not in shared]
 
     def viewer_choices(self):
         """Return codes and names of the viewers that open the record, those
@@ -219,6 +247,11 @@ class OpenViewerStart(ModelView):
         states={'invisible': ~Eval('series')})
     viewer = fields.Selection(
         'get_viewers', "Viewer", required=True, sort=False)
+    takes_ticket = fields.Boolean("Opened with a Ticket", readonly=True,
+        states={'invisible': True})
+    former = fields.Boolean("With Former Studies",
+        states={'invisible': ~Eval('takes_ticket')},
+        help="The viewer can show the other studies of the patient too.")
 
     @fields.depends('study', 'series')
     def get_viewers(self):
@@ -244,10 +277,13 @@ class OpenViewer(ImageWizard, Wizard):
         record, *_ = self._selected()
         name = 'study' if record == record.of_study else 'series'
         viewers = [code for code, _ in record.viewer_choices()]
-        return {name: record.id, 'viewer': next(iter(viewers), None)}
+        return {
+            name: record.id, 'viewer': next(iter(viewers), None),
+            'takes_ticket': record.takes_ticket}
 
     def do_open_(self, action):
         record, *_ = self._selected()
         code = getattr(self.start, 'viewer', None) or ''
-        action.update(type(record)._open([record], code))
+        action.update(type(record)._open(
+                [record], code, bool(getattr(self.start, 'former', None))))
         return action, {}

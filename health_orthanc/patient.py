@@ -143,9 +143,13 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     @classmethod
     def get_link(cls, patients, name):
         """Return the links; whoever has them may open them."""
-        patients = [p for p in patients if p.server]
+        patients = [p for p in patients if p._has_explorer()]
         cls._note_opened(patients, once=True)
         return {p.id: p._explorer_link() for p in patients}
+
+    def _has_explorer(self):
+        # It shows everything: where viewers take a ticket it is not offered.
+        return self.server and not self.server.viewer_address
 
     def _explorer_link(self):
         return f'{self.server.link}#patient?uuid={self.uuid}'
@@ -163,7 +167,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
     def open_explorer(cls, patients):
         "Open the first patient in Orthanc Explorer."
         for patient in patients:
-            if patient.server:
+            if patient._has_explorer():
                 cls._note_opened([patient], "Orthanc Explorer")
                 return {'url': patient._explorer_link()}
             raise NoViewerError(gettext(

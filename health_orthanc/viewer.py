@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The viewers of a server, and those that the hospital adds."""
+from urllib.parse import urlsplit
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import CheckedCalls
@@ -8,6 +10,7 @@ from trytond.modules.health_imaging.calls import CheckedCalls
 from . import in_the_clear
 from .exceptions import ViewerURLError
 from .viewers import OF_SERIES, OF_STUDY, Viewer, choices, known, url_problem
+from .viewing import ViewedServer
 
 _PLACEHOLDERS = {'study_url': OF_STUDY, 'series_url': OF_SERIES}
 
@@ -83,7 +86,7 @@ class OwnViewer(CheckedCalls, ModelSQL, ModelView):
             str(self.id), self.name, self.study_url, self.series_url)
 
 
-class ServerViewers:
+class ServerViewers(ViewedServer):
     """Mixin of servers: the viewers that open what they store."""
     __slots__ = ()
 
@@ -101,6 +104,13 @@ class ServerViewers:
         'gnuhealth.orthanc.viewer', 'server', "Viewers of the Hospital",
         help="Further viewers, and the addresses at which they open studies "
         "and series.")
+    viewer_address = fields.Char("Viewer Address",
+        help="The address of the web server that opens images for GNU Health, "
+        "such as https://viewer.example.org. It shows only what somebody "
+        "opened here, without an account of Orthanc. Empty when viewers are "
+        "opened on Orthanc itself.")
+    viewer_way = fields.Function(
+        fields.Char("Way to the Viewers"), 'on_change_with_viewer_way')
 
     @classmethod
     def __setup__(cls):
@@ -108,6 +118,28 @@ class ServerViewers:
         # Another module may have added a row.
         cls.viewers.selection = choices()
         cls.other_viewers.selection = choices('explorer')
+        table = cls.__table__()
+        cls._sql_constraints.append(('viewer_address_unique',
+                Unique(table, table.viewer_address),
+                'health_orthanc.msg_viewer_address_unique'))
+
+    @classmethod
+    def validate_fields(cls, servers, field_names):
+        """Check the addresses for viewers.
+
+        :raises ViewerURLError: one has a path
+        """
+        super().validate_fields(servers, field_names)
+        for server in servers if 'viewer_address' in field_names else ():
+            if urlsplit(server.viewer_address or '').path:
+                raise ViewerURLError(gettext(
+                        'health_orthanc.msg_viewer_address_path',
+                        server=server.label))
+
+    @fields.depends('viewer_address')
+    def on_change_with_viewer_way(self, name=None):
+        return gettext('health_orthanc.msg_viewers_guarded'
+            if self.viewer_address else 'health_orthanc.msg_viewers_direct')
 
     def get_viewer_names(self, name=None):
         return ', '.join(self.viewers_string)
@@ -116,7 +148,20 @@ class ServerViewers:
     def all_viewers(self):
         "All viewers, those of the hospital last, list of viewers.Viewer."
         codes = {*(self.viewers or ()), *(self.other_viewers or ())}
-        return known(codes) + [viewer.row for viewer in self.own_viewers]
+        return [
+            viewer for viewer in known(codes)
+            if viewer.asks_dicomweb or not self.viewer_address] + [
+            viewer.row for viewer in self.own_viewers]
+
+    @property
+    def viewers_base(self):
+        "What the addresses of viewers follow that are no whole ones."
+        return self.viewer_address or self.link_base_url
+
+    def is_guarded(self, url):
+        "Return whether it takes a ticket to open a link."
+        return bool(self.viewer_address) and url.startswith(
+            f'{self.viewer_address}/')
 
     def viewer_name(self, code):
         "Return the name of a viewer for people."

@@ -25,12 +25,15 @@ class Viewer(NamedTuple):
     :ivar str series_url: address of a series, None where it has none
     :ivar str compare_url: address of two studies side by side, the one under
         {other} being the former, None where it has none
+    :ivar bool asks_dicomweb: whether it asks for nothing but DICOMweb, of
+        which one can be given some studies only
     """
     code: str
     name: str
     study_url: str
     series_url: str
     compare_url: str = None
+    asks_dicomweb: bool = True
 
     def link(self, base, ids, shared=False):
         """Return the link to a study or a series, None where there is none.
@@ -69,10 +72,12 @@ VIEWERS = [
         '/stone-webviewer/index.html?study={study}&series={series}'),
     Viewer('explorer2', "Orthanc Explorer 2",
         '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=study',
-        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=series'),
+        '/ui/app/#/filtered-studies?StudyInstanceUID={study}&expand=series',
+        asks_dicomweb=False),
     Viewer('explorer', "Orthanc Explorer",
         '/app/explorer.html#study?uuid={study_id}',
-        '/app/explorer.html#series?uuid={series_id}'),
+        '/app/explorer.html#series?uuid={series_id}',
+        asks_dicomweb=False),
     ]
 
 

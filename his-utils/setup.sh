@@ -79,6 +79,7 @@ disable_services() {
     for package in "$@"; do
         case $package in
         orthanc) service=orthanc ;;
+        nginx-light) service=nginx ;;
         postgresql-*) service=postgresql ;;
         *) continue ;;
         esac
@@ -100,6 +101,7 @@ common_packages() {
     printf '%s ' dcmtk libreoffice-writer-nogui libreoffice-core-nogui \
         poppler-utils fonts-dejavu-core fonts-noto-core fonts-noto-cjk \
         gcc libc6-dev libpq-dev python3-dev
+    [ -x /usr/sbin/nginx ] || printf 'nginx-light '
     command -v npm >/dev/null || printf 'npm '
     command -v python3 >/dev/null || printf 'python3 '
     python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv '

@@ -39,6 +39,7 @@ PURE = [
     'health_imaging_worklist/rendering.py',
     'health_orthanc/archive/__init__.py',
     'health_orthanc/archive/container.py',
+    'health_orthanc/archive/dicomweb.py',
     'health_orthanc/archive/document.py',
     'health_orthanc/archive/orthanc.py',
     'health_orthanc/archive/pacs.py',

@@ -20,6 +20,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import busy_plan
+import gateway
 import ohif
 import seed
 from busy import Busy
@@ -192,10 +193,10 @@ def check_what_others_may(story, options):
         ', '.join(map(str, found[:3])))
 
 
-def _wait(story, logins):
+def _wait(story, logins, guarded):
     """Print how to look around, and wait until the user ends it."""
     try:
-        _tell_how_to_look_around(story, logins)
+        _tell_how_to_look_around(story, logins, guarded)
         while story.server.running and story.orthanc.running:
             time.sleep(1)
     except KeyboardInterrupt:
@@ -216,7 +217,7 @@ def _fill(story):
     story.wrong += busy.wrong
 
 
-def _tell_how_to_look_around(story, logins):
+def _tell_how_to_look_around(story, logins, guarded):
     orthanc = story.orthanc
     _say("\nLook around in a web browser, until you press Ctrl-C here:")
     _say(f"   GNU Health  {story.server.url}/#{DATABASE}")
@@ -224,7 +225,9 @@ def _tell_how_to_look_around(story, logins):
         _say(f"      user {login}, password {story.password}")
     _say(f"   Orthanc     {orthanc.url}/app/explorer.html")
     _say(f"      user {orthanc.user}, password {orthanc.password}")
-    if story.viewer:
+    if guarded:
+        _say("   OHIF        Open in Viewer of a study, without a password")
+    elif story.viewer:
         _say("   OHIF        the link in the form of a study, with this user")
     _say(f"To end it from elsewhere: kill {os.getpid()}")
 
@@ -243,12 +246,13 @@ def _demonstrate(options, folder):
         if story.run() and options.busy:
             _fill(story)
             logins = logins + busy_plan.LOGINS
+        guarded = gateway.guard(stack, story, cache_folder())
         _say("\nThe web client")
         story.check("its page is served", _web_client_answers(server))
         check_what_others_may(story, options)
         story.summarize()
         if not options.check:
-            _wait(story, logins)
+            _wait(story, logins, guarded)
     return WRONG if story.wrong else RIGHT
 
 

@@ -130,7 +130,7 @@ def wait_until(ready, process, what, timeout):
         time.sleep(0.05)
 
 
-class _Service:
+class Service:
     """Base of the servers, which are contexts.  Their ports stay the same at
     later starts; at the first one others are tried when they are taken.
 
@@ -214,7 +214,7 @@ def request(method, url, **options):
         return session.request(method, url, **options)
 
 
-class Orthanc(_Service):
+class Orthanc(Service):
     """An Orthanc server with its storage, configuration and log in a folder.
 
     :param folder: a second start in the same one finds the same images
@@ -342,7 +342,7 @@ def trytond_command(name):
     return [sys.executable, str(script)]
 
 
-class Trytond(_Service):
+class Trytond(Service):
     """A trytond server on an existing database.
 
     :param folder: for its configuration and logs; it is made when missing
