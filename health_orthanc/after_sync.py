@@ -3,6 +3,7 @@
 """What follows a run of synchronization: one list of steps."""
 from trytond.pool import Pool
 
+from .sync.balance import Balance
 from .sync.transactions import transact
 
 
@@ -23,14 +24,14 @@ def settle_deletions(server, run):
     """Finish the deletions that the server did not confirm."""
     # What a failed run marks says nothing.
     if run.state == 'done':
-        transact(lambda: _settle(server.id, run.start, not run.error))
+        whole = not run.error or Balance(server.compared).is_whole()
+        transact(lambda: _settle(server.id, run.start, whole))
 
 
 def _settle(server, since, believed):
     pool = Pool()
     for name in ['study_series', 'study']:
         Model = pool.get(f'gnuhealth.imaging_orthanc.{name}')
-        # A warning says that its list was not believed.
         Model.settle_deletions(server, since, believed)
 
 

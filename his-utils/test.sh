@@ -10,6 +10,7 @@
 #   sh his-utils/test.sh -e benchmarks          with -- --full: full numbers
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
+#   sh his-utils/test.sh -e orthancs            with newer Orthancs
 #   sh his-utils/test.sh -e pictures            the documents' pictures anew
 #   sh his-utils/test.sh --quick                what needs no server: 3 minutes
 set -eu
@@ -27,6 +28,34 @@ which pip builds. Install gcc, libc6-dev, libpq-dev and python3-dev first."
     set -- -e quick "$@"
 fi
 
+# The Orthancs of newer Debians, each in a folder of its own that is kept, and
+# run with the libraries in it. Sid can be older than its list may be.
+unpack_orthancs() {
+    ORTHANCS=$(cache_folder)/orthancs
+    export ORTHANCS
+    mkdir -p "$ORTHANCS"
+    for suite in trixie sid; do
+        [ -e "$ORTHANCS/$suite" ] && continue
+        say "Unpacking the Orthanc of Debian $suite"
+        as_root rm -rf "$ORTHANCS/$suite.new"
+        as_root mmdebstrap --quiet --variant=extract \
+            --aptopt='Acquire::Check-Valid-Until "false"' \
+            --include=orthanc,orthanc-dicomweb,orthanc-gdcm \
+            --include=orthanc-postgresql,orthanc-python \
+            "$suite" "$ORTHANCS/$suite.new" "$(debian_mirror)" \
+            || fail "The Orthanc of Debian $suite could not be unpacked."
+        as_root mv "$ORTHANCS/$suite.new" "$ORTHANCS/$suite"
+    done
+}
+
+# Where this computer gets its own packages from.
+debian_mirror() {
+    as_root apt-get update >/dev/null
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(REPO_URI)' \
+        'Origin: Debian' 'Label: Debian' | head -n 1
+}
+
 # What the environments need that are not run unless they are named.
 of_clients=
 for word in "$@"; do
@@ -35,6 +64,7 @@ for word in "$@"; do
     *,desktop,*) of_clients="$of_clients xvfb xauth python3-gi \
 python3-gi-cairo gir1.2-gtk-3.0 gir1.2-goocanvas-2.0 gir1.2-evince-3.0 \
 librsvg2-common adwaita-icon-theme" ;;
+    *,orthancs,*) of_clients="$of_clients mmdebstrap" newer=yes ;;
     esac
 done
 
@@ -42,6 +72,7 @@ done
 # shellcheck disable=SC2046,SC2086
 [ -n "${quick:-}" ] || install_packages $(common_packages) postgresql-15 git \
     faketime openssl dicom3tools $of_clients
+[ -z "${newer:-}" ] || unpack_orthancs
 mkdir -p "$root/.tox"
 make_environment "$root/.tox/runner" 'tox>=4,<5'
 cd "$root"

@@ -35,6 +35,7 @@ config.set('cache', 'clean_timeout', '86400')
 
 from services import Orthanc, Trytond, prefer_system_programs  # noqa: E402
 from sources import MODULES  # noqa: E402
+from support import orthancs  # noqa: E402
 from support.databases import SEEDED, Copies, Templates  # noqa: E402
 from support.releases import Releases  # noqa: E402
 from support.scenarios import ScenarioFile  # noqa: E402
@@ -52,6 +53,7 @@ LONGEST = {
 
 def pytest_configure(config):
     prefer_system_programs()
+    orthancs.prepare()
     # It would run the scenarios that are named on the command line again.
     config.pluginmanager.unregister(name='doctest')
     for name, other in [('postgresql', "SQLite"), ('sqlite', "PostgreSQL")]:

@@ -64,10 +64,11 @@ LEVELS = {
     'series': 'Series',
     'instances': 'Instance',
     }
-# Changes that say nothing that a new instance has not said.
+# Changes that say nothing that a new instance has not said, and those of
+# files beside the images, as the DICOMweb plugin attaches to stable series.
 _ECHOES = {
     'NewPatient', 'NewStudy', 'NewSeries', 'StablePatient', 'StableStudy',
-    'StableSeries', 'CompletedSeries', 'Deleted'}
+    'StableSeries', 'CompletedSeries', 'Deleted', 'UpdatedAttachment'}
 _VIEWER_PLUGINS = {
     'explorer2': 'orthanc-explorer-2',
     'ohif': 'ohif',
@@ -122,6 +123,7 @@ class OrthancClient(Session):
     """
     #: Whether the server is not known to refuse ``/tools/bulk-content``
     has_bulk = True
+    lists_requests = False
 
     def system(self):
         """Return what the server says about itself, dict.
@@ -147,7 +149,10 @@ class OrthancClient(Session):
 
     def version(self):
         "Return the version of the server, str."
-        return clean_text(self.system()['Version'])
+        system = self.system()
+        # RequestAttributesSequence, since 1.11
+        self.lists_requests = '0040,0275' in str(system.get('MainDicomTags'))
+        return clean_text(system['Version'])
 
     def counts(self):
         "Return how many studies, series and instances there are, tuple."

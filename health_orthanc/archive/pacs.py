@@ -11,9 +11,12 @@ class Pacs(Protocol):
 
     :ivar int calls: how many questions were asked
     :ivar bool has_bulk: whether one question may be about many resources
+    :ivar bool lists_requests: whether the SeriesValues tell of requests, as
+        is known with the version
     """
     calls: int
     has_bulk: bool
+    lists_requests: bool
 
     def end_at(self, moment):
         "Ask nothing after a moment of the monotonic clock, in seconds."

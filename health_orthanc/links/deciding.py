@@ -107,8 +107,8 @@ def _offer_requests(studies):
 def wanting_details(server, limit):
     """Return the ids of studies whose match may change once an image is read.
 
-    Only the instances have IssuerOfPatientID (0010,0021, VR LO) and
-    RequestAttributesSequence (0040,0275, VR SQ).
+    Only the instances have IssuerOfPatientID (0010,0021, VR LO), and in
+    Orthanc before 1.11 RequestAttributesSequence (0040,0275, VR SQ).
 
     :param int server: id of the server
     :param int limit: largest number of studies

@@ -10,34 +10,40 @@ NOTHING = (0, 0, 0)
 class Balance:
     """What is known of a server, and what the server has beyond that.
 
-    A server may have more for ever: what cannot be stored, or what it hides
-    from its user. That is believed when a second look finds the same.
+    A server may have more for ever: what cannot be stored. That is believed
+    when a second look finds the same. What it hides from its user is looked
+    for in each run.
 
     :param text: what ``str`` returned for the run before; None when that one
         did not come to its end, so that its studies have to be looked at
     :ivar present: numbers of studies, series and instances that are known
         and not missing; None when they must be counted
     :ivar doubtful: whether to look although the numbers agree
+    :ivar hidden: how many studies fewer the server listed than it counts
+    :ivar excess: numbers that the server has beyond those that are known
     """
 
     def __init__(self, text=None):
         self.present = None
         self.doubtful = True
-        self._excess, self._sure = NOTHING, True
+        self.hidden = 0
+        self.excess, self._sure = NOTHING, True
         try:
             numbers = [int(number) for number in (text or '').split()]
         except ValueError:
             numbers = []
-        if len(numbers) == 7:
+        if len(numbers) == 8:
             self.doubtful = False
             self.present = tuple(numbers[:3])
-            self._excess, self._sure = tuple(numbers[3:6]), bool(numbers[6])
+            self.excess, self._sure = tuple(numbers[3:6]), bool(numbers[6])
+            self.hidden = numbers[7]
 
     def __str__(self):
         if self.doubtful:
             return ''
         return ' '.join(map(str, [
-                    *self.present, *self._excess, int(self._sure)]))
+                    *self.present, *self.excess, int(self._sure),
+                    self.hidden]))
 
     def forget(self):
         """Count anew: everything is looked at now."""
@@ -53,23 +59,37 @@ class Balance:
     def agrees(self, remote):
         """Return whether nothing has to be looked for, as the server tells its
         numbers."""
+        return not self.hidden and self.is_believed(remote)
+
+    def is_believed(self, remote):
+        """Return whether the server has as much beyond what is known as the
+        looks before found."""
         if self.doubtful or self.present is None:
             return False
         difference = self._difference(remote)
         if difference == NOTHING:
-            self._excess, self._sure = NOTHING, True
-        return self._sure and difference == self._excess
+            self.excess, self._sure = NOTHING, True
+        return self._sure and difference == self.excess
 
     def settle(self, remote):
         "Accept what the server has beyond what is known, after a look."
         difference = self._difference(remote)
-        self._sure = difference in {self._excess, NOTHING}
-        self._excess = difference
+        self._sure = difference in {self.excess, NOTHING}
+        self.excess = difference
         self.doubtful = False
 
-    def is_emptied(self, remote):
+    @property
+    def counted(self):
+        """What the server counts, as a look or an agreement found."""
+        return tuple(a + b for a, b in zip(self.present, self.excess))
+
+    def is_emptied(self):
         """Return whether a server has nothing any more."""
-        return bool(self.present[0] and not remote[0])
+        return bool(self.present[0] and not self.counted[0])
+
+    def is_whole(self):
+        """Return whether what the server does not list is gone."""
+        return not (self.doubtful or self.hidden or self.is_emptied())
 
     def _difference(self, remote):
         return tuple(a - b for a, b in zip(remote, self.present))

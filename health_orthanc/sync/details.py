@@ -75,7 +75,10 @@ class Details:
                 if tags is not None:
                     found[id_] = values.details(tags)
             self.calls += client.calls
-        self.run.commit(lambda: known.store_details(found, seen, now()))
+        # An image tells of its own series only.
+        listed = self.run.client and self.run.client.lists_requests
+        names = ['issuer'] if listed else ['requested_ids', 'issuer']
+        self.run.commit(lambda: known.store_details(found, names, seen, now()))
         return {id_ for id_, row in found.items() if any(row.values())}
 
     def _tags(self, client, instances):

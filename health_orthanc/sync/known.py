@@ -106,17 +106,18 @@ def instances_to_read(ids):
         study: uids[id_] for study, id_ in first.items() if id_ in uids}
 
 
-def store_details(details, ids, now):
+def store_details(details, names, ids, now):
     """Store what one instance told of each of some studies.
 
     :param details: columns by the id of a study, dict of dicts
+    :param names: which of the columns to store
     :param ids: ids of all studies that need not be read again
     :param now: datetime
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     set_values(Study, ids, details_at=now)
-    update_each(Study, ['requested_ids', 'issuer'], [
-            (id_, (row['requested_ids'], row['issuer']))
+    update_each(Study, names, [
+            (id_, [row[name] for name in names])
             for id_, row in details.items()])
 
 

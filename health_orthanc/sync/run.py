@@ -69,8 +69,8 @@ class Run:
         # Ids of studies that came to be reviewed, or on which an error kept
         # the rules from deciding; some may have been decided since.
         self.review, self.undecided = set(), set()
-        # Whether the server has nothing any more
-        self.emptied = False
+        # Whether the balance tells what the server has
+        self.compared = False
         self.keeper = Keeper(self)
         self.details = Details(self)
         self.reader = None
@@ -135,9 +135,21 @@ class Run:
         return time.monotonic() >= self.end
 
     def _warning(self):
-        if self.emptied:
+        balance = self.balance
+        if not self.compared:
+            return
+        if balance.is_emptied():
             return gettext('health_orthanc.msg_sync_server_empty',
-                studies=self.balance.present[0])
+                studies=balance.present[0])
+        if balance.hidden:
+            counted = balance.counted[0]
+            return gettext('health_orthanc.msg_sync_hidden',
+                counted=counted, listed=counted - balance.hidden)
+        if balance.counted != balance.present:
+            return gettext('health_orthanc.msg_sync_differs', **{
+                    name: ' / '.join(map(str, numbers)) for name, numbers in [
+                        ('counted', balance.counted),
+                        ('known', balance.present)]})
 
     def _start(self):
         position, time, compared, self.resume = self.lease.claim()
@@ -297,24 +309,34 @@ class Run:
             position = int(position)
         else:
             position, last = newest, ''
-        ids = sorted(self.client.ids('studies', self.client.counts()[0]))
+        count = self.client.counts()[0]
+        ids = sorted(self.client.ids('studies', count))
         todo = [uid for uid in ids if uid > last]
         self.total += len(ids)
         self.done += len(ids) - len(todo)
         self.commit(resume=f'{position} {last}')
         self._do(self.reader.read_ids(
                 todo, position, all_=len(todo) == len(ids) > 1))
-        self._mark_missing(ids)
+        self._mark_missing(ids, count)
         if ids:
             self.commit(lambda: storage.mark_patients(server=self.server.id))
         self.commit(last_changed_index=position, resume=None)
         self.position = position
 
-    def _mark_missing(self, ids):
-        """Mark what is not listed, but believe no server that lists nothing:
-        so looks one whose disk is not mounted. Unless it was asked to delete
-        just that."""
-        if not ids and not self._ask(known.all_are_being_deleted):
+    def _mark_missing(self, ids, count):
+        """Mark what is not listed, but believe no server that lists fewer
+        than it counts: it may hide some from its user. Nor one that lists
+        nothing: so looks one whose disk is not mounted, unless it was asked
+        to delete just that.
+
+        :param int count: how many the server counted before it listed them
+        """
+        if len(ids) < count:
+            # Some may have been deleted in between.
+            count = min(count, self.client.counts()[0])
+        self.balance.hidden = max(count - len(ids), 0)
+        if self.balance.hidden or (
+                not ids and not self._ask(known.all_are_being_deleted)):
             return
         present = self._ask(known.present_studies)
         gone = sorted(present[uid] for uid in present.keys() - set(ids))
@@ -347,8 +369,10 @@ class Run:
                 self.balance.present = self._ask(known.present_counts)
                 self.balance.settle(remote)
                 break
-        # Else it is still receiving, and the next run compares.
-        self.emptied = self.balance.is_emptied(remote)
+        else:
+            # It is still receiving, and the next run compares.
+            return
+        self.compared = True
 
     def _ask(self, question, *args):
         "Return what is known of the server."
@@ -358,12 +382,11 @@ class Run:
         """Fetch the studies that are not as they are known, and mark those
         that are gone."""
         ids = self.client.ids('studies', remote[0])
-        if remote[0] and not ids:
-            raise orthanc.BadAnswer(call='GET /studies')
         present = self._ask(known.present_studies)
-        self._mark_missing(ids)
+        self._mark_missing(ids, remote[0])
         self._fetch_more(uid for uid in ids if uid not in present)
-        if ids and self._ask(known.present_counts)[1:] != remote[1:]:
+        if (ids and not self.balance.is_believed(remote)
+                and self._ask(known.present_counts)[1:] != remote[1:]):
             self._fetch_more(self._differing_studies(remote[1]))
 
     def _fetch_more(self, ids):

@@ -207,7 +207,7 @@ class Tree:
                 table, [table.id, *(getattr(table, n) for n in names)],
                 table.id, details):
             after = {**dict(zip(names, before)), **details[id_]}
-            if 'requested_ids' in details[id_]:
+            if details[id_].keys() >= {'requested_ids', 'issuer'}:
                 after['details_at'] = after['details_at'] or self.now
             after = list(after.values())
             if before[:2] != after[:2]:

@@ -225,9 +225,17 @@ class Orthanc(Service):
         When given, only these are listened to, and from this machine only.
         (The DICOM port of Orthanc cannot be bound to one interface.)
     :param extra: options that win over those written here
+    :cvar program: the command that runs an Orthanc, before its arguments
+    :cvar environment: variables that it needs, None for those of the caller
+    :cvar folder_of_plugins: where its plugins are
+    :cvar plugins: names of those to load, where they are installed
+    :cvar more: function of the folder that returns more options
     """
     aet = 'ORTHANC'
     port_count, patience = 2, 30
+    program, environment, folder_of_plugins = [ORTHANC], None, PLUGINS
+    plugins = ['ModalityWorklists', 'ServeFolders', 'OrthancDicomWeb']
+    more = staticmethod(lambda folder: {})
 
     def __init__(self, folder, users={'demo': 'secret'}, worklists=None,
             default_encoding='Utf8', modalities=None, extra=None):
@@ -236,11 +244,11 @@ class Orthanc(Service):
         self.worklists = Path(worklists or self.folder / 'worklists')
         self.default_encoding = default_encoding
         self.modalities = modalities
-        self.extra = extra or {}
+        self.extra = {**self.more(self.folder), **(extra or {})}
         self.user, self.password = next(iter(users.items()), (None, None))
         self.processes = [Process(
-                [ORTHANC, self.folder / 'orthanc.json'],
-                self.folder / 'orthanc.log')]
+                [*self.program, self.folder / 'orthanc.json'],
+                self.folder / 'orthanc.log', self.environment)]
 
     @property
     def http_port(self):
@@ -255,10 +263,8 @@ class Orthanc(Service):
     def configuration(self):
         """Return what Orthanc reads from its JSON file."""
         strict = self.modalities is not None
-        plugins = [f'{PLUGINS}/libModalityWorklists.so',
-            f'{PLUGINS}/libServeFolders.so']
-        if os.path.exists(DICOMWEB):
-            plugins.append(DICOMWEB)
+        plugins = [f'{self.folder_of_plugins}/lib{name}.so'
+            for name in self.plugins]
         return {
             'Name': self.aet,
             'StorageDirectory': str(self.folder / 'storage'),
@@ -279,7 +285,7 @@ class Orthanc(Service):
                     'AllowFindWorklist': True}
                 for name, aet in (self.modalities or {}).items()},
             'StableAge': 1,
-            'Plugins': plugins,
+            'Plugins': [path for path in plugins if os.path.exists(path)],
             'Worklists': {'Enable': True, 'Database': str(self.worklists)},
             **self.extra,
             }

@@ -11,6 +11,7 @@ from support import archive
 from support.fault_server import (
     FaultServer, answer, change, drop, html, status)
 from support.images import variant
+from support.records import make_patient
 from support.statements import counted
 from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
@@ -40,6 +41,20 @@ def in_transaction(activated):
 def proxy(orthanc):
     with FaultServer(orthanc.url) as proxy:
         yield proxy
+
+
+def not_listing(items):
+    "Take out what Orthanc lists of what was ordered, since 1.11."
+    for item in items:
+        item['MainDicomTags'].pop('RequestAttributesSequence', None)
+    return items
+
+
+@pytest.fixture
+def unlisted(proxy):
+    "A proxy that lists what every Orthanc does, and no more."
+    proxy.on('bulk-content', change(not_listing))
+    return proxy
 
 
 def send(orthanc, *files):
@@ -194,12 +209,12 @@ def details(server):
         for s in studies(server)]
 
 
-def test_what_was_ordered_is_read_of_one_image(orthanc):
+def test_what_was_ordered_is_read_of_one_image(orthanc, unlisted):
     send(orthanc, ordered(
             requested('STEP-1', 'PROC-1', 'ACC-1'), requested('STEP-2'),
             IssuerOfPatientID='Other Hospital'))
     send(orthanc, variant('CT_small.dcm', PatientID='Q'))
-    server = new_server(orthanc)
+    server = new_server(unlisted.url)
     assert synchronize(server).state == 'done'
     assert details(server) == [(None, None, False)] * 2
     run, found = look(server)
@@ -218,10 +233,10 @@ def test_what_was_ordered_is_read_of_one_image(orthanc):
     assert any(s.requested_ids for s in studies(server))
 
 
-def test_details_are_read_again_when_a_series_changes(orthanc):
+def test_details_are_read_again_when_a_series_changes(orthanc, unlisted):
     uid = generate_uid()
     send(orthanc, ordered(requested('ONE'), uid=uid))
-    server = new_server(orthanc)
+    server = new_server(unlisted.url)
     synchronize(server)
     look(server)
     assert details(server) == [('ONE', None, True)]
@@ -231,11 +246,11 @@ def test_details_are_read_again_when_a_series_changes(orthanc):
     assert details(server) == [('ONE', None, False)]
 
 
-def test_details_are_those_of_a_picture(orthanc):
+def test_details_are_those_of_a_picture(orthanc, unlisted):
     uid = generate_uid()
     send(orthanc, ordered(requested('REPORT'), uid=uid, Modality='SR',
             SOPClassUID=str(pydicom.uid.ComprehensiveSRStorage)))
-    server = new_server(orthanc)
+    server = new_server(unlisted.url)
     synchronize(server)
     run, found = look(server)
     assert (run.calls, found) == (0, set())
@@ -250,12 +265,12 @@ def test_details_are_those_of_a_picture(orthanc):
         status(401), status(403), status(404), html(404), status(500),
         html(502), html(), answer('{'), answer('[]'), answer('null')],
     ids=range(10))
-def test_image_that_cannot_be_read_costs_one_study(orthanc, proxy, fault):
+def test_image_that_cannot_be_read_costs_one_study(orthanc, unlisted, fault):
     for number in range(3):
         send(orthanc, ordered(requested(f'S{number}')))
-    server = new_server(proxy.url)
+    server = new_server(unlisted.url)
     synchronize(server)
-    rule = proxy.on('simplified-tags', fault, nth=2)
+    rule = unlisted.on('simplified-tags', fault, nth=2)
     _, found = look(server)
     assert (rule.applied, len(found)) == (1, 2)
     # It is not asked for ever.
@@ -263,18 +278,18 @@ def test_image_that_cannot_be_read_costs_one_study(orthanc, proxy, fault):
     assert sum(bool(s.requested_ids) for s in studies(server)) == 2
 
 
-def test_nobody_answers_when_images_are_read(orthanc, proxy):
+def test_nobody_answers_when_images_are_read(orthanc, unlisted):
     for number in range(3):
         send(orthanc, ordered(requested(f'S{number}')))
-    server = new_server(proxy.url)
+    server = new_server(unlisted.url)
     synchronize(server)
     # Each is tried three times.
-    proxy.on('simplified-tags', drop(), nth=range(2, 10))
+    unlisted.on('simplified-tags', drop(), nth=range(2, 10))
     _, found = look(server)
     assert len(found) == 1
     assert sorted(bool(s.details_at) for s in studies(server)) == [
         False, False, True]
-    proxy.clear()
+    unlisted.clear()
     assert len(look(server)[1]) == 3
 
 
@@ -308,7 +323,35 @@ def test_reading_images_costs_few_statements(orthanc):
     assert lengths[2] - lengths[1] == 6
 
 
-# Where the server lists them: ExtraMainDicomTags since 1.11
+# Where the server lists them: by itself since 1.11, ExtraMainDicomTags
+
+def test_what_was_ordered_is_listed_by_newer_servers(orthanc):
+    send(orthanc, ordered(requested('STEP-1', 'PROC-1', 'ACC-1')))
+    tags = orthanc.rest('GET', '/system').get('MainDicomTags') or {}
+    listed = '0040,0275' in tags.get('Series', '')
+    server = new_server(orthanc)
+    synchronize(server)
+    # The issuer is not listed, so an image has to be read all the same.
+    assert details(server) == [(
+            'STEP-1\\PROC-1\\ACC-1' if listed else None, None, False)]
+
+
+def test_number_of_another_hospital_is_seen_whatever_is_listed(orthanc):
+    "What was ordered elsewhere does not keep from looking who gave a number."
+    patient = make_patient("Ana", "Betz")
+    uid = generate_uid()
+    send(orthanc, *[
+            ordered(requested(step), uid=uid, PatientID=patient.puid,
+                PatientName='Betz^Ana', PatientBirthDate='', PatientSex='F',
+                IssuerOfPatientID='Other Hospital', Modality=modality)
+            for step, modality in [('STEP-9', 'CT'), ('STEP-8', 'MR')]])
+    server = new_server(orthanc)
+    synchronize(server)
+    study, = studies(server)
+    assert (study.issuer, study.link_state) == ('Other Hospital', 'review')
+    if '0040,0275' in str(orthanc.rest('GET', '/system')):
+        assert {*study.requested_ids.split('\\')} == {'STEP-8', 'STEP-9'}
+
 
 def listing(sequence, issuer):
     def alter(items):
@@ -326,7 +369,7 @@ def listing(sequence, issuer):
             'X', ('A\\B', 'X', True)),
         ([], 'X', (None, 'X', True)),
         (None, 'X', (None, 'X', False)),
-        ([{'ScheduledProcedureStepID': 'A'}], None, ('A', None, True)),
+        ([{'ScheduledProcedureStepID': 'A'}], None, ('A', None, False)),
         ([None, 5, 'x', ['y']], [None], (None, None, True)),
         ])
 def test_details_that_the_server_lists(

@@ -505,6 +505,37 @@ def test_check_asks_as_each_machine_does(stand_in, make_orthanc):
     assert '"GOOD" may ask and gets 1 entries.' in done.stdout
 
 
+def test_check_tells_of_answers_that_are_cut(stand_in, make_orthanc):
+    orthanc = make_orthanc(modalities={'ct': 'CT1', 'mr': 'MR1'})
+    orthanc.extra['Worklists'] = {
+        'Enable': True, 'Database': str(orthanc.worklists), 'LimitAnswers': 2}
+    orthanc.kill()
+    orthanc.start()
+    stand_in.say(entries=worklist([
+                make_entry(1), make_entry(2), make_entry(3),
+                make_entry(4, aetitle='MR1')]))
+    publish(stand_in, orthanc.worklists)
+    done = check(stand_in, orthanc)
+    wrong, warnings = told(done, 1)
+    assert_once(wrong, '"CT1" does not get all of its entries')
+    assert '"LimitAnswers" : 0' in wrong[0] and not warnings
+    assert '"MR1" may ask and gets 1 entries.' in done.stdout
+
+
+def test_check_tells_of_titles_that_differ_in_case(stand_in, make_orthanc):
+    orthanc = make_orthanc(modalities={'ct': 'CT1'})
+    stand_in.say(
+        entries=worklist([make_entry(1, aetitle='Ct1')]),
+        exams=[make_exam("Head", aetitle='CT1'),
+            make_exam("Knee", aetitle='MR1'),
+            make_exam("Foot", aetitle='mr1')])
+    publish(stand_in, orthanc.worklists)
+    wrong, _ = told(check(stand_in, orthanc), 1)
+    assert_once(wrong, '"Ct1" differs from the AE title "CT1" in case',
+        '"MR1" differs from the AE title "mr1"',
+        '"mr1" differs from the AE title "MR1"')
+
+
 OPEN_TO_ALL = {
     'DicomAlwaysAllowFindWorklist': "anybody may ask for the worklist",
     'DicomAlwaysAllowStore': "anybody may send images",

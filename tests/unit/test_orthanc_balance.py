@@ -16,7 +16,8 @@ def settled(present, remote=None, looks=1):
     return balance
 
 
-@pytest.mark.parametrize('text', [None, '', 'x', '1 2 3', '1 2 3 0 0 0'])
+@pytest.mark.parametrize('text', [
+        None, '', 'x', '1 2 3', '1 2 3 0 0 0', '1 2 3 0 0 0 1'])
 def test_unfinished_run_leaves_doubt(text):
     balance = Balance(text)
     assert balance.doubtful and balance.present is None
@@ -55,11 +56,21 @@ def test_excess_that_went_is_forgotten():
 
 def test_server_without_studies():
     balance = Balance(str(settled((5, 10, 300), (0, 0, 0), looks=2)))
-    assert balance.agrees((0, 0, 0)) and balance.is_emptied((0, 0, 0))
+    assert balance.agrees((0, 0, 0)) and balance.is_emptied()
+    assert not balance.is_whole()
     assert not balance.agrees((5, 10, 301))
     assert balance.agrees((5, 10, 300))
-    assert not balance.is_emptied((5, 10, 300))
-    assert not settled((0, 0, 0)).is_emptied((0, 0, 0))
+    assert not balance.is_emptied() and balance.is_whole()
+    assert not settled((0, 0, 0)).is_emptied()
+
+
+def test_what_is_hidden_is_looked_for_each_time():
+    balance = settled((3, 6, 12), (5, 10, 20), looks=2)
+    balance.hidden = 2
+    balance = Balance(str(balance))
+    assert (balance.hidden, balance.counted) == (2, (5, 10, 20))
+    assert balance.is_believed((5, 10, 20))
+    assert not balance.agrees((5, 10, 20)) and not balance.is_whole()
 
 
 def test_nothing_is_counted_while_numbers_are_not_known():

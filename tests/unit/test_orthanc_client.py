@@ -1378,6 +1378,7 @@ def test_changes_tell_what_may_be_new():
         for kind, level, id_ in [
             ('NewInstance', 'Instance', 'a'), ('NewStudy', 'Study', 'b'),
             ('AttachmentUpdated', 'Study', 'c'), ('Odd', 'Planet', 'd'),
+            ('UpdatedAttachment', 'Series', 'f'),
             (None, 'Series', 5), ('Odd', ['Study'], 'e')]]
     assert Changes([*changes, {}], 9, True).ids() == {
         'instances': ['a'], 'studies': ['c'], 'series': ['5']}

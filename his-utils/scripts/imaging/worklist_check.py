@@ -16,7 +16,7 @@ from worklist_charsets import ENCODINGS, damages, fits, letters
 from worklist_entries import (
     Entry, EntryFailure, make_maker, read_answer, read_exams, texts_of, verify)
 from worklist_folder import LARGEST_FILE, Folder
-from worklist_query import Dicom, QueryFailed, QueryRefused
+from worklist_query import Dicom, QueryCut, QueryFailed, QueryRefused
 from worklist_rest import RestWorklist
 
 ASK_SECONDS = 10
@@ -240,9 +240,15 @@ class Check:
         "Machines may ask, and get what was published, undamaged."
         titles = {entry.aetitle for entry, _ in self.made}
         titles.update(exam['aetitle'] for exam in self.exams)
-        for title in sorted(titles - {''}) if self.serves else []:
+        titles.discard('')
+        self._check_letter_cases(titles, known)
+        for title in sorted(titles) if self.serves else []:
             try:
                 self._compare(title, dicom.ask(title))
+            except QueryCut:
+                self.bad(f"\"{title}\" does not get all of its entries: the "
+                    "worklist plugin of Orthanc cuts its answers. Set "
+                    "\"LimitAnswers\" : 0 in its \"Worklists\".")
             except QueryRefused as error:
                 self._explain_refusal(title, known.get(title), error)
             except (QueryFailed, OSError) as error:
@@ -250,6 +256,16 @@ class Check:
                     f"modalities do: {error}. Does a firewall forbid it, or "
                     "has it another number outside (--dicom-port)?")
                 return
+
+    def _check_letter_cases(self, titles, known):
+        "Orthanc lets in whoever differs in case, and finds nothing for him."
+        for title in sorted(titles - known.keys()):
+            for other in sorted({*map(str, known), *titles} - {title}):
+                if other.casefold() == title.casefold():
+                    self.bad(f"\"{title}\" differs from the AE title "
+                        f"\"{other}\" in case: a machine gets the entries of "
+                        "its own letters only. Write it in GNU Health as in "
+                        "the machine.")
 
     def _explain_refusal(self, title, modality, error):
         if modality is None:

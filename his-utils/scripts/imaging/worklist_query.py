@@ -18,6 +18,8 @@ MOST_ANSWERS = 100_000
 # right after it.
 ATTEMPTS = 5
 PENDING = {0xff00, 0xff01}
+# Of a question that nobody canceled: there is more than LimitAnswers.
+CUT = 0xfe00
 # An address of this computer that no modality has.
 NOBODY = '127.0.0.77'
 _REJECTIONS = {
@@ -38,6 +40,10 @@ _RETURNED_OF_STEP = [
 
 class QueryRefused(Exception):
     "The server does not answer this AE title; says why."
+
+
+class QueryCut(Exception):
+    "The server ends its answer before it told all."
 
 
 class QueryFailed(Exception):
@@ -63,7 +69,7 @@ def ask(host, port, calling, called, station=None, seconds=10, source=''):
     :param seconds: the longest silence
     :param source: the address of this computer to ask from
     :return: list of pydicom data sets
-    :raises QueryRefused, QueryFailed: see there
+    :raises QueryRefused, QueryCut, QueryFailed: see there
     """
     with _associate(
             host, port, calling, called, WORKLIST, seconds,
@@ -78,6 +84,8 @@ def ask(host, port, calling, called, station=None, seconds=10, source=''):
             if answer is None or len(answers) >= MOST_ANSWERS:
                 raise QueryFailed("its answer cannot be understood")
             answers.append(answer)
+        if status.Status == CUT:
+            raise QueryCut
         if status.Status:
             raise QueryRefused("it answers the question with the status "
                 f"{status.Status:04X}")
@@ -225,6 +233,8 @@ class Dicom(namedtuple('Dicom', 'host port title seconds')):
 def _allows(function, *arguments):
     try:
         return function(*arguments) is not False
+    except QueryCut:
+        return True
     except QueryRefused:
         return False
 
