@@ -78,6 +78,17 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         return [('id', 'in', query)] if query else []
 
     @classmethod
+    def examined(cls, ids, with_images):
+        """Return which requests were examined: those with images, where no
+        machine says more.
+
+        :param ids: ids of requests
+        :param set with_images: those of them that have images
+        :rtype: set
+        """
+        return with_images
+
+    @classmethod
     def _to_read(cls):
         """Return the domain of requests that wait for a report."""
         return ['OR',
