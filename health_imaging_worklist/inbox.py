@@ -233,9 +233,8 @@ class _Matcher:
                 patient_id=patient.puid or None,
                 patient_name=patient.name or None,
                 patient_birth=patient.birth, patient_sex=patient.sex or None,
-                accession_number=', '.join(dict.fromkeys(
-                        s.accession for s in scheduled if s.accession)) or None,
-                study_uid=next((s.study for s in scheduled if s.study), None))
+                accession_number=_joined(s.accession for s in scheduled),
+                study_uid=_joined(s.study for s in scheduled))
         if any(draft.values[n] != v for n, v in values.items()):
             draft.values.update(values)
             draft.changed = True
@@ -281,6 +280,10 @@ class _Matcher:
             if len(found) == 1:
                 return found[0], name != 'accession_number'
         return None, False
+
+
+def _joined(texts):
+    return ', '.join(dict.fromkeys(filter(None, texts))) or None
 
 
 def _puid(text):

@@ -102,7 +102,8 @@ def read(attributes, zone):
 def _scheduled(item):
     return Scheduled(
         _text(item, '0020000D'), _text(item, '00080050'),
-        tuple(filter(None, [_text(item, '00400009'), _text(item, '00401001')])))
+        tuple(filter(None, [
+                    _text(item, tag) for tag in ['00400009', '00401001']])))
 
 
 def _series(item):

@@ -36,6 +36,7 @@ PURE = [
     'health_imaging_worklist/dataset.py',
     'health_imaging_worklist/identifiers.py',
     'health_imaging_worklist/nearest.py',
+    'health_imaging_worklist/performed.py',
     'health_imaging_worklist/rendering.py',
     'health_orthanc/archive/__init__.py',
     'health_orthanc/archive/container.py',

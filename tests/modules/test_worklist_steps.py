@@ -9,8 +9,7 @@ import random
 import pytest
 from support.records import (
     RpcError, as_asked, as_user, make_exam, make_institution, make_patient,
-    make_professional, make_request, make_requested, make_user, on,
-    run_wizard)
+    make_professional, make_request, make_requested, make_user, on, run_wizard)
 from support.statements import counted
 
 from trytond.model.exceptions import AccessError
