@@ -89,6 +89,17 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         return with_images
 
     @classmethod
+    def made_images(cls, ids=None, since=None, until=None):
+        """Return how many images machines say they made, by exam that ended.
+
+        :param ids: ids of requests, None for all
+        :param datetime.datetime since: when the exams ended, None for any
+        :param datetime.datetime until: the same
+        :return: list of pairs of number and set of ids of requests
+        """
+        return []
+
+    @classmethod
     def _to_read(cls):
         """Return the domain of requests that wait for a report."""
         return ['OR',

@@ -5,8 +5,9 @@ from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import (
-    assign_step, catalog, machine, machine_unknown, move_requests,
-    performed_step, request, result, sequence, template)
+    assign_step, catalog, machine, machine_tabs, machine_unknown,
+    move_requests, order, performed_step, request, result, sequence,
+    statistics, template)
 
 __all__ = ['register']
 
@@ -26,6 +27,9 @@ def register():
         move_requests.MoveStart,
         move_requests.MoveDone,
         assign_step.AssignStart,
+        order.OrderStart,
+        statistics.StatisticsTurnaround,
+        machine_tabs.ActWindow,
         result.Result,
         sequence.Sequence,
         sequence.RequestSequence,
@@ -34,4 +38,5 @@ def register():
     Pool.register(
         move_requests.MoveRequests,
         assign_step.AssignStep,
+        order.Order,
         module='health_imaging_worklist', type_='wizard')

@@ -14,6 +14,7 @@ from trytond.pool import Pool
 
 from . import performed
 from .machine import parsed, short
+from .steps import ENDED
 
 _STEP = 'gnuhealth.imaging_worklist.performed_step'
 _LINK = f'{_STEP}-request'
@@ -27,7 +28,6 @@ _NAMES = [
 # Requests whose exam a machine may do.
 _OPEN = {'requested', 'done'}
 _UID = re.compile(r'[0-9.]{1,64}')
-_ENDED = {'completed', 'discontinued'}
 
 
 class _Draft:
@@ -60,7 +60,7 @@ class _Draft:
             # Also what comes after a later message, or again.
             self.told = told
         seen = values['node'] == node and values['number'] >= message['number']
-        if seen or values['state'] in _ENDED or create and not is_new:
+        if seen or values['state'] in ENDED or create and not is_new:
             return
         self.changed = True
         at = parsed(message.get('received'))
@@ -75,7 +75,7 @@ class _Draft:
         values['aetitle'] = values['aetitle'] or short(message.get('ae_title'))
         values['address'] = values['address'] or short(message.get('address'))
         values['start'] = values['start'] or at
-        if values['state'] in _ENDED:
+        if values['state'] in ENDED:
             values['end'] = max(values['end'] or at, values['start'])
 
 

@@ -24,8 +24,6 @@ from .machine import is_bounded, is_text
 
 #: How many messages a node sends at once.
 MESSAGES = 100
-#: States after which a machine says nothing more of a step.
-ENDED = ['completed', 'discontinued']
 
 
 def _said(label, name, **options):

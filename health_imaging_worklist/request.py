@@ -33,6 +33,7 @@ from . import attributes, dataset, identifiers, migration, rendering
 from .at_machine import AtMachineMixin
 from .batch import Batch
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
+from .slots import SlotsMixin
 from .steps import StepsMixin
 from .template import error_text
 from .variables import VARIABLES
@@ -84,7 +85,8 @@ def new_uid():
                 'health_imaging_worklist.msg_uid_root', root=root)) from None
 
 
-class Request(AtMachineMixin, StepsMixin, metaclass=PoolMeta):
+class Request(
+        AtMachineMixin, SlotsMixin, StepsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
     merge_id = fields.Char("Study Instance UID", readonly=True,

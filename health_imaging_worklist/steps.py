@@ -6,6 +6,8 @@ import datetime as dt
 from collections import defaultdict
 from typing import NamedTuple
 
+from sql import Literal
+
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.modules.health_imaging.institution import (
@@ -23,6 +25,8 @@ from trytond.transaction import without_check_access
 SILENT = dt.timedelta(hours=24)
 # Which step says how far a request is, when it has several.
 _STATES = ['in_progress', 'completed', 'discontinued']
+#: States after which a machine says nothing more of a step.
+ENDED = _STATES[1:]
 
 
 class _Step(NamedTuple):
@@ -67,7 +71,7 @@ class StepsMixin:
         """Return the step that says how far each request is, by id of the
         request: that which goes on, else that which was completed last, else
         that which was broken off last."""
-        link, step = _tables()
+        link, step = step_tables()
         found, silent = defaultdict(list), dt.datetime.now() - SILENT
         for some in grouped_slice(ids):
             for id_, state, received, start, end, reason in execute(
@@ -101,7 +105,7 @@ class StepsMixin:
 
     @classmethod
     def search_step_state(cls, name, clause):
-        link, step = _tables()
+        link, step = step_tables()
         silent = dt.datetime.now() - SILENT
         is_state = {state: step.state == state for state in _STATES}
         is_state['in_progress'] &= step.received > silent
@@ -206,10 +210,32 @@ class StepsMixin:
                 if r.performed_steps])
 
     @classmethod
+    def made_images(cls, ids=None, since=None, until=None):
+        """Return how many images machines say they made; parameters are those
+        of health_imaging."""
+        link, step = step_tables()
+        where = step.state.in_(ENDED) & (step.images > 0)
+        if since:
+            where &= (step.end > since) & (step.end <= until)
+        found = []
+        for some in [None] if ids is None else grouped_slice(list(ids)):
+            among = Literal(True) if some is None else step.id.in_(
+                link.select(link.step,
+                    where=reduce_ids(link.request, list(some))))
+            found += execute(link.join(step, condition=link.step == step.id)
+                .select(step.id, step.images, link.request,
+                    where=where & among))
+        images, requests = {}, defaultdict(set)
+        for id_, number, request in found:
+            images[id_] = number
+            requests[id_].add(request)
+        return [(images[id_], requests[id_]) for id_ in images]
+
+    @classmethod
     def silent(cls):
         """Return the ids of requests whose machine was last heard a day ago,
         and might have said long ago how the exam ended."""
-        link, step = _tables()
+        link, step = step_tables()
         before = dt.datetime.now() - SILENT
         return {id_ for id_, in execute(
                 link.join(step, condition=link.step == step.id).select(
@@ -226,7 +252,8 @@ class StepsMixin:
             ]
 
 
-def _tables():
+def step_tables():
+    "Return the tables of the steps of requests, and of steps."
     pool = Pool()
     return [
         pool.get(f'gnuhealth.imaging_worklist.performed_step{end}')

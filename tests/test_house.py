@@ -38,6 +38,7 @@ PURE = [
     'health_imaging_worklist/nearest.py',
     'health_imaging_worklist/performed.py',
     'health_imaging_worklist/rendering.py',
+    'health_imaging_worklist/spans.py',
     'health_orthanc/archive/__init__.py',
     'health_orthanc/archive/container.py',
     'health_orthanc/archive/document.py',

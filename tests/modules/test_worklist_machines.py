@@ -8,12 +8,13 @@ from io import BytesIO
 import pytest
 from pydicom import dcmread
 from support.records import (
-    as_user, make_exam, make_institution, make_requested, make_user, on,
-    run_wizard)
+    as_user, make_exam, make_institution, make_patient, make_professional,
+    make_requested, make_user, on, run_wizard)
 from support.statements import counted
 
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, SQLConstraintError)
+from trytond.modules.health_imaging.exceptions import RequestNotReadyError
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError)
 from trytond.pool import Pool
@@ -234,3 +235,125 @@ def test_opening_hours(hospital, machines):
         Machine.write([machines[0]], {'hours': [('create', [{
                             'day': monday.id, 'begin': dt.time(8),
                             'end': dt.time(7)}])]})
+
+
+# The calendar
+
+def at(hour, minute=0, day=2):
+    return dt.datetime(2027, 3, day, hour, minute)
+
+
+@pytest.fixture
+def planned(exam, machines):
+    exam.duration = dt.timedelta(minutes=40)
+    exam.save()
+    return [
+        make_requested(exam=exam, date=at(14, minute))
+        for minute in (0, 30)] + [make_requested(exam=exam, date=at(16))]
+
+
+def test_the_calendar_shows_what_overlaps_and_when_it_is_closed(
+        exam, machines, planned):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    assert planned[0].slot_end == at(14, 40)
+    assert [r.slot_note for r in planned] == [
+        "overlaps another exam", "overlaps another exam", ""]
+    Request.write([planned[1]], {'machine': machines[1].id})
+    assert [r.slot_note for r in Request.browse(planned)] == ["", "", ""]
+    Day = Pool().get('ir.calendar.day')
+    tuesday, = Day.search([('index', '=', 1)])
+    machines[0].hours = [{
+            'day': tuesday.id, 'begin': dt.time(8), 'end': dt.time(10)}]
+    machines[0].save()
+    assert [r.slot_note for r in Request.browse(planned)] == [
+        "", "", "outside the opening hours"]
+    assert [r.slot_color for r in Request.browse(planned)] == [
+        'steelblue', 'steelblue', 'darkorange']
+    assert Request.search([('slot_start', '>=', at(15))]) == [planned[2]]
+
+
+def test_what_is_dragged_is_rescheduled(exam, planned):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    request, done = planned[0], planned[2]
+    technician = make_user('technician', IMAGING)
+    with as_user(technician):
+        Request.write([request], {
+                'slot_start': at(9), 'slot_end': at(9, 40)})
+    request = Request(request.id)
+    assert request.date == at(9) and request.state == 'requested'
+    log, = request.reschedules
+    assert (log.from_date, log.to_date, log.user.name) == (
+        at(14), at(9), 'technician')
+    Request.make_results([done])
+    with as_user(technician):
+        # The same time is no change.
+        Request.write([request], {'slot_start': at(9)})
+        with pytest.raises(RequestNotReadyError):
+            Request.write([done], {'slot_start': at(10)})
+    # Who only plans has the button; a doctor moves what he ordered.
+    for login, group in [
+            ('desk', 'health_imaging.group_health_imaging_front_desk'),
+            ('doctor', 'health.group_health_doctor')]:
+        with as_user(make_user(login, group)), pytest.raises(AccessError):
+            Request.write([planned[1]], {'slot_start': at(10)})
+    assert len(Request(request.id).reschedules) == 1
+
+
+def test_the_calendar_costs_few_statements(exam, machines):
+    pool = Pool()
+    Request = pool.get('gnuhealth.imaging.test.request')
+    requests = Request.create([{
+                'patient': make_patient().id, 'requested_test': exam.id,
+                'doctor': make_professional().id,
+                'date': at(8) + n * dt.timedelta(minutes=20),
+                'machine': machines[n % 2].id} for n in range(60)])
+    costs = []
+    for some in [requests[:5], requests]:
+        with counted() as statements:
+            Request.read([r.id for r in some], [
+                    'slot_start', 'slot_end', 'slot_note', 'slot_color'])
+        costs.append(len(statements))
+    assert costs[1] <= costs[0] + 2
+
+
+def test_the_calendar_has_a_tab_for_each_machine(machines):
+    pool = Pool()
+    ActWindow = pool.get('ir.action.act_window')
+    action = ActWindow(pool.get('ir.model.data').get_id(
+            'health_imaging_worklist', 'act_calendar'))
+    assert [name for name, *_ in action.get_domains('domains')][1:] == [
+        "CT 1", "CT 2"]
+    view = pool.get('gnuhealth.imaging.test.request').fields_view_get(
+        pool.get('ir.model.data').get_id(
+            'health_imaging_worklist', 'calendar_view_calendar'))
+    assert {'slot_start', 'slot_end', 'slot_color'} <= view['fields'].keys()
+
+
+def test_the_order_offers_free_times(exam, machines, planned):
+    pool = Pool()
+    Start = pool.get('gnuhealth.patient.imaging.test.request.start')
+    Request = pool.get('gnuhealth.imaging.test.request')
+    start = Start(tests=[exam], machine=machines[0], date=at(13, 31),
+        free_time=None)
+    offered = [key for key, _ in start.get_free_times()]
+    # 13:35 would last until 14:15.
+    assert offered == [
+        None, '2027-03-02 15:10', '2027-03-02 16:40', '2027-03-02 17:20']
+    start.free_time = offered[1]
+    start.on_change_free_time()
+    assert start.date == at(15, 10)
+    start.tests = [make_exam("Knee")]
+    start.on_change_tests()
+    assert start.machine is None
+    doctor = make_user('doctor', 'health.group_health_doctor')
+    ids = {r.id for r in Request.search([])}
+    with as_user(doctor):
+        run_wizard('gnuhealth.patient.imaging.test.request', [
+                ('request', {'start': {
+                            'patient': make_patient().id,
+                            'doctor': make_professional().id,
+                            'date': at(15, 10), 'tests': [exam.id],
+                            'urgent': False, 'machine': machines[1].id,
+                            'free_time': None}})])
+    made, = Request.search([('id', 'not in', sorted(ids))])
+    assert made.machine == machines[1]
