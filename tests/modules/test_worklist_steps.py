@@ -7,6 +7,7 @@ import itertools
 import random
 
 import pytest
+from support.archive_rows import have_images
 from support.records import (
     RpcError, as_asked, as_user, make_exam, make_institution, make_patient,
     make_professional, make_request, make_requested, make_user, on, run_wizard)
@@ -18,6 +19,7 @@ from trytond.modules.health_imaging.exceptions import (
 from trytond.modules.health_imaging_worklist import performed
 from trytond.modules.health_imaging_worklist.exceptions import (
     StepPatientWarning)
+from trytond.modules.health_orthanc.links import effects
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -439,3 +441,84 @@ def test_many_steps_cost_few_statements(patient, exam):
         assert all(r.step_note for r in Request.browse(requests[:105]))
     assert len(statements) < 20
     assert make_request(patient=patient, exam=exam).step_note is None
+
+
+# Images, as the PACS has them
+
+def ago(minutes):
+    """Values of the end of an exam so many minutes ago, in local time."""
+    at = dt.datetime.now() - dt.timedelta(hours=5, minutes=minutes)
+    return {'_00400244': [f'{at:%Y%m%d}'], '_00400245': ['000000'],
+        '_00400250': [f'{at:%Y%m%d}'], '_00400251': [f'{at:%H%M%S}']}
+
+
+@pytest.mark.parametrize('images, minutes, text, is_missing', [
+        ([3], 40, "3 of 3 images arrived", False),
+        ([3, 4], 40, "3 of 7 images arrived", True),
+        ([3, 4], 20, "3 of 7 images arrived", False),
+        ([2], 40, "3 of 2 images arrived", False),
+        ([], 40, None, False)])
+def test_images_that_are_missing(
+        request_, images, minutes, text, is_missing):
+    Request = Pool().get(REQUEST)
+    console = Console()
+    console.tell(console.begin('1.2', request_), console.end(
+            '1.2', images=images, **ago(minutes)))
+    have_images(request_)
+    with as_user(make_user('technician', IMAGING)):
+        row, = Request.read(
+            [request_.id], ['images_arrived', 'images_missing'])
+        assert (row['images_arrived'], row['images_missing']) == (
+            text, is_missing)
+        for wanted in [True, False]:
+            found = Request.search([('images_missing', '=', wanted)])
+            assert (request_ in found) is (wanted is is_missing)
+    study, = request_.orthanc_studies
+    assert study.images_arrived == text
+
+
+def test_images_of_one_step_of_several_requests(patient, exam, request_):
+    """They come with one of them."""
+    console = Console()
+    other = make_requested(patient=patient, exam=exam)
+    console.tell(console.begin('1.2', request_, other), console.end(
+            '1.2', images=[3], **ago(60)))
+    have_images(request_)
+    assert {fresh(r).images_arrived for r in [request_, other]} == {
+        "3 of 3 images arrived"}
+    assert not fresh(other).images_missing
+
+
+def test_images_alone_end_no_exam_that_goes_on(request_):
+    """They do where no machine says anything, and for who is silent."""
+    Step = Pool().get(STEP)
+    console = Console()
+    plain = make_requested(
+        patient=request_.patient, exam=request_.requested_test)
+    console.tell(console.begin('1.2', request_))
+    for one in [request_, plain]:
+        have_images(one)
+        effects.count_images({one.id})
+    assert listed(fresh(request_)) == (True, True)
+    assert listed(fresh(plain)) == (False, False)
+    assert request_ in Pool().get(REQUEST).search([('to_read', '=', True)])
+    console.tell(console.end('1.2', 'DISCONTINUED'))
+    assert listed(fresh(request_)) == (True, True)
+    console.tell(console.begin('1.3', plain))
+    Step.write([step('1.3')], {
+            'received': dt.datetime.now() - dt.timedelta(hours=25)})
+    console.tell(console.begin('1.4'))
+    assert listed(fresh(plain)) == (False, False)
+
+
+def test_turnaround_gains_the_wait_and_the_exam(request_):
+    Turnaround = Pool().get('gnuhealth.imaging.statistics.turnaround')
+    Request = Pool().get(REQUEST)
+    Request.write([request_], {
+            'arrived_at': BEGIN - dt.timedelta(minutes=30)})
+    console = Console()
+    console.tell(console.begin('1.2', request_), console.end('1.2'))
+    make_requested(patient=request_.patient, exam=request_.requested_test)
+    row, = Turnaround.search([])
+    assert (row.number, row.waiting_median, round(row.exam_median, 3)) == (
+        2, .5, .133)
