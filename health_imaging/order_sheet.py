@@ -52,7 +52,7 @@ class OrderSheet(OfficeReport):
             'sex': patient.gender_str or '',
             'exam': request.exam_title(),
             'modality': request.modality,
-            'machine': request.machine(),
+            'machine': request.station(),
             'date': cls._local(request.date),
             'urgent': request.urgent,
             'doctor': request.doctor.rec_name,
@@ -84,7 +84,7 @@ class SheetMixin:
         """Return the accession number that modalities are given."""
         return self.request
 
-    def machine(self):
+    def station(self):
         """Return the AE title of the machine, empty where none is known."""
         return ''
 

@@ -73,6 +73,28 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         return [('id', 'in', query)] if query else []
 
     @classmethod
+    def examined(cls, ids, with_images):
+        """Return which requests were examined: those with images, where no
+        machine says more.
+
+        :param ids: ids of requests
+        :param set with_images: those of them that have images
+        :rtype: set
+        """
+        return with_images
+
+    @classmethod
+    def made_images(cls, ids=None, since=None, until=None):
+        """Return how many images machines say they made, by exam that ended.
+
+        :param ids: ids of requests, None for all
+        :param datetime.datetime since: when the exams ended, None for any
+        :param datetime.datetime until: the same
+        :return: list of pairs of number and set of ids of requests
+        """
+        return []
+
+    @classmethod
     def _to_read(cls):
         """Return the domain of requests that wait for a report."""
         return ['OR',

@@ -335,6 +335,12 @@ class StatisticsTurnaround(_Statistic):
         return super()._from_item(tables).join(result, 'LEFT',
             condition=result.request == tables['request'].id)
 
+    @staticmethod
+    def _stages():
+        """Return the instants at which each stage begins and ends, by its
+        name. Other modules extend this."""
+        return dict(_STAGES)
+
     @classmethod
     def _instants(cls, tables):
         """Return the SQL expressions (timestamps) of the stages.
@@ -343,6 +349,7 @@ class StatisticsTurnaround(_Statistic):
         """
         return {
             'requested': tables['request'].requested_at,
+            'arrived': tables['request'].arrived_at,
             'images': tables['result'].date,
             'final': tables['result'].signed_at,
             }
@@ -360,7 +367,7 @@ class StatisticsTurnaround(_Statistic):
             tables['type'].code.as_('modality'),
             Coalesce(request.urgent, Literal(False)).as_('urgent'),
             *(seconds(at[begin], at[finish]).as_(stage)
-                for stage, (begin, finish) in _STAGES.items()),
+                for stage, (begin, finish) in cls._stages().items()),
             where=cls._where(tables)
             & (request.state != 'canceled')
             & (request.requested_at >= start)
@@ -375,7 +382,7 @@ class StatisticsTurnaround(_Statistic):
         """
         request = cls._requests()
         columns = [request.id, request.exam, request.modality, request.urgent]
-        for stage in _STAGES:
+        for stage in cls._stages():
             taken = getattr(request, stage)
             group = [request.exam, request.urgent, taken == Null]
             columns += [
@@ -398,7 +405,7 @@ class StatisticsTurnaround(_Statistic):
             Count(Literal(1)).as_('number'),
             Count(ranked.total).as_('final'),
             *(cls._share(ranked, stage, name)
-                for stage in _STAGES for name in _SHARES),
+                for stage in cls._stages() for name in _SHARES),
             group_by=[ranked.exam, ranked.urgent])
 
 

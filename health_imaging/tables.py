@@ -2,9 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SQL in the current transaction."""
 import datetime as dt
+import functools
 from contextlib import nullcontext
 
+from sql import Cast, Column, Flavor, Table, Values, With
+from sql.functions import CurrentTimestamp
+
+from trytond import backend
 from trytond.transaction import Transaction
+
+# SQLite takes 32 766 parameters in one statement.
+ROWS = 500
 
 
 def execute(query):
@@ -34,3 +42,52 @@ def writing():
     transaction = Transaction()
     return transaction.new_transaction() if transaction.readonly \
         else nullcontext()
+
+
+def write_each(Model, names, rows):
+    """Write values of their own to many rows, in a few statements.
+
+    :param Model: class of the rows
+    :param names: of the columns
+    :param rows: values in the order of names, by the id of the row
+    """
+    user, items = Transaction().user, list(rows.items())
+    # SQLite would make numbers of dates.
+    types = None if backend.name == 'sqlite' else (
+        'INTEGER', *(Model._fields[n].sql_type().base for n in names))
+    for start in range(0, len(items), ROWS):
+        sub = items[start:start + ROWS]
+        text = _write_text(Model._table, tuple(names), types, len(sub),
+            Flavor.get().paramstyle)
+        execute((text, [
+                    *(value for id_, values in sub
+                        for value in (id_, *values)), user]))
+    forget(Model, list(rows))
+
+
+@functools.lru_cache(maxsize=32)
+def _write_text(table, names, types, count, paramstyle):
+    "Return the statement that writes to rows; to make it takes longest."
+    table, row = Table(table), [''] * (1 + len(names))
+    # PostgreSQL takes the types from the first row.
+    first = [Cast('', type_) for type_ in types] if types else row
+    new = With('id', *names, query=Values([first, *[row] * (count - 1)]))
+    return str(table.update(
+            [Column(table, name) for name in names]
+            + [table.write_uid, table.write_date],
+            [Column(new, name) for name in names]
+            + ['', CurrentTimestamp()],
+            from_=[new], where=table.id == new.id, with_=[new]))
+
+
+def forget(Model, ids):
+    """Let records read rows again that were written behind their back.
+
+    :param Model: class of the rows
+    :param ids: ids of the rows
+    """
+    transaction = Transaction()
+    transaction.counter += 1
+    for cache in transaction.cache.values():
+        for id_ in ids if Model.__name__ in cache else ():
+            cache[Model.__name__].pop(id_, None)

@@ -4,7 +4,10 @@
 from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
-from . import catalog, request, result, sequence, template
+from . import (
+    assign_step, catalog, machine, machine_tabs, machine_unknown,
+    move_requests, order, performed_step, request, result, sequence,
+    statistics, template)
 
 __all__ = ['register']
 
@@ -13,10 +16,27 @@ def register():
     """Register the models, wizards and reports of the module."""
     Pool.register(
         template.WorklistTemplate,
+        machine.Machine,
+        machine.Hours,
+        machine_unknown.UnknownMachine,
         catalog.Test,
         request.Request,
+        machine.ExamMachine,
+        performed_step.PerformedStep,
+        performed_step.StepRequest,
+        move_requests.MoveStart,
+        move_requests.MoveDone,
+        assign_step.AssignStart,
+        order.OrderStart,
+        statistics.StatisticsTurnaround,
+        machine_tabs.ActWindow,
         result.Result,
         sequence.Sequence,
         sequence.RequestSequence,
         module='health_imaging_worklist', type_='model')
     asking.close('health_imaging_worklist')
+    Pool.register(
+        move_requests.MoveRequests,
+        assign_step.AssignStep,
+        order.Order,
+        module='health_imaging_worklist', type_='wizard')

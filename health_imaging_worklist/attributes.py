@@ -167,6 +167,11 @@ def long_text(*texts):
     return cut(text.replace('\\', '/'), LENGTHS['LT'])
 
 
+def short_string(value):
+    """Return ``value`` as SH, as `long_string` does: at most 16 characters."""
+    return cut(long_string(value), LENGTHS['SH'])
+
+
 def application_entity(value):
     """Return ``value`` as AE: at most 16 ASCII characters, no backslash.  A
     title that comes back changed is not valid, and may name another modality.
@@ -427,6 +432,15 @@ _ALIASES = {
     'EUCKR': '\\ISO 2022 IR 149',
     'ISO2022JP': '\\ISO 2022 IR 87',
     }
+
+
+def find_charsets(typed):
+    """Return the terms of `CHARSETS` that begin like what somebody ``typed``,
+    or are for the language that is; all for nothing and for a whole term."""
+    typed = '' if typed in CHARSETS else (typed or '').casefold()
+    return [
+        term for term, label in CHARSETS.items()
+        if typed in f'{term} {label}'.casefold()]
 
 
 def is_charset(term):

@@ -119,9 +119,25 @@ class Batch:
                 'RequestedProcedureDescription': name,
                 'ScheduledProcedureStepDescription': name,
                 'Modality': attributes.code_string(exam.test_type.code),
-                'ScheduledStationAETitle': _application_entity(exam),
                 }
         return self._kept[exam, side]
+
+    def station(self, request):
+        """Return the variables of the machine of a request.
+
+        :param request: record
+        :raises ApplicationEntityError: the AE title is none
+        """
+        exam, machine = request.requested_test, request.machine
+        key = exam, machine
+        if key not in self._kept:
+            self._kept[key] = {
+                'ScheduledStationAETitle':
+                    machine.aetitle if machine else _application_entity(exam),
+                'ScheduledStationName': attributes.short_string(
+                    machine.name if machine else ''),
+                }
+        return self._kept[key]
 
     def doctor(self, doctor, charset):
         """Return the variables that depend on the doctor alone."""

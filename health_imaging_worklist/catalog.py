@@ -1,9 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an exam adds for the worklist: its station and its template."""
+import datetime as dt
+
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval
 
 from . import attributes, migration
 from .exceptions import ApplicationEntityError
@@ -21,6 +24,22 @@ class Test(metaclass=PoolMeta):
         help="What is sent to the modality. Without a template, requests of "
         "this exam are not sent to a modality.")
 
+    machines = fields.Many2Many(
+        'gnuhealth.imaging_worklist.exam-machine', 'exam', 'machine',
+        "Machines",
+        domain=['OR',
+            ('modality', '=', None),
+            ('modality', '=', Eval('test_type', -1)),
+            ],
+        help="The machines that can do the exam. New requests are given to "
+        "the first of them that is active.")
+    duration = fields.TimeDelta("Duration",
+        domain=['OR',
+            ('duration', '=', None),
+            ('duration', '>', dt.timedelta()),
+            ],
+        help="How long the patient is at the machine.")
+
     @classmethod
     def __register__(cls, module):
         super().__register__(module)
@@ -35,6 +54,11 @@ class Test(metaclass=PoolMeta):
                 'worklist_template_general_dump2dcm')
         except KeyError:
             return None
+
+    def first_machine(self):
+        """Return the id of the machine that new requests are given to, or
+        None."""
+        return next((m.id for m in self.machines if m.active), None)
 
     def worklist_setting(self):
         """Return what `get_worklist_exams` tells of this exam, dict."""

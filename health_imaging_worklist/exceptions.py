@@ -31,3 +31,11 @@ class OrderNumberError(ValidationError):
 
 class RomanizedNameWarning(UserWarning):
     """The modality shows the patient's name in other letters."""
+
+
+class StepPatientWarning(UserWarning):
+    """A machine examined somebody else than the patient of the request."""
+
+
+class RequestMissingError(UserError):
+    """No request was chosen."""

@@ -7,6 +7,7 @@ Each step can run again and then changes nothing.
 """
 import itertools
 import re
+from collections import defaultdict
 from operator import itemgetter
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -15,6 +16,7 @@ from sql.aggregate import Count
 from sql.conditionals import Case, NullIf
 
 from trytond import backend
+from trytond.modules.health_imaging.dashboard import OPEN
 from trytond.modules.health_imaging.migration import (
     insert_row, set_where, warn)
 from trytond.modules.health_imaging.tables import execute
@@ -292,3 +294,54 @@ def _new_syntax(text):
             return f'{{# {comment[1:].strip()} #}}\\'
         return f'{{% {directive.strip()} %}}\\'
     return _DIRECTIVE.sub(convert, text)
+
+
+# Machines
+
+def is_there(Model):
+    """Return whether a model has its table already.
+
+    :param Model: its class
+    """
+    return backend.TableHandler.table_exist(Model._table)
+
+
+def make_machines(ExamMachine):
+    """Make a machine of each AE title that exams have, which do it, and whose
+    open requests it gets. It has the modality of its exams where they have
+    one.
+
+    :param ExamMachine: class of gnuhealth.imaging_worklist.exam-machine
+    """
+    pool = Pool()
+    exam = pool.get('gnuhealth.imaging.test').__table__()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
+    machine = pool.get('gnuhealth.imaging_worklist.machine').__table__()
+    link = ExamMachine.__table__()
+    exams = defaultdict(list)
+    for id_, type_, title in execute(exam.select(
+                exam.id, exam.test_type, exam.aetitle,
+                where=exam.aetitle != Null, order_by=exam.id)):
+        title = title.strip()
+        if title and title == attributes.application_entity(title):
+            exams[title].append((id_, type_))
+    company = _only_company()
+    for title, pairs in exams.items():
+        types = {type_ for _, type_ in pairs}
+        insert_row(machine, name=title, aetitle=title, active=True,
+            modality=types.pop() if len(types) == 1 else None,
+            company=company)
+        ((id_,),) = execute(machine.select(
+                machine.id, where=machine.aetitle == title))
+        for exam_id, _ in pairs:
+            insert_row(link, exam=exam_id, machine=id_)
+        set_where(request,
+            request.requested_test.in_([e for e, _ in pairs])
+            & request.state.in_(OPEN), machine=id_)
+
+
+def _only_company():
+    """Return the id of the company, None where there are several or none."""
+    company = Pool().get('company.company').__table__()
+    ids = execute(company.select(company.id, limit=2))
+    return ids[0][0] if len(ids) == 1 else None

@@ -30,8 +30,11 @@ from trytond.transaction import (
     Transaction, TransactionError, without_check_access)
 
 from . import attributes, dataset, identifiers, migration, rendering
+from .at_machine import AtMachineMixin
 from .batch import Batch
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
+from .slots import SlotsMixin
+from .steps import StepsMixin
 from .template import error_text
 from .variables import VARIABLES
 
@@ -82,7 +85,8 @@ def new_uid():
                 'health_imaging_worklist.msg_uid_root', root=root)) from None
 
 
-class Request(metaclass=PoolMeta):
+class Request(
+        AtMachineMixin, SlotsMixin, StepsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
     merge_id = fields.Char("Study Instance UID", readonly=True,
@@ -104,10 +108,6 @@ class Request(metaclass=PoolMeta):
         help="What is sent to modalities in place of the number of the "
         "request, which is too long for them or holds characters that they "
         "cannot read.")
-    aetitle = fields.Function(fields.Char("AE Title",
-            help="The application entity title of the modality that does the "
-            "exam."),
-        'get_aetitle', searcher='search_aetitle')
     worklist_note = fields.Function(
         fields.Text("Name on the Modality",
             states={'invisible': ~Bool(Eval('worklist_note'))},
@@ -156,19 +156,6 @@ class Request(metaclass=PoolMeta):
         cls.__rpc__['get_worklist_exams'] = RPC(decorator=checked())
 
     @classmethod
-    def get_aetitle(cls, requests, name):
-        return {r.id: r.requested_test.aetitle for r in requests}
-
-    @classmethod
-    def search_aetitle(cls, name, clause):
-        return [('requested_test.aetitle', *clause[1:])]
-
-    @classmethod
-    def order_aetitle(cls, tables):
-        return cls.requested_test.convert_order(
-            'requested_test.aetitle', tables, cls)
-
-    @classmethod
     def __register__(cls, module):
         migration.prepare_requests(cls, module, new_uid)
         super().__register__(module)
@@ -178,7 +165,7 @@ class Request(metaclass=PoolMeta):
         """Return the accession number that modalities are given."""
         return self.accession_number or super().accession()
 
-    def machine(self):
+    def station(self):
         """Return the AE title of the machine, empty where none is known."""
         return self.aetitle or ''
 
@@ -257,7 +244,7 @@ class Request(metaclass=PoolMeta):
 
     @classmethod
     def write(cls, *args):
-        actions, args, renumbered = iter(args), [], []
+        actions, args, renumbered = iter(cls.with_machines(args)), [], []
         for requests, values in zip(actions, actions):
             if 'merge_id' in values:
                 cls._check_merge_id(requests, values['merge_id'])
@@ -295,7 +282,7 @@ class Request(metaclass=PoolMeta):
         default = {} if default is None else default.copy()
         for name in [
                 'merge_id', 'former_merge_id', 'accession_number', 'step_id',
-                'worklist_status']:
+                'worklist_status', 'performed_steps']:
             default.setdefault(name, None)
         return super().copy(requests, default=default)
 
@@ -527,8 +514,7 @@ class Request(metaclass=PoolMeta):
                         *cls._without_images(),
                         ]]]
         if filters.get('aetitles'):
-            domain.append(
-                ('requested_test.aetitle', 'in', list(filters['aetitles'])))
+            domain.append(('aetitle', 'in', list(filters['aetitles'])))
         if filters.get('modalities'):
             domain.append(('modality', 'in', list(filters['modalities'])))
         return domain
@@ -556,6 +542,8 @@ class Request(metaclass=PoolMeta):
             'gnuhealth.imaging_worklist.worklist_template').__table__()
         doctor = pool.get('gnuhealth.healthprofessional').__table__()
         doctor_party = pool.get('party.party').__table__()
+        machine = pool.get(
+            'gnuhealth.imaging_worklist.machine').__table__()
         query = table.join(
             patient, condition=table.patient == patient.id).join(
             party, condition=patient.party == party.id).join(
@@ -564,12 +552,14 @@ class Request(metaclass=PoolMeta):
             template, 'LEFT',
             condition=exam.imaging_worklist_template == template.id).join(
             doctor, condition=table.doctor == doctor.id).join(
-            doctor_party, condition=doctor.party == doctor_party.id)
+            doctor_party, condition=doctor.party == doctor_party.id).join(
+            machine, 'LEFT', condition=table.machine == machine.id)
         # Some come with modules that may not be activated.
         known = {name for name, _ in pool.iterobject()}
         changed = Literal(False)
         for part in [
-                patient, party, exam, type_, template, doctor, doctor_party]:
+                patient, party, exam, type_, template, doctor, doctor_party,
+                machine]:
             changed |= _modified(part) >= moment
         for name, column, id_ in [
                 ('gnuhealth.person_name', 'party', party.id),
@@ -608,7 +598,7 @@ class Request(metaclass=PoolMeta):
             }
         with self._alone(entry):
             template = self.worklist_template
-            entry['aetitle'] = self.requested_test.aetitle or ''
+            entry['aetitle'] = self.station()
             entry['modality'] = self.modality or ''
             if template:
                 entry['charset'] = template.charset or ''

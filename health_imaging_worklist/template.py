@@ -81,12 +81,7 @@ class WorklistTemplate(CheckedCalls, ModelSQL, ModelView):
     def autocomplete_charset(self):
         """Return the DICOM terms that begin like what is typed, or are for
         the language that is."""
-        typed = (self.charset or '').casefold()
-        if self.charset in attributes.CHARSETS:
-            typed = ''
-        return [
-            term for term, label in attributes.CHARSETS.items()
-            if typed in f'{term} {label}'.casefold()]
+        return attributes.find_charsets(self.charset)
 
     @classmethod
     def validate_fields(cls, templates, field_names):

@@ -55,6 +55,11 @@ def _exam(name, sample):
         sample)
 
 
+def _station(name, sample):
+    return Variable(
+        lambda request, batch: batch.station(request)[name], sample)
+
+
 def _charset(request, batch):
     return batch.exam(request)['SpecificCharacterSet']
 
@@ -149,8 +154,9 @@ VARIABLES = {
     'InstitutionName': Variable(
         lambda request, batch: batch.institution_name, "Sample Hospital"),
     'Modality': _exam('Modality', 'CT'),
-    'ScheduledStationAETitle': _exam(
+    'ScheduledStationAETitle': _station(
         'ScheduledStationAETitle', _SAMPLE.requested_test.aetitle),
+    'ScheduledStationName': _station('ScheduledStationName', "CT 1"),
     'ScheduledProcedureStepStartDate': Variable(
         lambda request, batch: attributes.dicom_date(
             request.date, batch.zone), '20260131'),

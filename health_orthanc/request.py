@@ -24,6 +24,7 @@ from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
 
 from . import acquired, blocks, tables
+from .arrived import ArrivedMixin
 from .links import events, ledger
 
 # What of a request says whether a study may be its own.
@@ -41,7 +42,7 @@ _COMPARE = {
     }
 
 
-class Request(metaclass=PoolMeta):
+class Request(ArrivedMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
     orthanc_studies = fields.One2Many(

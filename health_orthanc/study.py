@@ -65,6 +65,11 @@ class Study(
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", readonly=True,
         ondelete='SET NULL')
+    images_arrived = fields.Function(fields.Char("Images Arrived",
+            states={'invisible': ~Eval('images_arrived')},
+            help="How many images of the request are here of those that the "
+            "machine says it made."),
+        'get_images_arrived')
     imaging_test = fields.Many2One(
         'gnuhealth.imaging.test.result', "Result", ondelete='SET NULL',
         domain=[
@@ -251,6 +256,13 @@ class Study(
             ('/tree/field[@name="link_state"]', 'visual',
                 If(Eval('link_state') == 'review', 'warning', '')),
             ]
+
+    @classmethod
+    def get_images_arrived(cls, studies, name):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        texts = Request.get_images_arrived(
+            list({s.request for s in studies if s.request}), name)
+        return {s.id: texts.get(s.request and s.request.id) for s in studies}
 
     def get_gnuhealth_patient_name(self, name):
         return plain(self.patient.rec_name) if self.patient else ''

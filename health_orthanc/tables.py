@@ -5,15 +5,12 @@ import functools
 from operator import itemgetter
 from typing import NamedTuple
 
-from sql import Cast, Column, Flavor, Select, Table, Values, With
+from sql import Column, Flavor, Select, Table
 from sql.functions import CurrentTimestamp
 
-from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_imaging.tables import ROWS, execute, forget
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
-
-# SQLite takes 32 766 parameters in one statement.
-ROWS = 500
 
 
 class Upsert(NamedTuple):
@@ -163,40 +160,7 @@ def update_each(Model, names, rows):
     user = Transaction().user
     for id_, values in rows:
         execute((text, [*values, user, id_]))
-    _forget(Model, [id_ for id_, _ in rows])
-
-
-def write_each(Model, names, rows):
-    """Write values of their own to many rows, in a few statements.
-
-    :param rows: values in the order of names, by the id of the row
-    """
-    user, items = Transaction().user, list(rows.items())
-    types = ('INTEGER', *(Model._fields[n].sql_type().base for n in names))
-    for start in range(0, len(items), ROWS):
-        sub = items[start:start + ROWS]
-        text = _write_text(Model._table, tuple(names), types, len(sub),
-            Flavor.get().paramstyle)
-        execute((text, [
-                    *(value for id_, values in sub
-                        for value in (id_, *values)), user]))
-    _forget(Model, list(rows))
-
-
-@functools.lru_cache(maxsize=32)
-def _write_text(table, names, types, count, paramstyle):
-    "Return the statement that writes to rows, see _insert_text."
-    table = Table(table)
-    # PostgreSQL takes the types from the first row.
-    first = [Cast('', type_) for type_ in types]
-    new = With('id', *names, query=Values(
-            [first, *[[''] * len(types)] * (count - 1)]))
-    return str(table.update(
-            [Column(table, name) for name in names]
-            + [table.write_uid, table.write_date],
-            [Column(new, name) for name in names]
-            + ['', CurrentTimestamp()],
-            from_=[new], where=table.id == new.id, with_=[new]))
+    forget(Model, [id_ for id_, _ in rows])
 
 
 def set_values(Model, ids, **values):
@@ -211,7 +175,7 @@ def set_values(Model, ids, **values):
                 [values[n] for n in names]
                 + [Transaction().user, CurrentTimestamp()],
                 where=reduce_ids(table.id, list(sub))))
-    _forget(Model, ids)
+    forget(Model, ids)
 
 
 def touch(Model, ids):
@@ -228,15 +192,6 @@ def touch(Model, ids):
     for sub in grouped_slice(sorted(ids), ROWS):
         execute(table.update([table.write_date], [table.write_date],
                 where=reduce_ids(table.id, list(sub))))
-
-
-def _forget(Model, ids):
-    """Let records read rows again that were written behind their back."""
-    transaction = Transaction()
-    transaction.counter += 1
-    for cache in transaction.cache.values():
-        for id_ in ids if Model.__name__ in cache else ():
-            cache[Model.__name__].pop(id_, None)
 
 
 def delete(Model, ids):

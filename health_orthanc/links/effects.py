@@ -132,7 +132,8 @@ def count_images_of(studies):
 
 
 def count_images(requests):
-    """Set whether requests, ids, have images, which ends their worklist entry.
+    """Set whether requests, ids, have images, which ends their worklist entry
+    unless their modality says something else.
 
     Only series acquired by a modality count.
     """
@@ -140,7 +141,8 @@ def count_images(requests):
     if not requests or 'worklist_status' not in Request._fields:
         return
     table = Request.__table__()
-    there, done, todo = _with_images(requests), [], []
+    there = Request.examined(requests, _with_images(requests))
+    done, todo = [], []
     for id_, state, status in blocks.rows(
             table, [table.id, table.state, table.worklist_status],
             table.id, requests):

@@ -8,6 +8,7 @@ change a link. The effects of a change are in effects.
 from sql import For, Null
 
 from trytond.i18n import gettext
+from trytond.modules.health_imaging.tables import write_each
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
@@ -57,7 +58,7 @@ def keep(
     changed = {c.study: c.after for c in changes}
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    tables.write_each(Study, Link._fields, changed)
+    write_each(Study, Link._fields, changed)
     # Wait for other transactions that match with the former link.
     tables.touch(Study, before.keys() - changed.keys())
     if cause == PERSON:

@@ -23,6 +23,7 @@ READING = 'health_imaging.act_dashboard_reading'
 TO_SIGN = 'health_imaging.act_dashboard_result'
 WORKLIST = 'health_imaging.act_dashboard_request_today'
 STUDIES = 'health_orthanc.act_dashboard_study'
+MISSING = 'health_orthanc.act_dashboard_missing'
 SERVERS = 'health_orthanc.act_dashboard_server'
 REPORTS = 'health_orthanc.act_dashboard_report'
 ALL = [
@@ -30,11 +31,12 @@ ALL = [
     REPORTS]
 ROLES = {
     'health.group_health_doctor': [CRITICAL, MY_ORDERS],
-    'health_imaging.group_health_imaging': [CRITICAL, WORKLIST, STUDIES],
+    'health_imaging.group_health_imaging': [
+        CRITICAL, WORKLIST, MISSING, STUDIES],
     'health_imaging.group_health_imaging_reporting': [
         CRITICAL, READING, TO_SIGN, STUDIES],
     'health_imaging.group_health_imaging_admin': [
-        CRITICAL, READING, TO_SIGN, WORKLIST, STUDIES, SERVERS],
+        CRITICAL, READING, TO_SIGN, WORKLIST, MISSING, STUDIES, SERVERS],
     'health_orthanc.group_imaging_orthanc': [STUDIES, SERVERS, REPORTS],
     'health_orthanc.group_imaging_orthanc_admin': [STUDIES, SERVERS, REPORTS],
     'health.group_health_admin': [SERVERS],
