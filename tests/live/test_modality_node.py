@@ -7,6 +7,8 @@ or is away.
 import contextlib
 import itertools
 import json
+import os
+import random
 import re
 import socket
 import ssl
@@ -15,26 +17,36 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import npm
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
-from pynetdicom import AE, evt
+from pynetdicom import AE
+from run import cache_folder
 from services import Process, free_port
 from support.fault_server import FaultServer, hang, status
 from unit.test_modality_node import keys, machine, step_attributes
 from unit.test_script_connection import (
-    DATABASE, PASSWORD, SCRIPTS, assert_one_sentence, certificate, environment,
-    run, stand_in, wait_for, worklist)
-from unit.test_worklist_script import NAMES, make_entry
+    DATABASE, PASSWORD, ROOT, SCRIPTS, assert_one_sentence, certificate,
+    environment, run, stand_in, wait_for, worklist)
+from unit.test_worklist_script import make_entry
 
 NODE = SCRIPTS / 'modality_node.py'
 WORKLIST = '1.2.840.10008.5.1.4.31'
 STEP = '1.2.840.10008.3.1.2.3.3'
+#: How many messages are sent while the node is killed; tox -e killed sends
+#: more.
+KILLED_MESSAGES = int(os.environ.get('NODE_MESSAGES', 150))
 ECHO = '1.2.840.10008.1.1'
 MACHINES = [
     machine('CT1'), machine('CT2', charset='ISO_IR 100'),
     machine('MR1', 'MR', 'ISO_IR 101'), machine('ANY', '')]
+#: The npm package of a modality, and what it needs.
+DIMSE = [
+    'async-event-emitter2', 'dcmjs', 'dcmjs-codecs', 'dcmjs-dimse',
+    'loglevel', 'loglevel-plugin-prefix', 'memorystream', 'smart-buffer',
+    'ts-mixer']
 
 __all__ = ['certificate', 'stand_in']
 
@@ -133,7 +145,8 @@ def filled(node, title, count):
 
 def test_each_machine_gets_its_entries_in_its_letters(say, make_node):
     name = '\u010capek^\u0141ucja'
-    say([make_entry(1, name=name), make_entry(2, name=name, aetitle='CT2'),
+    say([
+            make_entry(1, name=name), make_entry(2, name=name, aetitle='CT2'),
             make_entry(3, name=name, aetitle='', modality='MR'),
             make_entry(4, name=name, aetitle='', modality='CT')])
     node = make_node()
@@ -177,19 +190,18 @@ def test_strangers_are_sent_away_and_listed(say, stand_in, make_node):
                     or association.is_aborted)
     with node.associated('CT1', ECHO) as association:
         assert association.send_c_echo().Status == 0
-    told = {}
+    received, told = Received(stand_in), {}
 
     def is_told():
-        for name, arguments in stand_in.calls():
-            for who in arguments[1] if name == 'asked' else ():
-                told[who['ae_title']] = who, arguments[0]
+        received.update()
+        told.update((who['ae_title'], who) for who in received.asked)
         return {'XX', 'ct1', 'CT1XXXXXXXXXXXXX', 'CT1'} <= set(told)
     wait_for(is_told)
-    who, uuid = told['XX']
+    who = told['XX']
     assert not who['known'] and who['address'] == '127.0.0.1'
     assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d', who['at'])
     assert who['age'] >= 0
-    who, _ = told['CT1']
+    who = told['CT1']
     assert who['known'] and who['entries'] == 1
     assert node.text.count("The AE title XX at 127.0.0.1") <= 3
 
@@ -200,7 +212,8 @@ def findscu(node, folder, *keys_, title='CT1'):
         ['findscu', '-W', '-v', '-aet', title, '-aec', 'GNUHEALTH',
             '127.0.0.1', str(node.port),
             *(word for key in keys_ for word in ['-k', key])],
-        cwd=folder, capture_output=True, text=True, timeout=60)
+        cwd=folder, capture_output=True, text=True, errors='replace',
+        timeout=60)
     assert done.returncode == 0, done.stderr
     output = done.stdout + done.stderr
     assert 'Received Final Find Response (Success)' in output
@@ -232,18 +245,75 @@ QUERIES = {
 
 
 def test_queries_of_dcmtk_and_ctn(say, make_node, tmp_path):
-    say([make_entry(1, name='Doe^Jon'), make_entry(2, name='Doe^Mary'),
+    say([
+            make_entry(1, name='Doe^Jon'), make_entry(2, name='Doe^Mary'),
             make_entry(3, name='M\xfcller^X')])
     node = make_node()
     filled(node, 'CT1', 3)
     for query, expected in QUERIES.items():
         query = [key.encode('latin-1') for key in query]
         assert findscu(node, tmp_path, *query) == expected, query
+    query = keys({'Modality': 'CT'}, PatientName='Doe^*', PatientID='')
+    query.save_as(tmp_path / 'query', implicit_vr=True, little_endian=True)
     done = subprocess.run(
-        ['mwlQuery', '-a', 'CT1', '-c', 'GNUHEALTH', '127.0.0.1',
-            str(node.port)], cwd=tmp_path, stdin=subprocess.DEVNULL,
+        ['mwlQuery', '-f', tmp_path / 'query', '-a', 'CT1', '-c', 'GNUHEALTH',
+            '127.0.0.1', str(node.port)], stdin=subprocess.DEVNULL,
         capture_output=True, text=True, errors='replace', timeout=60)
-    assert 'Doe^Mary' in done.stdout + done.stderr, done
+    assert done.stdout.count('PAT Patient Name//Doe^') == 2, done
+    assert 'Successful operation' in done.stdout
+
+
+@pytest.fixture(scope='session')
+def dimse():
+    "A function that lets dcmjs-dimse do something, and returns what it got."
+    folder = cache_folder() / 'dimse'
+    npm.install(folder, DIMSE, lambda made: [
+            npm.fetch(name, made / name) for name in DIMSE])
+
+    def dimse(node, *requests, title='CT1'):
+        done = subprocess.run(
+            ['node', ROOT / 'tests' / 'support' / 'dimse.js'],
+            input=json.dumps({
+                    'port': node.port, 'title': title, 'requests': requests}),
+            env=environment(NODE_PATH=str(folder)), capture_output=True,
+            text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()
+            if line.startswith('{')]
+    return dimse
+
+
+def test_dcmjs_dimse(say, stand_in, make_node, dimse):
+    say([make_entry(1, name='Doe^Jon'), make_entry(2, name='Roe^Jane')])
+    node = make_node()
+    filled(node, 'CT1', 2)
+    received = Received(stand_in)
+    answered = dimse(node, ['find', None, {
+                'PatientName': 'Doe*', 'PatientID': '',
+                'StudyInstanceUID': '', 'ScheduledProcedureStepSequence': [
+                    {'Modality': 'CT', 'ScheduledStationAETitle': 'CT1',
+                        'ScheduledProcedureStepStartDate': '20261121-'}]}])
+    assert [a['status'] for a in answered] == [0xff00, 0]
+    found = answered[0]['elements']
+    assert found['StudyInstanceUID'] == '2.25.1001'
+    begun = {
+        'PerformedProcedureStepID': '1', 'Modality': 'CT',
+        'PerformedStationAETitle': 'CT1',
+        'PerformedProcedureStepStartDate': '20261121',
+        'PerformedProcedureStepStartTime': '101600',
+        'PerformedProcedureStepStatus': 'IN PROGRESS',
+        'ScheduledStepAttributesSequence': [{
+                'StudyInstanceUID': found['StudyInstanceUID']}]}
+    answered = dimse(
+        node, ['create', '2.25.8', begun], ['create', '2.25.8', begun],
+        ['set', '2.25.8', {'PerformedProcedureStepStatus': 'DISCONTINUED'}],
+        ['set', '2.25.8', {'PerformedProcedureStepStatus': 'COMPLETED'}],
+        ['set', '2.25.9', {'PerformedProcedureStepStatus': 'COMPLETED'}])
+    assert [a['status'] for a in answered] == [0, 0x0111, 0, 0x0110, 0x0112]
+    wait_for(lambda: len(received.update()) == 2)
+    assert received.pairs() == [('2.25.8', 'create'), ('2.25.8', 'set')]
+    refused, = dimse(node, ['find', None, {'PatientName': ''}], title='XX')
+    assert refused == {'kind': 'rejected', 'status': 3}
 
 
 def test_query_that_is_none(say, make_node):
@@ -272,7 +342,8 @@ def test_a_query_can_be_canceled(say, make_node):
 
 def test_many_machines_at_once(say, make_node):
     machines = [machine(f'CT{number}') for number in range(20)]
-    say([make_entry(id_, aetitle=f'CT{id_ % 20}', name=f'Doe^{id_}')
+    say([
+            make_entry(id_, aetitle=f'CT{id_ % 20}', name=f'Doe^{id_}')
             for id_ in range(1, 401)], machines)
     node = make_node()
     filled(node, 'CT1', 20)
@@ -328,26 +399,29 @@ def ended(state='COMPLETED', **values):
 
 
 class Received:
-    "What GNU Health got: messages by node and number."
+    "What GNU Health got: messages by node and number, and who asked."
 
     def __init__(self, stand_in):
-        self.stand_in = stand_in
-        self.messages, self.order = {}, []
-        self.asked = []
+        self.file = Path(f'{stand_in.file}.calls')
+        self.at = 0
+        self.messages, self.order, self.asked = {}, [], []
 
     def update(self):
         "Look for more, and return the messages in the order of arrival."
-        for name, arguments in self.stand_in.calls():
-            if name == 'receive':
-                uuid, messages = arguments
-                for message in messages:
-                    key = uuid, message['number']
-                    # Sent again, it is the same.
-                    assert self.messages.setdefault(key, message) == message
-                    if key not in self.order:
-                        self.order.append(key)
-            elif name == 'asked':
+        text = self.file.read_text()[self.at:] if self.file.exists() else ''
+        # The last line may not be whole.
+        lines = text[:text.rfind('\n') + 1]
+        self.at += len(lines)
+        for line in lines.splitlines():
+            name, arguments = json.loads(line)
+            if name == 'asked':
                 self.asked += arguments[1]
+            for message in arguments[1] if name == 'receive' else ():
+                key = arguments[0], message['number']
+                if key not in self.messages:
+                    self.order.append(key)
+                # Sent again, it is the same.
+                assert self.messages.setdefault(key, message) == message
         return [self.messages[key] for key in self.order]
 
     def pairs(self):
@@ -443,11 +517,10 @@ def test_performed_steps_by_the_standard(say, stand_in, make_node):
         assert association.send_n_create(group, STEP, '2.25.3')[
             0].Status == 0
         # The node chooses a UID where the machine has none.
-        answered, made = create()
-        assert answered.Status == 0
-        chosen = answered.get('AffectedSOPInstanceUID') or (
-            made and made.get('AffectedSOPInstanceUID'))
-        assert answered.Status == 0 and set_(chosen, ended()) == (0, None)
+        assert create()[0].Status == 0
+        wait_for(lambda: len(received.update()) == 5)
+        chosen = received.pairs()[-1][0]
+        assert set_(chosen, ended()) == (0, None)
     wait_for(lambda: len(received.update()) == 6)
     assert received.pairs() == [
         ('2.25.1', 'create'), ('2.25.1', 'set'), ('2.25.1', 'set'),
@@ -483,9 +556,9 @@ def test_killed_at_any_moment(say, stand_in, make_node):
     wait_for(lambda: 'Machines: 4' in node.text)
     received = Received(stand_in)
     sent, lock, over = [], threading.Lock(), threading.Event()
-    numbers = itertools.count()
+    numbers, chance = itertools.count(), random.Random(7)
 
-    def machine_(title):
+    def work(title):
         while not over.is_set():
             with lock:
                 begin = 10 * next(numbers)
@@ -493,26 +566,25 @@ def test_killed_at_any_moment(say, stand_in, make_node):
                 done = send_steps(node, 10, title, begin)
                 with lock:
                     sent.extend(done)
-    threads = [threading.Thread(target=machine_, args=[title])
-        for title in ('CT1', 'CT2', 'MR1')]
+    threads = [
+        threading.Thread(target=work, args=[title])
+        for title in ('CT1', 'CT2', 'MR1', 'ANY')]
     for thread in threads:
         thread.start()
     kills = 0
-    while len(sent) < 300:
-        time.sleep(.7)
+    while len(sent) < KILLED_MESSAGES or kills < 3:
+        time.sleep(chance.uniform(.2, 2))
         node.kill()
         kills += 1
         node.start()
     over.set()
     for thread in threads:
         thread.join()
-    wait_for(lambda: set(sent) <= set(received.pairs()), 60)
+    wait_for(lambda: set(sent) <= set(received.pairs()), 120)
     pairs = received.pairs()
-    assert kills > 2
     # Nothing twice, no number twice, and no end before its beginning.
     assert len(set(pairs)) == len(pairs)
-    uuids = {key[0] for key in received.order}
-    assert len(uuids) == 1
+    assert len({key[0] for key in received.order}) == 1
     begun = set()
     for uid, kind in pairs:
         assert kind == 'create' or uid in begun

@@ -57,8 +57,9 @@ folder:
 
 {CONNECTION_HELP}
 {EXIT_STATUSES.format(
-    usage=', or nothing can listen at --bind and --dicom-port', folder=''': it is
-     missing, full, not writable, or another node works on it''')}
+    usage=', or the port cannot be used',
+    folder=''': it is missing, full, not writable, or
+     another node works on it''')}
 examples:
   For the machines in the network of this computer's address:
     %(prog)s --url https://his.example.org -d health -u worklist \\

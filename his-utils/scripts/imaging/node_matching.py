@@ -4,7 +4,7 @@
 sections C.2.2.2 and K.6.1).
 
 - An empty key, an empty sequence, or ``*`` alone fits to everything.
-- ``*`` and ``?`` stand for signs, but not in UIDs, numbers, dates and times.
+- ``*`` and ``?`` stand for signs, but not in UIDs, dates and times.
 - Names are compared without case and accents, in each of their three groups,
   and empty components at the end do not count.  All else is exact.
 - A list of values fits when one of them does.
@@ -15,6 +15,8 @@ sections C.2.2.2 and K.6.1).
 - Dates and times of the step are read in the time zone of the query, if that
   and the entry name one.
 - A key that an entry does not have is answered empty, and fits when empty.
+  Numbers, private keys, and the level of a query and retrieve are not
+  compared.
 """
 import datetime as dt
 import re
@@ -29,16 +31,14 @@ from pydicom.tag import Tag
 
 CHARSET, TIMEZONE = Tag(0x0008, 0x0005), Tag(0x0008, 0x0201)
 STEPS = Tag(0x0040, 0x0100)
+LEVEL = Tag(0x0008, 0x0052)
 START_DATE, START_TIME = Tag(0x0040, 0x0002), Tag(0x0040, 0x0003)
 
 #: The most elements of a query, with those of its items.
 MOST_KEYS = 500
 _WILD = frozenset(['AE', 'LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UR', 'UT', 'CS'])
-_NUMBERS = frozenset(
-    ['DS', 'FD', 'FL', 'IS', 'SL', 'SS', 'SV', 'UL', 'US', 'UV'])
-# What is not compared, so that every entry fits.
-_UNCOMPARED = frozenset(
-    ['AT', 'DT', 'OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN'])
+# All else is not compared: some clients send the number 0 for an empty key.
+_COMPARED = _WILD | {'AS', 'DA', 'TM', 'UI'}
 _FIRST, _LAST = '', '\uffff'
 
 
@@ -114,7 +114,7 @@ class _Keys:
                 inner = self._inner(element)
                 if inner and inner.is_choosing:
                     self._tests.append((tag, inner))
-            elif tag not in (CHARSET, TIMEZONE):
+            elif not tag.is_private and tag not in (CHARSET, TIMEZONE, LEVEL):
                 self._add_test(tag, vr, element)
             self.wanted.append((tag, vr, inner))
 
@@ -139,7 +139,7 @@ class _Keys:
                 self._dates = date_range(texts[0])
             elif tag == START_TIME:
                 self._times = time_range(texts[0])
-            elif vr not in _UNCOMPARED:
+            elif vr in _COMPARED:
                 self._tests.append((tag, _make_test(vr, texts)))
         except (QueryError, ValueError):
             raise QueryError(tag) from None
@@ -191,9 +191,6 @@ def _make_test(vr, texts):
     "Return a function of a value that tells whether one of the texts fits."
     if vr == 'PN':
         tests = list(map(_name_test, texts))
-    elif vr in _NUMBERS:
-        numbers = set(map(float, texts))
-        return lambda value: _number(value) in numbers
     elif vr in {'DA', 'TM'}:
         parse = date_range if vr == 'DA' else time_range
         tests = [_range_test(parse(text), parse) for text in texts]
@@ -204,13 +201,6 @@ def _make_test(vr, texts):
     if len(tests) == 1:
         return tests[0]
     return lambda value: any(test(value) for test in tests)
-
-
-def _number(text):
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _wild(text):
