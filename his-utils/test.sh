@@ -71,7 +71,7 @@ done
 # Word splitting is meant.
 # shellcheck disable=SC2046,SC2086
 [ -n "${quick:-}" ] || install_packages $(common_packages) postgresql-15 git \
-    faketime openssl dicom3tools $of_clients
+    faketime openssl dicom3tools ctn $of_clients
 [ -z "${newer:-}" ] || unpack_orthancs
 mkdir -p "$root/.tox"
 make_environment "$root/.tox/runner" 'tox>=4,<5'

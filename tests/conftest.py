@@ -44,7 +44,8 @@ templates_key = pytest.StashKey()
 #: Files that take more than a minute.
 LONGEST = {
     'test_demo.py', 'test_imaging_report.py', 'test_link_processes.py',
-    'test_link_table.py', 'test_orthanc_images_rights.py',
+    'test_link_table.py', 'test_modality_node.py',
+    'test_orthanc_images_rights.py',
     'test_orthanc_link_queries.py', 'test_story.py',
     'test_synchronization_processes.py', 'test_upgrade_441.py',
     'test_upgrade_504.py', 'test_upgrade_landed.py', 'test_worklist_script.py',

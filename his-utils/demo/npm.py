@@ -35,6 +35,16 @@ SERIES = {
     'papaparse': '5',
     'sortablejs': '1',
     'tryton-sao': '7.0',
+    # A modality for tests, and what it needs.
+    'async-event-emitter2': '0.0',
+    'dcmjs': '0.50',
+    'dcmjs-codecs': '0.0',
+    'dcmjs-dimse': '0.3',
+    'loglevel': '1',
+    'loglevel-plugin-prefix': '0.8',
+    'memorystream': '0.3',
+    'smart-buffer': '4',
+    'ts-mixer': '6',
     }
 
 

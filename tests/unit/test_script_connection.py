@@ -110,8 +110,47 @@ class Run(ModelSQL, ModelView):
     total = fields.Integer("Total")
 
 
+class Machine(Model):
+    "Machine"
+    __name__ = 'gnuhealth.imaging_worklist.machine'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__rpc__['get_machines'] = RPC()
+        cls.__rpc__['note_asked'] = RPC(readonly=False)
+
+    @classmethod
+    def get_machines(cls):
+        return answer('machines', [])
+
+    @classmethod
+    def note_asked(cls, node, asked):
+        answer('asked', [node, asked])
+
+
+class PerformedStep(Model):
+    "Performed Step"
+    __name__ = 'gnuhealth.imaging_worklist.performed_step'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__rpc__['receive'] = RPC(readonly=False)
+
+    @classmethod
+    def receive(cls, node, messages):
+        refused = answer('receive', [node, messages])
+        if set(refused) & {message['uid'] for message in messages}:
+            raise RuntimeError("secret of the server")
+        return [message['number'] for message in messages
+            if message['number'] not in refused]
+
+
 def register():
-    Pool.register(Request, Config, Run, module='stand_in', type_='model')
+    Pool.register(
+        Request, Config, Run, Machine, PerformedStep, module='stand_in',
+        type_='model')
 '''
 
 
@@ -170,7 +209,8 @@ class StandIn:
             create_database(folder, DATABASE, list(modules), PASSWORD)
         self.server = Trytond(
             folder, 'sqlite://', DATABASE, environment=environment)
-        self.say(entries=worklist([]), exams=[], sync=[])
+        self.say(entries=worklist([]), exams=[], sync=[], machines=[],
+            asked=[], receive=[])
         self.server.start()
 
     def say(self, **answers):

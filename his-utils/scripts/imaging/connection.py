@@ -46,6 +46,10 @@ class Rejected(Failure):
         self.code = code
 
 
+class ServerFailed(Unreachable):
+    "GNU Health answered a call with an error of its own."
+
+
 class _Expired(Refused):
     "The session is over."
 
@@ -284,7 +288,7 @@ class Trytond:
         if kind.strip('\'"') == model:
             return Unreachable(f"The database \"{self.server.database}\" has "
                 f"no {model}: activate the module {self.needs}.")
-        return Unreachable("The server failed; its log tells why.", True)
+        return ServerFailed("The server failed; its log tells why.", True)
 
 
 def _decode(value):
