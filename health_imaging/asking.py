@@ -166,11 +166,7 @@ def check_records(records):
 
 
 def _named(records):
-    """Return the records that a client named, and those in their values.
-
-    :param records: records, or lists of them
-    :return: list of pairs of model and id
-    """
+    """Return pairs of model and id that a client named, also in values."""
     found, seen, left = [], set(), list(records)
     while left:
         record = left.pop()
@@ -198,11 +194,7 @@ def _may_read_parents(cls, asked):
 
 
 def _parents(cls, depend):
-    """Return the model and field behind a dependency on another record.
-
-    :param str depend: such as _parent_patient.dob
-    :return: list of at most one pair of model and name of the field
-    """
+    """Return model and field behind a dependency, a list of one or none."""
     *path, name = depend.split('.')
     for part in path:
         cls = cls._fields[part.removeprefix('_parent_')].get_target()

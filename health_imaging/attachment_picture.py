@@ -14,6 +14,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import pictures
 from .exceptions import PictureError
+from .migration import set_where
 from .tables import execute
 from .workflow import refuse_given, refuse_kept
 
@@ -129,12 +130,7 @@ class KeptPictures:
         return str(self.resource or '').startswith(_RESULT)
 
     def _look(self, wait=pictures.WAIT):
-        """Return the columns to store for the file.
-
-        :param float wait: seconds to wait while other pictures are opened
-        :return: dict by name of the field
-        :raises PictureError: it cannot be opened now
-        """
+        """Return the columns to store for the file, or raise PictureError."""
         found = dict.fromkeys(['imaging_picture', *_SIZES])
         size = self.data_size or 0
         if self.type != 'data' or not (size or self.file_id):
@@ -174,17 +170,11 @@ class KeptPictures:
                 attachment._store(found)
 
     def _store(self, values):
-        """Write the columns of the picture without changing the write stamp.
-
-        The file itself does not change, so write_uid and write_date stay.
-
-        :param dict values: by name of the field
-        """
+        """Write columns of the picture and leave the write stamp as it is."""
         cls = type(self)
         table = cls.__table__()
-        execute(table.update(
-                [table.imaging_picture], [values['imaging_picture']],
-                where=table.id == self.id))
+        set_where(table, table.id == self.id,
+            imaging_picture=values['imaging_picture'])
         for name in _SIZES:
             cls._fields[name].set(cls, name, [self.id], values[name])
         for cache in Transaction().cache.values():

@@ -39,31 +39,27 @@ class ClaimMixin:
 
         :raises ClaimedWarning: another user has one, the user may go on
         """
+        Warning = Pool().get('res.user.warning')
         # Whoever comes second at the same moment sees the claim.
         hold(requests)
         user = Transaction().user
         taken = [
             r for r in requests if r.claimed_by and r.claimed_by.id != user]
         for request in taken:
-            cls._warn_of_claim(request)
+            key = Warning.format('imaging_claim', [
+                    request, request.claimed_by, request.claimed_at])
+            if Warning.check(key):
+                raise ClaimedWarning(key, gettext(
+                        'health_imaging.msg_request_claimed',
+                        request=request.rec_name,
+                        user=request.claimed_by.rec_name,
+                        since=local_text(request.claimed_at)))
         if taken:
             cls._note_takeover(taken)
         mine = [r for r in requests if r in taken or not r.claimed_by]
         if mine:
             cls.write(mine, {
                     'claimed_by': user or None, 'claimed_at': now()})
-
-    @classmethod
-    def _warn_of_claim(cls, request):
-        Warning = Pool().get('res.user.warning')
-        key = Warning.format('imaging_claim', [
-                request, request.claimed_by, request.claimed_at])
-        if Warning.check(key):
-            raise ClaimedWarning(key, gettext(
-                    'health_imaging.msg_request_claimed',
-                    request=request.rec_name,
-                    user=request.claimed_by.rec_name,
-                    since=local_text(request.claimed_at)))
 
     @classmethod
     def _note_takeover(cls, requests):

@@ -202,11 +202,7 @@ class CriticalFinding(Ledger, ModelSQL, ModelView):
         return made
 
     def _tell(self, professional, event):
-        """Tell a health professional and note it in the log.
-
-        :param str event: of the log
-        :return: whether there is a user to tell
-        """
+        """Tell somebody, note it, return whether there is a user to tell."""
         users = notices.users_of([professional])
         Pool().get(_CALL).add(self, event, professional,
             how='notice' if users else 'nobody')

@@ -4,13 +4,12 @@
 who is next in line, and what goes by e-mail."""
 import datetime as dt
 
-from sql.functions import CurrentTimestamp
-
 from trytond.model import (
     DeactivableMixin, ModelSingleton, ModelSQL, ModelView, Unique, fields,
     sequence_ordered)
 
 from .calls import CheckedCalls
+from .migration import insert_row
 from .tables import execute
 
 
@@ -44,14 +43,10 @@ class ImagingConfiguration(
         table = cls.__table__()
         if not execute(table.select(table.id)):
             # The escalation list is of a record that is stored.
-            execute(table.insert(
-                    [table.create_uid, table.create_date,
-                        table.critical_minutes, table.critical_hours,
-                        table.critical_days],
-                    [[
-                        0, CurrentTimestamp(), cls.default_critical_minutes(),
-                        cls.default_critical_hours(),
-                        cls.default_critical_days()]]))
+            insert_row(table, **{
+                    name: getattr(cls, f'default_{name}')() for name in [
+                        'critical_minutes', 'critical_hours',
+                        'critical_days']})
 
     @staticmethod
     def default_critical_minutes():

@@ -235,11 +235,7 @@ class CheckedReport:
     @classmethod
     @without_check_access
     def _check_action(cls, action, model):
-        """Raise _Strange unless an action prints this report of a model.
-
-        :param action: id or None
-        :param model: name or None
-        """
+        """Raise _Strange unless an action prints this report of a model."""
         ActionReport = Pool().get('ir.action.report')
         domain = [('report_name', '=', cls.__name__)]
         if action is not None:

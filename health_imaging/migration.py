@@ -161,10 +161,6 @@ def _is_read(table):
     return Trim(Coalesce(table.comment, ''), 'BOTH', _BLANK) != ''
 
 
-def _unread_last(table):
-    return Case((_is_read(table), 0), else_=1)
-
-
 def keep_one_result(Result, module):
     """Leave each request one result, one with an interpretation if there is.
 
@@ -176,7 +172,9 @@ def keep_one_result(Result, module):
         table_h.add_column('former_request', 'INTEGER')
         _find_former_requests(Result)
     table = Result.__table__()
-    for id_, request in _repeated(Result, 'request', first=_unread_last):
+    for id_, request in _repeated(
+            Result, 'request',
+            first=lambda table: Case((_is_read(table), 0), else_=1)):
         set_where(table, table.id == id_, request=None, former_request=request)
         warn(Result, id_,
             "another result of the request %s is kept as its result", request)

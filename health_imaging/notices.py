@@ -138,11 +138,7 @@ def _members():
 
 
 def _tell(users, mute, message, text):
-    """Tell users, but not the one who does it, nor those who do not want it.
-
-    :param str mute: the field of those who do not
-    :param str message: id of the message that is the title
-    """
+    """Tell users, except who does it and those with a field that mutes it."""
     User = Pool().get('res.user')
     mails = sends_mail('mail_notices')
     for user in users:

@@ -74,11 +74,7 @@ def _convert(data, source, target, seconds, slots):
 
 
 def _run(path, target, seconds, slot):
-    """Return the status of LibreOffice, or of its guard.
-
-    :param path: of the document, what is made comes beside it
-    :param slot: the file that stands for the place it takes
-    """
+    """Return the status of LibreOffice, or of its guard, for a document."""
     profile = (path.parent / 'profile').as_uri()
     with open(path.parent / 'errors', 'wb') as errors, subprocess.Popen(
             [python(), '-I', '-S', office_guard.__file__, str(seconds),

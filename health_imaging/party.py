@@ -10,7 +10,7 @@ from trytond.transaction import Transaction
 
 from .doors import CheckedWizard
 from .identity import identity_line
-from .tables import execute
+from .migration import set_where
 
 
 class Patient(metaclass=PoolMeta):
@@ -43,10 +43,9 @@ class Patient(metaclass=PoolMeta):
             table = pool.get(name).__table__()
             # Signed results and sent requests are read-only for users, but
             # move with the patient.
-            execute(table.update(
-                    [table.patient, table.write_uid, table.write_date],
-                    [destination.id, transaction.user, CurrentTimestamp()],
-                    where=table.patient == source.id))
+            set_where(table, table.patient == source.id,
+                patient=destination.id, write_uid=transaction.user,
+                write_date=CurrentTimestamp())
         for cache in transaction.cache.values():
             cache.clear()
 

@@ -127,12 +127,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
 
     @classmethod
     def _columns(cls, kind, id_, **columns):
-        """Return the columns of a query.
-
-        :param str kind: of KINDS
-        :param id_: SQL column of the id of the record
-        :param columns: SQL expressions by name of the field; NULL without
-        """
+        """Return the columns of a query, by name, NULL where none is given."""
         empty = {
             'create_uid': Literal(0),
             'create_date': CurrentTimestamp(),

@@ -134,18 +134,14 @@ def _shrink(image, side):
 def _flatten(image):
     """Return an image in L or RGB, deep greys scaled, on white."""
     if image.mode == 'F':
-        return _scale_greys(image)
+        low, high = image.getextrema()
+        scale = 255 / (high - low) if high > low else 0
+        return image.point(
+            lambda value: value * scale - low * scale).convert('L')
     if image.mode == 'RGBA':
         white = Image.new('RGBA', image.size, 'white')
         image = Image.alpha_composite(white, image)
     return image if image.mode == 'L' else image.convert('RGB')
-
-
-def _scale_greys(image):
-    """Return an image of more than 8 bits in 8, from black to white."""
-    low, high = image.getextrema()
-    scale = 255 / (high - low) if high > low else 0
-    return image.point(lambda value: value * scale - low * scale).convert('L')
 
 
 def _to_png(image, box):

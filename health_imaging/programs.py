@@ -54,12 +54,10 @@ class Slots:
         :raises Busy: none became free
         """
         end = time.monotonic() + seconds
-        file = self._take()
-        while file is None:
+        while (file := self._take()) is None:
             if time.monotonic() >= end:
                 raise Busy
             time.sleep(PAUSE)
-            file = self._take()
         try:
             yield file
         finally:

@@ -68,11 +68,7 @@ class ReportTextMixin:
 
     @classmethod
     def _written(cls, values, changed):
-        """Return values with their macros expanded and the time of the change.
-
-        :param dict values: of a new or changed result
-        :param bool changed: whether its text changes
-        """
+        """Return values with macros expanded and the time, if they change."""
         if not changed:
             return values
         Macro = Pool().get('gnuhealth.imaging.macro')

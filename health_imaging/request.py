@@ -227,12 +227,7 @@ class Request(
 
     @classmethod
     def _set_numbers(cls, vlist):
-        """Number the requests that have no number.
-
-        A request without an order becomes an order of one.
-
-        :param vlist: values of new requests, changed in place
-        """
+        """Number new requests in place; a lonely one becomes an order."""
         for values in vlist:
             for name in ['request', 'request_line']:
                 values[name] = (values.get(name) or '').strip() or None

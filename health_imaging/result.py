@@ -18,7 +18,7 @@ from .exceptions import (
     NotAmenderError, ResultExistsError, ResultMismatchError,
     ResultNotEmptyError, ResultNotFinalError)
 from .institution import AgedMixin
-from .migration import keep_one_result, set_result_states
+from .migration import keep_one_result, set_result_states, set_where
 from .minute import Minute, now, whole
 from .notices import note_signed
 from .professional import own_health_professional
@@ -30,7 +30,7 @@ from .roles import bring_reporting
 from .second_reader import SecondReaderMixin
 from .sections import SECTIONS, TOLD, is_written
 from .sign_check import SignCheckMixin
-from .tables import execute, writing
+from .tables import writing
 from .workflow import GuardedWorkflow, check_unique, hold
 
 _final_readonly = {'readonly': Eval('state') == 'final'}
@@ -170,8 +170,8 @@ class Result(
         if not known:
             # What was signed before is no news.
             table = cls.__table__()
-            execute(table.update([table.opened_at], [table.signed_at],
-                    where=table.state == 'final'))
+            set_where(
+                table, table.state == 'final', opened_at=table.signed_at)
 
     @staticmethod
     def default_date():
@@ -269,11 +269,7 @@ class Result(
 
     @classmethod
     def _take_requests(cls, vlist):
-        """Fill in patient and exam from the requests of new results.
-
-        :param vlist: values of new results, changed in place
-        :return: the requests
-        """
+        """Fill in new results from their requests, and return these."""
         Request = Pool().get('gnuhealth.imaging.test.request')
         vlist = [v for v in vlist if v.get('request')]
         requests = Request.browse([v['request'] for v in vlist])
@@ -330,21 +326,16 @@ class Result(
             revision
         """
         cls.check_draft(results)
-        if Transaction().check_access:
-            cls._check_empty(results)
+        for result in results if Transaction().check_access else ():
+            if not result.is_empty():
+                raise ResultNotEmptyError(gettext(
+                        'health_imaging.msg_result_not_empty',
+                        result=result.rec_name))
         requests = [r.request for r in results if r.request]
         super().delete(results)
         if requests:
             with without_check_access():
                 type(requests[0]).reopen(requests)
-
-    @classmethod
-    def _check_empty(cls, results):
-        for result in results:
-            if not result.is_empty():
-                raise ResultNotEmptyError(gettext(
-                        'health_imaging.msg_result_not_empty',
-                        result=result.rec_name))
 
     def is_empty(self):
         """Return whether it has no text, no images and no former revision."""

@@ -119,10 +119,7 @@ class OfficeReport(CheckedReport, Report):
 
     @classmethod
     def _own_direction(cls, value):
-        """Return a value between direction isolates where it needs them.
-
-        An example is a number with dashes in an Arabic sentence.
-        """
+        """Return a value between direction isolates where it needs them."""
         if cls._is_right_to_left():
             return direction.keep_direction(value)
         return direction.isolated(value)
@@ -144,12 +141,7 @@ class OfficeReport(CheckedReport, Report):
 
     @staticmethod
     def _sized(picture, width, height):
-        """Return a picture scaled into a box, as relatorio takes it.
-
-        :param float width: width of the box in cm
-        :param float height: height of the box in cm
-        :return: bytes, type, width, height
-        """
+        """Return a PNG scaled into a box in cm, as relatorio takes it."""
         width, height = pictures.fit(
             pictures.png_size(picture), width, height)
         return picture, 'image/png', f'{width:.2f}cm', f'{height:.2f}cm'

@@ -53,11 +53,7 @@ def _group(fs_id):
 
 
 def _reporters(Result, imaging):
-    """Return the ids of the users who are health professionals, and members
-    of a group or signers of results.
-
-    :param imaging: id of the group
-    """
+    """Return the users who are professionals, and members or signers."""
     pool = Pool()
     party = pool.get('party.party').__table__()
     professional = pool.get('gnuhealth.healthprofessional').__table__()

@@ -5,7 +5,7 @@
 Former releases reset them with each update."""
 from sql import Table
 
-from .tables import execute
+from .migration import set_where
 
 # Names of models or XML ids.
 SHIPPED = [
@@ -21,6 +21,5 @@ def free_shipped_records(module, names):
     :param names: their ids in its files, or the names of their models
     """
     table = Table('ir_model_data')
-    execute(table.update([table.noupdate], [True],
-            where=(table.module == module)
-            & (table.fs_id.in_(names) | table.model.in_(names))))
+    set_where(table, (table.module == module)
+        & (table.fs_id.in_(names) | table.model.in_(names)), noupdate=True)

@@ -91,10 +91,7 @@ class PatientExam(metaclass=PoolMeta):
     @classmethod
     def _comparing_servers(cls, studies):
         """Return the ids of servers that show other studies beside those of
-        the report in whose form the exams are listed.
-
-        :param studies: see _studies
-        """
+        the report in whose form the exams are listed."""
         result = cls._result_of_form()
         return set() if not result else {
             s.orthanc_server.id for s in result.orthanc_studies
@@ -141,11 +138,7 @@ class PatientExam(metaclass=PoolMeta):
 
     @classmethod
     def _studies(cls, exams):
-        """Return the studies of exams that are on their server, the newest
-        first.
-
-        :rtype: dict from the id of the exam to a list of records
-        """
+        """Return the studies on their server by id of exam, newest first."""
         Study = Pool().get(STUDY)
         owners = {
             'request': {e.request.id: e.id for e in exams if e.request},

@@ -282,9 +282,7 @@ class Preview(ImageWizard, Wizard):
         action.update(type(record)._open([record]))
         return action, {}
 
-    def transition_viewer(self):
-        self.show.message = None
-        return 'show'
+    transition_viewer = transition_again
 
     def _step(self, step):
         """Go to the next frame or image, or to the one before."""

@@ -255,12 +255,7 @@ def _question(studies):
 
 
 def _arrivals(where):
-    """Return the query for when the images of requests were first known here,
-    of rows of request and date.
-
-    :param where: function of the table of studies, a condition
-    :rtype: sql.Select
-    """
+    """Return the query for request and time of its first image known here."""
     return acquired.series_of_requests(
         lambda study, series: [
             study.request,

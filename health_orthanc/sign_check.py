@@ -86,10 +86,7 @@ def _of_images(results):
 
 def _counted(results):
     """Return rows of result, description of a study, the number of images on
-    its server, how many are known here, and when the last of them came.
-
-    :param results: list of ids
-    """
+    its server, how many are known here, and when the last of them came."""
     pool = Pool()
     study, series, instance = [
         pool.get(f'gnuhealth.imaging_orthanc.{name}').__table__()

@@ -12,6 +12,9 @@ from trytond.modules.health_imaging.tables import ROWS, execute, forget
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+# Types of fields whose values every database takes as they are.
+_AS_THEY_ARE = {'integer', 'many2one', 'selection'}
+
 
 class Upsert(NamedTuple):
     """What an upsert did.
@@ -121,10 +124,10 @@ def insert(Model, rows):
     if not rows:
         return
     names = tuple(rows[0])
-    # To format the ids takes longer than to insert them.
+    # To format all values takes longer than to insert them.
     formats = {
         name: Model._fields[name].sql_format for name in names
-        if Model._fields[name]._type != 'many2one'}
+        if Model._fields[name]._type not in _AS_THEY_ARE}
     _insert(Model, names, [
             [formats[name](row[name])
                 if name in formats and row[name] is not None else row[name]

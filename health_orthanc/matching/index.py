@@ -31,7 +31,11 @@ class Index:
         for request in self.requests.values():
             self._add_request(request)
         for patient in self.patients.values():
-            self._add_patient(patient)
+            _file(self._births, full_date(patient.birth_date), patient)
+            for code, issuer in [
+                    (patient.puid, None), *patient.alternative_ids]:
+                code = clean(code)
+                _file(self._ids, id_key(code), (code, issuer, patient))
 
     def _add_request(self, request):
         if request.patient not in self.patients:
@@ -44,13 +48,6 @@ class Index:
             _file(self._lines, number.casefold(), (number, request))
         for number in {request.order_number, *request.other_order_numbers}:
             _file(self._orders, clean(number).casefold(), request)
-
-    def _add_patient(self, patient):
-        _file(self._births, full_date(patient.birth_date), patient)
-        codes = [(patient.puid, None), *patient.alternative_ids]
-        for code, issuer in codes:
-            code = clean(code)
-            _file(self._ids, id_key(code), (code, issuer, patient))
 
     def names(self, patient):
         """Return the parsed names of a PatientFacts."""

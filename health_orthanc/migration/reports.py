@@ -58,11 +58,7 @@ def find_studies_of_pictures(Attachment):
 
 
 def _pictures_by_uid(table, prefix):
-    """Return lists of the ids of pictures and their results by SOP Instance
-    UID (0008,0018, UI).
-
-    :param str prefix: of references to results
-    """
+    """Return ids of pictures and their results, lists by SOP Instance UID."""
     pictures = defaultdict(list)
     for id_, resource, name in execute(table.select(
                 table.id, table.resource, table.name,
