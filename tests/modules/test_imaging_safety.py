@@ -3,6 +3,7 @@
 """Orders that may harm the patient, with the gynaecology and the laboratory of
 GNU Health."""
 import datetime as dt
+from types import SimpleNamespace
 
 import pytest
 from support.databases import activate
@@ -15,6 +16,8 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.exceptions import (
     DeceasedError, KeptValueError, NotDraftError, OrderIncompleteError,
     QuestionMissingError, ReasonMissingError, SafetyWarning)
+from trytond.modules.health_imaging.patient_facts import PatientFacts, sex_of
+from trytond.modules.health_imaging.safety_finding import Checks
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
@@ -295,7 +298,6 @@ def test_same_exam_again_is_told(doctor):
 
 
 def test_facts_of_many_are_read_with_few_statements(doctor):
-    from trytond.modules.health_imaging.safety_finding import Checks
     exam = make_ct()
     with without_check_access():
         patients = [
@@ -357,7 +359,6 @@ def test_request_that_was_canceled_is_asked_about_again(doctor):
 @without_check_access
 def kidneys(patient):
     "Return what is known of the kidneys of a patient: value and unit."
-    from trytond.modules.health_imaging.patient_facts import PatientFacts
     known = PatientFacts([patient]).of(patient, TODAY).creatinine
     return known and (known.value, known.unit)
 
@@ -410,6 +411,16 @@ def test_medicine_of_several_components_is_seen(doctor):
     with without_check_access():
         type(taken).write([taken], {'is_active': False})
     assert "Stop it" not in asked(order(patient, exam))['findings']
+
+
+@pytest.mark.parametrize('biological, gender, sex', [
+    ('f', 'm', 'f'), ('m', 'f', 'm'), (None, 'f-m', 'f'), (None, 'm-f', 'm'),
+    (None, 'nb', 'o'), (None, 'other', 'o'), (None, 'u', ''),
+    (None, None, '')])
+def test_sex_that_counts_is_that_of_birth(biological, gender, sex):
+    patient = SimpleNamespace(
+        biological_sex=biological, party=SimpleNamespace(gender=gender))
+    assert sex_of(patient) == sex
 
 
 def test_side_is_asked_for_and_in_the_name(doctor):

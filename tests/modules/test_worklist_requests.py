@@ -625,3 +625,62 @@ def test_the_number_of_queries_does_not_grow(request_):
         return len(statements)
     count(1)
     assert count(5) == count(40)
+
+
+@pytest.mark.parametrize('codes, status', [
+    ([], 4), (['Z33.1'], 3), (['O14.1'], 3), (['J45'], 4)])
+def test_machine_is_told_of_a_pregnancy(hospital, codes, status):
+    request = make_request(
+        make_patient("Ada", "Poe", 'f', dt.date(1990, 1, 1)),
+        make_exam(aetitle='CT1', unchecked_rules=[]), make_professional())
+    with Transaction().set_context(_skip_warnings=True):
+        type(request).requested([request])
+    for code in codes:
+        make_condition(request.patient, "Condition", code)
+    entry, = entries()['entries']
+    assert dataset(entry).PregnancyStatus == status
+    assert (dataset(entry).MedicalAlerts or '') == (
+        "Pregnant" if status == 3 else '')
+
+
+def make_condition(patient, name, code, **values):
+    pool = Pool()
+    pathology, = pool.get('gnuhealth.pathology').create(
+        [{'name': name, 'code': code}])
+    pool.get('gnuhealth.patient.disease').create([{
+                'patient': patient.id, 'pathology': pathology.id, **values}])
+
+
+@pytest.mark.parametrize('name, alert', [
+    ("Iohexol", "Contrast allergy"), ("Iodine", "Contrast allergy?"),
+    ("Latex", '')])
+def test_machine_is_told_of_an_allergy_found_later(
+        request_, exam, name, alert):
+    exam.contrast = 'iodinated'
+    exam.save()
+    since = entries()['cursor']
+    make_condition(request_.patient, name, 'X1', is_allergy=True)
+    entry, = entries(since)['entries']
+    assert dataset(entry).Allergies == name
+    assert (dataset(entry).MedicalAlerts or '') == alert
+
+
+def test_machine_is_told_side_and_question(hospital):
+    exam = make_exam("Hand " * 14, aetitle='CT1', side='ask')
+    request = make_request(
+        make_patient("Tom", "Poe", 'm'), exam, make_professional(),
+        side='left', clinical_question="Fracture?\nOld \\ new?",
+        comment="In the afternoon")
+    type(request).requested([request])
+    entry, = entries()['entries']
+    told = dataset(entry)
+    for name in [
+            told.RequestedProcedureDescription,
+            told.ScheduledProcedureStepSequence[0]
+            .ScheduledProcedureStepDescription]:
+        assert name.startswith("Hand Hand") and name.endswith("(left)")
+        assert len(name) <= 64
+    assert told.ReasonForTheRequestedProcedure == "Fracture? Old / new?"
+    assert request.get_worklist_template_data()[
+        'RequestedProcedureComments'] == (
+            "Fracture? Old / new? - In the afternoon")
