@@ -243,10 +243,11 @@ def _demonstrate(options, folder):
         server, orthanc = _start_servers(stack, folder, web_client, viewer)
         story = Story(server, orthanc, folder, _say, bool(viewer), password)
         logins = seed.LOGINS
-        if story.run() and options.busy:
+        told = story.run()
+        if told and options.busy:
             _fill(story)
             logins = logins + busy_plan.LOGINS
-        guarded = gateway.guard(stack, story, cache_folder())
+        guarded = told and gateway.guard(stack, story, cache_folder())
         _say("\nThe web client")
         story.check("its page is served", _web_client_answers(server))
         check_what_others_may(story, options)
