@@ -64,8 +64,8 @@ def started(proxy, keeper):
             return SimpleNamespace(
                 tree=stored_tree(server), error=run.error, calls=run.calls,
                 **{name: getattr(run, name) for name in [
-                        'studies_new', 'studies_gone', 'series_gone',
-                        'instances_new']})
+                        'studies_new', 'studies_changed', 'studies_gone',
+                        'series_gone', 'instances_new']})
     with transaction():
         server = new_server(proxy.url)
     return start
@@ -154,3 +154,19 @@ def test_change_that_is_written_after_those_that_were_read(
     assert (run.error, run.studies_new) == (None, 2)
     assert run.tree == orthanc_tree(orthanc)
     assert started('cron').calls == 3
+
+
+def test_correction_whose_change_was_not_read_comes_in_the_night(
+        orthanc, proxy, started):
+    "The counts tell nothing of it."
+    orthanc.kill()
+    orthanc.extra['OverwriteInstances'] = True
+    orthanc.start()
+    archive.upload(orthanc, [small(9, instances=1, series=1)])
+    started('button')
+    archive.upload(orthanc, [
+            small(9, instances=1, series=1, accession_number='RIGHT')])
+    proxy.on('/changes.since', change(
+            lambda log: {**log, 'Changes': []}), times=1)
+    assert [started(how).studies_changed for how in ['cron', 'nightly']] == [
+        0, 1]

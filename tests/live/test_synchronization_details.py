@@ -341,9 +341,10 @@ def test_number_of_another_hospital_is_seen_whatever_is_listed(orthanc):
     patient = make_patient("Ana", "Betz")
     uid = generate_uid()
     send(orthanc, *[
-            ordered(requested(step), uid=uid, PatientID=patient.puid,
+            variant('CT_small.dcm', uid, PatientID=patient.puid,
                 PatientName='Betz^Ana', PatientBirthDate='', PatientSex='F',
-                IssuerOfPatientID='Other Hospital', Modality=modality)
+                IssuerOfPatientID='Other Hospital', Modality=modality,
+                RequestAttributesSequence=[requested(step)])
             for step, modality in [('STEP-9', 'CT'), ('STEP-8', 'MR')]])
     server = new_server(orthanc)
     synchronize(server)

@@ -214,6 +214,10 @@ def test_there_is_a_sentence_where_there_is_no_picture(
         hospital, name, words):
     study = hospital.store(variant(name))
     values = show(hospital, 'radiologist', STUDY, study)
+    if words == "cannot decode" and (
+            'gdcm' in hospital.orthanc.rest('GET', '/plugins')):
+        assert values['has_picture'] and not values['message']
+        return
     assert words in values['message']
     assert not values['has_picture']
     assert not values.get('picture')

@@ -339,6 +339,11 @@ def test_counts_that_agree_by_chance_settle_nothing(hospital):
             lambda s: {**s, **{
                     f'Count{level}': s[f'Count{level}'] + 1
                     for level in ['Studies', 'Series', 'Instances']}}))
+    # A user who may not see all does not know what is gone.
+    hospital.sync()
+    assert asked(hospital, STUDY, study)
+    hospital.faults.on('^/studies$', change(
+            lambda ids: [*ids, '-'.join(['00000000'] * 5)]))
     hospital.sync()
     assert not hospital.read(STUDY, study, 'id')
 
