@@ -179,11 +179,11 @@ class Poll:
         try:
             self._poll()
         except Failure as failure:
-            age = time.time() - self.worklist.polled
             if self.worklist.polled and time.monotonic() > self._told_at:
                 self._told_at = time.monotonic() + _TOLD_EVERY
                 self.messages.error("The worklist goes on as GNU Health told "
-                    f"{describe_age(age)} ago: {len(self._files)} entries, "
+                    f"{describe_age(self.worklist.age)} ago: "
+                    f"{len(self._files)} entries, "
                     f"{self.store.count_pending()} messages wait.")
             # Who has a worklist goes on with it, whatever GNU Health says.
             failure.temporary |= bool(self.worklist.polled)
@@ -263,7 +263,7 @@ class Poll:
             self.messages.info(f"Machines: {len(machines)}.")
 
     def _tell_asked(self):
-        asked = self.worklist.take_asked(0)
+        asked = self.worklist.take_asked()
         if asked:
             self.trytond.call(
                 MACHINE, 'note_asked', self.store.node, asked[:MOST_ASKED])
