@@ -157,7 +157,7 @@ class Poll:
         self.messages = messages
         self.full_every = full_every
         self.changed = changed
-        self._machines = store.machines()
+        self._machines = store.machines() or None
         self._cursor = None
         self._full_at = self._told_at = 0
         self._files = store.entries()
@@ -172,7 +172,7 @@ class Poll:
                 entries[id_] = read_entry(data)
         self.worklist.polled = self.store.polled
         self.worklist.change(entries, [])
-        self.worklist.set_machines(self._machines)
+        self.worklist.set_machines(self._machines or [])
 
     def __call__(self):
         "Do it; raise Failure when GNU Health does not answer."
