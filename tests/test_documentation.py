@@ -288,9 +288,11 @@ def test_keys_of_the_configuration(pages):
 
 def parsers():
     "Return the options of each program of the suite, by its name."
+    import modality_node
     import sync_orthanc_server
     import update_worklists_database
     found = {
+        'modality_node.py': modality_node,
         'update_worklists_database.py': update_worklists_database,
         'sync_orthanc_server.py': sync_orthanc_server,
         'migrate_orthanc_module.py': load(

@@ -157,7 +157,7 @@ class Poll:
         self.messages = messages
         self.full_every = full_every
         self.changed = changed
-        self._machines = store.machines()
+        self._machines = store.machines() or None
         self._cursor = None
         self._full_at = self._told_at = 0
         self._files = store.entries()
@@ -172,18 +172,18 @@ class Poll:
                 entries[id_] = read_entry(data)
         self.worklist.polled = self.store.polled
         self.worklist.change(entries, [])
-        self.worklist.set_machines(self._machines)
+        self.worklist.set_machines(self._machines or [])
 
     def __call__(self):
         "Do it; raise Failure when GNU Health does not answer."
         try:
             self._poll()
         except Failure as failure:
-            age = time.time() - self.worklist.polled
             if self.worklist.polled and time.monotonic() > self._told_at:
                 self._told_at = time.monotonic() + _TOLD_EVERY
                 self.messages.error("The worklist goes on as GNU Health told "
-                    f"{describe_age(age)} ago: {len(self._files)} entries, "
+                    f"{describe_age(self.worklist.age)} ago: "
+                    f"{len(self._files)} entries, "
                     f"{self.store.count_pending()} messages wait.")
             # Who has a worklist goes on with it, whatever GNU Health says.
             failure.temporary |= bool(self.worklist.polled)
@@ -263,7 +263,7 @@ class Poll:
             self.messages.info(f"Machines: {len(machines)}.")
 
     def _tell_asked(self):
-        asked = self.worklist.take_asked(0)
+        asked = self.worklist.take_asked()
         if asked:
             self.trytond.call(
                 MACHINE, 'note_asked', self.store.node, asked[:MOST_ASKED])

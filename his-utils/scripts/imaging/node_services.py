@@ -8,12 +8,11 @@ import datetime as dt
 import logging
 import math
 import socket
-import sqlite3
 import ssl
 import struct
 import time
 
-from command_line import UsageFailure
+from command_line import FolderFailure, UsageFailure
 from node_matching import Query, QueryError, texts_of
 from node_store import ENDED, KEPT
 
@@ -120,11 +119,6 @@ class Services:
         self._entity._require_calling_aet = [
             *self.worklist.machines] or ['\\']
 
-    @property
-    def age(self):
-        "The seconds since GNU Health was last asked with success, int."
-        return max(0, int(time.time() - self.worklist.polled))
-
     # Associations
 
     def _bound(self, event):
@@ -174,16 +168,16 @@ class Services:
                 f"{title} at {address} asked for its worklist: {count} of "
                 f"{len(self.worklist.entries(title))} entries{told} in "
                 f"{(time.monotonic() - begin) * 1000:.0f} ms, as GNU Health "
-                f"told {describe_age(self.age)} ago.")
+                f"told {describe_age(self.worklist.age)} ago.")
 
     def _answers(self, event, title):
         "Yield status and data set of each answer."
         if title not in self.worklist.machines:
             yield _status(OUT_OF_RESOURCES, "no longer a machine"), None
             return
-        if self.options.max_age and self.age > self.options.max_age:
+        if self.options.max_age and self.worklist.age > self.options.max_age:
             yield _status(OUT_OF_RESOURCES, "The worklist is too old: "
-                f"{describe_age(self.age)}"), None
+                f"{describe_age(self.worklist.age)}"), None
             return
         try:
             query = Query(_read(lambda: event.identifier))
@@ -215,9 +209,8 @@ class Services:
             data = None
             try:
                 status, data = function(event)
-            except sqlite3.Error as error:
-                self.messages.error(f"A message of {title} cannot be stored: "
-                    f"{error}.")
+            except FolderFailure as failure:
+                self.messages.error(failure)
                 status = _status(NO_RESOURCES, "It cannot be stored")
             except QueryError:
                 status = _status(

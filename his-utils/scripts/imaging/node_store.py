@@ -79,13 +79,13 @@ class Store:
     @contextmanager
     def _changing(self):
         "Give a cursor; what it did is on disk at the end, or not done."
-        with self._write, self._database, closing(
+        with self._write, _failing(), self._database, closing(
                 self._database.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             yield cursor
 
     def _read(self, query, *parameters):
-        with self._write:
+        with self._write, _failing():
             return self._database.execute(query, parameters).fetchall()
 
     def _fact(self, name):
@@ -122,7 +122,8 @@ class Store:
                 "INSERT OR REPLACE INTO fact VALUES ('polled', ?)", [polled])
             if machines is not None:
                 cursor.execute("DELETE FROM machine")
-                cursor.executemany("INSERT INTO machine VALUES (?, ?)", [
+                cursor.executemany(
+                    "INSERT OR REPLACE INTO machine VALUES (?, ?)", [
                         (machine['ae_title'], json.dumps(machine))
                         for machine in machines])
             if all_:
@@ -190,6 +191,15 @@ class Store:
         with self._changing() as cursor:
             cursor.executemany("DELETE FROM message WHERE number = ?",
                 [[number] for number in numbers])
+
+
+@contextmanager
+def _failing():
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise FolderFailure(
+            f"What is told cannot be stored: {error}.", True) from None
 
 
 def _take(path):

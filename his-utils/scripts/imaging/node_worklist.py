@@ -12,6 +12,7 @@ import importlib
 import io
 import sys
 import threading
+import time
 import types
 from collections import OrderedDict
 from pathlib import Path
@@ -105,6 +106,11 @@ class Worklist:
         self.polled = 0
 
     @property
+    def age(self):
+        "The seconds since GNU Health was last asked with success, int."
+        return max(0, int(time.time() - self.polled))
+
+    @property
     def size(self):
         "How many entries there are for all machines together."
         return len(self._entries)
@@ -138,10 +144,6 @@ class Worklist:
                 self._show(machine, id_, view)
         self._views = views
 
-    def ids(self):
-        "Return the ids of the entries, a set."
-        return set(self._entries)
-
     def entries(self, title):
         "Return the entries of a machine, pydicom Datasets."
         return self._views.get(title, {}).values()
@@ -171,15 +173,15 @@ class Worklist:
                 'ae_title': key[0], 'address': key[1], 'known': known,
                 'at': dt.datetime.now(dt.timezone.utc).strftime(
                     '%Y-%m-%dT%H:%M:%S'),
-                'entries': entries}
+                'entries': entries, 'age': self.age}
             while len(self._asked) > MOST_ASKED:
                 self._asked.popitem(last=False)
         return new
 
-    def take_asked(self, age):
+    def take_asked(self):
         "Return who asked since it was told, and forget it, list of dicts."
         with self._lock:
-            asked = [dict(who, age=age) for who in self._asked.values()]
+            asked = list(self._asked.values())
             self._asked.clear()
         return asked
 
