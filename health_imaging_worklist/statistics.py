@@ -18,10 +18,10 @@ class StatisticsTurnaround(metaclass=PoolMeta):
     waiting_percentile = hours("Waiting, 90 % (h)",
         "Hours from the arrival of the patient to the begin of the exam, as "
         "the machine says: nine of ten patients waited no longer.")
-    exam_median = hours("Exam, Median (h)",
+    performing_median = hours("Exam, Median (h)",
         "Hours from the begin to the end of the exam, as the machine says: "
         "half of the exams took no longer.")
-    exam_percentile = hours("Exam, 90 % (h)",
+    performing_percentile = hours("Exam, 90 % (h)",
         "Hours from the begin to the end of the exam, as the machine says: "
         "nine of ten exams took no longer.")
 
@@ -30,7 +30,7 @@ class StatisticsTurnaround(metaclass=PoolMeta):
         return {
             **super()._stages(),
             'waiting': ('arrived', 'started'),
-            'exam': ('started', 'ended'),
+            'performing': ('started', 'ended'),
             }
 
     @classmethod
