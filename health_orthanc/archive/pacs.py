@@ -11,9 +11,11 @@ class Pacs(Protocol):
 
     :ivar int calls: how many questions were asked
     :ivar bool has_bulk: whether one question may be about many resources
+    :ivar bool has_patients: whether there are patients to protect
     """
     calls: int
     has_bulk: bool
+    has_patients: bool
 
     def end_at(self, moment):
         "Ask nothing after a moment of the monotonic clock, in seconds."
@@ -65,6 +67,10 @@ class Pacs(Protocol):
 
     def delete(self, level, id_):
         "Delete a resource; return True when the server confirmed it."
+
+    def protect(self, patient, protected):
+        """Keep a patient from being recycled when the disk is full, or no
+        more."""
 
     def store_pdf(self, study, pdf, values):
         """Store a PDF in a study; return the id of the instance, that of the

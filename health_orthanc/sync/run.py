@@ -175,8 +175,12 @@ class Run:
                 sync_time=now(), version=self.version,
                 compared=str(self.balance))
         self.lease.release(**values)
-        self.SyncRun.delete(self.SyncRun.search(
-                [('server', '=', self.server.id)], offset=KEPT_RUNS))
+        # Notices come often: they leave the others where they are.
+        for operator in ['=', '!=']:
+            self.SyncRun.delete(self.SyncRun.search([
+                        ('server', '=', self.server.id),
+                        ('started_by', operator, 'notice')],
+                    offset=KEPT_RUNS))
 
     def _progress(self, counts, done=0):
         names = [
