@@ -59,9 +59,10 @@ class Notifying:
         self.orthanc.stop()
         self.orthanc.start()
 
-    def send(self, **values):
+    def send(self, pause=0, **values):
         """Make a request and send its study to the PACS.
 
+        :param pause: seconds after each image
         :param values: see archive.study
         :return: id of the request
         """
@@ -74,14 +75,16 @@ class Notifying:
                 patient, Pool().get('gnuhealth.imaging.test')(self.exam))
             type(request).requested([request])
             id_, accession = request.id, request.request
-        archive.upload(self.orthanc, [archive.study(number, **{
-                        'patient_id': f'NOTICE{number}',
-                        'patient_name': 'Betz^Ana', 'sex': 'F',
-                        'birth_date': f'{born:%Y%m%d}', 'charset': '',
-                        'encoding': 'ascii', 'omitted': frozenset(),
-                        'date': f'{dt.date.today():%Y%m%d}',
-                        'accession_number': accession,
-                        'series': 1, 'instances': 2, **values})])
+        study = archive.study(number, **{
+                'patient_id': f'NOTICE{number}', 'patient_name': 'Betz^Ana',
+                'sex': 'F', 'birth_date': f'{born:%Y%m%d}', 'charset': '',
+                'encoding': 'ascii', 'omitted': frozenset(),
+                'date': f'{dt.date.today():%Y%m%d}',
+                'accession_number': accession, 'series': 1, 'instances': 2,
+                **values})
+        for number, data in enumerate(archive.files(study)):
+            time.sleep(pause if number else 0)
+            self.orthanc.rest('POST', '/instances', data)
         return id_
 
     def query(self, text, *parameters):
