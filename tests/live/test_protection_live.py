@@ -4,7 +4,7 @@
 import pytest
 from services import Orthanc
 from support import archive
-from support.fault_server import FaultServer, status
+from support.fault_server import FaultServer, answer, status
 from support.records import make_patient
 from support.synchronizing import (
     new_server, studies, synchronize, transaction)
@@ -126,3 +126,17 @@ def test_a_patient_who_is_gone_keeps_nobody_from_it(server, orthanc, proxy):
     send(orthanc, 0, 1)
     synchronize(server)
     assert protected(orthanc) == {first, second}
+
+
+def test_a_server_without_patients_is_not_asked(server, orthanc, proxy):
+    send(orthanc, 0)
+    synchronize(server)
+    link(*studies(server))
+    proxy.on('^/system', answer({
+                **orthanc.rest('GET', '/system'),
+                'PatientLevelEnabled': False}))
+    Server = Pool().get(SERVER)
+    Server.check_servers([Server(server)])
+    assert "PatientLevelEnabled" in told(server)
+    assert not synchronize(server).error
+    assert not proxy.count('/protected')

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The notice of an Orthanc that something came: who may give it, who makes its
-secret, and what it puts into the queue."""
+"""Somebody in the network gives notices in the name of an Orthanc, or tries to
+guess or read its secret."""
 import pytest
 from support.records import PASSWORD, Rpc, RpcError, commit, make_user
 from support.synchronizing import free_address
