@@ -83,11 +83,11 @@ def follow(server, run):
     A complete run protects all again: who was deleted and sent again between
     two runs looks the same here.
     """
-    if run.state != 'done':
+    if not server.validated:
         return
-    todo = transact(lambda: [
-            (id_, uuid, wish) for id_, uuid, wish, done in patients(server)
-            if wish != done or wish and run.full])
+    todo = [
+        (id_, uuid, wish) for id_, uuid, wish, done in patients(server)
+        if wish != done or wish and run.full]
     if not todo:
         return
     SyncRun, label = Pool().get('gnuhealth.orthanc.sync_run'), server.label

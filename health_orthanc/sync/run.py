@@ -176,11 +176,12 @@ class Run:
                 compared=str(self.balance))
         self.lease.release(**values)
         # Notices come often: they leave the others where they are.
-        for operator in ['=', '!=']:
-            self.SyncRun.delete(self.SyncRun.search([
-                        ('server', '=', self.server.id),
-                        ('started_by', operator, 'notice')],
-                    offset=KEPT_RUNS))
+        alike = ('started_by', '=', 'notice')
+        if self.started_by != 'notice':
+            alike = ['OR', ('started_by', '=', None),
+                ('started_by', '!=', 'notice')]
+        self.SyncRun.delete(self.SyncRun.search(
+                [('server', '=', self.server.id), alike], offset=KEPT_RUNS))
 
     def _progress(self, counts, done=0):
         names = [

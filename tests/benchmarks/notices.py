@@ -5,9 +5,10 @@ notify.lua, until the whole study is at its request: with a trytond-worker on
 PostgreSQL, with trytond alone on SQLite."""
 import os
 import statistics
+import time
 
 import pytest
-from services import Trytond
+from services import Trytond, request
 from support.benchmarks import show
 from support.databases import SEEDED
 from support.notices import Notifying
@@ -34,6 +35,22 @@ def test_from_image_to_request(hospital, full, images, pause, what):
     show(f"linked after the last of {what}, median of {times}, longest "
         f"{max(seconds):.1f} s", images, statistics.median(seconds))
     assert not full or statistics.median(seconds) < LIMIT
+
+
+@pytest.mark.parametrize('valid, what', [
+        (True, "accepted"), (False, "refused")])
+def test_answer(hospital, full, valid, what):
+    "An Orthanc waits for it."
+    secret = hospital.secret if valid else hospital.secret[::-1]
+    seconds = []
+    for _ in range(40):
+        begin = time.perf_counter()
+        answer = request('POST', hospital.address, data='{}',
+            headers={'Authorization': f'Bearer {secret}'})
+        seconds.append(time.perf_counter() - begin)
+        assert answer.ok == valid
+    show(f"notice {what}, median of 40, longest {max(seconds):.3f} s", 1,
+        statistics.median(seconds))
 
 
 @pytest.fixture(scope='module')

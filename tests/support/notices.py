@@ -45,12 +45,12 @@ class Notifying:
                         'user': self.orthanc.user,
                         'password': self.orthanc.password,
                         'validated': True}])
-            self.server, secret = server.id, renew_secret(server)
+            self.server, self.secret = server.id, renew_secret(server)
             Transaction().tasks.clear()
+        self.address = f'{trytond.url}/{database.name}/{PATH}'
         text = SCRIPT.read_text()
         for name, value in [
-                ('URL', f'{trytond.url}/{database.name}/{PATH}'),
-                ('SECRET', secret)]:
+                ('URL', self.address), ('SECRET', self.secret)]:
             line, = [
                 one for one in text.splitlines()
                 if one.startswith(f'local {name} =')]
