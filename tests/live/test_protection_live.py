@@ -6,8 +6,7 @@ from services import Orthanc
 from support import archive
 from support.fault_server import FaultServer, answer, status
 from support.records import make_patient
-from support.synchronizing import (
-    new_server, studies, synchronize, transaction)
+from support.synchronizing import new_server, studies, synchronize, transaction
 
 from trytond.modules.health_orthanc.links import ledger
 from trytond.pool import Pool
