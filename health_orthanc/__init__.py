@@ -5,7 +5,7 @@ from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import (
-    add_server, attachment, deletion, encapsulated_report, ir, legacy,
+    add_server, attachment, deletion, encapsulated_report, ir, legacy, notice,
     open_viewer, patient, patient_exam, preview, printed, request, result,
     server, statistics, study, sync_run, synchronize, upload, viewer, viewing,
     viewing_routes)
@@ -56,6 +56,8 @@ VIEWS = [
     add_server.AddServerStart,
     add_server.AddServerDone,
     add_server.AddServerFailed,
+    notice.NoticeSecretStart,
+    notice.NoticeSecretMade,
     synchronize.FullSynchronizeStart,
     synchronize.GetNewStudiesStart,
     result.LinkStudiesStart,
@@ -69,6 +71,7 @@ VIEWS = [
     ]
 WIZARDS = [
     add_server.AddServer,
+    notice.NoticeSecret,
     candidate.ChooseCandidate,
     synchronize.FullSynchronize,
     synchronize.GetNewStudies,

@@ -3,6 +3,7 @@
 """What follows a run of synchronization: one list of steps."""
 from trytond.pool import Pool
 
+from . import protection
 from .sync.balance import Balance
 from .sync.transactions import transact
 
@@ -42,4 +43,4 @@ def store_reports(server, run):
         StoredReport.catch_up(server)
 
 
-STEPS = [settle_deletions, store_reports]
+STEPS = [settle_deletions, store_reports, protection.follow]

@@ -68,6 +68,9 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
         states={'invisible': ~Eval('missing_since')},
         help="When the server was first seen without any study of this "
         "patient.")
+    protected = fields.Boolean("Protected", readonly=True,
+        help="Whether GNU Health has the server keep this patient when it "
+        "recycles the oldest ones.")
     link = fields.Function(fields.Char("Orthanc Explorer"), 'get_link')
 
     @classmethod

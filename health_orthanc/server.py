@@ -36,6 +36,8 @@ from .encapsulated_report import ReportsServer
 from .exceptions import (
     PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
     ServerURLError, error_text)
+from .notice import NotifiedServer
+from .protection import ProtectingServer
 from .sync.lease import Busy
 from .sync.run import Run
 from .sync.transactions import now
@@ -54,6 +56,8 @@ _CONNECTION = {
     'read_timeout'}
 #: To whom the password is sent.
 _RECIPIENT = {'domain', 'verify_tls', 'ca_file'}
+#: Tasks of which one that waits does for another.
+_SAME = {'check_and_sync', 'sync_server'}
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 
@@ -72,8 +76,8 @@ class _LongInteger(fields.Integer):
 
 
 class Server(
-        CheckedCalls, DeactivableMixin, ReportsServer, ServerViewers, ModelSQL,
-        ModelView):
+        CheckedCalls, DeactivableMixin, NotifiedServer, ProtectingServer,
+        ReportsServer, ServerViewers, ModelSQL, ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
     _rec_name = 'label'
@@ -526,9 +530,9 @@ class Server(
     @without_check_access
     def _is_queued(cls, method, server, full):
         Queue = Pool().get('ir.queue')
-        methods = {'check_servers'}
-        if method not in methods:
-            methods = {'check_and_sync', 'sync_server'}
+        methods = {method}
+        if method in _SAME:
+            methods = _SAME
         id_ = server.id if isinstance(server, cls) else server[0].id
         waiting = Queue.search([
                 ('name', '=', 'default'),
@@ -632,6 +636,7 @@ def probe(client):
         'viewers': tuple(client.viewers(plugins)),
         'answer': json.dumps({
                 'version': version, 'plugins': plugins,
+                'has_patients': client.has_patients,
                 **{level: found[f'Count{level.title()}'] for level in LEVELS},
                 }),
         'last_error': None,

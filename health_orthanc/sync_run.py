@@ -24,6 +24,7 @@ class SyncRun(Ledger, ModelSQL, ModelView):
             ('wizard', "Wizard"),
             ('script', "Script"),
             ('upload', "Upload"),
+            ('notice', "Notice of the Server"),
             (None, ""),
             ], "Started by", readonly=True, sort=False)
     start = fields.DateTime("Start", readonly=True)

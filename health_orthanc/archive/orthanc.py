@@ -124,6 +124,8 @@ class OrthancClient(Session):
     #: Whether the server is not known to refuse ``/tools/bulk-content``
     has_bulk = True
     lists_requests = False
+    #: Whether it is not known to have no patients: see system()
+    has_patients = True
 
     def system(self):
         """Return what the server says about itself, dict.
@@ -137,6 +139,7 @@ class OrthancClient(Session):
             status = error.status
         if not _is_system(value):
             raise NotOrthanc(call='GET /system', status=status)
+        self.has_patients = value.get('PatientLevelEnabled') is not False
         return value
 
     def statistics(self):
@@ -473,6 +476,14 @@ class OrthancClient(Session):
             raise BadAnswer(
                 "The server is not of one mind whether it has this.",
                 call=f'GET {path}')
+
+    def protect(self, patient, protected):
+        """Keep a patient of the server from being recycled, or no more.
+
+        :raises NotFound: there is no such patient
+        """
+        self.request('PUT', f'/patients/{_quoted(patient)}/protected',
+            b'1' if protected else b'0')
 
     def store_pdf(self, study, pdf, values):
         """Store a PDF in a study as Encapsulated PDF (DICOM PS3.3, A.45.1),

@@ -13,10 +13,12 @@ class Pacs(Protocol):
     :ivar bool has_bulk: whether one question may be about many resources
     :ivar bool lists_requests: whether the SeriesValues tell of requests, as
         is known with the version
+    :ivar bool has_patients: whether there are patients to protect
     """
     calls: int
     has_bulk: bool
     lists_requests: bool
+    has_patients: bool
 
     def end_at(self, moment):
         "Ask nothing after a moment of the monotonic clock, in seconds."
@@ -68,6 +70,10 @@ class Pacs(Protocol):
 
     def delete(self, level, id_):
         "Delete a resource; return True when the server confirmed it."
+
+    def protect(self, patient, protected):
+        """Keep a patient from being recycled when the disk is full, or no
+        more."""
 
     def store_pdf(self, study, pdf, values):
         """Store a PDF in a study; return the id of the instance, that of the

@@ -187,8 +187,13 @@ class Run:
                 sync_time=now(), version=self.version,
                 compared=str(self.balance))
         self.lease.release(**values)
+        # Notices come often: they leave the others where they are.
+        alike = ('started_by', '=', 'notice')
+        if self.started_by != 'notice':
+            alike = ['OR', ('started_by', '=', None),
+                ('started_by', '!=', 'notice')]
         self.SyncRun.delete(self.SyncRun.search(
-                [('server', '=', self.server.id)], offset=KEPT_RUNS))
+                [('server', '=', self.server.id), alike], offset=KEPT_RUNS))
 
     def _progress(self, counts, done=0):
         names = [

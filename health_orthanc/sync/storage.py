@@ -286,7 +286,8 @@ def mark_patients(patients=None, server=None):
         (table.missing_since == Null) & ~Exists(study.select(
                 study.id, where=(study.missing_since == Null)
                 & (study.orthanc_patient == table.id))))
-    set_values(Patient, lost, missing_since=now())
+    # One that comes again is another one to the server.
+    set_values(Patient, lost, missing_since=now(), protected=False)
 
 
 def instance_row(series, instance):

@@ -374,13 +374,14 @@ class Trytond(Service):
         self.log = self.folder / 'trytond.log'
         self.processes = [self._process('trytond', self.log), *(
                 self._process(
-                    'trytond-worker', self.folder / f'worker-{number}.log')
+                    'trytond-worker', self.folder / f'worker-{number}.log',
+                    '-t', '2')
                 for number in range(workers))]
 
-    def _process(self, program, log):
+    def _process(self, program, log, *arguments):
         return Process(
             [*trytond_command(program), '-v', '-c', self._configuration,
-                '-d', self.database],
+                '-d', self.database, *arguments],
             log, self._environment)
 
     @property

@@ -93,6 +93,7 @@ BUTTONS = {
     "Report on a server: Try Again": (REPORT, 'retry'),
     "Server: Sync": (SERVER, 'do_sync'),
     "Server: Test Connection": (SERVER, 'test_connection'),
+    "Server: New Secret": (SERVER, 'new_notice_secret'),
     "Synchronization: Show Studies": (RUN, 'show_studies'),
     "Server: Remove": (SERVER, 'remove_config_server'),
     }
@@ -407,6 +408,8 @@ def steps(hospital, row):
         "Get New Studies": lambda: ('get_new_studies', 'update', {}, {}),
         "Full Synchronize": lambda: ('full_synchronize', 'synchronize',
             {'start': {'servers': [hospital.server]}}, {}),
+        "New Secret": lambda: ('notice_secret', 'made', {},
+            context_of(SERVER, hospital.server)),
         "Add Orthanc Server": lambda: (
             'wizard.orthanc_new_connect', 'connect',
             {'start': {
