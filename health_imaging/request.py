@@ -4,6 +4,7 @@
 from collections import Counter
 
 from sql import Null
+from sql.functions import Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
@@ -117,7 +118,13 @@ class Request(
                 'health_imaging.msg_request_line_unique'),
             ]
         cls._sql_indexes.update({
-                Index(table, (table.request, Index.Equality())),
+                *(Index(table, (expression, Index.Equality()))
+                    for expression in [
+                        table.request, Lower(table.request),
+                        Lower(table.request_line)]),
+                Index(table,
+                    (table.patient, Index.Equality()),
+                    (table.date, Index.Range())),
                 Index(table, (table.request_line, Index.Similarity())),
                 Index(table, (table.order_session, Index.Equality()),
                     where=table.order_session != Null),

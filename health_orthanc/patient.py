@@ -4,6 +4,7 @@
 from collections import defaultdict
 
 from sql import Null
+from sql.functions import Lower
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
@@ -254,9 +255,13 @@ class Party(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
-        cls._sql_indexes.add(Index(
-                table, (table.replaced_by, Index.Equality()),
-                where=table.replaced_by != Null))
+        cls._sql_indexes.update({
+                Index(table, (table.replaced_by, Index.Equality()),
+                    where=table.replaced_by != Null),
+                # What studies are compared with.
+                Index(table, (Lower(table.ref), Index.Equality())),
+                Index(table, (table.dob, Index.Range())),
+                })
 
     @classmethod
     def write(cls, *args):
@@ -300,6 +305,13 @@ class PersonName(OfPerson, metaclass=PoolMeta):
 
 class AlternativeID(OfPerson, metaclass=PoolMeta):
     __name__ = 'gnuhealth.person_alternative_identification'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(
+            Index(table, (Lower(table.code), Index.Equality())))
 
 
 @without_check_access
