@@ -167,6 +167,8 @@ class Copies:
         self.uri = uri
         self._templates = {}
         self._copies = []
+        # The name of what was opened last, and the pool of its models.
+        self._opened = None
 
     def make(self, name, path):
         "Return a new copy of a kept database, with its files in path."
@@ -179,13 +181,28 @@ class Copies:
             self._copies.append(copy.name)
         return copy
 
+    def again(self, copy, path):
+        "Return a copy of a copy to which nobody is connected."
+        twin = Copy(self.uri, f'test_{uuid.uuid4().hex}', path)
+        if self.uri.startswith('sqlite'):
+            shutil.copyfile(copy.path / f'{copy.name}.sqlite',
+                twin.path / f'{twin.name}.sqlite')
+        else:
+            self._create(twin.name, copy.name)
+            self._copies.append(twin.name)
+        return twin
+
     def open(self, name):
         "Put a fresh copy of a kept database into the test process."
         from trytond import backend
         from trytond.pool import Pool
         from trytond.tests.test_tryton import (
             DB_NAME, drop_db, restore_db_cache)
+        pool, instance = Pool._pool.get(DB_NAME), Pool(DB_NAME)
         drop_db()
+        if pool and (name, pool) == self._opened:
+            # The same models as before; to make them anew takes seconds.
+            Pool._pool[DB_NAME], Pool._instances[DB_NAME] = pool, instance
         if self.uri.startswith('sqlite'):
             assert restore_db_cache(name)
         else:
@@ -194,6 +211,7 @@ class Copies:
             # trytond keeps a list of the databases, to drop them among others.
             backend.Database._list_cache.clear()
             Pool(DB_NAME).init()
+        self._opened = name, Pool._pool[DB_NAME]
 
     def keep(self, copy, name):
         "Keep a copy that is made use of no more under a name."

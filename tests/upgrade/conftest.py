@@ -9,7 +9,9 @@ from collections import namedtuple
 import pytest
 from support import releases
 
-Upgraded = namedtuple('Upgraded', 'copy made before after log')
+#: An upgraded database, and a function that gives another copy of it as it was
+#: right after the upgrade, which takes longest.
+Upgraded = namedtuple('Upgraded', 'copy made before after log another')
 
 
 @pytest.fixture(scope='session')
@@ -57,28 +59,35 @@ def database_former(released, copies_of):
 
 
 @pytest.fixture(scope='session')
-def upgraded(database_504):
+def upgraded_copy(released, tmp_path_factory):
+    "Return a function that upgrades a copy of a database."
+    def upgrade(make):
+        copy = make()
+        before = releases.snapshot(copy)
+        _, log = releases.upgrade(copy)
+        after, again = releases.snapshot(copy), released.copies.again
+        kept = again(copy, tmp_path_factory.mktemp('upgraded'))
+        return Upgraded(copy, make.made, before, after, log,
+            lambda: again(kept, tmp_path_factory.mktemp('upgraded')))
+    return upgrade
+
+
+@pytest.fixture(scope='session')
+def upgraded(upgraded_copy, database_504):
     "The database of 5.0.4 before and after the upgrade."
     return upgraded_copy(database_504)
 
 
 @pytest.fixture(scope='session')
-def landed(database_landed):
+def landed(upgraded_copy, database_landed):
     "The database of the last landed state before and after the upgrade."
     return upgraded_copy(database_landed)
 
 
 @pytest.fixture(scope='session')
-def former(database_former):
+def former(upgraded_copy, database_former):
     "The database of a former state before and after the upgrade."
     return upgraded_copy(database_former)
-
-
-def upgraded_copy(make):
-    copy = make()
-    before = releases.snapshot(copy)
-    _, log = releases.upgrade(copy)
-    return Upgraded(copy, make.made, before, releases.snapshot(copy), log)
 
 
 @pytest.fixture(scope='session')

@@ -184,13 +184,11 @@ def test_results_are_signed_and_amended(landed, opened):
         assert not Result(made['relinked']).studies_changed_at
 
 
-def test_the_next_synchronization_goes_on(
-        database_landed, opened, tmp_path, landed):
+def test_the_next_synchronization_goes_on(landed, opened, tmp_path):
     "The archive was lost: what it has not is missing and keeps its links."
     from trytond.pool import Pool
-    copy = database_landed()
+    copy = landed.another()
     with releases.filled_orthanc(tmp_path) as orthanc:
-        releases.upgrade(copy)
         with opened(copy) as transaction:
             pool = Pool()
             Server = pool.get('gnuhealth.orthanc.config')
@@ -210,13 +208,11 @@ def test_the_next_synchronization_goes_on(
     assert links({STUDY: kept}) == links(landed.after)
 
 
-def test_pictures_that_were_attached_are_shown(
-        database_landed, opened, landed):
+def test_pictures_that_were_attached_are_shown(landed, opened):
     "The scheduled task opens them, since none of them is kept in sizes yet."
     from trytond.filestore import filestore
     from trytond.pool import Pool
-    copy = database_landed()
-    releases.upgrade(copy)
+    copy = landed.another()
     with opened(copy):
         for data in landed.made['files'].values():
             # Under the name that it had.
