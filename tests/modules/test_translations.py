@@ -154,10 +154,10 @@ def test_no_plural_in_brackets_and_no_accelerator(module, language):
 
 #: Values that are numbers, which no direction can take apart.
 NUMBERS = {
-    'already', 'count', 'days', 'files', 'hours', 'images', 'index',
+    'age', 'already', 'count', 'days', 'files', 'hours', 'images', 'index',
     'instances', 'length', 'limit', 'line', 'minutes', 'months', 'n',
-    'not_dicom', 'number', 'patients', 'refused', 'series', 'size', 'stored',
-    'studies', 'years'}
+    'not_dicom', 'number', 'patients', 'rate', 'refused', 'series', 'size',
+    'stored', 'studies', 'weight', 'years'}
 
 
 @pytest.mark.parametrize('module', MODULES)
