@@ -25,7 +25,8 @@ IDENTITY = [
     'StudyInstanceUID', 'TimezoneOffsetFromUTC']
 PROCEDURE = [
     'RequestedProcedureID', 'RequestedProcedureDescription',
-    'RequestedProcedurePriority', 'RequestingPhysician']
+    'RequestedProcedurePriority', 'ReasonForTheRequestedProcedure',
+    'RequestingPhysician']
 SAFETY = ['MedicalAlerts', 'Allergies', 'PregnancyStatus']
 STEP = [
     'Modality', 'ScheduledStationAETitle', 'ScheduledProcedureStepStartDate',
