@@ -24,7 +24,8 @@ IDENTITY = [
     'StudyInstanceUID', 'TimezoneOffsetFromUTC']
 PROCEDURE = [
     'RequestedProcedureID', 'RequestedProcedureDescription',
-    'RequestedProcedurePriority', 'RequestingPhysician']
+    'RequestedProcedurePriority', 'ReasonForTheRequestedProcedure',
+    'RequestingPhysician']
 SAFETY = ['MedicalAlerts', 'Allergies', 'PregnancyStatus']
 STEP = [
     'Modality', 'ScheduledStationAETitle', 'ScheduledProcedureStepStartDate',

@@ -279,7 +279,7 @@ class Story:
         wizard.form.patient = self._patient('doctor', person)
         wizard.form.date = self.local_date.astimezone(
             dt.timezone.utc).replace(tzinfo=None)
-        wizard.form.clinical_question = ' '.join(e.question for e in exams)
+        wizard.form.clinical_question = _question(exams)
         for exam in exams:
             wizard.form.tests.append(Test(self._exam('doctor', exam).id))
         alerts = wizard.form.alerts or ''
@@ -377,6 +377,10 @@ class Story:
             and step.Modality == exam.modality,
             f"{step.ScheduledProcedureStepStartDate} "
             f"{step.ScheduledProcedureStepStartTime}, {step.Modality}")
+        question = _question(ORDERS[person])
+        self.check(
+            "- the clinical question",
+            entry.get('ReasonForTheRequestedProcedure') == question, question)
         self._check_safety(person, entry)
 
     def _check_safety(self, person, entry):
@@ -568,6 +572,10 @@ class Story:
             for entry in self.modalities[seed.CHEST].worklist()}
         self.check(
             f"{seed.CHEST.aetitle} gets it", missed.request_line in offered)
+
+
+def _question(exams):
+    return ' '.join(exam.question for exam in exams)
 
 
 def _same_name(value, person):

@@ -9,6 +9,7 @@ import pytest
 import seed
 from playwright.sync_api import expect
 from proteus import Model
+from sao import PATIENCE
 from story import Story
 from support.hospital import IMAGING, speak_arabic
 
@@ -34,7 +35,8 @@ def order(person):
     offers = doctor.page.locator('li.completion:visible')
     for someone in [seed.ALLERGIC, NAMESAKE]:
         offer = offers.filter(has_text=someone.puid)
-        expect(offer).to_contain_text(f'{someone.birth:%Y}')
+        expect(offer).to_contain_text(
+            f'{someone.birth:%Y}', timeout=PATIENCE)
     doctor.shoot('safety-namesakes')
     offers.filter(has_text=seed.ALLERGIC.puid).click()
     doctor.settle()
