@@ -15,7 +15,11 @@ def filled(before, after):
     :param before: the tables before the upgrade
     :param after: the tables after it
     """
-    return {}
+    exams = 'gnuhealth_imaging_test'
+    return {
+        # The days for which a creatinine is valid.
+        (exams, 'creatinine_days'): dict.fromkeys(before[exams], 30),
+        }
 
 
 def changed(made):
