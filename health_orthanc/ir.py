@@ -35,6 +35,6 @@ class Session(metaclass=PoolMeta):
         """End the viewers of users, too, who log out, or are logged out by a
         new password or because they are not active any more."""
         Viewing = Pool().get('gnuhealth.orthanc.viewing')
-        users = {session.create_uid.id for session in sessions}
+        users = {s.create_uid.id for s in sessions if s.create_uid}
         super().delete(sessions)
         Viewing.end(users)

@@ -87,7 +87,7 @@ def test_pixels_of_what_was_opened(hospital, ohif):
     # It is not the address that opens it.
     page = f'{hospital.gateway.url}/ohif/viewer?StudyInstanceUIDs='
     with ohif.page.expect_response(
-            lambda answer: answer.status == 403, timeout=PATIENCE):
+            lambda answer: answer.status == 403, timeout=4 * PATIENCE):
         ohif.page.goto(page + former)
     ohif.page.wait_for_timeout(1000)
     assert not ohif.page.locator('canvas.cornerstone-canvas').count()
