@@ -138,7 +138,7 @@ def make_node(tmp_path, stand_in):
 def filled(node, title, count):
     "Wait until a machine gets so many entries."
     wait_for(lambda: re.search(
-        r'Machines: \d', node.text) and len(node.ids(title)) == count)
+        r'Machines: \d', node.text) and len(node.ids(title)) == count, 60)
 
 
 # The worklist
@@ -455,9 +455,9 @@ def test_gnu_health_is_away(say, stand_in, make_node, health, fault):
         with node.associated('XX') as association:
             assert not association.is_established
     health.clear()
-    wait_for(lambda: len(received.update()) == 20, 60)
+    wait_for(lambda: len(received.update()) == 20, 120)
     assert received.pairs() == sent
-    wait_for(lambda: 'It works again.' in node.text, 60)
+    wait_for(lambda: 'It works again.' in node.text, 120)
     wait_for(lambda: received.update() and any(
         who['ae_title'] == 'XX' for who in received.asked))
 
@@ -474,7 +474,7 @@ def test_worklist_that_is_too_old(say, make_node, health):
         assert 'too old' in last.ErrorComment
         # What machines tell is taken.
         assert len(send_steps(node, 1)) == 2
-    wait_for(lambda: 'It works again.' in node.text, 60)
+    wait_for(lambda: 'It works again.' in node.text, 120)
     assert node.ids() == ['S1']
 
 
@@ -543,10 +543,10 @@ def test_a_poisoned_message_stops_no_other(say, stand_in, make_node):
     stand_in.say(receive=['2.25.5000001'])
     sent = send_steps(node, 5)
     good = {pair for pair in sent if pair[0] != '2.25.5000001'}
-    wait_for(lambda: 'Messages of machines wait' in node.text, 60)
-    wait_for(lambda: good <= set(received.pairs()), 60)
+    wait_for(lambda: 'Messages of machines wait' in node.text, 120)
+    wait_for(lambda: good <= set(received.pairs()), 120)
     stand_in.say(receive=[])
-    wait_for(lambda: 'GNU Health has all messages again' in node.text, 60)
+    wait_for(lambda: 'GNU Health has all messages again' in node.text, 120)
     assert set(received.pairs()) == set(sent)
 
 
@@ -641,6 +641,15 @@ def test_tls(say, make_node, certificate):
     with node.associated() as plain:
         assert not plain.is_established
     silent.close()
+    # With authorities only those whom they know.
+    node.stop()
+    node = make_node('--tls-certificate', certificate, '--idle', '3',
+        '--tls-clients', certificate.with_suffix('.crt'))
+    with node.associated(tls_args=(context, 'localhost')) as unknown:
+        assert not unknown.is_established
+    context.load_cert_chain(certificate)
+    with node.associated(tls_args=(context, 'localhost')) as known:
+        assert known.is_established
 
 
 # The process
