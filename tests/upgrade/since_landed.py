@@ -8,6 +8,9 @@ were there."""
 ADDED = {
     # The times for critical findings.
     'gnuhealth_imaging_configuration': 1,
+    # One for each AE title of exams.
+    'gnuhealth_imaging_worklist_machine': 3,
+    'gnuhealth_imaging_worklist_exam-machine': 3,
     }
 
 
@@ -18,7 +21,17 @@ def filled(before, after):
     :param before: the tables before the upgrade
     :param after: the tables after it
     """
-    return {}
+    machines = {
+        row['exam']: row['machine'] for row in after[
+            'gnuhealth_imaging_worklist_exam-machine'].values()}
+    requests = before['gnuhealth_imaging_test_request']
+    return {
+        # Open requests get the machine of their exam.
+        ('gnuhealth_imaging_test_request', 'machine'): {
+            id_: machines[row['requested_test']]
+            for id_, row in requests.items()
+            if row['state'] in {'draft', 'requested'}},
+        }
 
 
 def changed(made):
