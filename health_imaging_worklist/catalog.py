@@ -65,7 +65,9 @@ class Test(metaclass=PoolMeta):
         template = self.imaging_worklist_template
         return {
             'exam': self.rec_name,
-            'aetitle': self.aetitle or '',
+            'aetitle': next((
+                    m.aetitle for m in self.machines if m.active),
+                self.aetitle or ''),
             'modality': self.test_type.code or '',
             'template': template.name if template else '',
             'charset': (template.charset or '') if template else '',

@@ -26,6 +26,8 @@ EXAM = 'gnuhealth_imaging_test'
 TEMPLATE = 'gnuhealth_imaging_worklist_worklist_template'
 SERVER = 'gnuhealth_orthanc_config'
 MEMBER = 'res_user-res_group'
+PREFIX = 'gnuhealth_imaging_worklist'
+MACHINE = f'{PREFIX}_machine'
 
 
 @pytest.fixture
@@ -109,6 +111,28 @@ def test_requests_know_the_uid_that_they_shared(upgraded, made):
         uid = before[id_]['merge_id']
         assert row['former_merge_id'] == (
             uid if uid and count[uid] > 1 else None), id_
+
+
+def test_each_title_of_exams_became_a_machine(upgraded, made):
+    """Which does these exams, and has their open requests."""
+    exams = {
+        id_: row for id_, row in upgraded.after[EXAM].items()
+        if row['aetitle']}
+    machines = upgraded.after[MACHINE]
+    assert made['exams']['ct'] in exams and len(machines) > 1
+    assert sorted(m['aetitle'] for m in machines.values()) == sorted(
+        {row['aetitle'] for row in exams.values()})
+    links = upgraded.after[f'{PREFIX}_exam-machine'].values()
+    assert {
+        (row['exam'], machines[row['machine']]['aetitle'])
+        for row in links} == {
+        (id_, row['aetitle']) for id_, row in exams.items()}
+    for request in upgraded.after[REQUEST].values():
+        exam = exams.get(request['requested_test'])
+        is_open = exam and request['state'] in {'draft', 'requested'}
+        machine = machines.get(request['machine'])
+        assert (machine and machine['aetitle']) == (
+            exam['aetitle'] if is_open else None)
 
 
 def test_every_decision_is_in_the_log(upgraded, made):
