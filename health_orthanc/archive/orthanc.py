@@ -118,7 +118,8 @@ class Stored(NamedTuple):
 class OrthancClient(Session):
     """One Orthanc server and what one may ask it for, as pacs.Pacs does.
 
-    Reading calls are repeated when the connection broke, writing calls never.
+    Reading calls are repeated when the connection broke, of the writing ones
+    only protect, which does the same when it is done twice.
     Each may raise any OrthancError.  The parameters are those of Session.
     """
     #: Whether the server is not known to refuse ``/tools/bulk-content``
