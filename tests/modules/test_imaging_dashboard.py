@@ -32,11 +32,11 @@ ALL = [
 ROLES = {
     'health.group_health_doctor': [CRITICAL, MY_ORDERS],
     'health_imaging.group_health_imaging': [
-        CRITICAL, WORKLIST, MISSING, STUDIES],
+        CRITICAL, WORKLIST, STUDIES, MISSING],
     'health_imaging.group_health_imaging_reporting': [
         CRITICAL, READING, TO_SIGN, STUDIES],
     'health_imaging.group_health_imaging_admin': [
-        CRITICAL, READING, TO_SIGN, WORKLIST, MISSING, STUDIES, SERVERS],
+        CRITICAL, READING, TO_SIGN, WORKLIST, STUDIES, SERVERS, MISSING],
     'health_orthanc.group_imaging_orthanc': [STUDIES, SERVERS, REPORTS],
     'health_orthanc.group_imaging_orthanc_admin': [STUDIES, SERVERS, REPORTS],
     'health.group_health_admin': [SERVERS],

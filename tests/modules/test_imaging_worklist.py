@@ -289,4 +289,5 @@ def test_form_has_buttons_on_top(radiographer):
         view_id=window()['views'][1][0], view_type='form')
     first = etree.fromstring(view['arch'])[0]
     assert [b.get('name') for b in first.iter('button')] == [
-        'arrive', 'undo_arrive', 'show_images', 'reschedule', 'cancel']
+        'arrive', 'undo_arrive', 'show_images', 'next_machine', 'reschedule',
+        'cancel']
