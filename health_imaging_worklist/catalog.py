@@ -62,6 +62,12 @@ class Test(metaclass=PoolMeta):
         return next((m.id for m in self.machines if m.active), None)
 
     def greatest_weight(self, request=None):
+        """Return the weight in kg that the machine of the request bears, or
+        of the exam while it is ordered; None when it is not known.
+
+        :param request: record of the request, None while it is ordered
+        :rtype: float
+        """
         if request:
             machine = request.machine
         else:
