@@ -74,8 +74,8 @@ def test_a_request_has_the_first_active_machine_of_its_exam(exam, machines):
     assert make_requested(exam=exam).machine == machines[1]
     # One that has it keeps it until somebody moves it.
     assert request.machine == machines[0]
-    assert make_requested(
-        exam=make_exam("Knee", aetitle='DX')).aetitle == 'DX'
+    knee = make_requested(exam=make_exam("Knee", aetitle='DX'))
+    assert knee.aetitle == station(knee) == 'DX'
 
 
 def test_another_exam_has_its_own_machine(exam, machines):
