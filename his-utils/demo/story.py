@@ -18,9 +18,9 @@ from xmlrpc.client import Fault
 import pydicom
 import seed
 from modality import Modality
-from node import NodeMixin
 from proteus import Model, Report, Wizard
 from proteus.config import set_xmlrpc_session
+from scanner import NodeMixin
 from services import HOST
 
 SCRIPT = (Path(__file__).parents[1]
@@ -108,8 +108,9 @@ class Story(NodeMixin):
     def _steps(self):
         return [
             self._hospital, self._pacs, self._machines, self._order,
-            self._worklist, self._acquisition, self._synchronization, self._images,
-            self._result, self._critical, self._report, self._end]
+            self._worklist, self._acquisition, self._synchronization,
+            self._images, self._result, self._critical, self._report,
+            self._end]
 
     def run(self):
         """Run all steps, and return whether all claims were right."""
@@ -319,7 +320,7 @@ class Story(NodeMixin):
         return False
 
     def _worklist(self):
-        """The script writes the entries, the modalities and the node read them"""
+        """The worklist script writes the entries, the modalities read them"""
         self.run_script()
         files = self._files()
         self.check(
@@ -411,7 +412,7 @@ class Story(NodeMixin):
             f", PregnancyStatus {entry.get('PregnancyStatus')}")
 
     def _acquisition(self):
-        """The modalities send images to the PACS, one tells what it does"""
+        """The modalities send images, and one tells what it does"""
         for person, exam in DONE:
             self._acquire(person, exam, IMAGES_PER_STUDY)
             self.say(f"          {exam.aetitle} sent {IMAGES_PER_STUDY} "
