@@ -129,7 +129,7 @@ class Batch:
         :raises ApplicationEntityError: the AE title is none
         """
         exam, machine = request.requested_test, request.machine
-        # Exams without a side have the key of those without a machine else.
+        # Others have the exam and its side as their key.
         key = 'station', exam, machine
         if key not in self._kept:
             self._kept[key] = {

@@ -187,7 +187,8 @@ def check_what_others_may(story, options):
     if not options.as_root:
         story.check("no server has the rights of root", not any(
                 has_rights_of_root(process.pid)
-                for process in [story.server, story.orthanc]))
+                for process in [story.server, story.orthanc, story.node]
+                if process))
     found = files_of_others(story.folder)
     story.check("its files are nobody else's", not found,
         ', '.join(map(str, found[:3])))
@@ -241,7 +242,8 @@ def _demonstrate(options, folder):
     set_passwords(copy, password)
     with ExitStack() as stack:
         server, orthanc = _start_servers(stack, folder, web_client, viewer)
-        story = Story(server, orthanc, folder, _say, bool(viewer), password)
+        story = Story(
+            server, orthanc, folder, _say, bool(viewer), password, stack)
         logins = seed.LOGINS
         told = story.run()
         if told and options.busy:

@@ -20,6 +20,7 @@ import seed
 from modality import Modality
 from proteus import Model, Report, Wizard
 from proteus.config import set_xmlrpc_session
+from scanner import NodeMixin
 from services import HOST
 
 SCRIPT = (Path(__file__).parents[1]
@@ -67,7 +68,7 @@ def sign(result):
     result.click('finalize')
 
 
-class Story:
+class Story(NodeMixin):
     """The steps, and how many of their claims were right.
 
     :param server: a running services.Trytond on a seeded database
@@ -76,12 +77,16 @@ class Story:
     :param say: where the lines go
     :param bool viewer: whether the Orthanc serves OHIF
     :param password: of the users
+    :param servers: an ExitStack for what is started on the way; without one
+        it ends with the story
     """
 
     def __init__(self, server, orthanc, folder, say=print, viewer=False,
-            password=seed.PASSWORD):
+            password=seed.PASSWORD, servers=None):
         self.server = server
         self.orthanc = orthanc
+        self.node = None
+        self.servers = servers
         self.folder = Path(folder)
         self.say = say
         self.viewer = viewer
@@ -102,13 +107,15 @@ class Story:
 
     def _steps(self):
         return [
-            self._hospital, self._pacs, self._order, self._worklist,
-            self._acquisition, self._synchronization, self._images,
-            self._result, self._critical, self._report, self._end]
+            self._hospital, self._pacs, self._machines, self._order,
+            self._worklist, self._acquisition, self._synchronization,
+            self._images, self._result, self._critical, self._report,
+            self._end]
 
     def run(self):
         """Run all steps, and return whether all claims were right."""
         with ExitStack() as sessions:
+            self.servers = self.servers or sessions
             for number, step in enumerate(self._steps(), 1):
                 self.say(f"\n{number}. {step.__doc__}")
                 try:
@@ -321,10 +328,10 @@ class Story:
             len(files) == sum(map(len, ORDERS.values())),
             f"{len(files)} files in {self.orthanc.worklists}")
         for exam in seed.EXAMS:
-            entries = self.modalities[exam].worklist()
             persons = {
                 person.puid: person for person, exams in ORDERS.items()
                 if exam in exams}
+            entries = self._entries_of(exam, len(persons))
             self.check(
                 f"{exam.aetitle} gets its own entries only",
                 sorted(e.PatientID for e in entries) == sorted(persons),
@@ -405,12 +412,11 @@ class Story:
             f", PregnancyStatus {entry.get('PregnancyStatus')}")
 
     def _acquisition(self):
-        """The modalities send images to the PACS"""
+        """The modalities send images, and one tells what it does"""
         for person, exam in DONE:
-            modality, entry = self.modalities[exam], self.entries[person, exam]
-            modality.send(modality.acquire(entry, IMAGES_PER_STUDY))
+            self._acquire(person, exam, IMAGES_PER_STUDY)
             self.say(f"          {exam.aetitle} sent {IMAGES_PER_STUDY} "
-                f"images of {entry.PatientName}")
+                f"images of {self.entries[person, exam].PatientName}")
         statistics = self.orthanc.rest('GET', '/statistics')
         self.check(
             "Orthanc has them",
@@ -439,10 +445,16 @@ class Story:
                 study.patient == self._patient('admin', person)
                 and len(study.series) == 1 and instances == IMAGES_PER_STUDY,
                 f"{len(study.series)} series, {instances} instances")
+            request = self._request('admin', person, exam)
             self.check(
                 "- and to the request",
-                study.request == self._request('admin', person, exam),
+                study.request == request,
                 study.request and study.request.rec_name)
+            if request.step_state:
+                self.check("- all that the machine made are here",
+                    (request.images_arrived or '').startswith(
+                        f'{IMAGES_PER_STUDY} of {IMAGES_PER_STUDY} '),
+                    request.images_arrived)
 
     def _wait_for_run(self):
         end = time.monotonic() + SYNCHRONIZATION_SECONDS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import seed
-from live.test_worklist_roundtrip import make_user
+from live.test_worklist_roundtrip import UNASKED, make_user
 from proteus import Model
 from proteus import config as proteus_config
 from pydicom.dataset import Dataset
@@ -37,7 +37,8 @@ class Hospital:
         make_user(self.config)
         Exam = self.model('gnuhealth.imaging.test')
         exam, = Exam.find([('aetitle', '=', 'CT1')])
-        self.exams = [exam, *Exam.duplicate([exam], {'code': 'CT-2'})]
+        self.exams = [exam, *Exam.duplicate(
+                [exam], {'code': 'CT-2', **UNASKED})]
         self.doctor = self.model('gnuhealth.healthprofessional').find([])[0]
         machine = self.model(MACHINE)(
             name="CT", aetitle='CT1', modality=exam.test_type)
