@@ -93,18 +93,20 @@ class ExamSafetyMixin:
             return name
         return f'{name} ({gettext(f"health_imaging.msg_side_{side}")})'
 
-    def greatest_weight(self):
+    def greatest_weight(self, request=None):
         """Return the weight in kg that the machine of the exam bears, None
         when it is not known.  Modules that know of machines extend this.
 
+        :param request: record of the request, None while it is ordered
         :rtype: float
         """
         return None
 
-    def safety_facts(self, side=None):
+    def safety_facts(self, side=None, request=None):
         """Return what the rules of safety ask of the exam.
 
         :param str side: that of the request, or None
+        :param request: see greatest_weight
         :rtype: safety.facts.Exam
         """
         days = self.creatinine_days
@@ -114,4 +116,5 @@ class ExamSafetyMixin:
             self.contrast or '', (self.body_part or '').strip().upper(),
             self.chosen_side(side),
             facts.Exam.creatinine_days if days is None else days,
-            self.greatest_weight(), frozenset(self.unchecked_rules or ()))
+            self.greatest_weight(request),
+            frozenset(self.unchecked_rules or ()))

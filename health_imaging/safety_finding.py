@@ -95,7 +95,7 @@ class Checks:
 
     :param asked: list of tuples of key, gnuhealth.patient record,
         gnuhealth.imaging.test record, side or None, datetime.datetime of the
-        exam (UTC) and id of the request or None
+        exam (UTC) and record of the request or None
     :param facts: PatientFacts of the patients, where they are at hand
     :ivar findings: lists of safety.rules.Finding by key
     """
@@ -108,7 +108,8 @@ class Checks:
         for key, patient, exam, side, date, request in asked:
             day = local_datetime(date, zone).date()
             self.findings[key] = check(
-                facts.of(patient, day, request), exam.safety_facts(side), day)
+                facts.of(patient, day, request and request.id),
+                exam.safety_facts(side, request), day)
 
     def has(self, kind):
         """Return whether something of a kind was found.
@@ -203,7 +204,7 @@ class FindingsMixin:
         :rtype: Checks
         """
         return Checks([
-                (r.id, r.patient, r.requested_test, r.side, r.date, r.id)
+                (r.id, r.patient, r.requested_test, r.side, r.date, r)
                 for r in requests], facts)
 
     @classmethod

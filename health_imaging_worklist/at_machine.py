@@ -66,10 +66,24 @@ class AtMachineMixin:
     @ModelView.button
     def next_machine(cls, requests):
         """Give requests to the next machine that does their exam."""
-        for request in requests:
-            machine = request._next_machine()
-            if machine:
-                cls.write([request], {'machine': machine.id})
+        cls.give_machines({
+                r: machine for r in requests
+                for machine in [r._next_machine()] if machine})
+
+    @classmethod
+    def give_machines(cls, machines):
+        """Give requests to machines, and check whether they bear the patients.
+
+        :param dict machines: records of the machines by request
+        :raises SafetyWarning: the user is asked, and may go on
+        """
+        by_machine = {}
+        for request, machine in machines.items():
+            by_machine.setdefault(machine, []).append(request)
+        for machine, requests in by_machine.items():
+            cls.write(requests, {'machine': machine.id})
+        cls.check_safety(
+            [r for r in machines if r.state == 'requested'], again=True)
 
     @classmethod
     @without_check_access

@@ -7,6 +7,7 @@ from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
+from trytond.transaction import Transaction
 
 from . import attributes, migration
 from .exceptions import ApplicationEntityError
@@ -59,6 +60,16 @@ class Test(metaclass=PoolMeta):
         """Return the id of the machine that new requests are given to, or
         None."""
         return next((m.id for m in self.machines if m.active), None)
+
+    def greatest_weight(self, request=None):
+        if request:
+            machine = request.machine
+        else:
+            chosen = Transaction().context.get('imaging_machine')
+            machines = [m for m in self.machines if m.active]
+            machines.sort(key=lambda m: m.id != chosen)
+            machine = machines[0] if machines else None
+        return machine.weight_limit if machine else None
 
     def worklist_setting(self):
         """Return what `get_worklist_exams` tells of this exam, dict."""

@@ -82,17 +82,14 @@ class MoveRequests(CheckedWizard, Wizard):
         Request = pool.get('gnuhealth.imaging.test.request')
         machines, requests = self._machines(), self._requests()
         to = getattr(self.start, 'to', None)
-        moved = {}
-        for request in requests:
-            target = next((
-                    m for m in request.requested_test.machines
-                    if m.active and m not in machines and to in (None, m)),
-                None)
-            moved.setdefault(target, []).append(request)
-        self._left = moved.pop(None, [])
-        for target, some in moved.items():
-            Request.write(some, {'machine': target.id})
-        self._moved = len(requests) - len(self._left)
+        moved = {
+            r: m for r in requests for m in [next((
+                        m for m in r.requested_test.machines
+                        if m.active and m not in machines and to in (None, m)),
+                    None)] if m}
+        self._left = [r for r in requests if r not in moved]
+        Request.give_machines(moved)
+        self._moved = len(moved)
         if getattr(self.start, 'switch_off', False):
             Machine.write(machines, {'active': False})
         return 'done'

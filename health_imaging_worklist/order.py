@@ -7,6 +7,7 @@ from trytond.model import fields
 from trytond.modules.health_imaging.institution import local_text
 from trytond.pool import PoolMeta
 from trytond.pyson import Eval
+from trytond.transaction import Transaction
 
 from .slots import free_times
 
@@ -64,6 +65,12 @@ class Order(metaclass=PoolMeta):
         if machine:
             typed['machine'] = machine.id
         return typed
+
+    def _checks(self):
+        machine = getattr(self.start, 'machine', None)
+        with Transaction().set_context(
+                imaging_machine=machine.id if machine else None):
+            return super()._checks()
 
     def _request_values(self, test, number):
         values = super()._request_values(test, number)

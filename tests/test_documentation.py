@@ -253,10 +253,11 @@ def keys_read():
             if (isinstance(node, ast.Call)
                     and getattr(node.func, 'attr', '').startswith('get')
                     and getattr(node.func.value, 'id', None) == 'config'):
-                section, key = map(ast.literal_eval, node.args)
-                if section in {'email', 'request'}:
+                section = ast.literal_eval(node.args[0])
+                if section in {'email', 'request', 'session'}:
                     # trytond's own
                     continue
+                key = ast.literal_eval(node.args[1])
                 default, = [
                     k.value for k in node.keywords if k.arg == 'default']
                 found.add((section, key, evaluate(default, path)))

@@ -8,13 +8,14 @@ from io import BytesIO
 import pytest
 from pydicom import dcmread
 from support.records import (
-    as_user, make_exam, make_institution, make_patient, make_professional,
-    make_requested, make_user, on, run_wizard)
+    as_asked, as_user, make_exam, make_institution, make_patient,
+    make_professional, make_requested, make_user, on, run_wizard)
 from support.statements import counted
 
 from trytond.model.exceptions import (
     AccessError, DomainValidationError, SQLConstraintError)
-from trytond.modules.health_imaging.exceptions import RequestNotReadyError
+from trytond.modules.health_imaging.exceptions import (
+    RequestNotReadyError, SafetyWarning)
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError)
 from trytond.pool import Pool
@@ -74,8 +75,9 @@ def test_a_request_has_the_first_active_machine_of_its_exam(exam, machines):
     assert make_requested(exam=exam).machine == machines[1]
     # One that has it keeps it until somebody moves it.
     assert request.machine == machines[0]
-    knee = make_requested(exam=make_exam("Knee", aetitle='DX'))
-    assert knee.aetitle == station(knee) == 'DX'
+    of_exam = make_requested(exam=make_exam("Knee", aetitle='DX'))
+    assert (of_exam.machine, of_exam.side) == (None, None)
+    assert of_exam.aetitle == station(of_exam) == 'DX'
 
 
 def test_another_exam_has_its_own_machine(exam, machines):
@@ -104,6 +106,32 @@ def test_a_click_brings_it_to_the_other_machine_at_once(exam, machines):
     assert Request.get_worklist_entries(
         None, {'aetitles': ['CT1']})['entries'] == []
     with as_user(make_user('stranger')), pytest.raises(AccessError):
+        Request.next_machine([request])
+
+
+def test_a_machine_does_not_bear_everybody(exam, machines):
+    pool = Pool()
+    Request = pool.get('gnuhealth.imaging.test.request')
+    machines[1].weight_limit = 200
+    machines[1].save()
+    heavy = make_patient("Heavy", "Man", 'm')
+    doctor = make_user('doctor', 'health.group_health_doctor')
+    professional = make_professional(doctor)
+    with as_user(doctor):
+        pool.get('gnuhealth.patient.evaluation').create([{
+                    'patient': heavy.id, 'weight': 210,
+                    'evaluation_start': dt.datetime.now()}])
+        result = run_wizard('gnuhealth.patient.imaging.test.request', [
+                ('order_and_request', {'start': {
+                            'patient': heavy.id, 'tests': [exam.id],
+                            'doctor': professional.id,
+                            'date': dt.datetime.now(), 'urgent': False,
+                            'machine': machines[1].id, 'free_time': None}})])
+    assert "210 kg" in result['view']['defaults']['findings']
+    request = make_requested(exam=exam, patient=heavy)
+    assert not request.safety
+    with as_asked(make_user('technician', IMAGING)), \
+            pytest.raises(SafetyWarning, match="210 kg"):
         Request.next_machine([request])
 
 

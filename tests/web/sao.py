@@ -21,16 +21,19 @@ PATIENCE = 60000
 # notifications, none of which are there.
 _OPTIONAL = re.compile(r'/(custom\.(css|js)|locale/.*|.*/bus)$')
 # No answer is waited for, nothing moves, and so it stays for a moment: one
-# answer often brings the next question.
+# answer often brings the next question.  A busy machine may let that moment
+# pass between two pictures, in which the client had no turn.
 _IDLE = '''() => {
     const busy = !window.Sao || !window.jQuery || jQuery.active
         || Sao.common.processing.queries
         || document.getAnimations().some(a => a.playState == 'running'
             && a.effect.getTiming().iterations != Infinity);
     const now = performance.now();
-    if (busy || !window._idle_since)
+    if (busy || !window._idle_since) {
         window._idle_since = now;
-    return now - window._idle_since > 250;
+        window._idle_turns = 0;
+    }
+    return ++window._idle_turns > 10 && now - window._idle_since > 250;
     }'''
 _NAMES_AND_INDENTS = '''rows => rows.map(row => {
     const texts = document.createTreeWalker(row, NodeFilter.SHOW_TEXT);
