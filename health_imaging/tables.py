@@ -44,29 +44,30 @@ def writing():
         else nullcontext()
 
 
-def write_each(Model, names, rows):
+def write_each(Model, names, rows, stamp=True):
     """Write values of their own to many rows, in a few statements.
 
     :param Model: class of the rows
     :param names: of the columns
     :param rows: values in the order of names, by the id of the row
+    :param bool stamp: whether to note who wrote, and when
     """
-    user, items = Transaction().user, list(rows.items())
+    user, items = [Transaction().user] * stamp, list(rows.items())
     # SQLite would make numbers of dates.
     types = None if backend.name == 'sqlite' else (
         'INTEGER', *(Model._fields[n].sql_type().base for n in names))
     for start in range(0, len(items), ROWS):
         sub = items[start:start + ROWS]
         text = _write_text(Model._table, tuple(names), types, len(sub),
-            Flavor.get().paramstyle)
+            Flavor.get().paramstyle, stamp)
         execute((text, [
                     *(value for id_, values in sub
-                        for value in (id_, *values)), user]))
+                        for value in (id_, *values)), *user]))
     forget(Model, list(rows))
 
 
 @functools.lru_cache(maxsize=32)
-def _write_text(table, names, types, count, paramstyle):
+def _write_text(table, names, types, count, paramstyle, stamp):
     "Return the statement that writes to rows; to make it takes longest."
     table, row = Table(table), [''] * (1 + len(names))
     # PostgreSQL takes the types from the first row.
@@ -74,9 +75,9 @@ def _write_text(table, names, types, count, paramstyle):
     new = With('id', *names, query=Values([first, *[row] * (count - 1)]))
     return str(table.update(
             [Column(table, name) for name in names]
-            + [table.write_uid, table.write_date],
+            + [table.write_uid, table.write_date] * stamp,
             [Column(new, name) for name in names]
-            + ['', CurrentTimestamp()],
+            + ['', CurrentTimestamp()] * stamp,
             from_=[new], where=table.id == new.id, with_=[new]))
 
 

@@ -72,6 +72,9 @@ class Machine(
         help="Leave it empty where all companies use the machine.")
     last_asked = Minute("Last Asked", readonly=True,
         help="When the machine last asked for its worklist.")
+    worklist_age = fields.TimeDelta("Age of Worklist", readonly=True,
+        help="How old the worklist was that the machine got: for so long had "
+        "the node not heard of GNU Health.")
     last_step = fields.Function(Minute("Last Step",
             help="When the machine last began an exam."), 'get_last_step')
     entries = fields.Function(fields.Integer("Entries",
@@ -127,6 +130,7 @@ class Machine(
     def copy(cls, machines, default=None):
         default = {} if default is None else default.copy()
         default.setdefault('last_asked', None)
+        default.setdefault('worklist_age', None)
         # Two active machines have not one title.
         default.setdefault('active', False)
         return super().copy(machines, default=default)
@@ -173,7 +177,8 @@ class Machine(
     @without_check_access
     def get_entries(cls, machines, name):
         """Count what a node gives to machines: what is for their title, and
-        what is for none and of their modality."""
+        what is for none and of their modality, of any where they have none.
+        """
         pool = Pool()
         Request = pool.get('gnuhealth.imaging.test.request')
         request = Request.__table__()
@@ -191,9 +196,10 @@ class Machine(
                     & (request.worklist_status == 'todo'),
                     group_by=[title, type_.code])):
             counts[aetitle or None, None if aetitle else modality] += number
+        of_none = sum(n for (title, _), n in counts.items() if not title)
         return {
             m.id: counts[m.aetitle, None] + (
-                counts[None, m.modality.code] if m.modality else 0)
+                counts[None, m.modality.code] if m.modality else of_none)
             for m in machines}
 
     @classmethod
@@ -245,8 +251,8 @@ class Machine(
         and is none.
 
         :param str node: UUID of the node's store
-        :param asked: list of dicts with ae_title, address, at and known; see
-            the documentation of the node
+        :param asked: list of dicts with ae_title, address, at, known and, of
+            machines, age: the seconds since the node heard of GNU Health
         """
         Unknown = Pool().get(_UNKNOWN)
         check_rights(_UNKNOWN, 'create')
@@ -256,14 +262,18 @@ class Machine(
                 short(one.get(name)) for name in ['ae_title', 'address'])
             at = parsed(one.get('at'))
             if one.get('known'):
-                last[title] = max(last.get(title, at), at)
+                if title not in last or at > last[title][0]:
+                    last[title] = [at, duration(one.get('age'))]
             elif title:
                 others[title, address] = at
         with without_check_access():
             machines = cls.search([('aetitle', 'in', list(last))])
-            write_each(cls, ['last_asked'], {
-                    m.id: [last[m.aetitle]] for m in machines
-                    if not m.last_asked or m.last_asked < last[m.aetitle]})
+            # No stamp: what it is told of did not change, and who edits the
+            # machine is not disturbed.
+            write_each(cls, ['last_asked', 'worklist_age'], {
+                    m.id: last[m.aetitle] for m in machines
+                    if not m.last_asked or m.last_asked < last[m.aetitle][0]},
+                stamp=False)
             Unknown.note(short(node), others)
 
 
@@ -366,3 +376,13 @@ def parsed(value):
     if at.tzinfo or not dt.datetime(2000, 1, 1) < at < now:
         at = now
     return at.replace(microsecond=0)
+
+
+def duration(value):
+    """Return the seconds that a node says as a time, None where they are none.
+
+    :param value: what should be a number of seconds
+    :rtype: datetime.timedelta
+    """
+    if type(value) is int and 0 <= value < 10 ** 9:
+        return dt.timedelta(seconds=value)

@@ -37,13 +37,31 @@ class Hospital:
         make_user(self.config)
         Exam = self.model('gnuhealth.imaging.test')
         exam, = Exam.find([('aetitle', '=', 'CT1')])
-        self.exams = [exam, *Exam.duplicate(
-                [exam], {'code': 'CT-2', **UNASKED})]
+        self.exams = [exam, *(
+                Exam.duplicate([exam], {'code': code, **UNASKED})[0]
+                for code in ['CT-2', 'CT-3'])]
         self.doctor = self.model('gnuhealth.healthprofessional').find([])[0]
         machine = self.model(MACHINE)(
             name="CT", aetitle='CT1', modality=exam.test_type)
-        machine.exams.extend(self.exams)
+        machine.exams.extend(self.exams[:2])
         machine.save()
+
+    def add_site(self):
+        "Add a hospital with a CT, and the user of its node."
+        Company, Party = self.model('company.company'), self.model(
+            'party.party')
+        company, = Company.find([])
+        party = Party(name="Annapurna Clinic", create_target=False)
+        party.save()
+        other = Company(party=party, currency=company.currency)
+        other.save()
+        self.model(MACHINE)(
+            name="CT 2", aetitle='CT2', company=other,
+            exams=[self.model('gnuhealth.imaging.test')(self.exams[2].id)],
+            ).save()
+        seed.make_user(self.config, seed.Login(
+                'elsewhere', seed.Person("Node", "B", *[None] * 4),
+                ['health_imaging_worklist.group_worklist_script']), other)
 
     def model(self, name):
         return Model.get(name, self.config)
@@ -56,12 +74,12 @@ class Hospital:
         machine.save()
         return machine
 
-    def order(self, puid, count=1):
-        "Request exams for a new patient; return the last one."
+    def order(self, puid, count=1, first=0):
+        "Request some of the exams for a new patient; return the last one."
         family, given = NAME
         patient = seed.make_patient(self.config, seed.Person(
                 given, family, dt.date(1980, 1, 1), 'm', puid, 'fg'))
-        for exam in self.exams[:count]:
+        for exam in self.exams[first:first + count]:
             request = self.model('gnuhealth.imaging.test.request')(
                 patient=patient, requested_test=exam, doctor=self.doctor)
             request.save()
@@ -85,35 +103,48 @@ def hospital(templates, copies, tmp_path_factory):
 
 
 @pytest.fixture
-def node(hospital, tmp_path):
-    "The DICOM port of a node of the hospital, and its log."
-    secret, port = tmp_path / 'secret', free_port()
-    secret.touch(mode=0o600)
-    secret.write_text(seed.PASSWORD)
-    process = Process([
-            sys.executable, NODE, '-H', HOST, '-p', hospital.server.port,
-            '-d', hospital.server.database, '-u', 'worklist',
-            '--password-file', secret, '--data', tmp_path / 'data',
-            '--dicom-port', port, '-s', '.2', '--timeout', '10'],
-        tmp_path / 'node.log', environment())
-    process.start()
-    wait_for(lambda: 'Machines: ' in process.log.read_text(), 60)
-    yield port, process
-    process.stop()
-    print(process.log.read_text())
+def make_node(hospital, tmp_path):
+    """Return a function that starts a node of the hospital, and returns its
+    DICOM port and process."""
+    processes = []
+
+    def make(login='worklist'):
+        secret, port = tmp_path / f'{login}-secret', free_port()
+        secret.touch(mode=0o600)
+        secret.write_text(seed.PASSWORD)
+        process = Process([
+                sys.executable, NODE, '-H', HOST, '-p', hospital.server.port,
+                '-d', hospital.server.database, '-u', login,
+                '--password-file', secret, '--data', tmp_path / login,
+                '--dicom-port', port, '-s', '.2', '--timeout', '10'],
+            tmp_path / f'{login}.log', environment())
+        processes.append(process)
+        process.start()
+        wait_for(lambda: 'Machines: ' in process.log.read_text(), 60)
+        return port, process
+    yield make
+    for process in processes:
+        process.stop()
+        print(process.log.read_text())
 
 
-def associate(port, service, title='CT1'):
+@pytest.fixture
+def node(make_node):
+    "The DICOM port and the process of a node of the hospital."
+    return make_node()
+
+
+def associate(port, service, title):
     entity = AE(title)
     entity.add_requested_context(service)
     return entity.associate(HOST, port)
 
 
-def worklist(port, puid):
-    "Return what the CT gets of a patient."
-    association = associate(port, WORKLIST)
+def worklist(port, puid, title='CT1'):
+    "Return what a CT gets of a patient."
+    association = associate(port, WORKLIST, title)
     *answers, (status, _) = association.send_c_find(keys(
-            {'ScheduledStationAETitle': 'CT1', 'Modality': 'CT'},
+            {'ScheduledStationAETitle': title, 'Modality': 'CT'},
             PatientID=puid, PatientName='', StudyInstanceUID='',
             AccessionNumber=''), WORKLIST)
     association.release()
@@ -121,7 +152,7 @@ def worklist(port, puid):
     return [answer for _, answer in answers]
 
 
-def begin(port, entries, uid):
+def begin(port, entries, uid, title='CT1'):
     "Begin a step for entries; return the status."
     attributes = step_attributes(
         PatientID=entries[0].PatientID if entries else 'NOBODY',
@@ -134,7 +165,7 @@ def begin(port, entries, uid):
         items.append(item)
     if items:
         attributes.ScheduledStepAttributesSequence = items
-    association = associate(port, STEP)
+    association = associate(port, STEP, title)
     status, _ = association.send_n_create(attributes, STEP, uid)
     association.release()
     return status.Status
@@ -153,7 +184,7 @@ def end(port, uid, state='COMPLETED', images=2):
     attributes.PerformedProcedureStepStatus = state
     attributes.PerformedProcedureStepEndDate = f'{dt.date.today():%Y%m%d}'
     attributes.PerformedProcedureStepEndTime = '235900'
-    association = associate(port, STEP)
+    association = associate(port, STEP, 'CT1')
     status, _ = association.send_n_set(attributes, STEP, uid)
     association.release()
     return status.Status
@@ -181,7 +212,8 @@ def test_from_order_to_done(hospital, node):
     assert hospital.steps()['2.25.102'].problem
     wait_for(lambda: hospital.model(f'{MACHINE}.unknown').find(
         [('aetitle', '=', 'XX')]), 60)
-    assert hospital.machine().last_asked
+    machine = hospital.machine()
+    assert machine.last_asked and machine.worklist_age.total_seconds() < 60
     assert end(port, '2.25.101') == 0
     wait_for(lambda: hospital.steps()['2.25.101'].state == 'completed', 60)
     assert hospital.steps()['2.25.101'].images == 2
@@ -207,3 +239,27 @@ def test_gnu_health_away_in_the_middle(hospital, node):
         '2.25.201'].state == 'discontinued', 90)
     step = hospital.steps()['2.25.201']
     assert len(step.requests) == 2 and not step.problem
+
+
+def test_two_sites_have_a_node_each(hospital, make_node):
+    hospital.add_site()
+    ports = {'CT1': make_node()[0], 'CT2': make_node('elsewhere')[0]}
+    requests = {
+        title: hospital.order(title, first=first)
+        for title, first in [('CT1', 0), ('CT2', 2)]}
+    uids = {'CT1': '2.25.301', 'CT2': '2.25.302'}
+    for title, other in [('CT1', 'CT2'), ('CT2', 'CT1')]:
+        port = ports[title]
+        assert not associate(port, WORKLIST, other).is_established
+        wait_for(lambda: worklist(port, title, title), 60)
+        assert not worklist(port, other, title)
+        entries = worklist(port, title, title)
+        assert begin(port, entries, uids[title], title) == 0
+    wait_for(lambda: set(uids.values()) <= set(hospital.steps()), 60)
+    steps = [hospital.steps()[uid] for uid in uids.values()]
+    assert [s.machine.aetitle for s in steps] == ['CT1', 'CT2']
+    assert [[r.id for r in s.requests] for s in steps] == [
+        [r.id] for r in requests.values()]
+    # Both count their messages from one.
+    assert [s.number for s in steps] == [1, 1]
+    assert steps[0].node != steps[1].node

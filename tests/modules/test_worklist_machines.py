@@ -180,7 +180,8 @@ def test_entries_are_counted_as_the_node_gives_them(exam, machines):
     make_requested(exam=make_exam("Any CT"))
     make_requested(exam=make_exam("Old CT", aetitle='OLD'))
     with counted() as statements:
-        assert [m.entries for m in machines] == [1, 1]
+        # Without a modality it gets what is of any.
+        assert [m.entries for m in machines] == [2, 1]
     assert len(statements) < 8
 
 
@@ -202,7 +203,7 @@ def test_the_script_is_told_of_the_machines(hospital, exam, machines):
 def asked(title, address='192.0.2.7', known=False, hour=8):
     return {
         'ae_title': title, 'address': address, 'known': known, 'entries': 3,
-        'age': 1, 'at': f'2026-03-02T{hour:02}:30:00'}
+        'age': 3600 * hour, 'at': f'2026-03-02T{hour:02}:30:00'}
 
 
 def test_who_asked_and_is_not_known_becomes_a_machine(hospital, machines):
@@ -214,8 +215,14 @@ def test_who_asked_and_is_not_known_becomes_a_machine(hospital, machines):
                 asked('NEW'), asked('NEW', hour=9), asked('X' * 999),
                 {'ae_title': 7}, "nonsense"])
         Machine.note_asked(NODE, [asked('NEW', '192.0.2.8', hour=1)])
+        Machine.note_asked(NODE, [
+                {**asked('CT2', known=True), 'age': age} for age in ['7', -1]])
     assert Machine(machines[0].id).last_asked == dt.datetime(
         2026, 3, 2, 8, 30)
+    assert [m.worklist_age for m in Machine.browse(machines)] == [
+        dt.timedelta(hours=8), None]
+    # For the node nothing changed, nor for who edits the machine.
+    assert not any(m.write_date for m in Machine.browse(machines))
     with as_user(make_user('it', ADMIN)):
         unknown = Unknown.search([('aetitle', '=', 'NEW')])
         assert [(u.address, u.at.hour) for u in unknown] == [
