@@ -277,7 +277,7 @@ class Machine(
             Unknown.note(short(node), others)
 
 
-class Hours(ModelSQL, ModelView):
+class Hours(CheckedCalls, ModelSQL, ModelView):
     "Opening Hours of an Imaging Machine"
     __name__ = 'gnuhealth.imaging_worklist.machine.hours'
 
@@ -310,7 +310,7 @@ class Hours(ModelSQL, ModelView):
         return dt.datetime.combine(day, self.begin), end
 
 
-class ExamMachine(ModelSQL):
+class ExamMachine(CheckedCalls, ModelSQL):
     "Imaging Exam - Machine"
     __name__ = 'gnuhealth.imaging_worklist.exam-machine'
 

@@ -139,7 +139,9 @@ class Request(
                 'health_imaging.msg_request_line_unique'),
             ]
         cls._fixed |= {'accession_number', 'step_id'}
-        cls._stamped |= {'merge_id', 'former_merge_id', 'worklist_status'}
+        cls._stamped |= {
+            'merge_id', 'former_merge_id', 'worklist_status',
+            'performed_steps'}
         cls._sql_indexes.update([
                 Index(table,
                     (table.worklist_status, Index.Equality()),

@@ -20,6 +20,18 @@ import tempfile
 from pathlib import Path
 
 LOCK = Path(__file__).with_name('npm.lock.json')
+#: A modality for tests, and what it needs.
+MODALITY = {
+    'async-event-emitter2': '0.0',
+    'dcmjs': '0.50',
+    'dcmjs-codecs': '0.0',
+    'dcmjs-dimse': '0.3',
+    'loglevel': '1',
+    'loglevel-plugin-prefix': '0.8',
+    'memorystream': '0.3',
+    'smart-buffer': '4',
+    'ts-mixer': '6',
+    }
 #: The series of each package, by name.
 SERIES = {
     # Version 3.13 shows images black whose PixelSpacing is 0.
@@ -35,16 +47,7 @@ SERIES = {
     'papaparse': '5',
     'sortablejs': '1',
     'tryton-sao': '7.0',
-    # A modality for tests, and what it needs.
-    'async-event-emitter2': '0.0',
-    'dcmjs': '0.50',
-    'dcmjs-codecs': '0.0',
-    'dcmjs-dimse': '0.3',
-    'loglevel': '1',
-    'loglevel-plugin-prefix': '0.8',
-    'memorystream': '0.3',
-    'smart-buffer': '4',
-    'ts-mixer': '6',
+    **MODALITY,
     }
 
 

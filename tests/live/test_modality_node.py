@@ -42,12 +42,6 @@ ECHO = '1.2.840.10008.1.1'
 MACHINES = [
     machine('CT1'), machine('CT2', charset='ISO_IR 100'),
     machine('MR1', 'MR', 'ISO_IR 101'), machine('ANY', '')]
-#: The npm package of a modality, and what it needs.
-DIMSE = [
-    'async-event-emitter2', 'dcmjs', 'dcmjs-codecs', 'dcmjs-dimse',
-    'loglevel', 'loglevel-plugin-prefix', 'memorystream', 'smart-buffer',
-    'ts-mixer']
-
 __all__ = ['certificate', 'stand_in']
 
 
@@ -240,8 +234,8 @@ def test_queries_of_dcmtk_and_ctn(say, make_node, tmp_path):
 def dimse():
     "A function that lets dcmjs-dimse do something, and returns what it got."
     folder = cache_folder() / 'dimse'
-    npm.install(folder, DIMSE, lambda made: [
-            npm.fetch(name, made / name) for name in DIMSE])
+    npm.install(folder, npm.MODALITY, lambda made: [
+            npm.fetch(name, made / name) for name in npm.MODALITY])
 
     def dimse(node, *requests, title='CT1'):
         done = subprocess.run(

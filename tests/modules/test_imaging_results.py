@@ -694,8 +694,8 @@ def test_rec_name_without_patient(transaction):
     """Results of former releases may have none."""
     result = make_result()
     assert results()(
-        number='T1', requested_test=result.requested_test,
-        patient=None).get_rec_name('rec_name') == 'T1 Head CT -'
+        number='T1', requested_test=result.requested_test, patient=None,
+        request=None, former_request=None).get_rec_name('rec_name') == 'T1 Head CT -'
 
 
 def test_list_shows_latest_first(transaction):

@@ -236,7 +236,7 @@ def test_the_menu_of_the_desk_has_requests_and_who_is_to_come(hospital):
     menu = Pool().get('ir.model.data').get_id('health_imaging', 'menu_imaging')
     with as_user(user('desk')):
         assert [m.name for m in Menu.search([('parent', '=', menu)])] == [
-            "Worklist", "Requests"]
+            "Worklist", "Calendar", "Requests"]
         toolbar = model(REQUEST).view_toolbar_get()
     assert not {a['name'] for kind in ['action', 'print']
         for a in toolbar[kind]} & {"Generate Results", "Cancel Requests"}

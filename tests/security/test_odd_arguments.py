@@ -8,6 +8,7 @@ from support.records import Rpc, RpcError, commit, make_request
 
 from trytond.pool import Pool
 
+MACHINE = 'gnuhealth.imaging_worklist.machine'
 REQUEST = 'gnuhealth.imaging.test.request'
 SERVER = 'gnuhealth.orthanc.config'
 STUDY = 'gnuhealth.imaging_orthanc.study'
@@ -128,7 +129,10 @@ ODD = [None, 0, -1, 1.5, True, 2 ** 70, 'x', '', '\0', [], [1], [None], {},
 OWN = {
     (REQUEST, 'get_worklist_entries'): 2, (REQUEST, 'get_worklist_exams'): 0,
     (SERVER, 'sync_now'): 1, (FORMER, 'carry_over_links'): 4,
-    (FORMER, 'missing_synchronizations'): 0}
+    (FORMER, 'missing_synchronizations'): 0,
+    ('gnuhealth.imaging.test', 'get_rules'): 0,
+    (MACHINE, 'get_machines'): 0, (MACHINE, 'note_asked'): 2,
+    ('gnuhealth.imaging_worklist.performed_step', 'receive'): 2}
 
 
 def test_there_are_no_other_methods_of_our_own(everything):

@@ -229,7 +229,7 @@ def test_services_make_no_files_for_everybody():
     units = [
         (name, unit) for name, page in PAGES.items()
         for unit in re.findall(r'(?s)\[Service\](.+?)\[Install\]', page)]
-    assert len(units) == 3
+    assert len(units) == 4
     for name, unit in units:
         mask, = re.findall(r'UMask=(\d+)', unit)
         assert int(mask, 8) & 0o027 == 0o027, name

@@ -139,7 +139,7 @@ def test_every_package_is_locked():
     "Versions and hashes only: where npm looks is its own affair."
     entries = json.loads(npm.LOCK.read_text(encoding='utf-8'))
     assert set(entries) == set(npm.SERIES) == {
-        ohif.PACKAGE, webclient.CLIENT, *webclient.LIBRARIES}
+        ohif.PACKAGE, webclient.CLIENT, *webclient.LIBRARIES, *npm.MODALITY}
     for name, entry in entries.items():
         assert entry.keys() == {'version', 'integrity'}
         assert re.fullmatch(r'\d+\.\d+\.\d+', entry['version'])

@@ -336,6 +336,7 @@ def test_records_that_a_user_may_not_read_are_not_named(doctor):
         with refused():
             doctor(start, session, {'start': {'patient': hidden}}, 'start')
         # Nor is he named as a default.
+        session, _, _ = doctor(f'wizard.{name}.create')
         view = doctor(start, session, {}, 'start',
             default_patient=hidden)['view']
         assert 'patient.' not in view['defaults']
