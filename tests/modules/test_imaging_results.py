@@ -693,9 +693,10 @@ def test_search_finds(transaction, text):
 def test_rec_name_without_patient(transaction):
     """Results of former releases may have none."""
     result = make_result()
-    assert results()(
+    without = results()(
         number='T1', requested_test=result.requested_test, patient=None,
-        request=None, former_request=None).get_rec_name('rec_name') == 'T1 Head CT -'
+        request=None, former_request=None)
+    assert without.get_rec_name('rec_name') == 'T1 Head CT -'
 
 
 def test_list_shows_latest_first(transaction):
