@@ -4,8 +4,10 @@
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pyson import Eval
+from trytond.rpc import RPC
 
 from . import sides
+from .calls import checked
 from .direction import plain
 from .safety import facts
 from .safety.rules import Rule
@@ -55,6 +57,12 @@ class ExamSafetyMixin:
     unchecked_rules = fields.MultiSelection(
         'get_rules', "Without the Checks", sort=False,
         help="Checks of safety that are not made for this exam.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__rpc__['get_rules'] = RPC(
+            cache=dict(days=1), decorator=checked())
 
     @staticmethod
     def default_creatinine_days():

@@ -20,7 +20,8 @@ from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.modality_tabs import TabsMixin
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.tables import execute, moment, write_each
-from trytond.modules.health_imaging.workflow import check_unique
+from trytond.modules.health_imaging.workflow import (
+    check_unique, refuse_changed, refuse_given)
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
@@ -31,6 +32,8 @@ from . import attributes, migration
 from .exceptions import ApplicationEntityError, CharsetError
 
 _UNKNOWN = 'gnuhealth.imaging_worklist.machine.unknown'
+# What nodes tell of a machine.
+_TOLD = frozenset({'last_asked', 'worklist_age'})
 #: How many askers a node may tell of in one call.
 MOST = 500
 
@@ -127,10 +130,18 @@ class Machine(
         return attributes.find_charsets(self.charset)
 
     @classmethod
+    def create(cls, vlist):
+        refuse_given(cls, vlist, _TOLD)
+        return super().create(vlist)
+
+    @classmethod
+    def write(cls, *args):
+        refuse_changed(cls, args, _TOLD)
+        super().write(*args)
+
+    @classmethod
     def copy(cls, machines, default=None):
-        default = {} if default is None else default.copy()
-        default.setdefault('last_asked', None)
-        default.setdefault('worklist_age', None)
+        default = {**dict.fromkeys(_TOLD), **(default or {})}
         # Two active machines have not one title.
         default.setdefault('active', False)
         return super().copy(machines, default=default)

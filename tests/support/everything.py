@@ -107,6 +107,7 @@ def value(model, name, other_than=None):
                     dt.datetime(2020, 1, 1) + dt.timedelta(minutes=number))),
             (fields.Date, lambda: dt.date(2020, 1, 1)),
             (fields.Time, lambda: dt.time(1, 2, 3)),
+            (fields.TimeDelta, lambda: dt.timedelta(minutes=number)),
             (fields.Integer, lambda: 1 + number % 100)]:
         if isinstance(field, kind):
             return make_value()
