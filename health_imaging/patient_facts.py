@@ -18,8 +18,9 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import without_check_access
 
+from .institution import institution_timezone, local_datetime
 from .safety import facts, kidney, media
-from .tables import execute
+from .tables import execute, moment
 
 # ICD-10: pregnant state, supervision of a pregnancy; complications of one.
 PREGNANT_CODES = ('Z33', 'Z34', 'Z35', 'Z3A', 'O')
@@ -268,6 +269,7 @@ class PatientFacts:
         Exam = pool.get('gnuhealth.imaging.test')
         table = pool.get('gnuhealth.imaging.test.request').__table__()
         result = pool.get('gnuhealth.imaging.test.result').__table__()
+        zone = institution_timezone()
         since = dt.datetime.now() - dt.timedelta(days=_FORMER_DAYS)
         rows = self._read(
             table, [table.id, table.requested_test, table.date, table.side],
@@ -281,7 +283,7 @@ class PatientFacts:
         for patient, id_, exam, date, side in rows:
             exam = exams[exam].safety_facts(side)
             found[patient].append((id_, facts.Former(
-                        _day(date), exam.code, exam.modality,
+                        local_datetime(moment(date), zone).date(), exam.code, exam.modality,
                         exam.body_part, exam.side)))
         return found
 

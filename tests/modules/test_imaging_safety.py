@@ -452,6 +452,15 @@ def test_side_is_asked_for_and_in_the_name(doctor):
     assert {e.title for e in exams} == {"Hand (left)", "Hand (right)"}
 
 
+def test_the_day_of_a_former_exam_is_that_of_the_hospital(doctor):
+    patient, exam = man(), make_ct(contrast=None)
+    # Nine in the evening of the day before, in Lima.
+    order(patient, exam, date=dt.datetime.combine(
+            TODAY - dt.timedelta(days=2), dt.time(2)))
+    day = TODAY - dt.timedelta(days=3)
+    assert f'{day:%m/%d/%Y}' in asked(order(patient, exam))['findings']
+
+
 @pytest.mark.parametrize('name, side, title', [
     ("Hand", 'left', "Hand (left)"), ("Left hand", 'left', "Left hand"),
     ("Mano derecha", 'right', "Mano derecha"), ("Knee", None, "Knee"),
