@@ -282,9 +282,10 @@ class PatientFacts:
         found = defaultdict(list)
         for patient, id_, exam, date, side in rows:
             exam = exams[exam].safety_facts(side)
+            day = local_datetime(moment(date), zone).date()
             found[patient].append((id_, facts.Former(
-                        local_datetime(moment(date), zone).date(), exam.code, exam.modality,
-                        exam.body_part, exam.side)))
+                        day, exam.code, exam.modality, exam.body_part,
+                        exam.side)))
         return found
 
     def _read(self, table, columns, where, order=None, tables=None):

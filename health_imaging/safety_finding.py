@@ -19,6 +19,7 @@ from .exceptions import (
     DeceasedError, QuestionMissingError, ReasonMissingError, SafetyWarning)
 from .institution import institution_timezone, local_datetime
 from .kept import Ledger
+from .minute import Minute, now
 from .patient_facts import PatientFacts
 from .rights import may_read
 from .safety.rules import REFUSED, STOP, Rule, check
@@ -47,7 +48,7 @@ class SafetyFinding(Ledger, ModelSQL, ModelView):
     finding = fields.Char("Code", required=True, readonly=True)
     parameters = fields.Text("Parameters", readonly=True)
     text = fields.Function(fields.Text("What Was Found"), 'get_text')
-    found_at = fields.DateTime("Found at", required=True, readonly=True)
+    found_at = Minute("Found at", required=True, readonly=True)
     user = fields.Many2One('res.user', "User", readonly=True)
     reason = fields.Text("Reason to Go On", readonly=True)
 
@@ -248,7 +249,6 @@ class FindingsMixin:
             (f.request.id, f.finding, f.parameters, f.reason)
             for f in Finding.search([
                     ('request', 'in', list(checks.findings))])}
-        now = dt.datetime.now().replace(microsecond=0)
         found = []
         for id_, findings in checks.findings.items():
             for finding in findings:
@@ -258,7 +258,7 @@ class FindingsMixin:
                 found.append({
                         'request': id_, 'kind': finding.kind,
                         'rule': finding.rule, 'finding': finding.reason,
-                        'parameters': parameters, 'found_at': now,
+                        'parameters': parameters, 'found_at': now(),
                         'user': Transaction().user or None,
                         'reason': reason})
         Finding.create(found)

@@ -12,7 +12,7 @@ import pytest
 from pynetdicom import AE
 from services import HOST, Process, free_port
 from support.benchmarks import show, tell
-from unit.test_modality_node import keys, machine
+from unit.test_node_parts import keys, machine
 from unit.test_script_connection import SCRIPTS, environment, wait_for
 from unit.test_worklist_script import make_entry
 

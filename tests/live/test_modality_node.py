@@ -26,7 +26,7 @@ from pynetdicom import AE
 from run import cache_folder
 from services import Process, free_port
 from support.fault_server import FaultServer, hang, status
-from unit.test_modality_node import keys, machine, step_attributes
+from unit.test_node_parts import keys, machine, step_attributes
 from unit.test_script_connection import (
     DATABASE, PASSWORD, ROOT, SCRIPTS, assert_one_sentence, certificate,
     environment, run, stand_in, wait_for, worklist)

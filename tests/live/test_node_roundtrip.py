@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 from services import HOST, Process, Trytond, free_port
 from support.databases import SEEDED
-from unit.test_modality_node import keys, step_attributes
+from unit.test_node_parts import keys, step_attributes
 from unit.test_script_connection import environment, wait_for
 
 NODE = (Path(__file__).parents[2]

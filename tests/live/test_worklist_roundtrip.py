@@ -237,8 +237,14 @@ def test_the_machine_is_told_what_may_harm_the_patient(
     exam, = Exam.duplicate([exam], {
             'code': 'CT-SAFE', 'aetitle': 'CT_SAFE', 'contrast': 'iodinated'})
     patient = make_patient(config, 'RT-SAFE', ("Safe", "Sue"), [])
-    request = Request(
-        patient=patient, requested_test=exam, doctor=Doctor.find([])[0])
+    doctor = Doctor.find([])[0]
+    # Only health professionals write diseases down.
+    person = doctor.party
+    person.is_healthprof = True
+    person.internal_user, = Model.get('res.user', config).find(
+        [('login', '=', 'admin')])
+    person.save()
+    request = Request(patient=patient, requested_test=exam, doctor=doctor)
     request.save()
     request.click('requested')
     for name, code, is_allergy in [

@@ -8,7 +8,7 @@ import socket
 
 from live.test_modality_node import (
     ECHO, STEP, WORKLIST, Received, filled, make_node, say, stand_in)
-from unit.test_modality_node import step_attributes
+from unit.test_node_parts import step_attributes
 from unit.test_script_connection import wait_for
 from unit.test_worklist_script import make_entry
 
