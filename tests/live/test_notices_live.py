@@ -3,7 +3,6 @@
 """A real Orthanc with notify.lua tells a real trytond that images came, which
 reads them within seconds, also when it was away meanwhile."""
 import pytest
-from conftest import URI
 from services import Trytond
 from support.databases import SEEDED
 from support.notices import Notifying
@@ -15,7 +14,7 @@ def hospital(templates, copies, tmp_path_factory):
     templates.need_seeded()
     database = copies.make(SEEDED, tmp_path_factory.mktemp('database'))
     trytond = Trytond(tmp_path_factory.mktemp('trytond'),
-        workers=0 if URI.startswith('sqlite') else 1, **database.options)
+        workers=0 if copies.uri.startswith('sqlite') else 1, **database.options)
     trytond.start()
     hospital = Notifying(
         database, trytond, tmp_path_factory.mktemp('orthanc'))
