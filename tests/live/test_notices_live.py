@@ -14,7 +14,8 @@ def hospital(templates, copies, tmp_path_factory):
     templates.need_seeded()
     database = copies.make(SEEDED, tmp_path_factory.mktemp('database'))
     trytond = Trytond(tmp_path_factory.mktemp('trytond'),
-        workers=0 if copies.uri.startswith('sqlite') else 1, **database.options)
+        workers=0 if copies.uri.startswith('sqlite') else 1,
+        **database.options)
     trytond.start()
     hospital = Notifying(
         database, trytond, tmp_path_factory.mktemp('orthanc'))
