@@ -294,16 +294,17 @@ def test_query_that_is_none(say, make_node):
 
 
 def test_a_query_can_be_canceled(say, make_node):
-    say([make_entry(id_) for id_ in range(1, 401)])
+    count = 1500
+    say([make_entry(id_) for id_ in range(1, count + 1)])
     node = make_node()
-    filled(node, 'CT1', 400)
+    filled(node, 'CT1', count)
     with node.associated() as association:
         answers = association.send_c_find(
             keys(PatientName=''), WORKLIST, msg_id=7)
         next(answers)
         association.send_c_cancel(7, query_model=WORKLIST)
         *more, (last, _) = answers
-    assert last.Status == 0xfe00 and len(more) < 399
+    assert last.Status == 0xfe00 and len(more) < count - 1
     wait_for(lambda: 'status FE00' in node.text)
 
 
