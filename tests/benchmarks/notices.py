@@ -27,7 +27,7 @@ LIMIT = 5
 def test_from_image_to_request(hospital, full, images, pause, what):
     times = (3 if pause else 9) if full else 1
     if pause and not full:
-        images, pause = 2, 1
+        images, pause = 2, .2
     seconds = []
     for _ in range(times):
         request = hospital.send(pause=pause, instances=images)
