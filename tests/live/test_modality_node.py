@@ -59,7 +59,7 @@ class Node(Process):
                 sys.executable, NODE, '-H', '127.0.0.1', '-p',
                 port or stand_in.server.port, '-d', DATABASE,
                 '--password-file', secret, '--data', self.data,
-                '--dicom-port', self.port, '-s', '.1', '-v', *options],
+                '--port', self.port, '-s', '.1', '-v', *options],
             folder / 'node.log', environment())
 
     def start(self):

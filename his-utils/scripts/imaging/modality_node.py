@@ -65,7 +65,7 @@ examples:
     %(prog)s --url https://his.example.org -d health -u worklist \\
       --password-file /etc/gnuhealth/worklist --data /var/lib/gnuhealth-node \\
       --aet GNUHEALTH \
-      --bind 192.0.2.10 --dicom-port 11112
+      --bind 192.0.2.10 --port 11112
   Which machines does GNU Health list, and what would they get?
     %(prog)s -d health -u worklist --check
 """
@@ -106,14 +106,16 @@ def make_options():
         "(default: %(default)s)")
     add('--check', action='store_true',
         help="listen to nobody, but print what each machine would get")
+    # The port is that of this server, -p stays that of trytond.
+    parser.conflict_handler = 'resolve'
     add = parser.add_argument_group("DICOM").add_argument
     add('--aet', type=title, default='GNUHEALTH', metavar='TITLE',
         help="AE title of this node; machines may call it otherwise "
         "(default: %(default)s)")
     add('--bind', default='127.0.0.1', metavar='ADDRESS',
         help="address to listen at, 0.0.0.0 for all (default: %(default)s)")
-    add('--dicom-port', type=whole, default=11112, metavar='PORT',
-        help="port to listen at (default: %(default)s)")
+    add('--port', '--dicom-port', dest='dicom_port', type=whole, default=11112,
+        metavar='PORT', help="port to listen at (default: %(default)s)")
     add('--associations', type=whole, default=50, metavar='NUMBER',
         help="most associations at once (default: %(default)s)")
     add('--idle', type=positive, default=60, metavar='SECONDS',
