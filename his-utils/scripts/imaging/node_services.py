@@ -129,6 +129,10 @@ class Services:
         if len(association.ae.active_associations) > most:
             with contextlib.suppress(OSError):
                 transport.socket.shutdown(socket.SHUT_RDWR)
+        # An answer is several small parts, which would wait for each other.
+        with contextlib.suppress(OSError):
+            transport.socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.recv = _Receiver(
             association, transport, self.options.idle)
         if isinstance(transport.socket, ssl.SSLSocket):
