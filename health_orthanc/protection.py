@@ -5,6 +5,7 @@ recycled: Orthanc deletes the oldest ones when its storage is full."""
 import json
 
 from sql import Literal, Null
+from sql.aggregate import Count
 
 from trytond.i18n import gettext
 from trytond.model import fields
@@ -47,9 +48,13 @@ class ProtectingServer:
             return ''
         if not json.loads(self.answer or '{}').get('has_patients', True):
             return gettext('health_orthanc.msg_no_patients')
-        wanted = [done for *_, wish, done in patients(self) if wish]
+        # There may be as many patients as the hospital has.
+        table, present, linked = _tables(self)
+        counts = dict(execute(table.select(
+                    table.protected, Count(table.id),
+                    where=present & linked, group_by=table.protected)))
         return gettext('health_orthanc.msg_protected',
-            n=sum(wanted), total=len(wanted))
+            n=counts.get(True, 0), total=sum(counts.values()))
 
 
 def patients(server):
@@ -58,22 +63,32 @@ def patients(server):
 
     :param server: record
     """
-    table = Pool().get(PATIENT).__table__()
-    study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-    linked = Literal(False)
-    if server.protect_linked:
-        linked = table.id.in_(study.select(study.orthanc_patient,
-                where=(study.orthanc_server == server.id)
-                & (study.link_state == 'linked')
-                & (study.missing_since == Null)
-                & (study.orthanc_patient != Null)))
+    table, present, linked = _tables(server)
+    if not server.protect_linked:
+        linked = Literal(False)
     return [
         (id_, uuid, bool(wish), bool(done))
         for id_, uuid, wish, done in execute(table.select(
                 table.id, table.uuid, linked.as_('linked'), table.protected,
-                where=(table.server == server.id)
-                & (table.missing_since == Null)
-                & (linked | table.protected)))]
+                where=present & (linked | table.protected)))]
+
+
+def _tables(server):
+    """Return the table of patients, and the conditions of those that are
+    present and of those with linked studies.
+
+    :param server: record
+    """
+    table = Pool().get(PATIENT).__table__()
+    study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    return (
+        table,
+        (table.server == server.id) & (table.missing_since == Null),
+        table.id.in_(study.select(study.orthanc_patient,
+                where=(study.orthanc_server == server.id)
+                & (study.link_state == 'linked')
+                & (study.missing_since == Null)
+                & (study.orthanc_patient != Null))))
 
 
 def follow(server, run):
