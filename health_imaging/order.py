@@ -22,10 +22,9 @@ from .order_session import OrderedOnce
 from .professional import own_health_professional
 from .rights import check_read
 from .safety.facts import ASK
+from .safety.rules import DUPLICATE_DAYS, are_alike
 from .safety_finding import Answered, Checks, answered, asked
 
-# How long an exam counts as done not long ago.
-_RECENT_DAYS = 30
 # What is typed in the window.
 _TYPED = [
     'patient', 'date', 'urgent', 'doctor', 'clinical_question', 'context',
@@ -129,13 +128,12 @@ def _recent_lines(patient, exams):
         found = PatientExam.search([
                 ('patient', '=', patient.id),
                 ('date', '>=', dt.datetime.now() - dt.timedelta(
-                        days=_RECENT_DAYS)),
+                        days=DUPLICATE_DAYS)),
                 ('state', 'not in', ['draft', 'canceled']),
                 ])
+    ordered = [exam.safety_facts() for exam in exams]
     return [exam.in_a_line() for exam in found if exam.exam and any(
-            exam.exam == other or other.body_part
-            and exam.exam.body_part == other.body_part
-            and exam.exam.test_type == other.test_type for other in exams)]
+            are_alike(exam.exam.safety_facts(), other) for other in ordered)]
 
 
 class OrderTest(ModelView):

@@ -13,7 +13,7 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .direction import plain
-from .doors import CheckedWizard, selected_records
+from .doors import ReloadingWizard, selected_records
 from .exam_side import check_side
 from .exceptions import (
     DeceasedError, QuestionMissingError, ReasonMissingError, SafetyWarning)
@@ -186,10 +186,7 @@ class FindingsMixin:
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._buttons['send'] = {
-            'invisible': Eval('state') != 'draft',
-            'depends': ['state'],
-            }
+        cls._buttons['send'] = {'invisible': Eval('state') != 'draft'}
 
     @classmethod
     @ModelView.button_action('health_imaging.wizard_send_request')
@@ -351,7 +348,7 @@ def answered(start, checks):
     return Answered(reason)
 
 
-class SendRequest(CheckedWizard, Wizard):
+class SendRequest(ReloadingWizard, Wizard):
     "Send Imaging Requests"
     __name__ = 'gnuhealth.imaging.test.request.send'
 
@@ -397,7 +394,3 @@ class SendRequest(CheckedWizard, Wizard):
                 Transaction().set_context(_imaging_answered=answer):
             type(requests[0]).requested(requests)
         return 'end'
-
-    def end(self):
-        """Let the client show the new state."""
-        return 'reload'

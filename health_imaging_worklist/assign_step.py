@@ -4,7 +4,7 @@
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.doors import (
-    CheckedWizard, selected_records)
+    ReloadingWizard, selected_records)
 from trytond.modules.health_imaging.identity import identity_line
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
@@ -30,7 +30,7 @@ class AssignStart(ModelView):
         help="The requests of the exam that the machine did.")
 
 
-class AssignStep(CheckedWizard, Wizard):
+class AssignStep(ReloadingWizard, Wizard):
     "Assign a Step to Requests"
     __name__ = 'gnuhealth.imaging_worklist.performed_step.assign'
 
@@ -110,7 +110,3 @@ class AssignStep(CheckedWizard, Wizard):
                                         str(step.patient_birth or '')])),
                             patient=request.patient.rec_name,
                             identity=identity_line(request.patient)))
-
-    def end(self):
-        """Let the client show what was assigned."""
-        return 'reload'

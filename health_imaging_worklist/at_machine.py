@@ -28,10 +28,7 @@ class AtMachineMixin:
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._buttons['next_machine'] = {
-            'invisible': ~Eval('other_machine'),
-            'depends': ['other_machine'],
-            }
+        cls._buttons['next_machine'] = {'invisible': ~Eval('other_machine')}
 
     @classmethod
     def get_aetitle(cls, requests, name):

@@ -6,7 +6,7 @@ from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.dashboard import OPEN
 from trytond.modules.health_imaging.doors import (
-    CheckedWizard, selected_records)
+    ReloadingWizard, selected_records)
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
@@ -39,7 +39,7 @@ class MoveDone(ModelView):
         help="No other machine can do their exam.")
 
 
-class MoveRequests(CheckedWizard, Wizard):
+class MoveRequests(ReloadingWizard, Wizard):
     "Move Requests to Another Machine"
     __name__ = 'gnuhealth.imaging_worklist.move_requests'
 
@@ -100,7 +100,3 @@ class MoveRequests(CheckedWizard, Wizard):
                 moved=self._moved, left=len(self._left)),
             'left': [r.id for r in self._left],
             }
-
-    def end(self):
-        """Let the client show the machines as they are now."""
-        return 'reload'

@@ -119,9 +119,9 @@ class PerformedStep(Kept, ModelSQL, ModelView):
                     (table.end, Index.Range())),
                 })
         cls._order = [('start', 'DESC'), ('id', 'DESC')]
-        has_problem = {
-            'invisible': ~Eval('problem'), 'depends': ['problem']}
-        cls._buttons.update(assign=has_problem, of_none=has_problem)
+        cls._buttons.update(
+            (name, {'invisible': ~Eval('problem')})
+            for name in ['assign', 'of_none'])
         cls.__rpc__['receive'] = RPC(readonly=False, decorator=checked(
                 node=is_text,
                 messages=lambda messages: is_bounded(messages, MESSAGES)))

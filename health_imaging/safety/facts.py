@@ -44,13 +44,13 @@ class Former:
     """An exam that was ordered or done before.
 
     :ivar date: datetime.date
-    :ivar str exam: its code
+    :ivar str code: that of the exam
     :ivar str modality: Modality (0008,0060, VR CS)
     :ivar str body_part: Body Part Examined (0018,0015, VR CS), or ''
     :ivar str side: LEFT, RIGHT, BOTH or ''
     """
     date: dt.date
-    exam: str
+    code: str
     modality: str
     body_part: str = ''
     side: str = ''

@@ -20,7 +20,8 @@ RANK = {REFUSED: 0, STOP: 1, QUESTION: 2, WARNING: 3}
 _OF_KIDNEYS = {IODINATED, GADOLINIUM}
 #: Filtration rates (mL/min/1.73 m²) below which kidneys may be harmed.
 LOW, LOWERED = 30, 45
-_DUPLICATE_DAYS = 30
+#: How many days an exam counts as done not long ago.
+DUPLICATE_DAYS = 30
 _FERTILE = range(11, 56)
 _MAMMOGRAPHY_FROM = 25
 # Names of the substance, and of medicines that hold it, alone or with others.
@@ -240,6 +241,18 @@ class Metformin(Rule):
                     WARNING, 'metformin', 'medication', text=name)
 
 
+def are_alike(former, exam):
+    """Return whether exams are the same, or of the same body part by the same
+    modality.
+
+    :param former: facts.Former or facts.Exam
+    :param facts.Exam exam: the other one
+    """
+    return former.code == exam.code or bool(
+        exam.body_part and former.modality == exam.modality
+        and former.body_part == exam.body_part)
+
+
 @Rule.register
 class Duplicate(Rule):
     "The same exam, or one of the same body part, a short time ago."
@@ -249,15 +262,13 @@ class Duplicate(Rule):
         "Yield a warning for the latest such exam."
         same = [
             former for former in patient.former
-            if abs((day - former.date).days) <= _DUPLICATE_DAYS
-            and not {former.side, exam.side} == {LEFT, RIGHT} and (
-                former.exam == exam.code
-                or exam.body_part and former.modality == exam.modality
-                and former.body_part == exam.body_part)]
+            if abs((day - former.date).days) <= DUPLICATE_DAYS
+            and not {former.side, exam.side} == {LEFT, RIGHT}
+            and are_alike(former, exam)]
         if same:
             latest = max(same, key=lambda former: former.date)
             yield self.found(WARNING, 'duplicate', 'exams',
-                exam=latest.exam, date=latest.date)
+                exam=latest.code, date=latest.date)
 
 
 @Rule.register
