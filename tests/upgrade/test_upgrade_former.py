@@ -10,6 +10,7 @@ import since_landed
 from support.differences import differences, filled_columns
 from support.releases import changed_again, read_everything, untimed
 
+EXAM = 'gnuhealth_imaging_test'
 STUDY = 'gnuhealth_imaging_orthanc_study'
 CANDIDATE = 'gnuhealth_imaging_orthanc_link_candidate'
 REQUEST = 'gnuhealth_imaging_test_request'
@@ -64,6 +65,9 @@ def filled(former):
     "Return what new columns hold, by table and column."
     made = former.made
     studies, requests = made['studies'], former.after[REQUEST]
+    machines = {
+        row['exam']: row['machine'] for row in former.after[
+            'gnuhealth_imaging_worklist_exam-machine'].values()}
     numbers = {
         'accession_number': {i: r['request'] for i, r in requests.items()},
         'step_id': {i: r['request_line'] for i, r in requests.items()}}
@@ -86,6 +90,13 @@ def filled(former):
         (RESULT, 'opened_at'): {
             id_: row['signed_at'] for id_, row in former.before[RESULT].items()
             if row['state'] == 'final'},
+        # The days for which a creatinine is valid.
+        (EXAM, 'creatinine_days'): dict.fromkeys(former.before[EXAM], 30),
+        # Open requests get the machine of their exam.
+        (REQUEST, 'machine'): {
+            id_: machines[row['requested_test']]
+            for id_, row in former.before[REQUEST].items()
+            if row['state'] in {'draft', 'requested'}},
         **since_landed.filled(former.before, former.after),
         }
 

@@ -21,6 +21,8 @@ RUN = 'gnuhealth_orthanc_sync_run'
 EVENT = 'gnuhealth_orthanc_link_event'
 LOG = 'gnuhealth_orthanc_link_log'
 ACCESS = 'gnuhealth_orthanc_access_log'
+STEP = 'gnuhealth_imaging_worklist_performed_step'
+FINDING = 'gnuhealth_imaging_safety_finding'
 ATTACHMENT = 'ir_attachment'
 LINK = [
     'patient', 'request', 'imaging_test', 'link_state', 'link_rule',
@@ -98,6 +100,8 @@ def test_the_filled_database_has_work_of_each_kind(landed):
         ('done', 'button'), ('done', 'upload'), ('failed', 'button')}
     assert any(row['decided_at'] for row in before[EVENT].values())
     assert not all(row['decided_at'] for row in before[EVENT].values())
+    assert values(before[STEP], 'state') == {('in_progress',)}
+    assert before[FINDING]
     assert before[ATTACHMENT].keys() >= {
         made['photo'], made['letter'], *(
             made['pictures'][name] for name in ['by_uid', 'relinked'])}
