@@ -5,7 +5,6 @@ import contextlib
 import datetime as dt
 import logging
 import os
-import shutil
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from services import Orthanc
 from support import archive
 from support.fault_server import (
     FaultServer, after, answer, change, hang, status)
+from support.orthancs import wipe
 from support.records import make_patient
 from support.statements import counted
 from support.synchronizing import (
@@ -370,12 +370,6 @@ def test_emptied_change_log_loses_nothing(filled, server):
     assert counts(run, studies_new=1, studies_changed=1, series_new=2,
         series_changed=2, instances_new=10)
     assert stored_tree(server) == orthanc_tree(filled)
-
-
-def wipe(orthanc):
-    orthanc.kill()
-    shutil.rmtree(orthanc.folder / 'storage')
-    orthanc.start()
 
 
 def test_reset_server_is_read_again(filled, server):

@@ -11,15 +11,21 @@ As a program it runs a command with such an Orthanc:
 """
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg2
+
 sys.path.insert(
     0, str(Path(__file__).parents[2] / 'his-utils' / 'demo'))
 
 from services import Orthanc  # noqa: E402
+
+# Somebody may be looking at the usual template.
+_NEW = 'CREATE DATABASE {} TEMPLATE template0'
 
 
 def root():
@@ -45,26 +51,34 @@ def prepare():
         'GCONV_PATH': str(loader.parent / 'gconv'),
         'PYTHONHOME': str(folder / 'usr')}
     Orthanc.folder_of_plugins = folder / 'usr/share/orthanc/plugins'
-    Orthanc.plugins = [*Orthanc.plugins, 'OrthancGdcm']
-    if os.environ.get('POSTGRESQL_URI'):
-        Orthanc.plugins.append('OrthancPostgreSQLIndex')
+    # One of them, for GDCM ends the Orthanc of Debian 13: doc/operation.rst.
+    indexed = bool(os.environ.get('POSTGRESQL_URI'))
+    Orthanc.plugins = [
+        *Orthanc.plugins,
+        'OrthancPostgreSQLIndex' if indexed else 'OrthancGdcm']
+    if indexed:
         Orthanc.more = staticmethod(_index)
+
+
+def wipe(orthanc):
+    "Let a running Orthanc lose all that it has."
+    orthanc.kill()
+    shutil.rmtree(orthanc.folder / 'storage')
+    index = orthanc.extra.get('PostgreSQL')
+    if index:
+        _execute(f"DROP DATABASE {index['Database']} WITH (FORCE)")
+        _execute(_NEW.format(index['Database']))
+    orthanc.start()
 
 
 def _index(folder):
     "Return the options of an index on PostgreSQL, for an Orthanc in a folder."
-    import psycopg2
-    uri = os.environ['POSTGRESQL_URI']
-    cluster = urlsplit(uri)
+    cluster = urlsplit(os.environ['POSTGRESQL_URI'])
     name = 'orthanc_' + hashlib.sha1(str(folder).encode()).hexdigest()
-    connection = psycopg2.connect(f'{uri}postgres')
-    connection.autocommit = True
     try:
-        connection.cursor().execute(f'CREATE DATABASE {name}')
+        _execute(_NEW.format(name))
     except psycopg2.errors.DuplicateDatabase:
         pass
-    finally:
-        connection.close()
     return {
         'PostgreSQL': {
             'EnableIndex': True, 'EnableStorage': False,
@@ -72,6 +86,15 @@ def _index(folder):
             'Username': cluster.username, 'Password': cluster.password,
             # Servers that were killed do not unlock.
             'Lock': False, 'IndexConnectionsCount': 3}}
+
+
+def _execute(statement):
+    connection = psycopg2.connect(f"{os.environ['POSTGRESQL_URI']}postgres")
+    connection.autocommit = True
+    try:
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
 
 
 def main(suite, *command):
