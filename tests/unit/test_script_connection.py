@@ -841,6 +841,14 @@ def test_defaults_and_environment():
 
 # Signals
 
+def test_a_deadline_that_a_library_swallows_comes_again():
+    with pytest.raises(command_line.TooLate):
+        with command_line.deadline(0.05):
+            with contextlib.suppress(Exception):
+                time.sleep(5)
+            time.sleep(5)
+
+
 def test_deadline():
     start = time.monotonic()
     with pytest.raises(command_line.TooLate):

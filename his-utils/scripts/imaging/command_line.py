@@ -180,7 +180,8 @@ def deadline(seconds):
     def expire(number, frame):
         raise TooLate
     former = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again each second: a library, or a finalizer, may swallow the first.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         with interruptible():
             yield
