@@ -7,9 +7,8 @@ import datetime as dt
 import pytest
 from support.archive_rows import send_study, store_studies
 from support.records import (
-    PASSWORD, Rpc, RpcError, as_user, commit, make_exam, make_hospital,
-    make_patient, make_professional, make_requested, make_result, make_user,
-    on, user)
+    PASSWORD, Rpc, RpcError, as_user, commit, make_exam, make_patient,
+    make_professional, make_requested, make_result, make_user, on, user)
 from support.statements import columns, counted
 
 from trytond.modules.health_imaging.exceptions import (
@@ -388,8 +387,8 @@ def made_earlier(result):
             [now() - dt.timedelta(minutes=1)] * 2, where=table.id == result))
 
 
-def test_the_second_of_two_keeps_his_text_and_is_told(activated):
-    result = commit(lambda: (make_hospital(), make_result().id)[1])
+def test_the_second_of_two_keeps_his_text_and_is_told(practice):
+    result = commit(lambda: make_result().id)
     commit(lambda: made_earlier(result))
     commit(lambda: make_professional(make_user('second',
                 'health.group_health_doctor',

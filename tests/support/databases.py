@@ -60,27 +60,28 @@ class Templates:
         "Build the database of these modules unless it is kept."
         modules = tuple(modules)
         if modules not in self._ready:
+            # One by one, that nobody waits for more than he needs.
+            start = MODULES[:1] if modules == MODULES else BASE
+            if modules != BASE:
+                self.need(start)
             with self.locked():
-                self._ensure(modules)
+                if not self.path('-'.join(modules)).exists():
+                    self._make(modules, start)
             self._ready.add(modules)
 
     def need_seeded(self):
         "Build the database with all modules and the records of the seed."
         if SEEDED not in self._ready:
+            self.need(MODULES)
             with self.locked():
-                self._ensure(MODULES)
                 if not self.path(SEEDED).exists():
                     self._seed()
             self._ready.add(SEEDED)
 
-    def _ensure(self, modules):
-        if self.path('-'.join(modules)).exists():
-            return
+    def _make(self, modules, start):
         if modules == BASE:
             self._link_base()
         else:
-            start = MODULES[:1] if modules == MODULES else BASE
-            self._ensure(start)
             activate(start)
             activate_more(modules)
 
