@@ -44,6 +44,9 @@ from support.databases import SEEDED, Copies, Templates  # noqa: E402
 from support.releases import Releases  # noqa: E402
 from support.scenarios import ScenarioFile  # noqa: E402
 
+# By itself it ends after three seconds, and nobody asks for what it leaves.
+Orthanc.__exit__ = lambda orthanc, *exception: orthanc.kill()
+
 templates_key = pytest.StashKey()
 #: Long files that need none of the kept databases: they begin first, while
 #: another process makes those.

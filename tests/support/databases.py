@@ -256,13 +256,17 @@ class Copies:
             self._execute('DROP DATABASE {} WITH (FORCE)', name)
 
     def _create(self, name, template='template1'):
-        self._execute('CREATE DATABASE {} TEMPLATE {}', name, template)
+        # From PostgreSQL 15 on each page would go through the log, too.
+        self._execute('CREATE DATABASE {} TEMPLATE {}', name, template,
+            newer=' STRATEGY file_copy')
 
-    def _execute(self, statement, *names, database='postgres'):
+    def _execute(self, statement, *names, database='postgres', newer=''):
         import psycopg2
         from psycopg2 import sql
         connection = psycopg2.connect(f'{self.uri.rstrip("/")}/{database}')
         connection.autocommit = True
         with closing(connection), connection.cursor() as cursor:
+            if connection.server_version >= 150000:
+                statement += newer
             cursor.execute(
                 sql.SQL(statement).format(*map(sql.Identifier, names)))
