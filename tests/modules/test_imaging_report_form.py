@@ -224,12 +224,12 @@ def test_quote_writes_in_the_language_of_the_hospital(before):
 def test_200_former_exams_in_few_statements(acting):
     patient, exam = make_patient(), make_exam("CT head", type_='ctscan')
     Result = Pool().get(RESULT)
-    many, few = patient, make_patient()
+    many, few, doctor = patient, make_patient(), make_professional()
     for someone, count in [(many, 200), (few, 20)]:
         Result.create([{
                     'patient': someone.id, 'requested_test': exam.id,
                     'date': dt.datetime(2025, 1, 1) + dt.timedelta(n),
-                    'comment': "Fine.", 'doctor': make_professional().id,
+                    'comment': "Fine.", 'doctor': doctor.id,
                     } for n in range(count + 1)])
     taken = {}
     for someone in [few, many]:
