@@ -6,6 +6,7 @@ real servers.
 SQLite is used, or PostgreSQL where ``POSTGRESQL_URI`` holds the address of a
 cluster in which databases may be made and dropped.
 """
+import gc
 import os
 import sys
 import uuid
@@ -32,6 +33,9 @@ from trytond.config import config  # noqa: E402
 # trytond cleans its caches every five minutes. On SQLite this commits what a
 # test means to roll back, and the next test fails.
 config.set('cache', 'clean_timeout', '86400')
+# The models of trytond are a quarter of a million objects that stay: to look
+# through them for garbage again and again takes 7 % of the time.
+gc.set_threshold(50_000, 20, 100)
 
 from services import Orthanc, Trytond, prefer_system_programs  # noqa: E402
 from sources import MODULES  # noqa: E402
@@ -40,16 +44,23 @@ from support.databases import SEEDED, Copies, Templates  # noqa: E402
 from support.releases import Releases  # noqa: E402
 from support.scenarios import ScenarioFile  # noqa: E402
 
+# By itself it ends after three seconds, and nobody asks for what it leaves.
+Orthanc.__exit__ = lambda orthanc, *exception: orthanc.kill()
+
 templates_key = pytest.StashKey()
+#: Long files that need none of the kept databases: they begin first, while
+#: another process makes those.
+WITHOUT_KEPT = {
+    'test_script_connection.py', 'test_upgrade_441.py',
+    'test_worklist_script.py'}
 #: Files that take more than a minute.
 LONGEST = {
     'test_demo.py', 'test_imaging_report.py', 'test_link_processes.py',
     'test_link_table.py', 'test_modality_node.py',
     'test_orthanc_images_rights.py',
     'test_orthanc_link_queries.py', 'test_story.py',
-    'test_synchronization_processes.py', 'test_upgrade_441.py',
-    'test_upgrade_504.py', 'test_upgrade_landed.py', 'test_worklist_script.py',
-    'test_worklist_script_live.py'}
+    'test_synchronization_processes.py', 'test_upgrade_504.py',
+    'test_upgrade_landed.py', 'test_worklist_script_live.py'}
 
 
 def pytest_configure(config):
@@ -77,6 +88,7 @@ def pytest_collection_modifyitems(config, items):
     # The longest files begin first, then what waits for other programs, so
     # that nothing goes on alone at the end when tests run in parallel.
     items.sort(key=lambda item: (
+            item.path.name not in WITHOUT_KEPT,
             item.path.name not in LONGEST,
             _part(item) not in {'upgrade', 'live', ''}))
 
@@ -143,7 +155,11 @@ def files(tmp_path_factory):
 def activated(templates, copies, files):
     """The three modules activated in the test process, nothing else in the
     database.  Use it with trytond's ``with_transaction``."""
+    from trytond.ir import avatar
     templates.need(MODULES)
+    # trytond draws a picture for each new user: three times as long as all
+    # else that it does for him.
+    avatar.PIL = None
     copies.open('-'.join(MODULES))
 
 

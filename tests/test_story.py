@@ -10,6 +10,13 @@ from story import Story
 AE_TITLES = {exam.aetitle: exam.aetitle for exam in seed.EXAMS}
 
 
+class Beginning(Story):
+    "The story until the modalities have read the worklist."
+
+    def _steps(self):
+        return super()._steps()[:5]
+
+
 @pytest.mark.postgresql
 def test_story(trytond_server, make_orthanc, tmp_path):
     lines = []
@@ -24,7 +31,7 @@ def test_story_sees_names_that_a_pacs_damages(
         trytond_server, make_orthanc, tmp_path):
     lines = []
     orthanc = make_orthanc(modalities=AE_TITLES, default_encoding='Latin1')
-    story = Story(trytond_server, orthanc, tmp_path, lines.append)
+    story = Beginning(trytond_server, orthanc, tmp_path, lines.append)
     assert not story.run()
     wrong = [line for line in lines if 'WRONG' in line]
     assert 'name, sex, birth date' in wrong[0]

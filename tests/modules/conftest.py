@@ -4,22 +4,28 @@
 import datetime as dt
 
 import pytest
-from support.records import as_user, make_institution, make_radiologist
+from support.records import (
+    as_user, commit, make_institution, make_radiologist, user)
 
 from trytond.modules.health_imaging import dashboard
 
 
+@pytest.fixture(scope='module')
+def practice(activated):
+    "The id of an institution that is there for the file, with a radiologist."
+    company, _ = commit(lambda: (make_institution().id, make_radiologist()))
+    return company
+
+
 @pytest.fixture
-def acting(transaction):
+def acting(practice, transaction):
     """The radiologist, who acts with access checks on, as over RPC.
 
     The helpers that make records work without rights; what else a test does
     without them stands in a ``with without_check_access()``.
     """
-    company = make_institution()
-    user = make_radiologist()
-    with as_user(user, company=company.id):
-        yield user
+    with as_user(user('radiologist'), company=practice) as radiologist:
+        yield radiologist
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from support.mail import mail_server
 from support.records import (
-    as_user, make_exam, make_final, make_hospital, make_patient,
+    as_user, commit, make_exam, make_final, make_hospital, make_patient,
     make_professional, make_request, make_result, make_user, on, run_wizard,
     user)
 
@@ -37,8 +37,17 @@ def shown(transaction, monkeypatch):
 
 
 @pytest.fixture
-def hospital(shown):
-    "A hospital with a head and a chief physician, who are next in line."
+def hospital(line, shown):
+    "The hospital of the file, and a transaction for what a test makes."
+
+
+@pytest.fixture(scope='module')
+def line(activated):
+    commit(make_line)
+
+
+def make_line():
+    "Make a hospital with a head and a chief physician, next in line."
     make_hospital()
     for login in ['head', 'chief']:
         make_professional(

@@ -8,8 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from support.archive_rows import have_images
 from support.records import (
-    as_user, make_final, make_hospital, make_request, make_result, make_user,
-    user)
+    as_user, make_final, make_request, make_result, make_user, user)
 
 from trytond.modules.health_orthanc import tables
 from trytond.pool import Pool
@@ -44,8 +43,8 @@ ROLES = {
 
 
 @pytest.fixture
-def hospital(transaction):
-    make_hospital()
+def hospital(hospital, transaction):
+    "The hospital of the file, and a transaction for what a test makes."
 
 
 def preferences():

@@ -7,9 +7,8 @@ import datetime as dt
 import pytest
 from support.archive_rows import send_study, store_studies
 from support.records import (
-    PASSWORD, Rpc, RpcError, as_user, commit, make_exam, make_hospital,
-    make_patient, make_professional, make_requested, make_result, make_user,
-    on, user)
+    PASSWORD, Rpc, RpcError, as_user, commit, make_exam, make_patient,
+    make_professional, make_requested, make_result, make_user, on, user)
 from support.statements import columns, counted
 
 from trytond.modules.health_imaging.exceptions import (
@@ -225,12 +224,12 @@ def test_quote_writes_in_the_language_of_the_hospital(before):
 def test_200_former_exams_in_few_statements(acting):
     patient, exam = make_patient(), make_exam("CT head", type_='ctscan')
     Result = Pool().get(RESULT)
-    many, few = patient, make_patient()
+    many, few, doctor = patient, make_patient(), make_professional()
     for someone, count in [(many, 200), (few, 20)]:
         Result.create([{
                     'patient': someone.id, 'requested_test': exam.id,
                     'date': dt.datetime(2025, 1, 1) + dt.timedelta(n),
-                    'comment': "Fine.", 'doctor': make_professional().id,
+                    'comment': "Fine.", 'doctor': doctor.id,
                     } for n in range(count + 1)])
     taken = {}
     for someone in [few, many]:
@@ -388,8 +387,8 @@ def made_earlier(result):
             [now() - dt.timedelta(minutes=1)] * 2, where=table.id == result))
 
 
-def test_the_second_of_two_keeps_his_text_and_is_told(activated):
-    result = commit(lambda: (make_hospital(), make_result().id)[1])
+def test_the_second_of_two_keeps_his_text_and_is_told(practice):
+    result = commit(lambda: make_result().id)
     commit(lambda: made_earlier(result))
     commit(lambda: make_professional(make_user('second',
                 'health.group_health_doctor',

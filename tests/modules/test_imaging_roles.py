@@ -4,8 +4,9 @@
 desk, and who corrects.  What each group may is in test_imaging_rights."""
 import pytest
 from support.records import (
-    as_user, make_attachment, make_final, make_hospital, make_professional,
-    make_request, make_requested, make_result, make_user, on, run_wizard, user)
+    as_user, commit, make_attachment, make_final, make_hospital,
+    make_professional, make_request, make_requested, make_result, make_user,
+    on, run_wizard, user)
 
 from trytond.model.exceptions import AccessError
 from trytond.model.modelview import AccessButtonError
@@ -26,8 +27,17 @@ HIDDEN = [
 
 
 @pytest.fixture
-def hospital(transaction):
-    "Users by the name of their role, who have one group each."
+def hospital(roles, transaction):
+    "The users of the file, and a transaction for what a test makes."
+
+
+@pytest.fixture(scope='module')
+def roles(activated):
+    commit(make_roles)
+
+
+def make_roles():
+    "Make users by the name of their role, who have one group each."
     make_hospital()
     for login, group in [
             ('reporter', REPORTING), ('colleague', REPORTING),

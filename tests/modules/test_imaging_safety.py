@@ -9,7 +9,7 @@ import pytest
 from support.databases import activate
 from support.records import (
     as_asked, as_user, commit, make_exam, make_hospital, make_patient,
-    make_person, make_user, run_wizard, user)
+    make_patients, make_person, make_user, run_wizard, user)
 from support.statements import counted
 
 from trytond.model.exceptions import AccessError
@@ -299,10 +299,7 @@ def test_same_exam_again_is_told(doctor):
 
 def test_facts_of_many_are_read_with_few_statements(doctor):
     exam = make_ct()
-    with without_check_access():
-        patients = [
-            make_patient(f"P{i}", gender='m', dob=dt.date(1960, 1, 1))
-            for i in range(40)]
+    patients = make_patients(40, gender='m', dob=dt.date(1960, 1, 1))
     counts = []
     for some in [patients[:2], patients]:
         with counted() as statements:

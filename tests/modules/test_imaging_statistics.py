@@ -7,8 +7,7 @@ import statistics
 
 import pytest
 from lxml import etree
-from support.records import (
-    as_user, make_exam, make_hospital, make_request, user)
+from support.records import as_user, make_exam, make_request, user
 
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.statistics import MONTHS, months, period
@@ -23,8 +22,8 @@ HOUR = dt.timedelta(hours=1)
 
 
 @pytest.fixture
-def hospital(transaction):
-    make_hospital()
+def hospital(hospital, transaction):
+    "The hospital of the file, and a transaction for what a test makes."
 
 
 def put(record, **values):

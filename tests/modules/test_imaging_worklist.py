@@ -9,8 +9,8 @@ from lxml import etree
 from support.archive_rows import have_images
 from support.imaging_lists import REQUEST, read_page
 from support.records import (
-    as_user, make_exam, make_patient, make_request, make_requested,
-    make_result, make_user, user)
+    as_user, make_exam, make_patient, make_patients, make_request,
+    make_requested, make_result, make_user, user)
 
 from trytond.model.exceptions import AccessButtonError
 from trytond.modules.health_imaging.exceptions import KeptValueError
@@ -254,7 +254,7 @@ def test_tabs_of_requests_tell_exam_from_report(radiographer):
 
 def test_page_takes_few_queries(radiographer):
     start = dt.datetime(2025, 6, 10, 17)
-    patients = [make_patient(f"Name{n}", f"Family{n}") for n in range(200)]
+    patients = make_patients(200)
     pathology, = Pool().get('gnuhealth.pathology').create(
         [{'name': "Latex allergy", 'code': 'Z91'}])
     Pool().get('gnuhealth.patient.disease').create([{

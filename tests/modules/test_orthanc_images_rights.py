@@ -104,6 +104,7 @@ MENUS = {
     "Access Log": 'menu_access_log',
     }
 _number = itertools.count(1)
+_untouched = rights.Untouched()
 
 
 def matrix(title):
@@ -301,8 +302,8 @@ _CHANGE = {
 def test_models(hospital, users, row, group, cell):
     model, rpc = MODELS[row], users[group]
     with hospital.transaction():
-        id_ = make(model).id
-        new = _NEW.get(model, dict)()
+        id_, new = made = _untouched.take(model, lambda: (
+                make(model).id, _NEW.get(model, dict)()))
     for method, arguments in [
             ('read', [[id_], ['id']]),
             ('search', [[('id', '=', id_)]]),
@@ -320,6 +321,8 @@ def test_models(hospital, users, row, group, cell):
         assert refused(rpc, f'model.{model}.{method}', *arguments) == (
             method[0] not in cell), method
     assert bool(hospital.read(model, id_, 'id')) == ('d' not in cell)
+    if set(cell) <= {'r'}:
+        _untouched[model] = made
 
 
 @cells("Fields that may be changed")
@@ -327,20 +330,8 @@ def test_fields(hospital, users, row, group, cell):
     kind, _, label = row.partition(': ')
     (model, names), rpc = FIELDS[kind], users[group]
     with hospital.transaction():
-        Model = Pool().get(model)
-        record = make(model)
-        id_ = record.id
-        values = {
-            name: other_value(field, getattr(record, name))
-            for name, field in Model._fields.items()
-            if name not in names.values() and not hasattr(field, 'getter')
-            and name not in {'id', 'create_date', 'create_uid', 'write_date',
-                'write_uid'}}
-        result = make_result()
-        values = values if label == 'any other' else {
-            names[label]: {
-                'patient': result.patient.id, 'imaging_test': result.id,
-                }.get(names[label], "A text")}
+        id_, values = made = _untouched.take(
+            row, lambda: record_and_change(model, names, label))
     assert values
     for name, value in values.items():
         try:
@@ -351,6 +342,26 @@ def test_fields(hospital, users, row, group, cell):
                     "not allowed", "cannot be changed"]), error.message
         else:
             assert cell, name
+    if not cell:
+        _untouched[row] = made
+
+
+def record_and_change(model, names, label):
+    """Return the id of a new record, and values for the field of a label, or
+    for all that have none."""
+    record = make(model)
+    if label == 'any other':
+        return record.id, {
+            name: other_value(field, getattr(record, name))
+            for name, field in record._fields.items()
+            if name not in names.values() and not hasattr(field, 'getter')
+            and name not in {'id', 'create_date', 'create_uid', 'write_date',
+                'write_uid'}}
+    result = make_result()
+    return record.id, {
+        names[label]: {
+            'patient': result.patient.id, 'imaging_test': result.id,
+            }.get(names[label], "A text")}
 
 
 def other_value(field, value):
@@ -368,17 +379,23 @@ def other_value(field, value):
 def test_buttons(hospital, users, row, group, cell):
     model, button = BUTTONS[row]
     with hospital.transaction():
-        if button == 'undo_link':
-            id_ = make_linked().id
-        elif button == 'do_sync':
-            id_ = hospital.server
-        elif button == 'attach_image_to_imaging_test_report':
-            id_ = Pool().get(STUDY)(
-                hospital.linked).series[0].instances[0].id
-        else:
-            id_ = make(model).id
+        id_ = _untouched.take(
+            BUTTONS[row], lambda: for_button(hospital, model, button))
     assert refused(
         users[group], f'model.{model}.{button}', [id_]) == (not cell)
+    if not cell:
+        _untouched[BUTTONS[row]] = id_
+
+
+def for_button(hospital, model, button):
+    "Return the id of a record that has a button."
+    if button == 'undo_link':
+        return make_linked().id
+    if button == 'do_sync':
+        return hospital.server
+    if button == 'attach_image_to_imaging_test_report':
+        return Pool().get(STUDY)(hospital.linked).series[0].instances[0].id
+    return make(model).id
 
 
 def steps(hospital, row):
@@ -422,7 +439,8 @@ def steps(hospital, row):
 @cells("Wizards")
 def test_wizards(hospital, users, row, group, cell):
     with hospital.transaction():
-        name, state, data, context = steps(hospital, row)
+        name, state, data, context = made = _untouched.take(
+            f'wizard {row}', lambda: steps(hospital, row))
     rpc = users[group]
     if cell:
         rpc.run_wizard(name, [(state, data)], **context)
@@ -438,6 +456,7 @@ def test_wizards(hospital, users, row, group, cell):
         assert refused(
             rpc, f'wizard.{name}.execute', session, data, state, **context)
     assert hospital.log() == before
+    _untouched[f'wizard {row}'] = made
 
 
 @cells("Menus")

@@ -7,8 +7,8 @@ import itertools
 import pytest
 from support.archive_rows import make_rows
 from support.records import (
-    make_exam, make_institution, make_patient, make_professional, make_request,
-    settle)
+    make_exam, make_institution, make_patients, make_professional,
+    make_request, settle)
 from support.statements import counted
 
 from trytond.modules.health_orthanc import tables
@@ -63,12 +63,6 @@ def studies_of(patient, count, **values):
             **values} for _ in range(count)]
 
 
-def people(count):
-    return [
-        make_patient(f"Ana{n}", f"Betz{n}", 'f', BORN, ref=f'PUID{n}')
-        for n in itertools.islice(_numbers, count)]
-
-
 def statements(work):
     "Return the statements of some work that finds nothing in caches."
     for cache in Transaction().cache.values():
@@ -84,7 +78,10 @@ def check(few, many):
 
 def requests_of(patients):
     Request = Pool().get(REQUEST)
-    requests = [make_request(p) for p in patients]
+    first = make_request(patients[0])
+    requests = [first, *Request.create([{
+                    'patient': p.id, 'requested_test': first.requested_test.id,
+                    'doctor': first.doctor.id} for p in patients[1:]])]
     Request.requested(requests)
     return requests
 
@@ -92,7 +89,7 @@ def requests_of(patients):
 def decided(server, count):
     "Decide on studies: with a request, of a patient, to review, nobody's."
     quarter = count // 4
-    patients = people(3 * quarter)
+    patients = make_patients(3 * quarter)
     rows = [{
             **studies_of(r.patient, 1)[0], 'study_instance_UID': r.merge_id,
             'accession_number': r.request}
@@ -164,7 +161,7 @@ def test_what_is_known_of_new_studies_is_what_is_stored(
 
 
 def test_new_studies_are_not_read_again(server):
-    patients = people(3)
+    patients = make_patients(3)
     items = []
     for patient in patients:
         item = make_rows(next(_numbers), [1])
@@ -189,7 +186,7 @@ def test_new_studies_are_not_read_again(server):
 
 def test_events(server):
     def correct(count):
-        patient, = people(1)
+        patient, = make_patients(1)
         ids = make_studies(server, studies_of(patient, count))
         deciding.link_studies(ids)
         settle()
@@ -207,7 +204,7 @@ def test_kept_links(server):
     def keep(count):
         Study = Pool().get(STUDY)
         ids = make_studies(server, [{}] * count)
-        patients = people(count)
+        patients = make_patients(count)
         found = statements(lambda: ledger.choose(
                 Study.browse(ids), {'patient': patients[0].id}))
         links = {
@@ -222,7 +219,7 @@ def test_effects_on_drafts(server):
     def leave(count):
         pool = Pool()
         Attachment, Study = pool.get('ir.attachment'), pool.get(STUDY)
-        requests = requests_of(people(count))
+        requests = requests_of(make_patients(count))
         ids = make_studies(server, [{
                     **studies_of(r.patient, 1)[0],
                     'study_instance_UID': r.merge_id} for r in requests])

@@ -9,7 +9,8 @@ import pytest
 from pydicom import dcmread
 from support.records import (
     as_asked, as_user, make_exam, make_institution, make_patient,
-    make_professional, make_requested, make_user, on, run_wizard)
+    make_patients, make_professional, make_requested, make_user, on,
+    run_wizard)
 from support.statements import counted
 
 from trytond.model.exceptions import (
@@ -338,11 +339,13 @@ def test_what_is_dragged_is_rescheduled(exam, planned):
 def test_the_calendar_costs_few_statements(exam, machines):
     pool = Pool()
     Request = pool.get('gnuhealth.imaging.test.request')
+    doctor = make_professional()
     requests = Request.create([{
-                'patient': make_patient().id, 'requested_test': exam.id,
-                'doctor': make_professional().id,
+                'patient': patient.id, 'requested_test': exam.id,
+                'doctor': doctor.id,
                 'date': at(8) + n * dt.timedelta(minutes=20),
-                'machine': machines[n % 2].id} for n in range(60)])
+                'machine': machines[n % 2].id}
+            for n, patient in enumerate(make_patients(60))])
     costs = []
     for some in [requests[:5], requests]:
         with counted() as statements:

@@ -5,7 +5,7 @@ do, and counts the SQL queries that it takes."""
 import datetime as dt
 
 from support.records import (
-    make_exam, make_patient, make_professional, make_user)
+    make_exam, make_patients, make_professional, make_user)
 from support.statements import counted
 
 from trytond.pool import Pool
@@ -20,8 +20,7 @@ PATIENTS = 200
 
 def fill(rows):
     """Insert requests and results, a third of the requests is done."""
-    patients = [
-        make_patient(f"Name{n}", f"Family{n}").id for n in range(PATIENTS)]
+    patients = [patient.id for patient in make_patients(PATIENTS)]
     doctors = [make_professional(name=f"Doctor{n}").id for n in range(20)]
     exams = [
         make_exam(f"Exam {n}", type_=type_).id for n, type_ in enumerate(

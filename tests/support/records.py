@@ -81,6 +81,16 @@ def make_patient(name="Ana", lastname="Betz", gender='f',
 
 
 @without_check_access
+def make_patients(count, dob=dt.date(1985, 10, 4), **values):
+    """Make patients of different names, at once as far as GNU Health can."""
+    people = [
+        make_person(f"Name{n}", f"Family{i}", dob=dob, is_patient=True,
+            **values) for i, n in zip(range(count), _counter)]
+    return Pool().get('gnuhealth.patient').create(
+        [{'party': party.id} for party in people])
+
+
+@without_check_access
 def make_professional(user=None, name="Marcela", lastname="Cordara"):
     """Make a health professional, linked to a user when one is given."""
     Professional = Pool().get('gnuhealth.healthprofessional')

@@ -172,7 +172,7 @@ class Releases:
         with self._locked(folder.name):
             if not (folder / 'complete').exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                venv.create(folder, with_pip=True)
+                venv.create(folder)
                 self._install(folder / 'bin', *requirements)
                 if alone:
                     self._install(folder / 'bin', '--no-deps', *alone)
@@ -182,8 +182,11 @@ class Releases:
 
     @staticmethod
     def _install(programs, *arguments):
+        # Each with a pip of its own, and what is never imported compiled,
+        # took twice as long.
         _run([
-            programs / 'python', '-m', 'pip', 'install', '--quiet',
+            sys.executable, '-m', 'pip', '--python', programs / 'python',
+            'install', '--quiet', '--no-compile',
             '--disable-pip-version-check', *arguments])
 
     @contextlib.contextmanager

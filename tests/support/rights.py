@@ -15,6 +15,18 @@ class Cell(NamedTuple):
     text: str
 
 
+class Untouched(dict):
+    """What was made for a cell, by row: who was refused has changed nothing
+    of it, and the next group gets the same."""
+
+    def take(self, row, make):
+        """Return what is left for a row, or make it.
+
+        Who leaves it as it was puts it back.
+        """
+        return self.pop(row) if row in self else make()
+
+
 def matrix(path, title, groups):
     """Return the cells of a table.
 

@@ -5,9 +5,12 @@ real trytond and with servers that misbehave.
 """
 import base64
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import sqlite3
@@ -188,6 +191,22 @@ def make_stand_in(folder):
         '[trytond.modules]\nstand_in = stand_in\n')
 
 
+def make_database(folder, modules):
+    """Make the database of a stand-in, or copy the one that was made before:
+    six files need one, and it takes longer than most of their tests."""
+    key = hashlib.sha256((STAND_IN + ALONE + sys.version).encode()).hexdigest()
+    kept = Path(os.environ['DB_CACHE'], f'{"-".join(modules)}-{key[:12]}')
+    with open(f'{kept}.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if kept.exists():
+            shutil.copyfile(kept, folder / f'{DATABASE}.sqlite')
+            return
+        create_database(folder, DATABASE, list(modules), PASSWORD)
+        # It is there as a whole or not at all.
+        shutil.copyfile(folder / f'{DATABASE}.sqlite', f'{kept}.new')
+        os.rename(f'{kept}.new', kept)
+
+
 class StandIn:
     """A real trytond with a module that answers as told.
 
@@ -206,7 +225,7 @@ class StandIn:
             'TRYTOND_DATABASE_URI': 'sqlite://',
             }
         with _environment(environment):
-            create_database(folder, DATABASE, list(modules), PASSWORD)
+            make_database(folder, modules)
         self.server = Trytond(
             folder, 'sqlite://', DATABASE, environment=environment)
         self.say(entries=worklist([]), exams=[], sync=[], machines=[],
