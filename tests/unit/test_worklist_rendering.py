@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from genshi.template import NewTextTemplate
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from support.worklist import MESSAGES, said
 
@@ -858,6 +858,8 @@ def test_expressions_that_write_the_format(value):
 @settings(deadline=None)
 @given(hostile)
 def test_no_value_breaks_what_expressions_write(value):
+    # For dcmtk that is the name of a file: it is refused.
+    assume(not attributes.clean(value).startswith('='))
     for source, template_type in [
             ("${'(0008,0060) CS [%s]\\n' % x}"
                 "${'(0010,0010) PN [' + y + ']'}", 'dump2dcm'),
