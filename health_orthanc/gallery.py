@@ -141,7 +141,7 @@ class _Gallery:
         place = asked.place
         error = self._silent.get(place) or (
             self._hurried and cache.silent(place))
-        if error:
+        if error and not asked.is_kept():
             return error
         started = time.monotonic()
         try:

@@ -88,13 +88,13 @@ def _with_pictures(method):
     """Decorate an RPC that reads instances: the pictures are fetched before
     it, when nothing is written yet."""
     @wraps(method)
-    def call(*args):
+    def call(*args, **kwargs):
         records, names = (*args, None, None)[:2]
-        if not all(isinstance(a, (list, tuple)) for a in [records, names]):
-            return method(*args)
-        wanted = [name for name in _PICTURES if name in names]
+        wanted = []
+        if all(isinstance(a, (list, tuple)) for a in [records, names]):
+            wanted = [name for name in _PICTURES if name in names]
         if not wanted:
-            return method(*args)
+            return method(*args, **kwargs)
         Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
         ids = [getattr(r, 'id', r) for r in records]
         # This checks the rights.
@@ -102,7 +102,7 @@ def _with_pictures(method):
         kept = _fetched.set(
             Instance.fetch_pictures(Instance.browse(ids), wanted))
         try:
-            return method(*args)
+            return method(*args, **kwargs)
         finally:
             _fetched.reset(kept)
     return call
