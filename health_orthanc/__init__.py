@@ -62,7 +62,7 @@ VIEWS = [
     synchronize.GetNewStudiesStart,
     result.LinkStudiesStart,
     open_viewer.OpenViewerStart,
-    preview.PreviewShow,
+    preview.PreviewPicture, preview.PreviewShow,
     upload.UploadStart,
     upload.UploadFile,
     upload.UploadDone,

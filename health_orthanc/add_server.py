@@ -6,6 +6,7 @@ from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.doors import CheckedWizard
 from trytond.pool import Pool
 from trytond.pyson import Eval
+from trytond.transaction import Transaction
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from . import in_the_clear
@@ -129,6 +130,8 @@ class AddServer(CheckedWizard, Wizard):
             connect_timeout=Server.default_connect_timeout(),
             read_timeout=Server.default_read_timeout())
         with new_client(server, secret) as client:
+            # What the person was warned of is kept.
+            Transaction().commit()
             found = probe(client)
             studies, *_ = client.counts()
         server, = Server.create([{**values, **found, 'password': secret}])

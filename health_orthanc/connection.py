@@ -9,8 +9,11 @@ from trytond.modules.health_imaging.tables import execute
 
 from . import password
 from .archive import orthanc
+from .archive.connections import Connections
 from .exceptions import SecretKeyError
 
+#: What stays open from one click of a user to the next.
+connections = Connections()
 # How much longer a whole answer may take than a silence in it.
 _PATIENCE = 5
 
@@ -53,4 +56,5 @@ def new_client(server, secret):
         verify=(server.ca_file or True) if server.verify_tls else False,
         connect_timeout=server.connect_timeout,
         read_timeout=server.read_timeout,
-        total_timeout=server.read_timeout * _PATIENCE)
+        total_timeout=server.read_timeout * _PATIENCE,
+        kept=connections)

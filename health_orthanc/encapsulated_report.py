@@ -226,6 +226,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
         label = server.label
         try:
             with connect(server) as client:
+                roll_back()
                 client.system()
                 troubles = 0
                 for id_ in ids:

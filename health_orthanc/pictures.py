@@ -36,7 +36,8 @@ class NothingToShow(NoPicture):
     """There is no picture, and it is known why.
 
     :ivar kind: what the instance is: document, report, plan, video or signal;
-        no_pixels, or codec, which the server cannot decode
+        no_pixels; codec, which the server cannot decode; or later, when too
+        many pictures are opened at the same time
     """
     reason = NoPicture.reason
 
@@ -164,6 +165,7 @@ class Cache:
         self._pictures = TTLCache(
             size, seconds, getsizeof=lambda picture: len(picture[0]))
         self._facts = LRUCache(2000)
+        self._listed = LRUCache(100)
         self._silent = TTLCache(100, silence)
 
     def picture(self, key, picture=None):
@@ -173,6 +175,10 @@ class Cache:
     def facts(self, key, about=None):
         "Keep the About of a key, or return it, None when it is not kept."
         return self._kept(self._facts, key, about)
+
+    def listed(self, key, ids=None):
+        "Keep the ids of what a key lists, or return them, None for nothing."
+        return self._kept(self._listed, key, ids)
 
     def silent(self, server, error=None):
         "Keep the error of a silent server, or return it."
@@ -189,5 +195,6 @@ class Cache:
     def clear(self):
         "Forget everything."
         with self._lock:
-            for cache in [self._pictures, self._facts, self._silent]:
+            for cache in [
+                    self._pictures, self._facts, self._listed, self._silent]:
                 cache.clear()

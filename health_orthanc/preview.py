@@ -1,29 +1,32 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of instances on the screen: preview and thumbnails."""
-import logging
 import math
 from collections import defaultdict
+from contextvars import ContextVar
+from functools import wraps
+from types import MappingProxyType
 
-from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.doors import check_selected
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Eval
+from trytond.rpc import RPC
+from trytond.transaction import Transaction
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from .archive import orthanc
 from .exceptions import NoPictureError
-from .gallery import Gallery, sentence
+from .gallery import SECONDS, Wanted, cache, fetch, sentence
 from .image_wizard import ImageWizard
 from .links.access_log import note
 from .pictures import WITHOUT_PICTURES
 
-logger = logging.getLogger(__name__)
-
+_PICTURES = ['image', 'no_image', 'thumbnail']
+# What was fetched for the call of a client, by id and name of the field.
+_fetched = ContextVar('pictures', default=MappingProxyType({}))
 # Seconds for all thumbnails of a list, which nobody waits for.
 THUMBNAIL_SECONDS = 5
 MAX_THUMBNAILS = 50
@@ -81,6 +84,30 @@ class SeriesPreview(PreviewMixin):
         return next((s for s in others if s.first_instance()), None)
 
 
+def _with_pictures(method):
+    """Decorate an RPC that reads instances: the pictures are fetched before
+    it, when nothing is written yet."""
+    @wraps(method)
+    def call(*args, **kwargs):
+        records, names = (*args, None, None)[:2]
+        wanted = []
+        if all(isinstance(a, (list, tuple)) for a in [records, names]):
+            wanted = [name for name in _PICTURES if name in names]
+        if not wanted:
+            return method(*args, **kwargs)
+        Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+        ids = [getattr(r, 'id', r) for r in records]
+        # This checks the rights.
+        Instance.read(ids, wanted)
+        kept = _fetched.set(
+            Instance.fetch_pictures(Instance.browse(ids), wanted))
+        try:
+            return method(*args, **kwargs)
+        finally:
+            _fetched.reset(kept)
+    return call
+
+
 class InstancePreview(PreviewMixin):
     """Mixin of instances: their pictures, and which comes next."""
     __slots__ = ()
@@ -89,7 +116,16 @@ class InstancePreview(PreviewMixin):
     no_image = fields.Function(fields.Text("No Image",
             states={'invisible': ~Eval('no_image')}),
         'get_picture')
-    thumbnail = fields.Function(fields.Binary("Thumbnail"), 'get_thumbnail')
+    thumbnail = fields.Function(fields.Binary("Thumbnail"), 'get_picture')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__rpc__.update({
+                'read': RPC(decorator=_with_pictures),
+                'export_data': RPC(
+                    instantiate=0, unique=False, decorator=_with_pictures),
+                })
 
     def first_instance(self):
         """Return itself, as what a preview begins with."""
@@ -97,44 +133,44 @@ class InstancePreview(PreviewMixin):
 
     @classmethod
     def get_picture(cls, instances, names):
-        """Return the pictures, and why there is none."""
-        found = {name: dict.fromkeys(i.id for i in instances)
-            for name in ['image', 'no_image']}
-        with Gallery() as gallery:
-            for instance in instances:
-                try:
-                    found['image'][instance.id] = fields.Binary.cast(
-                        gallery.picture(instance).content)
-                except orthanc.OrthancError as error:
-                    found['no_image'][instance.id] = sentence(
-                        error, instance.of_study.orthanc_server)
-                except UserError as error:
-                    found['no_image'][instance.id] = error.message
-        if 'image' in names:
-            cls._note_viewed(instances, found['image'])
-        return {name: found[name] for name in names}
-
-    @classmethod
-    def get_thumbnail(cls, instances, name):
-        """Return small pictures of the first instances, as far as there is
-        time."""
-        found = dict.fromkeys(i.id for i in instances)
-        with Gallery(THUMBNAIL_SECONDS, hurried=True) as gallery:
-            for instance in instances[:MAX_THUMBNAILS]:
-                if instance.series.modality in WITHOUT_PICTURES:
-                    continue
-                try:
-                    picture = gallery.picture(instance, side=THUMBNAIL_SIDE)
-                    found[instance.id] = fields.Binary.cast(picture.content)
-                except (orthanc.OrthancError, UserError) as error:
-                    logger.info("no thumbnail: %s", type(error).__name__)
-        cls._note_viewed(instances, found)
+        """Return the pictures, and why there is none, as far as they were
+        fetched for a client: here a transaction is open."""
+        fetched = _fetched.get()
+        found = {
+            name: {i.id: fetched.get((i.id, name)) for i in instances}
+            for name in names}
+        for name in set(names) - {'no_image'}:
+            cls.note_pictures(
+                'view', [i for i in instances if found[name][i.id]], once=True)
         return found
 
     @classmethod
-    def _note_viewed(cls, instances, pictures):
-        cls.note_pictures(
-            'view', [i for i in instances if pictures[i.id]], once=True)
+    def fetch_pictures(cls, instances, names):
+        """Return the values of get_picture by id and name. It ends the
+        transaction.
+
+        :param instances: records, the user may read them
+        :param names: of the fields that are wanted
+        """
+        asked, values = [], {}
+        if 'thumbnail' in names:
+            some = [i for i in instances[:MAX_THUMBNAILS]
+                if i.series.modality not in WITHOUT_PICTURES]
+            asked.append((
+                    'thumbnail', some, THUMBNAIL_SECONDS, THUMBNAIL_SIDE))
+        if 'image' in names or 'thumbnail' not in names:
+            asked.append(('image', instances, SECONDS, None))
+        for name, some, seconds, side in asked:
+            pictures = fetch(
+                [Wanted(i, side=side) for i in some], seconds, hurried=True)
+            for instance, picture in zip(some, pictures):
+                is_error = isinstance(picture, Exception)
+                values[instance.id, 'no_image'] = (
+                    sentence(picture, instance) if is_error else None)
+                if not is_error:
+                    values[instance.id, name] = fields.Binary.cast(
+                        picture.content)
+        return values
 
     @classmethod
     def note_pictures(cls, action, instances, once=False):
@@ -179,6 +215,16 @@ class InstancePreview(PreviewMixin):
         return found[index]
 
 
+# As a line with the id of a record it is not sent back with the view.
+class PreviewPicture(ModelView):
+    "Picture"
+    __name__ = 'gnuhealth.imaging_orthanc.preview.picture'
+
+    picture = fields.Binary("Picture", readonly=True, filename='file_name')
+    file_name = fields.Char("File Name", readonly=True,
+        states={'invisible': True})
+
+
 class PreviewShow(ModelView):
     "Preview"
     __name__ = 'gnuhealth.imaging_orthanc.preview.show'
@@ -201,10 +247,9 @@ class PreviewShow(ModelView):
         states={'invisible': True})
     shown_width = fields.Float("Default Window Width", readonly=True,
         states={'invisible': True})
-    picture = fields.Binary("Picture", readonly=True, filename='file_name',
-        states={'invisible': ~Eval('has_picture')})
-    file_name = fields.Char("File Name", readonly=True,
-        states={'invisible': True})
+    pictures = fields.One2Many(
+        'gnuhealth.imaging_orthanc.preview.picture', None, "Picture",
+        readonly=True, states={'invisible': ~Eval('has_picture')})
     has_picture = fields.Boolean("Has Picture", readonly=True,
         states={'invisible': True})
     has_viewer = fields.Boolean("Has Viewer", readonly=True,
@@ -240,9 +285,7 @@ class Preview(ImageWizard, Wizard):
     viewer = StateAction('health_orthanc.url_viewer')
     again = StateTransition()
 
-    def __init__(self, session_id):
-        super().__init__(session_id)
-        self._listed = {}
+    _pictures = ()
 
     def transition_open_(self):
         record, *_ = self._selected()
@@ -308,18 +351,24 @@ class Preview(ImageWizard, Wizard):
 
     def _instance(self):
         """Return the instance that the client sent back, if its user may see
-        it, and forget the picture that came with it."""
-        self.show.picture = None
+        it."""
+        self.show.pictures = None
         instance = getattr(self.show, 'instance', None)
         check_selected(instance)
         check_read([instance])
         return instance
 
     def _found(self, series):
-        "Return the instances of a series in their order, listed once."
-        if series not in self._listed:
-            self._listed[series] = series.instances_in_order()
-        return self._listed[series]
+        """Return the instances of a series in their order, listed once for
+        all clicks in a preview."""
+        Instance = type(self.show.instance)
+        key = (Transaction().database.name, self._session_id, series.id)
+        ids = cache.listed(key) or []
+        if not ids or (self.show.instance.series == series
+                and self.show.instance.id not in ids):
+            ids = cache.listed(
+                key, [i.id for i in series.instances_in_order()])
+        return Instance.browse(ids)
 
     def _frame(self, instance):
         """Return the number of the wanted frame, from 1."""
@@ -354,22 +403,28 @@ class Preview(ImageWizard, Wizard):
             'has_viewer': bool(_viewable(instance)),
             }
         study, window = instance.of_study, chosen
-        try:
-            with Gallery() as gallery:
-                picture = gallery.picture(instance, frame - 1, chosen, SIDE)
-        except orthanc.OrthancError as error:
-            values['message'] = sentence(error, study.orthanc_server)
+        picture, = fetch([Wanted(instance, frame - 1, chosen, SIDE)])
+        if isinstance(picture, Exception):
+            values['message'] = sentence(picture, instance)
         else:
             note('view', [study], instance.position_text(
                     instance.series.rec_name, frame), once=True)
             window = picture.window
             shown = window if window and not chosen else (None, None)
-            values.update(
-                picture=fields.Binary.cast(picture.content), has_picture=True,
-                file_name='picture.' + picture.media_type.rpartition('/')[2],
+            self._pictures = [{
+                    'id': instance.id,
+                    'picture': fields.Binary.cast(picture.content),
+                    'file_name': 'picture.' + (
+                        picture.media_type.rpartition('/')[2]),
+                    }]
+            values.update(has_picture=True,
                 shown_center=shown[0], shown_width=shown[1])
         center, width = window or (None, None)
         return {**values, 'window_center': center, 'window_width': width}
+
+    def value_show(self, field_names):
+        """Return what the client shows and does not send back."""
+        return {'pictures': self._pictures}
 
 
 def _viewable(instance):

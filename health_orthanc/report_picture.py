@@ -12,9 +12,8 @@ from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
 from . import tables
-from .archive import orthanc
 from .exceptions import NoPictureError, NoResultError
-from .gallery import Gallery, sentence
+from .gallery import Wanted, fetch, sentence
 
 
 class ReportedInstance:
@@ -62,41 +61,47 @@ class ReportedInstance:
         """
         Result = Pool().get('gnuhealth.imaging.test.result')
         check_rights(Result.__name__, 'write')
-        for instance, *_ in shown:
-            instance._check_draft()
-        with Gallery() as gallery:
-            values = [
-                instance._attachment(gallery, frame, window)
-                for instance, frame, window in shown]
+        cls._check_drafts(i for i, *_ in shown)
+        found = fetch([
+                Wanted(instance, (frame or 1) - 1, window)
+                for instance, frame, window in shown])
+        # Of which results the studies are now
+        instances = cls.browse([i.id for i, *_ in shown])
+        values = [
+            instance._attachment(picture, frame)
+            for instance, picture, (_, frame, _) in zip(
+                instances, found, shown)]
         # This begins the transaction again, with the pictures in the cache.
-        results = {i.of_study.imaging_test for i, *_ in shown}
+        results = {i.of_study.imaging_test for i in instances}
         Result.lock(results)
         # The study may be leaving it.
         tables.touch(Result, [r.id for r in results])
+        # One may have been signed while the pictures were fetched.
+        cls._check_drafts(instances)
         for value in values:
             cls._attach(value)
-        cls.note_pictures('attach', [i for i, *_ in shown])
+        cls.note_pictures('attach', instances)
 
-    def _check_draft(self):
-        study = self.of_study
-        result = study.imaging_test
-        if not result:
-            raise NoResultError(gettext(
-                    'health_orthanc.msg_find_no_gnuhealth_imaging_test',
-                    study=study.rec_name))
-        if result.state == 'final':
-            raise FinalResultError(gettext(
-                    'health_orthanc.msg_result_is_final',
-                    result=result.rec_name))
+    @classmethod
+    def _check_drafts(cls, instances):
+        "Raise an error unless instances, as they are now, have draft results."
+        for instance in cls.browse([i.id for i in instances]):
+            study = instance.of_study
+            result = study.imaging_test
+            if not result:
+                raise NoResultError(gettext(
+                        'health_orthanc.msg_find_no_gnuhealth_imaging_test',
+                        study=study.rec_name))
+            if result.state == 'final':
+                raise FinalResultError(gettext(
+                        'health_orthanc.msg_result_is_final',
+                        result=result.rec_name))
 
-    def _attachment(self, gallery, frame, window):
+    def _attachment(self, picture, frame):
         """Return the values of the attachment for the report."""
         study, stem = self.of_study, self.sop_instance_UID
-        try:
-            picture = gallery.picture(self, (frame or 1) - 1, window)
-        except orthanc.OrthancError as error:
-            raise NoPictureError(
-                sentence(error, study.orthanc_server)) from None
+        if isinstance(picture, Exception):
+            raise NoPictureError(sentence(picture, self))
         if frame and (self.number_of_frames or 1) > 1:
             stem += f'-{frame}'
         extension = picture.media_type.rpartition('/')[2]

@@ -31,7 +31,7 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from . import after_sync, in_the_clear, migration, password
 from .archive import orthanc
 from .archive.orthanc import LEVELS
-from .connection import connect, secret_errors, stored_passwords
+from .connection import connect, connections, secret_errors, stored_passwords
 from .encapsulated_report import ReportsServer
 from .exceptions import (
     PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
@@ -348,6 +348,8 @@ class Server(
             addresses |= cls._new_addresses(servers, values)
             cls._check_recipient(servers, values)
             if _CONNECTION & values.keys():
+                for server in servers:
+                    connections.close(server.domain)
                 values.setdefault('validated', False)
                 changed.update(servers)
             elif values.get('active'):
@@ -453,7 +455,7 @@ class Server(
     @without_check_access
     def check_servers(cls, servers, seconds=None):
         """Ask servers whether they answer, keep what they say, and return the
-        translated problems, list.
+        translated problems, list. It ends transactions.
 
         :param seconds: how long each has to answer, None: as configured
         """
@@ -465,9 +467,11 @@ class Server(
             if not values['validated']]
 
     def _look(self, seconds=None):
-        """Ask the server who it is, return the values to keep."""
+        """Ask the server who it is, return the values to keep. It ends the
+        transaction."""
         try:
             with user_errors(self), connect(self) as client:
+                Transaction().commit()
                 if seconds:
                     client.end_at(time.monotonic() + seconds)
                 return probe(client)
@@ -568,6 +572,20 @@ class Server(
             return None
         after_sync.follow(server.id, run)
         return run
+
+    @classmethod
+    @without_check_access
+    def fetch_studies(cls, server, ids):
+        """Fetch some studies of a server that was synchronized before, and
+        nothing else. The transaction is committed.
+
+        :param ids: their Orthanc ids
+        :return: id of the run, None where one is going on already
+        """
+        try:
+            return Run(server, started_by='upload', only=list(ids)).go()
+        except Busy:
+            return None
 
     @classmethod
     def sync_now(cls, labels=None):

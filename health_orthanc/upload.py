@@ -11,7 +11,7 @@ from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.rights import check_read
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONEncoder
-from trytond.transaction import without_check_access
+from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
@@ -100,6 +100,8 @@ class Upload:
         if part.reason:
             self._refuse(part.name, part.reason)
             return
+        # What was said of the file before was translated.
+        Transaction().commit()
         try:
             stored = client.upload(part.file)
         except _OF_THE_FILE as error:
@@ -220,15 +222,17 @@ class UploadImageData(ImageWizard, Wizard):
 
     @without_check_access
     def _finish(self, upload):
-        """Synchronize the studies, and keep what happened."""
+        """Fetch the studies, and keep what happened."""
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         server = upload.server
         label = server.label
-        notice = _synchronize(server) if upload.studies else None
+        notice = _fetch(server, upload.studies) if upload.studies else None
         studies = Study.search([
                 ('orthanc_server', '=', server.id),
                 ('orthanc_UID', 'in', list(upload.studies)),
                 ])
+        if not notice and len(studies) < len(upload.studies):
+            notice = gettext('health_orthanc.msg_upload_later')
         counts = Counter(file['state'] for file in upload.files)
         summary = gettext('health_orthanc.msg_upload_summary', server=label,
             **{state: counts[state] for state, _ in STATES})
@@ -251,14 +255,17 @@ class UploadImageData(ImageWizard, Wizard):
         return action, {}
 
 
-def _synchronize(server):
-    """Fetch what was uploaded; return a sentence when it comes later."""
+def _fetch(server, studies):
+    """Fetch uploaded studies; return a sentence when they come later.
+
+    :param studies: their Orthanc ids
+    """
     pool = Pool()
     Run = pool.get('gnuhealth.orthanc.sync_run')
     Server = pool.get('gnuhealth.orthanc.config')
     run = None
     if server.sync_time:
-        run = Server.sync_server(server, started_by='upload')
+        run = Server.fetch_studies(server, studies)
     else:
         # The first synchronization fetches everything, nobody waits for it.
         Server.sync_later([server], started_by='upload')

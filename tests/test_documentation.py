@@ -415,6 +415,7 @@ def limits():
     yield usage, (f"of the first {preview.MAX_THUMBNAILS} of what the client "
         "loads at once, and only as many as the server gives in "
         f"{preview.THUMBNAIL_SECONDS} seconds")
+    yield usage, f"wait {gallery.SILENCE} seconds for a server that says"
     yield usage, f"grows more than {container.MAX_RATIO} times"
     yield usage, (f"more than {container.MAX_FILES:,} files or more than "
         f"{container.MAX_BYTES // 2 ** 30} GiB").replace(',', ' ')

@@ -9,7 +9,6 @@ import ipaddress
 import json
 import logging
 import re
-import select
 import socket
 import ssl
 import threading
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
+from .connections import lives
 from .errors import (
     BY_STATUS, AnswerTooLarge, BadAnswer, ConnectionLost, ConnectionRefused,
     ConnectTimeout, HostNotFound, InvalidURL, NotEncrypted, OrthancError,
@@ -239,6 +239,7 @@ class Session:
     :param upload_timeout: of silence during an upload
     :param total_timeout: for one answer in all, repetitions included
     :param max_bytes: the largest answer of any call, unpacked
+    :param kept: Connections, to take one from and to give it back to
     :ivar calls: how many HTTP requests were sent
     :raises InvalidURL: url is none
     """
@@ -248,7 +249,7 @@ class Session:
             self, url, user=None, password=None, *, verify=True,
             connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
             upload_timeout=UPLOAD_TIMEOUT, total_timeout=TOTAL_TIMEOUT,
-            max_bytes=MAX_BYTES):
+            max_bytes=MAX_BYTES, kept=None):
         self._headers, self._secrets = _credentials(user, password)
         # A traceback may show local variables.
         del user, password
@@ -262,6 +263,8 @@ class Session:
         self._verify = verify
         self._clock = _Clock()
         self._connection = None
+        self._kept, self._may_be_old = kept, True
+        self._key = (self.url, verify, self._headers.get('Authorization'))
 
     def __repr__(self):
         return f'<{type(self).__name__} {self.url}>'
@@ -270,6 +273,16 @@ class Session:
         return self
 
     def __exit__(self, *exception):
+        self.release()
+
+    def release(self):
+        """Leave the connection to who asks the same server next, or close it;
+        a later call takes or opens another one."""
+        connection = self._connection
+        if (self._kept and connection and connection.sock
+                and not self._clock.stopped):
+            self._connection = self._clock.sock = None
+            self._kept.give(self._key, connection)
         self.close()
 
     def close(self):
@@ -298,6 +311,7 @@ class Session:
         :param look: reads what it wants of the http.client.HTTPResponse; the
             answer then has no body
         """
+        self._may_be_old = repeat
         if not repeat:
             # A connection that stood idle may be dead without being known.
             self.close()
@@ -326,6 +340,10 @@ class Session:
             error = exception
         except _FAILURES as exception:
             error = self._failure(exception)
+        except BaseException:
+            # What comes next would be the answer to this.
+            self.close()
+            raise
         self.close()
         logger.debug("%s %s: %s", *call[:2], error.reason)
         return None, error
@@ -362,9 +380,10 @@ class Session:
     def _connected(self):
         "Return a connection to the server, the one there is if it lives."
         self._clock.check()
-        connection = self._connection
-        if connection and not (connection.sock and _is_idle(connection.sock)):
+        if self._connection and not lives(self._connection):
             self.close()
+        if self._kept and self._may_be_old and not self._connection:
+            self._connection = self._kept.take(self._key)
         if not self._connection:
             self._connection = self._new_connection()
             self._connection.connect()
@@ -434,13 +453,6 @@ _BY_CAUSE = [
     (OSError, ConnectionLost),
     (ValueError, BadAnswer),
     ]
-
-
-def _is_idle(sock):
-    "Whether an open connection has nothing to say, not even that it ended."
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return not poll.poll(0)
 
 
 def _context(verify):

@@ -45,14 +45,17 @@ class Run:
     :param server: record of gnuhealth.orthanc.config
     :param bool full: compare everything instead of reading what is new
     :param str started_by: see gnuhealth.orthanc.sync_run
+    :param only: Orthanc ids of studies, to fetch nothing else; all the rest
+        is left to the next run
     """
 
-    def __init__(self, server, full=False, started_by=None):
+    def __init__(self, server, full=False, started_by=None, only=None):
         pool = Pool()
         self.SyncRun = pool.get('gnuhealth.orthanc.sync_run')
         self.server = pool.get('gnuhealth.orthanc.config')(server.id)
         self.full = full
         self.started_by = started_by
+        self.only = only
         self.label = self.server.label
         self.lease = Lease(server.id)
         self.end = time.monotonic() + self.server.run_hours * HOUR
@@ -108,12 +111,10 @@ class Run:
                 roll_back()
                 self.reader = Reader(self.client, self.keeper)
                 self.version = self.client.version()
-                if self.full:
-                    self._synchronize_all()
+                if self.only is None:
+                    self._synchronize()
                 else:
-                    self._synchronize_new()
-                self._compare()
-                self.details.look_closer()
+                    self._fetch_more(self.only)
         except (OutOfTime, orthanc.OrthancError) as error:
             if self.is_over():
                 return 'interrupted', None, partial(
@@ -129,6 +130,14 @@ class Run:
             events.log_unexpected(error)
             return 'failed', None, _unexpected
         return 'done', True, self._warning
+
+    def _synchronize(self):
+        if self.full:
+            self._synchronize_all()
+        else:
+            self._synchronize_new()
+        self._compare()
+        self.details.look_closer()
 
     def is_over(self):
         "Return whether the run took longer than its server allows."
@@ -183,9 +192,9 @@ class Run:
         values = {} if validated is None else {
             'validated': validated, 'last_error': message, 'check_time': now()}
         if state == 'done':
-            values.update(
-                sync_time=now(), version=self.version,
-                compared=str(self.balance))
+            values.update(version=self.version, compared=str(self.balance))
+            if self.only is None:
+                values['sync_time'] = now()
         self.lease.release(**values)
         # Notices come often: they leave the others where they are.
         alike = ('started_by', '=', 'notice')

@@ -123,12 +123,14 @@ def test_a_day_with_images(office):
     uid = office.store(*ct_series(3))
     with office.user('radiologist') as config:
         wizard = office.study(config, uid).click('preview')
-        first = wizard.form.picture
+        first, = wizard.form.pictures
         wizard.execute('next_')
         assert wizard.form.position == "Image 2 of 3"
-        assert wizard.form.picture
+        second, = wizard.form.pictures
+        assert second.picture
         wizard.execute('previous')
-        assert wizard.form.picture == first
+        again, = wizard.form.pictures
+        assert again.picture == first.picture
         wizard.execute('end')
         # Reading is a transaction in which nothing can be written.
         instance = Model.get(INSTANCE, config).find([])[0]

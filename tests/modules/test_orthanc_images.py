@@ -60,10 +60,17 @@ def show(hospital, login, model, id_, *steps):
         data = {'show': {**values, **changes}} if values else {}
         result = rpc(
             f'wizard.{PREVIEW}.execute', session, data, state, **context)
-        values = {
-            name: value for name, value in result['view']['defaults'].items()
-            if '.' not in name}
-    return values
+        values, picture = shown(result['view'])
+    return {**values, 'picture': picture}
+
+
+def shown(view):
+    "Return the values that a client sends back, and the picture it shows."
+    lines = view['values']['pictures']
+    return {
+        **{n: v for n, v in view['defaults'].items() if '.' not in n},
+        'pictures': [{'id': line['id']} for line in lines],
+        }, next((line['picture'] for line in lines), None)
 
 
 def test_preview_of_a_ct_without_window_is_not_black(hospital):
@@ -131,8 +138,8 @@ def test_preview_goes_through_images_and_series(hospital):
 
 
 def test_preview_offers_the_next_image_and_the_viewer(hospital, monkeypatch):
-    """Enter goes on, the ids of a series are listed once for a step, and the
-    viewer opens while the preview stays."""
+    """Enter goes on, the ids of a series are listed once for all steps, and
+    the viewer opens while the preview stays."""
     study = hospital.store(*ct_series(3, SeriesDescription="CT Thorax"))
     series, = hospital.series(study)
     context, listed = context_of(STUDY, study), []
@@ -152,26 +159,24 @@ def test_preview_offers_the_next_image_and_the_viewer(hospital, monkeypatch):
             listed.append(limit) or list_(self, limit))
     session, start, _ = rpc(f'wizard.{PREVIEW}.create', **context)
 
-    def step(state, values):
-        data = {'show': {
-                name: value for name, value in values.items()
-                if '.' not in name}} if values else {}
+    def step(state, view):
+        data = {'show': shown(view)[0]} if view else {}
         return rpc(
             f'wizard.{PREVIEW}.execute', session, data, state, **context)
 
-    view = step(start, {})['view']
+    view = step(start, None)['view']
     assert [b['state'] for b in view['buttons'] if b['default']] == ['next_']
     assert not view['defaults']['has_viewer']
     listed.clear()
-    view = step('next_', view['defaults'])['view']
-    assert listed == [None]
+    view = step('next_', view)['view']
+    assert not listed
     assert view['defaults']['position'] == "Image 2 of 3"
     with pytest.raises(RpcError, match="No viewer"):
-        step('viewer', view['defaults'])
+        step('viewer', view)
     set_viewers(['stone'])
-    view = step('again', view['defaults'])['view']
+    view = step('again', view)['view']
     assert view['defaults']['has_viewer']
-    result = step('viewer', view['defaults'])
+    result = step('viewer', view)
     (action, _), = result['actions']
     assert '/stone-webviewer/' in action['url']
     assert result['view']['defaults']['position'] == "Image 2 of 3"

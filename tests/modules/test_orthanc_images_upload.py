@@ -271,7 +271,7 @@ def test_a_server_that_is_down(hospital):
 
 def test_an_upload_whose_synchronization_fails(hospital):
     file, = ct_series(1)
-    hospital.faults.on('^/(changes|studies|statistics)', status(500))
+    hospital.faults.on('^/system', status(500))
     uploaded = upload(hospital, file)
     assert uploaded.states == ['stored']
     assert "an error of its own" in uploaded.summary

@@ -677,14 +677,16 @@ def silent():
         ])
 def test_wizard_tells_problems_apart(proxy, start, part):
     with transaction() as current:
-        get(SERVER).create([values('http://taken', label="Taken")])
+        Server = get(SERVER)
+        taken, = Server.create([values('http://taken', label="Taken")])
+        current.commit()
         session, result = add(
             **{'label': "New", 'domain': proxy.url, **start})
         assert part in result['view']['defaults']['reason']
         assert_secret(result)
         assert_secret(session_data(session))
-        assert not get(SERVER).search([('label', '=', "New")])
-        current.rollback()
+        assert not Server.search([('label', '=', "New")])
+        Server.delete([taken])
 
 
 def test_wizard_keeps_what_was_typed():
@@ -819,6 +821,7 @@ def test_only_administrators_manage_servers(server, proxy, group):
         user = make_user(login, group)
         proxy.clear()
         may, Server = GROUPS[group], get(SERVER)
+        label = Server(server).label
         with current.set_user(user.id), current.set_context(
                 _check_access=True):
             for call in [
@@ -836,6 +839,8 @@ def test_only_administrators_manage_servers(server, proxy, group):
                         call()
         assert bool(proxy.count()) == may
         current.rollback()
+        # The test of the connection ended a transaction.
+        Server.write([Server(server)], {'label': label})
 
 
 def test_internal_methods_are_not_reachable():

@@ -278,6 +278,7 @@ class _Listener(socketserver.ThreadingTCPServer):
             request = self.owner._tls.wrap_socket(request, server_side=True)
             request.settimeout(None)
         self.connections.add(request)
+        self.owner.accepted += 1
         try:
             super().finish_request(request, client_address)
         finally:
@@ -302,11 +303,13 @@ class FaultServer:
     :param target: the address of the server behind (http), None: none
     :param tls: names of the files with certificate and key, to speak https
     :ivar calls: the requests that came in, list of Call
+    :ivar int accepted: how many connections they came by
     """
 
     def __init__(self, target=None, tls=None):
         self.target = target.rstrip('/') if target else None
         self.calls = []
+        self.accepted = 0
         self.stopping = False
         self.port = 0
         self._lock = threading.Lock()
