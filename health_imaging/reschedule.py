@@ -18,7 +18,9 @@ from .institution import institution_timezone, local_datetime
 from .kept import Ledger
 from .minute import Minute, now
 from .professional import own_health_professional
+from .retention import Forgotten
 from .rights import ADMINISTRATION, groups_of
+from .told import Told
 
 
 class _Allowed(NamedTuple):
@@ -109,9 +111,10 @@ class RescheduleMixin:
                     request=self.rec_name))
 
 
-class RescheduleLog(Ledger, ModelSQL, ModelView):
+class RescheduleLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Rescheduling of an Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request.reschedule.log'
+    _years = ('health_imaging', 'reasons_years')
 
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,
@@ -120,7 +123,7 @@ class RescheduleLog(Ledger, ModelSQL, ModelView):
     user = fields.Many2One('res.user', "User", readonly=True)
     from_date = Minute("From", readonly=True)
     to_date = Minute("To", required=True, readonly=True)
-    reason = fields.Text("Reason", required=True, readonly=True)
+    reason = Told("Reason", required=True, readonly=True)
 
     @classmethod
     def __setup__(cls):

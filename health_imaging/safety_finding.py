@@ -21,6 +21,7 @@ from .institution import institution_timezone, local_datetime
 from .kept import Ledger
 from .minute import Minute, now
 from .patient_facts import PatientFacts
+from .retention import Forgotten
 from .rights import may_read
 from .safety.rules import REFUSED, STOP, Rule, check
 
@@ -35,9 +36,11 @@ KINDS = [
 _KIND = 'health_imaging.msg_finding_kind_%s'
 
 
-class SafetyFinding(Ledger, ModelSQL, ModelView):
+class SafetyFinding(Forgotten, Ledger, ModelSQL, ModelView):
     "Safety Finding of an Imaging Request"
     __name__ = 'gnuhealth.imaging.safety.finding'
+    _years = ('health_imaging', 'reasons_years')
+    _dated = 'found_at'
 
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,

@@ -9,6 +9,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.rights import check_read
+from trytond.modules.health_imaging.told import tell
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONEncoder
 from trytond.transaction import without_check_access
@@ -230,11 +231,11 @@ class UploadImageData(ImageWizard, Wizard):
                 ('orthanc_UID', 'in', list(upload.studies)),
                 ])
         counts = Counter(file['state'] for file in upload.files)
-        summary = gettext('health_orthanc.msg_upload_summary', server=label,
+        summary = tell('health_orthanc.msg_upload_summary', server=label,
             **{state: counts[state] for state, _ in STATES})
         if upload.studies:
-            note('upload', studies, '\n'.join([summary, *(
-                        [] if studies else upload.studies)]))
+            note('upload', studies, [
+                    summary, *([] if studies else upload.studies)])
         self.done.summary = '\n'.join(
             filter(None, [summary, upload.problem, notice]))
         self.done.studies = [s.id for s in studies]

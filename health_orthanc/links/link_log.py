@@ -6,6 +6,7 @@ import json
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.minute import Minute, now
+from trytond.modules.health_imaging.retention import Forgotten
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.transaction import Transaction
@@ -33,9 +34,10 @@ _AFTER = {
 _ACTIONS = {'linked': 'link', 'unlinked': 'unlink', 'review': 'review'}
 
 
-class LinkLog(Ledger, ModelSQL, ModelView):
+class LinkLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Link of a Study"
     __name__ = 'gnuhealth.orthanc.link_log'
+    _years = ('health_orthanc', 'link_log_years')
 
     study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
