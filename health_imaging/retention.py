@@ -3,11 +3,13 @@
 """How long what only grows is kept: scheduled tasks delete it, in blocks and
 for a limited time; users cannot.  trytond's configuration says how long,
 which those whose work is logged cannot change."""
+import logging
 import time
 
 from dateutil.relativedelta import relativedelta
 from sql import Column
 
+from trytond import backend
 from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index
@@ -17,6 +19,8 @@ from trytond.transaction import Transaction
 
 from .minute import now
 from .tables import execute, forget
+
+logger = logging.getLogger(__name__)
 
 #: How many lines are deleted in a transaction, and for how many seconds a task
 #: goes on; the next day goes on where it ended.
@@ -65,10 +69,16 @@ class Forgotten:
         Commits after each block. Called by the scheduled task.
         """
         years, end = cls.years_kept(), time.monotonic() + SECONDS
-        before = now() - relativedelta(years=years)
-        while (years and cls._forget_before(before) == BLOCK
-                and time.monotonic() < end):
-            Transaction().commit()
+        before, count = now() - relativedelta(years=years), BLOCK
+        while years and count == BLOCK and time.monotonic() < end:
+            try:
+                count = cls._forget_before(before)
+                Transaction().commit()
+            except backend.DatabaseOperationalError as error:
+                logger.info("another worker deletes lines of %s: %s",
+                    cls.__name__, type(error).__name__)
+                Transaction().rollback()
+                break
 
     @classmethod
     def _forget_before(cls, moment):
