@@ -355,9 +355,9 @@ def test_the_access_log_is_cut_by_years_as_documented(users):
                     'at': dt.datetime(2027, 5, 4), 'user': 1,
                     'action': 'view'}])
         assert {r.id for r in Model.search([])} == {old, new.id}
-        found = plan(Model.__table__().select(
-                Model.__table__().id, order_by=Model.__table__().at.desc,
-                limit=5))
+        table = Model.__table__()
+        found = plan(table.select(
+                table.id, order_by=table.at.desc, limit=5))
         assert 'Index' in found, found
         cursor.execute(take_out)
         assert [r.id for r in Model.search([])] == [new.id]
