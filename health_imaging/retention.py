@@ -10,7 +10,6 @@ from dateutil.relativedelta import relativedelta
 from sql import Column
 
 from trytond import backend
-from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index
 from trytond.pool import Pool
@@ -37,16 +36,12 @@ def unlocked():
 
 
 class Forgotten:
-    """Mixin of logs whose old lines are deleted.
+    """Mixin of logs whose old lines are deleted. They have ``years_kept``.
 
-    :cvar tuple _years: section and name of the option of the configuration
-        that says after how many years, 0: never
-    :cvar int _default_years: where the configuration says nothing
     :cvar str _dated: name of the field with the age of a line
     """
     __slots__ = ()
 
-    _default_years = 0
     _dated = 'at'
 
     @classmethod
@@ -57,12 +52,6 @@ class Forgotten:
                 table, (Column(table, cls._dated), Index.Range(order='DESC'))))
 
     @classmethod
-    def years_kept(cls):
-        """Return for how many years lines are kept, 0: for ever."""
-        return max(config.getint(
-                *cls._years, default=cls._default_years), 0)
-
-    @classmethod
     def forget(cls):
         """Delete the lines that are too old, in blocks.
 
@@ -70,7 +59,7 @@ class Forgotten:
         """
         years, end = cls.years_kept(), time.monotonic() + SECONDS
         before, count = now() - relativedelta(years=years), BLOCK
-        while years and count == BLOCK and time.monotonic() < end:
+        while years > 0 and count == BLOCK and time.monotonic() < end:
             try:
                 count = cls._forget_before(before)
                 Transaction().commit()
@@ -101,7 +90,7 @@ def kept_lines():
     for _, Model in Pool().iterobject():
         if issubclass(Model, Forgotten):
             years = Model.years_kept()
-            message = 'msg_kept_years' if years else 'msg_kept_for_ever'
+            message = 'msg_kept_years' if years > 0 else 'msg_kept_for_ever'
             lines.append(gettext(f'health_imaging.{message}',
                     log=Model.__names__()['model'], years=years))
     return sorted(lines)

@@ -7,6 +7,7 @@ import time
 from sql import Column, Null
 from sql.conditionals import Coalesce
 
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.institution import (
@@ -34,8 +35,6 @@ _NEWS = ('skipped', *(
 class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
     "Orthanc Synchronization"
     __name__ = 'gnuhealth.orthanc.sync_run'
-    _years = ('health_orthanc', 'sync_runs_years')
-    _default_years = 1
     _dated = 'start'
 
     server = fields.Many2One(
@@ -101,6 +100,11 @@ class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
                 (table.start, Index.Range(order='DESC'))))
         cls._buttons['show_studies'] = {
             'invisible': Eval('state') == 'running'}
+
+    @staticmethod
+    def years_kept():
+        """Return for how many years lines are kept, 0: for ever."""
+        return config.getint('health_orthanc', 'sync_runs_years', default=1)
 
     def get_rec_name(self, name):
         return f'{self.server.label} {self.start:%Y-%m-%d %H:%M}'

@@ -424,7 +424,7 @@ def limits():
     many = f'{structure.MAX_ITEMS:,}'.replace(',', ' ')
     yield 'doc/operation.rst', (f"lets {structure.MAX_DEPTH} levels pass, "
         f"{many} items or elements in one list")
-    assert sync_run.SyncRun._default_years == 1
+    assert sync_run.SyncRun.years_kept() == 1
     yield usage, "Each run is kept for a year"
     yield usage, f"shows the last {server.SHOWN_RUNS} runs"
     yield usage, f"become one row a day after {sync_run.FOLD_DAYS} days"
