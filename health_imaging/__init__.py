@@ -20,6 +20,7 @@ def register():
         ir.View,
         ir.Cron,
         ir.Rule,
+        ir.Note,
         modality_tabs.ActWindow,
         catalog.TestType,
         catalog.Test,

@@ -10,6 +10,7 @@ from trytond.transaction import Transaction
 from .exceptions import ClaimedWarning
 from .institution import local_text
 from .minute import Minute, now
+from .told import tell
 from .workflow import hold
 
 #: What a request that nobody claims holds.
@@ -70,11 +71,11 @@ class ClaimMixin:
         user = User(Transaction().user)
         Note.create([{
                     'resource': str(request),
-                    'message': gettext(
+                    'message': tell(
                         'health_imaging.msg_note_claim_taken',
                         user=user.rec_name,
                         former=request.claimed_by.rec_name,
-                        since=local_text(request.claimed_at)),
+                        since=request.claimed_at),
                     } for request in requests])
 
     @classmethod

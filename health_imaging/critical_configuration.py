@@ -7,9 +7,11 @@ import datetime as dt
 from trytond.model import (
     DeactivableMixin, ModelSingleton, ModelSQL, ModelView, Unique, fields,
     sequence_ordered)
+from trytond.pool import Pool
 
 from .calls import CheckedCalls
 from .migration import insert_row
+from .retention import kept_lines
 from .tables import execute
 
 
@@ -37,6 +39,11 @@ class ImagingConfiguration(
         help="Who is told of a critical finding that is not acknowledged in "
         "time, one after the other.")
 
+    kept = fields.Function(fields.Text("Kept",
+            help="For how long logs are kept. The configuration of trytond "
+            "says so."),
+        'get_kept')
+
     @classmethod
     def __register__(cls, module):
         super().__register__(module)
@@ -59,6 +66,19 @@ class ImagingConfiguration(
     @staticmethod
     def default_critical_days():
         return 7
+
+    @classmethod
+    def forget_reasons(cls):
+        """Delete old reasons that people gave. Called by the scheduled task.
+        """
+        pool = Pool()
+        for name in [
+                'gnuhealth.imaging.safety.finding',
+                'gnuhealth.imaging.test.request.reschedule.log']:
+            pool.get(name).forget()
+
+    def get_kept(self, name):
+        return '\n'.join(kept_lines())
 
     def time_of(self, urgency):
         """Return how long there is to acknowledge a finding.

@@ -6,6 +6,8 @@ from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction
 
+from .told import Told
+
 _OF_USERS = {'gnuhealth.imaging.macro'}
 
 
@@ -33,7 +35,20 @@ class Cron(metaclass=PoolMeta):
                 "Keep pictures of imaging results"),
             ('gnuhealth.imaging.critical_finding|escalate',
                 "Escalate critical findings"),
+            ('gnuhealth.imaging.configuration|forget_reasons',
+                "Forget old reasons of imaging requests"),
             ]
+
+
+class Note(metaclass=PoolMeta):
+    __name__ = 'ir.note'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        # The software leaves notes, too.
+        message = cls.message
+        cls.message = Told(message.string, states=message.states)
 
 
 class Rule(metaclass=PoolMeta):

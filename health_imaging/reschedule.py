@@ -3,6 +3,7 @@
 """Doing an exam at another time, and what is kept of it."""
 from typing import NamedTuple
 
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
@@ -18,7 +19,9 @@ from .institution import institution_timezone, local_datetime
 from .kept import Ledger
 from .minute import Minute, now
 from .professional import own_health_professional
+from .retention import Forgotten
 from .rights import ADMINISTRATION, groups_of
+from .told import Told
 
 
 class _Allowed(NamedTuple):
@@ -109,7 +112,7 @@ class RescheduleMixin:
                     request=self.rec_name))
 
 
-class RescheduleLog(Ledger, ModelSQL, ModelView):
+class RescheduleLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Rescheduling of an Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request.reschedule.log'
 
@@ -120,12 +123,17 @@ class RescheduleLog(Ledger, ModelSQL, ModelView):
     user = fields.Many2One('res.user', "User", readonly=True)
     from_date = Minute("From", readonly=True)
     to_date = Minute("To", required=True, readonly=True)
-    reason = fields.Text("Reason", required=True, readonly=True)
+    reason = Told("Reason", required=True, readonly=True)
 
     @classmethod
     def __setup__(cls):
         super().__setup__()
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
+
+    @staticmethod
+    def years_kept():
+        """Return for how many years lines are kept, 0: for ever."""
+        return config.getint('health_imaging', 'reasons_years', default=0)
 
     def get_rec_name(self, name):
         return self.request.rec_name

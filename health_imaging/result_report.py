@@ -7,7 +7,6 @@ import time
 from contextvars import ContextVar
 
 from trytond.config import config
-from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.report import Report
 from trytond.report.report import FORMAT2EXT
@@ -21,6 +20,7 @@ from .exceptions import OfficeError
 from .institution import institution, local_datetime, local_text
 from .programs import Busy, Slots
 from .sections import SECTIONS, is_written
+from .told import tell
 
 # Time limits of printing, in seconds: while a user waits, and in the
 # background.
@@ -173,7 +173,7 @@ class OfficeReport(CheckedReport, Report):
             message = 'msg_office_busy'
         except office.TooSlow:
             raise _too_slow(timeout) from None
-        raise OfficeError(gettext(f'health_imaging.{message}'))
+        raise OfficeError(tell(f'health_imaging.{message}'))
 
     @classmethod
     def _seconds_left(cls):
@@ -262,7 +262,7 @@ def _seconds():
 
 
 def _too_slow(seconds=None):
-    return OfficeError(gettext(
+    return OfficeError(tell(
             'health_imaging.msg_office_slow', seconds=seconds or _seconds()))
 
 

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 from typing import NamedTuple
 
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
@@ -21,6 +22,7 @@ from .institution import institution_timezone, local_datetime
 from .kept import Ledger
 from .minute import Minute, now
 from .patient_facts import PatientFacts
+from .retention import Forgotten
 from .rights import may_read
 from .safety.rules import REFUSED, STOP, Rule, check
 
@@ -35,9 +37,10 @@ KINDS = [
 _KIND = 'health_imaging.msg_finding_kind_%s'
 
 
-class SafetyFinding(Ledger, ModelSQL, ModelView):
+class SafetyFinding(Forgotten, Ledger, ModelSQL, ModelView):
     "Safety Finding of an Imaging Request"
     __name__ = 'gnuhealth.imaging.safety.finding'
+    _dated = 'found_at'
 
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,
@@ -56,6 +59,11 @@ class SafetyFinding(Ledger, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         cls._order = [('found_at', 'DESC'), ('id', 'ASC')]
+
+    @staticmethod
+    def years_kept():
+        """Return for how many years lines are kept, 0: for ever."""
+        return config.getint('health_imaging', 'reasons_years', default=0)
 
     @classmethod
     def view_attributes(cls):

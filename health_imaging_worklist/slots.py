@@ -11,6 +11,7 @@ from trytond.modules.health_imaging.dashboard import OPEN
 from trytond.modules.health_imaging.institution import institution_timezone
 from trytond.modules.health_imaging.minute import whole
 from trytond.modules.health_imaging.tables import execute, moment
+from trytond.modules.health_imaging.told import tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import check_access, without_check_access
@@ -67,7 +68,7 @@ class SlotsMixin:
             with check_access():
                 cls.reschedule(moved)
             with without_check_access():
-                cls.reschedule_to(moved, whole(value), gettext(
+                cls.reschedule_to(moved, whole(value), tell(
                         'health_imaging_worklist.msg_moved_in_calendar'))
 
     @classmethod

@@ -5,8 +5,8 @@ from collections import defaultdict
 
 from sql import Null
 
-from trytond.i18n import gettext
 from trytond.model import Index, fields
+from trytond.modules.health_imaging.told import tell
 from trytond.modules.health_imaging.workflow import (
     refuse_changed, refuse_given)
 from trytond.pool import Pool, PoolMeta
@@ -135,7 +135,7 @@ class Attachment(metaclass=PoolMeta):
         # Nobody has read it, not even who caused it.
         tables.insert(Note, [{
                     'resource': str(result),
-                    'message': gettext(
+                    'message': tell(
                         'health_orthanc.msg_note_pictures_taken_out',
                         pictures=len(pictures), study=study.rec_name),
                     } for (result, study), pictures in gone.items()])

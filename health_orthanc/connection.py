@@ -4,8 +4,8 @@
 methods, which the templates of reports and messages could call."""
 from contextlib import contextmanager
 
-from trytond.i18n import gettext
 from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_imaging.told import tell
 
 from . import password
 from .archive import orthanc
@@ -24,7 +24,7 @@ def secret_errors():
     try:
         yield
     except password.SecretError as error:
-        raise SecretKeyError(gettext(
+        raise SecretKeyError(tell(
                 f'health_orthanc.msg_secret_{error.reason}')) from None
 
 

@@ -7,6 +7,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.doors import given_reason
 from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.told import label, tell
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction
@@ -143,23 +144,16 @@ class Deletable:
     def _drop(self, outcome):
         "Delete the record here, and keep in the access log what it was."
         record = type(self)(self.id)
-        details = '\n'.join(filter(None, [
-                    gettext(f'health_orthanc.msg_deleted_{outcome}',
-                        record=record.rec_name),
-                    record.deleting_reason, *record._kept()]))
-        note('delete', [record.of_study], details)
+        note('delete', [record.of_study], [
+                tell(f'health_orthanc.msg_deleted_{outcome}',
+                    record=record.rec_name),
+                *filter(None, [record.deleting_reason]), *record._kept()])
         record._delete_rows()
 
 
 def _labelled(record, *names):
     """Return lines with the values of fields that are not empty."""
-    lines = []
-    for name in names:
-        value = getattr(record, name)
-        if value:
-            label = type(record).__names__(name)['field']
-            lines.append(f'{label}: {getattr(value, "rec_name", value)}')
-    return lines
+    return [label(record, name) for name in names if getattr(record, name)]
 
 
 def _delete_series(series):
@@ -200,7 +194,7 @@ class DeletableStudy(Deletable):
         if self.imaging_test:
             Note.create([{
                         'resource': str(self.imaging_test),
-                        'message': gettext(
+                        'message': tell(
                             'health_orthanc.msg_note_study_deleted',
                             study=self.rec_name,
                             reason=self.deleting_reason),

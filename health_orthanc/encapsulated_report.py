@@ -11,11 +11,11 @@ from sql import Null
 from sql.conditionals import Coalesce
 
 from trytond.exceptions import UserError
-from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.institution import local_datetime
 from trytond.modules.health_imaging.kept import Kept
 from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.told import Told, tell
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -68,7 +68,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
     attempts = fields.Integer("Attempts", readonly=True)
     refusals = fields.Integer("Refusals", readonly=True)
     claimed_until = fields.DateTime("Claimed until", readonly=True)
-    error = fields.Text("Error", readonly=True,
+    error = Told("Error", readonly=True,
         states={'invisible': ~Eval('error')})
 
     @classmethod
@@ -342,7 +342,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 content = b''
         content = bytes(content)
         if not content.startswith(b'%PDF-'):
-            raise UserError(gettext('health_orthanc.msg_report_no_pdf'))
+            raise UserError(tell('health_orthanc.msg_report_no_pdf'))
         return content
 
     def _finish(self, values, refused):

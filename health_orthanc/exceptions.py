@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The errors that health_orthanc raises, one class per cause."""
 from trytond.exceptions import UserError, UserWarning
-from trytond.i18n import gettext
 from trytond.model.exceptions import AccessError, ValidationError
+from trytond.modules.health_imaging.told import tell
 
 
 class ServerURLError(ValidationError):
@@ -87,4 +87,4 @@ def error_text(error, server):
 
     :param str server: the label of the server
     """
-    return gettext(f'health_orthanc.msg_error_{error.reason}', server=server)
+    return tell(f'health_orthanc.msg_error_{error.reason}', server=server)

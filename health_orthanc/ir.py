@@ -19,6 +19,10 @@ class Cron(metaclass=PoolMeta):
                     "Compare Orthanc servers"),
                 ('gnuhealth.orthanc.access_log|forget',
                     "Forget old lines of the access log"),
+                ('gnuhealth.orthanc.link_log|forget',
+                    "Forget old links of studies"),
+                ('gnuhealth.orthanc.sync_run|tidy',
+                    "Fold and forget old runs of Orthanc servers"),
                 ])
 
     @classmethod

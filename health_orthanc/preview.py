@@ -11,6 +11,7 @@ from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.doors import check_selected
 from trytond.modules.health_imaging.rights import check_read
+from trytond.modules.health_imaging.told import join, tell
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.rpc import RPC
@@ -181,7 +182,7 @@ class InstancePreview(PreviewMixin):
         for study, some in by_study.items():
             note(action, [study], some[0].position_text(
                     some[0].series.rec_name) if len(some) == 1
-                else gettext('health_orthanc.msg_viewed', count=len(some)),
+                else tell('health_orthanc.msg_viewed', count=len(some)),
                 once)
 
     def position_text(self, series, frame=None):
@@ -192,13 +193,13 @@ class InstancePreview(PreviewMixin):
         """
         parts = [series]
         if self.instance_number is not None:
-            parts.append(gettext(
+            parts.append(tell(
                     'health_orthanc.msg_label_instance_number',
                     number=self.instance_number))
         if frame and (self.number_of_frames or 1) > 1:
-            parts.append(gettext(
+            parts.append(tell(
                     'health_orthanc.msg_label_frame', number=frame))
-        return ', '.join(parts)
+        return join(', ', parts)
 
     def neighbour(self, step, listed):
         """Return the next instance of the study (step 1), or the one before

@@ -9,6 +9,7 @@ from trytond.modules.health_imaging.doors import (
     ReloadingWizard, selected_records)
 from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_read
+from trytond.modules.health_imaging.told import tell
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.tools import reduce_ids
@@ -184,7 +185,7 @@ class Result(metaclass=PoolMeta):
         with without_check_access():
             Note.create([{
                         'resource': str(result),
-                        'message': gettext(
+                        'message': tell(
                             'health_orthanc.msg_studies_confirmed'),
                         } for result in results if result.is_marked()])
             cls.write(results, MARKS)

@@ -21,6 +21,7 @@ from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_imaging.told import Told
 from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 MASK = '*' * 10
 #: How long somebody waits for the test of a server, in seconds.
 TEST_SECONDS = 9
+#: How many runs the form of a server shows.
+SHOWN_RUNS = 100
 #: Plugins of Orthanc without which something is missed.
 _PLUGINS = {'dicom-web', 'worklists'}
 #: What decides whether and how a server answers.
@@ -133,7 +136,7 @@ class Server(
             states={'invisible': ~Eval('findings')},
             help="What the server said of itself when it was asked last."),
         'get_findings')
-    last_error = fields.Text("Last Error", readonly=True,
+    last_error = Told("Last Error", readonly=True,
         states={'invisible': ~Eval('last_error')})
     last_changed_index = _LongInteger("Last Index", readonly=True,
         help="The last change of the server that is known here.")
@@ -145,8 +148,9 @@ class Server(
     link = fields.Function(fields.Char("Orthanc Explorer"), 'get_link')
     number_of_studies = fields.Function(
         fields.Integer("Studies"), 'get_number_of_studies')
-    runs = fields.One2Many(
-        'gnuhealth.orthanc.sync_run', 'server', "Runs", readonly=True)
+    runs = fields.Function(fields.One2Many(
+            'gnuhealth.orthanc.sync_run', 'server', "Runs", readonly=True),
+        'get_runs')
     compared = fields.Char("Compared Counts", readonly=True,
         states={'invisible': True},
         help="How many studies, series and instances are known, and how many "
@@ -303,6 +307,12 @@ class Server(
             gettext(f'health_orthanc.msg_server_{key}', **values)
             for key, values in lines)
 
+    def get_runs(self, name):
+        """Return the ids of the last runs: a list has them all."""
+        Run = Pool().get('gnuhealth.orthanc.sync_run')
+        return [r.id for r in Run.search(
+                [('server', '=', self.id)], limit=SHOWN_RUNS)]
+
     def get_link_base_url(self, name=None):
         return (self.proxy_domain or self.domain or '').rstrip('/')
 
@@ -432,7 +442,7 @@ class Server(
     @classmethod
     def copy(cls, servers, default=None):
         return super().copy(servers, default={
-                **dict.fromkeys(cls._found), **(default or {})})
+                **dict.fromkeys(cls._found - {'runs'}), **(default or {})})
 
     @classmethod
     @ModelView.button

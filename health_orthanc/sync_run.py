@@ -2,16 +2,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs of synchronization: what each of them did."""
 import datetime as dt
+import time
 
+from sql import Column, Null
+from sql.conditionals import Coalesce
+
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.health_imaging.institution import (
+    institution_timezone, local_datetime, utc_datetime)
 from trytond.modules.health_imaging.kept import Ledger
+from trytond.modules.health_imaging.minute import now
+from trytond.modules.health_imaging.retention import (
+    BLOCK, SECONDS, Forgotten, unlocked)
+from trytond.modules.health_imaging.told import Told
+from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
 
+from . import tables
+from .sync.transactions import transact
 
-class SyncRun(Ledger, ModelSQL, ModelView):
+#: After how many days runs that found nothing new are folded into one a day.
+FOLD_DAYS = 7
+# What a run counts, where something is new
+_NEWS = ('skipped', *(
+        f'{level}_{what}' for level in ['studies', 'series', 'instances']
+        for what in ['new', 'changed', 'gone']),
+    'studies_linked', 'studies_review', 'studies_undecided')
+
+
+class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
     "Orthanc Synchronization"
     __name__ = 'gnuhealth.orthanc.sync_run'
+    _dated = 'start'
 
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
@@ -56,10 +80,14 @@ class SyncRun(Ledger, ModelSQL, ModelView):
         fields.Char("Outcome", states={'invisible': ~Eval('outcome')}),
         'get_outcome')
     skipped = fields.Integer("Skipped", readonly=True)
-    skipped_reasons = fields.Text("Reasons", readonly=True,
+    skipped_reasons = Told("Reasons", readonly=True,
         states={'invisible': ~Eval('skipped_reasons')})
     calls = fields.Integer("HTTP Calls", readonly=True)
-    error = fields.Text("Error", readonly=True,
+    folded = fields.Integer("Runs", readonly=True,
+        states={'invisible': ~Eval('folded')},
+        help="How many runs of a day found nothing new: start and end are "
+        "those of the first and of the last.")
+    error = Told("Error", readonly=True,
         states={'invisible': ~Eval('error')})
 
     @classmethod
@@ -72,6 +100,11 @@ class SyncRun(Ledger, ModelSQL, ModelView):
                 (table.start, Index.Range(order='DESC'))))
         cls._buttons['show_studies'] = {
             'invisible': Eval('state') == 'running'}
+
+    @staticmethod
+    def years_kept():
+        """Return for how many years lines are kept, 0: for ever."""
+        return config.getint('health_orthanc', 'sync_runs_years', default=1)
 
     def get_rec_name(self, name):
         return f'{self.server.label} {self.start:%Y-%m-%d %H:%M}'
@@ -89,6 +122,8 @@ class SyncRun(Ledger, ModelSQL, ModelView):
         """Return what became of the studies, in words."""
         if self.state == 'running':
             return ''
+        if self.folded:
+            return gettext('health_orthanc.msg_sync_folded', n=self.folded)
         return ', '.join(
             gettext(f'health_orthanc.msg_sync_{what}', n=count or 0)
             for what in ['new', 'linked', 'review', 'undecided']
@@ -118,6 +153,85 @@ class SyncRun(Ledger, ModelSQL, ModelView):
                     ('review', [('link_state', '=', 'review')]),
                     ('undecided', [('undecided_since', '!=', None)])]],
             }
+
+    @classmethod
+    def unfinished(cls, server):
+        """Return the runs of a server, an id, after the last one that came to
+        its end."""
+        of_server, open_ = ('server', '=', server), ['running', 'interrupted']
+        last = cls.search([of_server, ('state', 'not in', open_)], limit=1)
+        return cls.search([of_server, ('state', 'in', open_),
+                ('id', '>', last[0].id if last else 0)])
+
+    @classmethod
+    def tidy(cls):
+        """Fold old runs that found nothing into one a day, and delete those
+        that are too old, in blocks. Called by the scheduled task.
+
+        Commits after each block.
+        """
+        end = time.monotonic() + SECONDS
+        before = utc_datetime(
+            local_datetime(now()).replace(
+                hour=0, minute=0, second=0, tzinfo=None)
+            - dt.timedelta(days=FOLD_DAYS))
+        server = Pool().get('gnuhealth.orthanc.config').__table__()
+        for id_, in tables.execute(server.select(server.id)):
+            while (transact(lambda: cls._fold(id_, before)) == BLOCK
+                    and time.monotonic() < end):
+                pass
+        cls.forget()
+
+    @classmethod
+    def _fold(cls, server, before):
+        """Fold a block of the runs of a server, an id, before a moment, return
+        how many; none where another worker does it."""
+        table = cls.__table__()
+        of = Pool().get('gnuhealth.orthanc.config').__table__()
+        if not tables.execute(of.select(
+                    of.id, where=of.id == server, for_=unlocked())):
+            return 0
+        names = ['id', 'start', 'end', 'folded', 'calls']
+        columns = [Column(table, name) for name in names]
+        # Older days are folded.
+        newest = tables.execute(table.select(*columns,
+                where=(table.server == server) & (table.folded != Null),
+                order_by=table.start.desc, limit=1))
+        where = ((table.server == server) & (table.start < before)
+            & (table.folded == Null) & cls._found_nothing(table))
+        if newest:
+            where &= table.start >= newest[0][1]
+        found = tables.execute(table.select(
+                *columns, where=where, order_by=[table.start, table.id],
+                limit=BLOCK))
+        days, zone = {}, institution_timezone()
+        for run in newest + found if found else ():
+            run = cls(**dict(zip(names, run)))
+            days.setdefault(
+                local_datetime(run.start, zone).date(), []).append(run)
+        for first, *others in days.values():
+            cls._fold_day(first, others)
+        return len(found)
+
+    @classmethod
+    def _found_nothing(cls, table):
+        """Return the condition of runs that are done and found nothing new."""
+        where = (table.state == 'done') & (table.error == Null)
+        for name in _NEWS:
+            where &= Coalesce(Column(table, name), 0) == 0
+        return where
+
+    @classmethod
+    def _fold_day(cls, first, others):
+        """Make one row of the runs of a day."""
+        runs = [first, *others]
+        if first.folded and not others:
+            return
+        tables.set_values(cls, [first.id],
+            folded=sum(run.folded or 1 for run in runs),
+            calls=sum(run.calls or 0 for run in runs),
+            end=max(run.end for run in runs), started_by=None, full=None)
+        tables.delete(cls, [run.id for run in others])
 
     def summary(self):
         """Return state, error and counts, for scripts."""

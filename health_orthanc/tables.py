@@ -9,6 +9,7 @@ from sql import Column, Flavor, Select, Table
 from sql.functions import CurrentTimestamp
 
 from trytond.modules.health_imaging.tables import ROWS, execute, forget
+from trytond.modules.health_imaging.told import Told
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
@@ -175,10 +176,15 @@ def set_values(Model, ids, **values):
         execute(table.update(
                 [Column(table, n) for n in names]
                 + [table.write_uid, table.write_date],
-                [values[n] for n in names]
+                [_formatted(Model, n, values[n]) for n in names]
                 + [Transaction().user, CurrentTimestamp()],
                 where=reduce_ids(table.id, list(sub))))
     forget(Model, ids)
+
+
+def _formatted(Model, name, value):
+    field = Model._fields.get(name)
+    return field.sql_format(value) if isinstance(field, Told) else value
 
 
 def touch(Model, ids):

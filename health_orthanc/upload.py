@@ -9,6 +9,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
 from trytond.modules.health_imaging.rights import check_read
+from trytond.modules.health_imaging.told import tell
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, PYSONEncoder
 from trytond.transaction import Transaction, without_check_access
@@ -234,11 +235,11 @@ class UploadImageData(ImageWizard, Wizard):
         if not notice and len(studies) < len(upload.studies):
             notice = gettext('health_orthanc.msg_upload_later')
         counts = Counter(file['state'] for file in upload.files)
-        summary = gettext('health_orthanc.msg_upload_summary', server=label,
+        summary = tell('health_orthanc.msg_upload_summary', server=label,
             **{state: counts[state] for state, _ in STATES})
         if upload.studies:
-            note('upload', studies, '\n'.join([summary, *(
-                        [] if studies else upload.studies)]))
+            note('upload', studies, [
+                    summary, *([] if studies else upload.studies)])
         self.done.summary = '\n'.join(
             filter(None, [summary, upload.problem, notice]))
         self.done.studies = [s.id for s in studies]

@@ -405,9 +405,11 @@ def test_services_are_those_that_were_installed(unit, pages):
 
 def limits():
     "Yield pages and sentences in them, made with the limits of the modules."
-    from trytond.modules.health_orthanc import connection, gallery, preview
+    from trytond.modules.health_imaging import retention
+    from trytond.modules.health_orthanc import (
+        connection, gallery, preview, server, sync_run)
     from trytond.modules.health_orthanc.archive import container, structure
-    from trytond.modules.health_orthanc.sync import lease, run
+    from trytond.modules.health_orthanc.sync import lease
     usage = 'health_orthanc/doc/usage.rst'
     mib = 2 ** 20
     yield usage, (f"A server has {gallery.SECONDS} seconds and "
@@ -423,8 +425,13 @@ def limits():
     many = f'{structure.MAX_ITEMS:,}'.replace(',', ' ')
     yield 'doc/operation.rst', (f"lets {structure.MAX_DEPTH} levels pass, "
         f"{many} items or elements in one list")
-    assert run.KEPT_RUNS == 100
-    yield usage, "the last hundred of them"
+    assert sync_run.SyncRun.years_kept() == 1
+    yield usage, "Each run is kept for a year"
+    yield usage, f"shows the last {server.SHOWN_RUNS} runs"
+    yield usage, f"become one row a day after {sync_run.FOLD_DAYS} days"
+    yield 'health_orthanc/doc/configuration.rst', (
+        f"in blocks of {retention.BLOCK} lines, for at most "
+        f"{retention.SECONDS // 60} minutes a day")
     assert lease.DURATION.total_seconds() == 600
     yield 'doc/nothing_arrives.rst', "more than ten minutes without progress"
     assert connection._PATIENCE == 5

@@ -3,16 +3,16 @@
 """Access log: who viewed, uploaded, deleted or reported which images."""
 import datetime as dt
 
-from dateutil.relativedelta import relativedelta
-
 from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
 from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.minute import Minute, now
+from trytond.modules.health_imaging.retention import Forgotten
 from trytond.modules.health_imaging.rights import groups_of
 from trytond.modules.health_imaging.tables import writing
+from trytond.modules.health_imaging.told import Told
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
@@ -20,7 +20,6 @@ from trytond.transaction import Transaction, without_check_access
 from .. import tables
 from ..archive import texts
 from ..exceptions import NotAllowedError
-from ..sync.transactions import transact
 from .link import PERSON, Change, ids_of
 
 #: Groups that work with images, and that may delete them.
@@ -33,8 +32,6 @@ USERS = (
     )
 #: For how long one line stands for all views of a study by a user.
 SEEN = dt.timedelta(minutes=15)
-# Lines deleted per transaction.
-_BLOCK = 1000
 KEEPERS = ('health_orthanc.group_imaging_orthanc_admin',)
 
 
@@ -44,7 +41,7 @@ def note(action, studies, details=None, once=False):
     :param str action: value of AccessLog.action
     :param studies: records; None adds a line without study, for an upload
         whose studies are not stored here yet
-    :param str details: free text to keep
+    :param details: what else to keep, see health_imaging.told.Told
     :param bool once: add no second line of the user for a study within SEEN
     """
     with without_check_access():
@@ -176,7 +173,7 @@ def check_group(*groups):
                 groups=', '.join(g.rec_name for g in allowed)))
 
 
-class AccessLog(Ledger, ModelSQL, ModelView):
+class AccessLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Orthanc Access Log"
     __name__ = 'gnuhealth.orthanc.access_log'
 
@@ -206,7 +203,7 @@ class AccessLog(Ledger, ModelSQL, ModelView):
         'gnuhealth.patient', "Patient", readonly=True, ondelete='SET NULL')
     patient_text = fields.Char("Patient as It Was", readonly=True)
     server = fields.Char("Server", readonly=True)
-    details = fields.Text("Details", readonly=True)
+    details = Told("Details", readonly=True)
 
     @classmethod
     def __setup__(cls):
@@ -214,30 +211,14 @@ class AccessLog(Ledger, ModelSQL, ModelView):
         table = cls.__table__()
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.update({
-                Index(table, (table.at, Index.Range(order='DESC'))),
                 Index(table, (table.study, Index.Equality())),
                 Index(table, (table.patient, Index.Equality())),
                 })
 
+    @staticmethod
+    def years_kept():
+        """Return for how many years lines are kept, 0: for ever."""
+        return config.getint('health_orthanc', 'access_log_years', default=0)
+
     def get_rec_name(self, name):
         return f'{self.at:%Y-%m-%d %H:%M} {self.user.rec_name}'
-
-    @classmethod
-    def forget(cls):
-        """Delete lines older than the configured age, in blocks.
-
-        Commits after each block. Called by the scheduled task.
-        """
-        years = config.getint('health_orthanc', 'access_log_years', default=0)
-        before = now() - relativedelta(years=max(years, 0))
-        while years > 0 and transact(lambda: cls._forget_before(before)):
-            pass
-
-    @classmethod
-    def _forget_before(cls, moment):
-        "Delete one block of lines, return whether there may be more."
-        table = cls.__table__()
-        ids = [id_ for id_, in tables.execute(table.select(
-                    table.id, where=table.at < moment, limit=_BLOCK))]
-        tables.delete(cls, ids)
-        return len(ids) == _BLOCK

@@ -3,7 +3,7 @@
 """Effects of changed links, in bulk and without access checks."""
 from sql import Null
 
-from trytond.i18n import gettext
+from trytond.modules.health_imaging.told import tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
@@ -81,7 +81,7 @@ def _mark_final_results(changes):
             sorted({study for study, *_ in moved}))}
     tables.insert(pool.get('ir.note'), [{
                 'resource': f'{Result.__name__},{result}',
-                'message': gettext(
+                'message': tell(
                     f'health_orthanc.msg_note_study_{what}',
                     study=names[study]),
                 } for study, result, what in moved])
@@ -109,7 +109,7 @@ def images_arrived(studies):
     tables.set_values(Result, [r.id for r in final], new_images_at=now())
     tables.insert(pool.get('ir.note'), [{
                 'resource': str(result),
-                'message': gettext('health_orthanc.msg_note_images_came',
+                'message': tell('health_orthanc.msg_note_images_came',
                     study=Study(id_).rec_name),
                 } for id_, of, request in owned for result in final
             if result.id == of

@@ -15,11 +15,11 @@ from sql import Null
 from sql.functions import Lower
 
 from trytond import backend
-from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.migration import insert_row
 from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.told import Told, tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
@@ -58,7 +58,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     at = Minute("Date", required=True, readonly=True)
     decided_at = fields.DateTime("Decided at", readonly=True)
     attempts = fields.Integer("Attempts", readonly=True)
-    error = fields.Text("Error", readonly=True)
+    error = Told("Error", readonly=True)
 
     @classmethod
     def __setup__(cls):
@@ -137,7 +137,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
     @classmethod
     def _note_outcome(cls, id_, failed):
         now, table = transactions.now(), cls.__table__()
-        error = gettext('health_orthanc.msg_event_failed') if failed else None
+        error = tell('health_orthanc.msg_event_failed') if failed else None
         for event in cls.search([('id', '=', id_)]):
             values = {'attempts': (event.attempts or 0) + 1, 'error': error}
             if not failed:

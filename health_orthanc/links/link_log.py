@@ -3,9 +3,11 @@
 """History of the links of studies, read-only for users."""
 import json
 
+from trytond.config import config
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.minute import Minute, now
+from trytond.modules.health_imaging.retention import Forgotten
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.transaction import Transaction
@@ -33,7 +35,7 @@ _AFTER = {
 _ACTIONS = {'linked': 'link', 'unlinked': 'unlink', 'review': 'review'}
 
 
-class LinkLog(Ledger, ModelSQL, ModelView):
+class LinkLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Link of a Study"
     __name__ = 'gnuhealth.orthanc.link_log'
 
@@ -91,6 +93,11 @@ class LinkLog(Ledger, ModelSQL, ModelView):
         table = cls.__table__()
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.add(Index(table, (table.study, Index.Equality())))
+
+    @staticmethod
+    def years_kept():
+        """Return for how many years lines are kept, 0: for ever."""
+        return config.getint('health_orthanc', 'link_log_years', default=0)
 
     def get_in_spite_of(self, name):
         return questions.text_of(json.loads(self.differing or '[]'))

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The synchronisation of one server: one run at a time, in short
 transactions, so that it can stop anywhere and go on in the next run."""
-import itertools
 import logging
 import time
 from collections import defaultdict
 from functools import partial
 
 from trytond.exceptions import UserError
-from trytond.i18n import gettext
+from trytond.modules.health_imaging.told import join, stored, tell
 from trytond.pool import Pool
 
 from ..archive import orthanc
@@ -28,13 +27,12 @@ from .transactions import now, roll_back, transact
 
 logger = logging.getLogger(__name__)
 
-KEPT_RUNS = 100
 KEPT_REASONS = 200
 # Seconds
 HOUR = 3600
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
-_unexpected = partial(gettext, 'health_orthanc.msg_sync_unexpected')
+_unexpected = partial(tell, 'health_orthanc.msg_sync_unexpected')
 
 
 class Run:
@@ -86,7 +84,7 @@ class Run:
         transact(self._start)
         logger.info("server %s: run %s starts, %s", self.server.id, self.run,
             "full" if self.full else "incremental")
-        state, validated, tell = self._outcome()
+        state, validated, message = self._outcome()
         roll_back()
         try:
             # What changed meanwhile; a run that ends before leaves it to the
@@ -95,8 +93,8 @@ class Run:
         except Exception as error:
             events.log_unexpected(error)
             roll_back()
-            state, tell = 'interrupted', _unexpected
-        transact(lambda: self._finish(state, validated, tell()))
+            state, message = 'interrupted', _unexpected
+        transact(lambda: self._finish(state, validated, message()))
         logger.info("server %s: run %s is %s, %s of %s studies, %s calls",
             self.server.id, self.run, state, self.done, self.total,
             self._calls())
@@ -118,12 +116,12 @@ class Run:
         except (OutOfTime, orthanc.OrthancError) as error:
             if self.is_over():
                 return 'interrupted', None, partial(
-                    gettext, 'health_orthanc.msg_sync_out_of_time',
+                    tell, 'health_orthanc.msg_sync_out_of_time',
                     n=self.server.run_hours)
             logger.info("server %s: %s", self.server.id, error)
             return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
-            return 'failed', False, partial(str, error.message)
+            return 'failed', False, lambda text=error.message: text
         except LostLease:
             return 'interrupted', None, lambda: None
         except Exception as error:
@@ -148,14 +146,14 @@ class Run:
         if not self.compared:
             return
         if balance.is_emptied():
-            return gettext('health_orthanc.msg_sync_server_empty',
+            return tell('health_orthanc.msg_sync_server_empty',
                 studies=balance.present[0])
         if balance.hidden:
             counted = balance.counted[0]
-            return gettext('health_orthanc.msg_sync_hidden',
+            return tell('health_orthanc.msg_sync_hidden',
                 counted=counted, listed=counted - balance.hidden)
         if balance.counted != balance.present:
-            return gettext('health_orthanc.msg_sync_differs', **{
+            return tell('health_orthanc.msg_sync_differs', **{
                     name: ' / '.join(map(str, numbers)) for name, numbers in [
                         ('counted', balance.counted),
                         ('known', balance.present)]})
@@ -166,12 +164,7 @@ class Run:
         self.full |= self.position is None
         self.balance = Balance(compared)
         start = now()
-        # The runs after the last one that came to its end
-        unfinished = list(itertools.takewhile(
-                lambda run: run.state in {'running', 'interrupted'},
-                self.SyncRun.search(
-                    [('server', '=', self.server.id)],
-                    order=[('id', 'DESC')])))
+        unfinished = self.SyncRun.unfinished(self.server.id)
         set_values(
             self.SyncRun, [r.id for r in unfinished if r.state == 'running'],
             state='interrupted', end=start)
@@ -190,19 +183,13 @@ class Run:
             end=now(), **self._progress(self.counts),
             **known.left_undone(self.review, self.undecided))
         values = {} if validated is None else {
-            'validated': validated, 'last_error': message, 'check_time': now()}
+            'validated': validated, 'last_error': stored(message),
+            'check_time': now()}
         if state == 'done':
             values.update(version=self.version, compared=str(self.balance))
             if self.only is None:
                 values['sync_time'] = now()
         self.lease.release(**values)
-        # Notices come often: they leave the others where they are.
-        alike = ('started_by', '=', 'notice')
-        if self.started_by != 'notice':
-            alike = ['OR', ('started_by', '=', None),
-                ('started_by', '!=', 'notice')]
-        self.SyncRun.delete(self.SyncRun.search(
-                [('server', '=', self.server.id), alike], offset=KEPT_RUNS))
 
     def _progress(self, counts, done=0):
         names = [
@@ -221,12 +208,11 @@ class Run:
     def _reasons(self):
         # A copy, as the thread that reads ahead adds to it.
         skipped = list(self.skipped.items())[:KEPT_REASONS]
-        texts = {
-            reason: gettext(f'health_orthanc.msg_skipped_{reason}')
-            for reason in {reason for _, reason in skipped}}
-        return '\n'.join(
-            f'{orthanc_id}: {texts[reason]}'
-            for orthanc_id, reason in skipped) or None
+        return [
+            join(': ', [
+                    orthanc_id,
+                    tell(f'health_orthanc.msg_skipped_{reason}')])
+            for orthanc_id, reason in skipped] or None
 
     def _calls(self):
         return self.details.calls + (self.client.calls if self.client else 0)
