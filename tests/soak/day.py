@@ -191,15 +191,17 @@ def settle(hospital, counts, radiologist):
     What another process claimed that was killed is free after a quarter of an
     hour: this time is not waited for.
     """
-    begin = time.monotonic()
-    freed = False
+    begin, freed = time.monotonic(), False
     while (waits := counts.waits()) or radiologist.review():
         hospital.parts.look_after()
-        if not freed and time.monotonic() > begin + 20:
+        seconds = time.monotonic() - begin
+        counts.waited.update(dict.fromkeys(waits, seconds))
+        if not freed and seconds > 20:
             freed = True
-            hospital.query(
-                'UPDATE gnuhealth_orthanc_report SET claimed_until = NULL')
-        if time.monotonic() > begin + SETTLING:
+            counts.counts['reports of a killed process'] = len(hospital.query(
+                'UPDATE gnuhealth_orthanc_report SET claimed_until = NULL '
+                'WHERE claimed_until IS NOT NULL RETURNING id'))
+        if seconds > SETTLING:
             counts.wrong.append(f"still waits: {waits}")
             break
     return time.monotonic() - begin

@@ -18,6 +18,8 @@ SCRIPT = (Path(__file__).parents[2]
     / 'his-utils/scripts/imaging/update_worklists_database.py')
 #: After so many seconds systemd starts again what ended.
 RESTART = 3
+#: Who is killed in the second half of a long run, too.
+NEVER_SPARED = {'orthanc', 'worker-1'}
 #: The PACS does not answer for so many seconds, once a minute.
 PAUSED = 10
 _PAGE = os.sysconf('SC_PAGE_SIZE')
@@ -153,7 +155,7 @@ class Parts:
                 if not name:
                     yield second, self._pause, 'PACS stopped for a while'
                     yield second + PAUSED, self._go_on, None
-                elif not spared or name in {'orthanc', 'worker-1'}:
+                elif not spared or name in NEVER_SPARED:
                     yield second, self.parts[name].kill, None
 
     def _pause(self):
