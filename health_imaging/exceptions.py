@@ -57,6 +57,10 @@ class KeptValueError(AccessError):
     """The value is written by the system only."""
 
 
+class PatientMergedError(ValidationError):
+    """The patient was merged into another one."""
+
+
 class OrderPatientError(ValidationError):
     """The requests of an order are for more than one patient."""
 

@@ -19,6 +19,7 @@ from .exceptions import OrderIncompleteError, QuestionMissingError
 from .identity import identity_line
 from .minute import Minute, whole
 from .order_session import OrderedOnce
+from .party import check_present
 from .professional import own_health_professional
 from .rights import check_read
 from .safety.facts import ASK
@@ -206,6 +207,7 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
         """Return what the rules of safety find of the order.
 
         :rtype: Checks
+        :raises PatientMergedError: the patient was merged into another one
         :raises DeceasedError: the patient is dead
         :raises QuestionMissingError: an exam needs a clinical question
         :raises OrderIncompleteError: something else is missing
@@ -213,6 +215,7 @@ class Order(OrderedOnce, CheckedWizard, Wizard):
         start = self.start
         self._check_complete()
         check_read([start.patient])
+        check_present([start.patient.id])
         question = (getattr(start, 'clinical_question', None) or '').strip()
         side = getattr(start, 'side', None)
         for test in start.tests:

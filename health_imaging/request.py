@@ -28,6 +28,7 @@ from .minute import Minute, now, whole
 from .notices import note_urgent
 from .order_session import OrderedOnceMixin
 from .order_sheet import SheetMixin
+from .party import check_present
 from .professional import own_health_professional
 from .reading import ReadingMixin, opened
 from .request_list import ListMixin
@@ -210,12 +211,17 @@ class Request(
     @classmethod
     def create(cls, vlist):
         vlist = [{**v, **cls._window_values()} for v in vlist]
+        cls._check_patients(vlist)
         cls._check_exams(vlist)
         cls._set_numbers(vlist)
         requests = super().create(vlist)
         Transaction().context.get('_imaging_request_ids', []).extend(
             r.id for r in requests)
         return requests
+
+    @staticmethod
+    def _check_patients(vlist):
+        check_present({v.get('patient') for v in vlist} - {None})
 
     @classmethod
     def _check_exams(cls, vlist):
@@ -270,6 +276,7 @@ class Request(
         actions = iter(args)
         for requests, values in zip(actions, actions):
             cls._check_clinical(requests, values)
+            cls._check_patients([values])
             cls._check_exams([values])
         super().write(*args)
 

@@ -11,6 +11,7 @@
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
 #   sh his-utils/test.sh -e orthancs            with newer Orthancs
+#   sh his-utils/test.sh -e soak                all at once, and all is killed
 #   sh his-utils/test.sh -e pictures            the documents' pictures anew
 #   sh his-utils/test.sh --quick                what needs no server: 3 minutes
 set -eu

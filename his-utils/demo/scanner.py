@@ -26,6 +26,8 @@ NODE = seed.Login('node',
     seed.Person("Modality", "Node", None, None, None, None),
     ['health_imaging_worklist.group_worklist_script'])
 SECONDS = 30
+#: What a node answers who tells again that a step begins, or is over.
+DUPLICATE, OVER = 0x0111, 0x0110
 
 
 class Node(Service):
@@ -88,10 +90,11 @@ class Scanner(Modality):
         finally:
             association.release()
 
-    def begin(self, entry):
+    def begin(self, entry, uid=None):
         """Tell that the exam of a worklist entry begins (N-CREATE).
 
         :param entry: data set of the worklist
+        :param uid: of a step of which it was told before, without an answer
         :return: the SOP Instance UID of the performed step
         """
         step, = entry.ScheduledProcedureStepSequence
@@ -109,16 +112,18 @@ class Scanner(Modality):
         attributes.PerformedStationAETitle = self.aet
         attributes.PerformedProcedureStepStatus = 'IN PROGRESS'
         _stamp(attributes, 'Start')
-        uid = generate_uid()
+        known, uid = [DUPLICATE] if uid else [], uid or generate_uid()
         with self._association() as association:
-            _check(association.send_n_create(attributes, PERFORMED_STEP, uid))
+            _check(association.send_n_create(
+                    attributes, PERFORMED_STEP, uid), *known)
         return uid
 
-    def complete(self, uid, paths):
+    def complete(self, uid, paths, *known):
         """Tell that an exam is done (N-SET).
 
         :param uid: of the performed step
         :param paths: of the images that were made, all of one series
+        :param known: statuses that are right, too: OVER when it is told again
         """
         images, references = [dcmread(path) for path in paths], []
         for image in images:
@@ -134,7 +139,8 @@ class Scanner(Modality):
         attributes.PerformedProcedureStepStatus = 'COMPLETED'
         _stamp(attributes, 'End')
         with self._association() as association:
-            _check(association.send_n_set(attributes, PERFORMED_STEP, uid))
+            _check(association.send_n_set(
+                    attributes, PERFORMED_STEP, uid), *known)
 
 
 def _stamp(attributes, which):
@@ -145,9 +151,9 @@ def _stamp(attributes, which):
     setattr(attributes, f'{name}Time', f'{now:%H%M%S}')
 
 
-def _check(answer):
+def _check(answer, *known):
     status, _ = answer
-    if getattr(status, 'Status', None) != 0:
+    if getattr(status, 'Status', None) not in {0, *known}:
         raise ModalityError("The modality node did not take a step.")
 
 

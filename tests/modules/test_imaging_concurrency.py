@@ -239,6 +239,33 @@ def test_order_window_that_is_sent_twice_at_once(database, users, states):
     assert {r['state'] for r in made} == {state}
 
 
+@pytest.mark.parametrize('first_comes', ['order', 'merge'])
+def test_ordered_while_the_patient_is_merged(
+        database, users, server, first_comes):
+    """The order is of who stays, or is refused."""
+    source, destination = (
+        users[0]('model.gnuhealth.patient.read', [id_], ['party'])[0]['party']
+        for id_ in users[0]('model.gnuhealth.patient.search', [], 0, 2, None))
+    admin = Rpc('admin', seed.PASSWORD, f'{server.url}/{server.database}/',
+        [f'replace name {source} {destination}'])
+    actions = {
+        'order': lambda: make_request(users[0], sent=False),
+        'merge': lambda: admin.run_wizard('party.replace', [('replace', {
+                        'ask': {'source': source,
+                            'destination': destination}})],
+            **on(source, 'party.party'))}
+    begin = actions.pop(first_comes)
+    one, two = at_once(
+        database, 'party.party', source, begin, *actions.values())
+    assert one is None
+    assert two is None if first_comes == 'order' else (
+        "was merged" in two.message)
+    requests = admin(f'model.{REQUEST}.search_read', [], 0, None, None,
+        ['patient.party'])
+    assert [r['patient.']['party'] for r in requests] == (
+        [destination] if first_comes == 'order' else [])
+
+
 @pytest.mark.parametrize('what', ['text', 'image'])
 def test_nothing_changes_under_a_signature(database, users, what):
     id_ = make_result(users[0])

@@ -8,6 +8,7 @@ from support.records import (
     make_professional, make_request, make_requested, make_result, make_user,
     on, run_wizard)
 
+from trytond.modules.health_imaging.exceptions import PatientMergedError
 from trytond.pool import Pool
 
 
@@ -59,6 +60,27 @@ def test_inactive_patients_count(radiologist):
     type(source).write([source], {'active': False})
     merge(source.party, destination.party)
     assert type(request)(request.id).patient == destination
+
+
+def test_nothing_is_ordered_for_who_was_merged(radiologist):
+    source, destination = [
+        make_patient("Ana", ref=puid) for puid in ['OLD', 'NEW']]
+    request = make_request(patient=source)
+    merge(source.party, destination.party)
+    order = [('order_and_request', {'start': {
+                    'patient': source.id, 'date': request.date,
+                    'doctor': request.doctor.id, 'clinical_question': "Why?",
+                    'tests': [request.requested_test.id]}})]
+    for attempt in [
+            lambda: run_wizard(
+                'gnuhealth.patient.imaging.test.request', order),
+            lambda: make_request(patient=source),
+            lambda: type(request).write([request], {'patient': source.id})]:
+        with pytest.raises(PatientMergedError, match=r"OLD.*NEW"):
+            attempt()
+    # What he had goes on, and so does who stays.
+    type(request).requested([type(request)(request.id)])
+    assert make_request(patient=destination)
 
 
 def test_professional_who_is_merged_keeps_his_requests_and_signs(

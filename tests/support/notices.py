@@ -20,6 +20,21 @@ from trytond.transaction import Transaction
 SCRIPT = (Path(__file__).parents[2] / 'his-utils' / 'orthanc' / 'notify.lua')
 
 
+def write_script(path, address, secret):
+    """Write notify.lua with the two values that a person types into it.
+
+    :param path: of the new script
+    :param address, secret: as New Secret of the server shows them
+    """
+    text = SCRIPT.read_text()
+    for name, value in [('URL', address), ('SECRET', secret)]:
+        line, = [
+            one for one in text.splitlines()
+            if one.startswith(f'local {name} =')]
+        text = text.replace(line, f"local {name} = '{value}'")
+    path.write_text(text)
+
+
 class Notifying:
     """A GNU Health and an Orthanc that gives it notice, which is started.
 
@@ -48,14 +63,7 @@ class Notifying:
             self.server, self.secret = server.id, renew_secret(server)
             Transaction().tasks.clear()
         self.address = f'{trytond.url}/{database.name}/{PATH}'
-        text = SCRIPT.read_text()
-        for name, value in [
-                ('URL', self.address), ('SECRET', self.secret)]:
-            line, = [
-                one for one in text.splitlines()
-                if one.startswith(f'local {name} =')]
-            text = text.replace(line, f"local {name} = '{value}'")
-        script.write_text(text)
+        write_script(script, self.address, self.secret)
         self.orthanc.stop()
         self.orthanc.start()
 

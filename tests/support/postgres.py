@@ -69,10 +69,13 @@ class Cluster:
     """A cluster in a new temporary folder, used with ``with``.
 
     ``uri`` is its address, as trytond takes it in its configuration.
+
+    :param options: settings of PostgreSQL that win over those of tests
     """
 
-    def __init__(self):
+    def __init__(self, **options):
         self.folder = None
+        self._options = {**OPTIONS, **options}
         self.port = None
         self.password = secrets.token_urlsafe()
         self._owner = find_owner()
@@ -118,10 +121,16 @@ class Cluster:
         if result.returncode:
             raise ServiceError(f"initdb failed: {result.stderr}")
 
+    def restart(self):
+        "Restart it as an administrator does: who is connected is thrown out."
+        self._process.end = signal.SIGINT
+        self._process.stop()
+        self._start()
+
     def _start(self):
-        self.port = free_port()
+        self.port = self.port or free_port()
         options = [
-            word for name, value in OPTIONS.items()
+            word for name, value in self._options.items()
             for word in ['-c', f'{name}={value}']]
         # The kernel forgets the wish to die with the parent when the user
         # changes, so it is told again.
