@@ -69,8 +69,8 @@ class ReadingMixin(AgedMixin, ClaimMixin):
 
         Without a PACS nothing is known of images.
         """
-        query = cls._images_query()
-        return [('id', 'in', query)] if query else []
+        return [] if cls._has_images(cls.__table__().id) is None \
+            else [('has_images', '=', True)]
 
     @classmethod
     def examined(cls, ids, with_images):
@@ -118,9 +118,11 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         wanted = bool(value[0] if isinstance(value, list) and value else value)
         if operator in {'!=', 'not in'}:
             wanted = not wanted
+        # They are few, and found by indexes that serve no larger query.
         with without_check_access():
-            query = cls.search(cls._to_read(), order=[], query=True)
-        return [('id', 'in' if wanted else 'not in', query)]
+            ids = [id_ for id_, in execute(
+                    cls.search(cls._to_read(), order=[], query=True))]
+        return [('id', 'in' if wanted else 'not in', ids)]
 
     @classmethod
     def get_waiting_since(cls, requests, name):

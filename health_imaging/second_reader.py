@@ -87,16 +87,14 @@ class SecondReadMixin:
     def _to_read(cls):
         """Return the domain of requests that wait for a report, without those
         that the user read first."""
-        domain = super()._to_read()
-        own = own_health_professional()
-        if not own:
-            return domain
+        either, waiting, begun = super()._to_read()
+        own = own_health_professional() or -1
         pool = Pool()
         result = pool.get('gnuhealth.imaging.test.result').__table__()
         exam = pool.get('gnuhealth.imaging.test').__table__()
-        return [domain, ('id', 'not in', result.join(exam,
-                    condition=exam.id == result.requested_test).select(
-                    result.request, where=(result.state == 'draft')
-                    & (result.first_read_by == own)
-                    & (exam.second_reader == Literal(True))
-                    & (result.request != Null)))]
+        return [either, waiting, [begun, ('id', 'not in', result.join(exam,
+                        condition=exam.id == result.requested_test).select(
+                        result.request, where=(result.state == 'draft')
+                        & (result.first_read_by == own)
+                        & (exam.second_reader == Literal(True))
+                        & (result.request != Null)))]]

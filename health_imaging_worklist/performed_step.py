@@ -115,6 +115,7 @@ class PerformedStep(Kept, ModelSQL, ModelView):
                     where=table.problem != Null),
                 Index(table, (table.machine, Index.Equality()),
                     (table.start, Index.Range())),
+                Index(table, (table.start, Index.Range(order='DESC'))),
                 Index(table, (table.state, Index.Equality()),
                     (table.end, Index.Range())),
                 })
