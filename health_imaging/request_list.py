@@ -41,7 +41,7 @@ def one_of(clause, conditions):
     if 2 * len(found) > len(conditions):
         # What is left out is less to look for.
         return ~one_of((clause[0], 'not in', list(found)), conditions)
-    return reduce(or_, map(conditions.get, found), Literal(False))
+    return reduce(or_, map(conditions.get, found)) if found else Literal(False)
 
 
 class ListMixin:
@@ -75,8 +75,9 @@ class ListMixin:
         The few open ones are sorted; an index has the order of the others.
         """
         search = super().search
-        if (limit is None or count or query
-                or order not in (None, cls._order)):
+        if limit is None or count or query or (
+                order is not None
+                and [tuple(one) for one in order] != cls._order):
             return search(domain, offset, limit, order, count, query)
         found = search(
             [domain, ('state', 'in', OPEN)], 0, offset + limit, order)

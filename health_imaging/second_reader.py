@@ -84,17 +84,19 @@ class SecondReadMixin:
             for q in requests}
 
     @classmethod
-    def _to_read(cls):
-        """Return the domain of requests that wait for a report, without those
+    def _begun(cls):
+        """Return the domain of requests whose report was begun, without those
         that the user read first."""
-        either, waiting, begun = super()._to_read()
-        own = own_health_professional() or -1
+        domain = super()._begun()
+        own = own_health_professional()
+        if not own:
+            return domain
         pool = Pool()
         result = pool.get('gnuhealth.imaging.test.result').__table__()
         exam = pool.get('gnuhealth.imaging.test').__table__()
-        return [either, waiting, [begun, ('id', 'not in', result.join(exam,
-                        condition=exam.id == result.requested_test).select(
-                        result.request, where=(result.state == 'draft')
-                        & (result.first_read_by == own)
-                        & (exam.second_reader == Literal(True))
-                        & (result.request != Null)))]]
+        return [domain, ('id', 'not in', result.join(exam,
+                    condition=exam.id == result.requested_test).select(
+                    result.request, where=(result.state == 'draft')
+                    & (result.first_read_by == own)
+                    & (exam.second_reader == Literal(True))
+                    & (result.request != Null)))]

@@ -354,7 +354,7 @@ class StatisticsTurnaround(_Statistic):
         return (request.requested_at >= start) & (request.requested_at < end)
 
     @classmethod
-    def _ids(cls):
+    def _sent(cls):
         """Return the query of the ids of the requests sent in the period."""
         request = super()._tables()['request']
         return request.select(request.id, where=cls._of_period(request))

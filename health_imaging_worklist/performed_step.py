@@ -111,7 +111,7 @@ class PerformedStep(Kept, ModelSQL, ModelView):
                 'health_imaging_worklist.msg_step_unique'),
             ]
         cls._sql_indexes.update({
-                Index(table, (table.problem, Index.Equality()),
+                Index(table, (table.problem, Index.Range()),
                     where=table.problem != Null),
                 Index(table, (table.machine, Index.Equality()),
                     (table.start, Index.Range())),

@@ -42,7 +42,7 @@ class StatisticsTurnaround(metaclass=PoolMeta):
             link.request, Min(step.start).as_('started'),
             Max(step.end).as_('ended'),
             where=(step.state == 'completed')
-            & link.request.in_(cls._ids()), group_by=link.request)
+            & link.request.in_(cls._sent()), group_by=link.request)
         return tables
 
     @classmethod

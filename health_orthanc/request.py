@@ -121,9 +121,9 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
     def _of_signer():
         """Return the domain of requests of which the user is to look at a
         report again."""
-        return [
-            ('results.new_images_at', '!=', None),
-            ('results.signed_by', '=', own_health_professional() or -1)]
+        return [('results', 'where', [
+                    ('new_images_at', '!=', None),
+                    ('signed_by', '=', own_health_professional() or -1)])]
 
     @classmethod
     def get_new_images(cls, requests, name):

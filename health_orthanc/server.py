@@ -50,6 +50,8 @@ MASK = '*' * 10
 TEST_SECONDS = 9
 #: Plugins of Orthanc without which something is missed.
 _PLUGINS = {'dicom-web', 'worklists'}
+# How many runs its form has.
+_RUNS = 100
 #: What decides whether and how a server answers.
 _CONNECTION = {
     'domain', 'user', 'password', 'verify_tls', 'ca_file', 'connect_timeout',
@@ -145,8 +147,9 @@ class Server(
     link = fields.Function(fields.Char("Orthanc Explorer"), 'get_link')
     number_of_studies = fields.Function(
         fields.Integer("Studies"), 'get_number_of_studies')
-    runs = fields.One2Many(
-        'gnuhealth.orthanc.sync_run', 'server', "Runs", readonly=True)
+    runs = fields.Function(fields.One2Many(
+            'gnuhealth.orthanc.sync_run', 'server', "Runs", readonly=True),
+        'get_runs', setter='set_runs')
     compared = fields.Char("Compared Counts", readonly=True,
         states={'invisible': True},
         help="How many studies, series and instances are known, and how many "
@@ -308,6 +311,19 @@ class Server(
 
     def get_link(self, name):
         return f'{self.get_link_base_url()}/app/explorer.html'
+
+    @classmethod
+    def get_runs(cls, servers, name):
+        """Return the last runs: to read the ids of all takes seconds."""
+        Run = Pool().get('gnuhealth.orthanc.sync_run')
+        return {
+            s.id: [r.id for r in Run.search(
+                    [('server', '=', s.id)], limit=_RUNS)]
+            for s in servers}
+
+    @classmethod
+    def set_runs(cls, servers, name, value):
+        """Only synchronizations write runs."""
 
     @classmethod
     def get_number_of_studies(cls, servers, name):

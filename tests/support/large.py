@@ -281,9 +281,10 @@ class Large:
             patient=f'{self.patient.id} + {self.of}',
             request=f'{self.request.id} + n')
         run, = Run.search([])
-        repeat(Run.__name__, run.id, self.requests // 10,
-            start="c.start - interval '10 minutes' * n",
-            end="c.end - interval '10 minutes' * n")
+        # Runs are kept for a year.
+        repeat(Run.__name__, run.id, self.requests // 50,
+            start="c.start - interval '50 minutes' * n",
+            end="c.end - interval '50 minutes' * n")
 
 
 def analyze():

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opens the lists and forms of the modules as clients do."""
+import datetime as dt
+import xml.etree.ElementTree as ET
+
 from sources import MODULES
 from support.benchmarks import measure
 from support.statements import counted
@@ -46,6 +49,16 @@ def read(Model, ids, view):
     return Model.read(ids, [*names, 'rec_name', '_timestamp'])
 
 
+def shown(view):
+    "Return the domain of what a calendar shows at first: a month."
+    arch = ET.fromstring(view['arch'])
+    if view['type'] != 'calendar':
+        return []
+    first = dt.datetime.now().replace(day=1, hour=0)
+    name = arch.get('dtstart')
+    return [(name, '>=', first), (name, '<', first + dt.timedelta(31))]
+
+
 def open_list(Model, action, context, tab=0):
     "Open a list at one of its tabs; return the ids of a page."
     Transaction().set_context(decoded(action.pyson_context, context) or {})
@@ -54,7 +67,7 @@ def open_list(Model, action, context, tab=0):
     own = [v.view.id for v in action.act_window_views]
     view = Model.fields_view_get(own[0] if own else None, 'tree')
     tabs = [decoded(tab.domain, context) for tab in action.act_window_domains]
-    first = tabs[tab] if tabs else []
+    first = [tabs[tab] if tabs else [], shown(view)]
     limit = action.limit or PAGE
     ids = [r.id for r in Model.search([domain, first], 0, limit, order)]
     if len(ids) == limit:
@@ -63,7 +76,7 @@ def open_list(Model, action, context, tab=0):
     for other, one in zip(tabs, action.act_window_domains):
         if one.count:
             Model.search_count([domain, other], 0, 1000)
-    return ids or [r.id for r in Model.search([], limit=PAGE)]
+    return ids
 
 
 def open_form(Model, id_, page=PAGE):
