@@ -8,8 +8,9 @@ import time
 from contextlib import contextmanager
 
 from dateutil.relativedelta import relativedelta
-from sql import Null
+from sql import Null, Window
 from sql.aggregate import Count
+from sql.functions import RowNumber
 
 from trytond.config import config
 from trytond.i18n import gettext
@@ -88,7 +89,7 @@ class Server(
     _found = frozenset({
             'validated', 'check_time', 'version', 'viewers', 'last_error',
             'answer', 'last_changed_index', 'sync_time', 'compared', 'resume',
-            'lease', 'lease_until', 'runs', 'store_reports_since'})
+            'lease', 'lease_until', 'store_reports_since'})
 
     label = fields.Char("Label", required=True,
         help="The name of the server for people.")
@@ -315,11 +316,16 @@ class Server(
     @classmethod
     def get_runs(cls, servers, name):
         """Return the last runs: to read the ids of all takes seconds."""
-        Run = Pool().get('gnuhealth.orthanc.sync_run')
-        return {
-            s.id: [r.id for r in Run.search(
-                    [('server', '=', s.id)], limit=_RUNS)]
-            for s in servers}
+        run = Pool().get('gnuhealth.orthanc.sync_run').__table__()
+        found = {s.id: [] for s in servers}
+        ranked = run.select(run.server, run.id,
+            RowNumber(window=Window([run.server],
+                    order_by=[run.start.desc, run.id.desc])).as_('rank'),
+            where=run.server.in_(list(found)))
+        for server, id_ in execute(ranked.select(ranked.server, ranked.id,
+                    where=ranked.rank <= _RUNS, order_by=[ranked.rank])):
+            found[server].append(id_)
+        return found
 
     @classmethod
     def set_runs(cls, servers, name, value):

@@ -27,7 +27,7 @@ LARGE = [
     'gnuhealth.imaging_orthanc.study_series',
     'gnuhealth.imaging_orthanc.series_instances',
     'gnuhealth.orthanc.patient', 'gnuhealth.orthanc.access_log',
-    'gnuhealth.orthanc.link_log', 'gnuhealth.orthanc.sync_run',
+    'gnuhealth.orthanc.link_log',
     'gnuhealth.imaging_worklist.performed_step',
     'gnuhealth.imaging_worklist.performed_step-request']
 
