@@ -81,7 +81,7 @@ def test_links(large, full):
         "a corrected birth date": .05, "a merge of patients": .5}
     seconds = dict.fromkeys(limits, 9)
     for n in range(3):
-        first = large.study.id + large.requests // 2 + n * BLOCK
+        first = large.study.id + large.requests // 2 + n
         ids = range(first, first + BLOCK)
         with transaction(company=large.company):
             floor, _ = measure(lambda: facts.read_studies(ids))
