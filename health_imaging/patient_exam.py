@@ -134,7 +134,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             'unread': Literal(False),
             }
         # Only what is empty is cast: indexes serve the others.
-        return [(id_ * len(KINDS) + KINDS.index(kind)).as_('id')] + [
+        return [row_id(id_, kind).as_('id')] + [
             columns[name].as_(name) if name in columns
             else field.sql_cast(empty.get(name, Literal(Null))).as_(name)
             for name, field in cls._fields.items()
@@ -149,9 +149,9 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
             (request.state != 'requested', request.state),
             (request.claimed_by != Null, 'reading'),
             ]
-        with_images = Request._images_query()
-        if with_images:
-            cases.append((request.id.in_(with_images), 'images'))
+        has_images = Request._has_images(request.id)
+        if has_images:
+            cases.append((has_images, 'images'))
         return Case(*cases, else_='waiting')
 
     @classmethod
@@ -281,6 +281,16 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
     @ModelView.button_action('health_imaging.wizard_exam_report')
     def open_report(cls, exams):
         """Print the reports of exams."""
+
+
+def row_id(id_, kind):
+    """Return the SQL expression of the id of a row; an index of each table
+    has it.
+
+    :param id_: SQL column of the id of its record
+    :param str kind: one of KINDS
+    """
+    return id_ * len(KINDS) + KINDS.index(kind)
 
 
 def _state_of_result(result):

@@ -69,8 +69,8 @@ class ReadingMixin(AgedMixin, ClaimMixin):
 
         Without a PACS nothing is known of images.
         """
-        query = cls._images_query()
-        return [('id', 'in', query)] if query else []
+        return [] if cls._has_images(cls.__table__().id) is None \
+            else [('has_images', '=', True)]
 
     @classmethod
     def examined(cls, ids, with_images):
@@ -95,13 +95,10 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         return []
 
     @classmethod
-    def _to_read(cls):
-        """Return the domain of requests that wait for a report."""
-        return ['OR',
-            [('state', '=', 'requested'), *cls._with_images()],
-            # What was begun is finished, with images or without.
-            [('state', '=', 'done'), ('results.state', '=', 'draft')],
-            ]
+    def _begun(cls):
+        """Return the domain of requests whose report was begun and is to be
+        finished, with images or without."""
+        return [('state', '=', 'done'), ('results.state', '=', 'draft')]
 
     @classmethod
     def get_to_read(cls, requests, name):
@@ -109,7 +106,7 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         found = {
             r.id for some in grouped_slice(ids)
             for r in cls.search(
-                [('id', 'in', list(some)), cls._to_read()], order=[])}
+                [('id', 'in', list(some)), ('to_read', '=', True)], order=[])}
         return {id_: id_ in found for id_ in ids}
 
     @classmethod
@@ -119,8 +116,16 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         if operator in {'!=', 'not in'}:
             wanted = not wanted
         with without_check_access():
-            query = cls.search(cls._to_read(), order=[], query=True)
-        return [('id', 'in' if wanted else 'not in', query)]
+            query = cls.search(cls._begun(), order=[], query=True)
+        # They are few; an index serves each part of what is searched.
+        begun, known = [id_ for id_, in execute(query)], cls._with_images()
+        if wanted:
+            return ['OR',
+                ('id', 'in', begun), [('state', '=', 'requested'), *known]]
+        return [
+            ('id', 'not in', begun),
+            ['OR', ('state', '!=', 'requested'),
+                *(known and [('has_images', '=', False)])]]
 
     @classmethod
     def get_waiting_since(cls, requests, name):

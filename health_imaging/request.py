@@ -17,7 +17,7 @@ from trytond.wizard import StateAction, Wizard
 from .calls import search_words
 from .claim import UNCLAIMED
 from .configuration import next_numbers
-from .dashboard import DueMixin
+from .dashboard import OPEN, DueMixin
 from .direction import plain
 from .doors import CheckedWizard, selected_records
 from .exam_side import SideMixin
@@ -29,6 +29,7 @@ from .notices import note_urgent
 from .order_session import OrderedOnceMixin
 from .order_sheet import SheetMixin
 from .party import check_present
+from .patient_exam import row_id
 from .professional import own_health_professional
 from .reading import ReadingMixin, opened
 from .request_list import ListMixin
@@ -132,7 +133,14 @@ class Request(
                 Index(table,
                     (table.state, Index.Equality()),
                     (table.date, Index.Range(order='DESC')),
-                    where=table.state.in_(['draft', 'requested'])),
+                    where=table.state.in_(OPEN)),
+                # The order of those that are not open.
+                Index(table,
+                    (table.date, Index.Range(order='DESC')),
+                    (table.id, Index.Range(order='DESC'))),
+                Index(table, (table.requested_at, Index.Range())),
+                Index(table, (table.doctor, Index.Range())),
+                Index(table, (row_id(table.id, 'request'), Index.Range())),
                 })
         # What is to be done first, then the latest of the past.
         cls._order = [

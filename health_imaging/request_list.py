@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What lists of requests show and how they sort: urgency, time, report and
 images."""
+from functools import reduce
+from operator import or_
+
 from sql import Literal, Null
 from sql.conditionals import Case
+from sql.operators import Exists
 
 from trytond.model import fields
 from trytond.pool import Pool
@@ -27,6 +31,19 @@ def wanted(clause, values):
     return values - chosen if operator in {'!=', 'not in'} else chosen
 
 
+def one_of(clause, conditions):
+    """Return the SQL condition for a clause of a search.
+
+    :param clause: name, operator (=, !=, in or not in) and value
+    :param dict conditions: SQL conditions by value, one of which holds
+    """
+    found = wanted(clause, set(conditions))
+    if 2 * len(found) > len(conditions):
+        # What is left out is less to look for.
+        return ~one_of((clause[0], 'not in', list(found)), conditions)
+    return reduce(or_, map(conditions.get, found)) if found else Literal(False)
+
+
 class ListMixin:
     """Mixin of requests: columns and order of their lists."""
     __slots__ = ()
@@ -46,10 +63,29 @@ class ListMixin:
                 ('amended', "Amended"),
                 ], "Report", sort=False,
             help="How far the report of the exam is."),
-        'get_report_state', searcher='search_report_state')
+        'get_report_state')
     has_images = fields.Function(
-        fields.Boolean("With Images"),
-        'get_has_images', searcher='search_has_images')
+        fields.Boolean("With Images"), 'get_has_images')
+
+    @classmethod
+    def search(cls, domain, offset=0, limit=None, order=None, count=False,
+            query=False):
+        """Return the requests of a domain, as trytond does.
+
+        The few open ones are sorted; an index has the order of the others.
+        """
+        search = super().search
+        if limit is None or count or query or (
+                order is not None
+                and [tuple(one) for one in order] != cls._order):
+            return search(domain, offset, limit, order, count, query)
+        found = search(
+            [domain, ('state', 'in', OPEN)], 0, offset + limit, order)
+        skip, found = max(offset - len(found), 0), found[offset:]
+        if len(found) < limit:
+            found += search([domain, ('state', 'not in', OPEN)], skip,
+                limit - len(found), [('date', 'DESC'), ('id', 'DESC')])
+        return cls.browse(found)
 
     @classmethod
     def get_time(cls, requests, name):
@@ -104,73 +140,60 @@ class ListMixin:
         return states
 
     @classmethod
-    def search_report_state(cls, name, clause):
-        table = Pool().get('gnuhealth.imaging.test.result').__table__()
-        found = wanted(clause, {'none', 'preliminary', 'final', 'amended'})
-        known = sorted(found - {'none'}) or ['']
-        domain = ['OR', ('id', 'in', table.select(table.request,
-                    where=(table.request != Null)
-                    & report_state(table).in_(known)))]
-        if 'none' in found:
-            domain.append(('id', 'not in', table.select(
-                        table.request, where=table.request != Null)))
-        return domain
+    def domain_report_state(cls, domain, tables):
+        """Return the SQL condition of requests by the state of their report.
+
+        :param domain: name, operator and value
+        :param tables: of the search
+        """
+        table, _ = tables[None]
+
+        def has(condition):
+            result = Pool().get('gnuhealth.imaging.test.result').__table__()
+            return Exists(result.select(Literal(1), where=(
+                        result.request == table.id) & condition(result)))
+        return one_of(domain, {
+                'none': ~has(lambda result: Literal(True)),
+                'preliminary': has(lambda result: result.state == 'draft'),
+                'final': has(lambda result: report_state(result) == 'final'),
+                'amended': has(
+                    lambda result: report_state(result) == 'amended')})
 
     @classmethod
-    def _images_query(cls, among=None):
-        """Return the query of the ids of the requests with images, or None.
+    def _has_images(cls, request):
+        """Return the SQL condition that a request has images, or None.
 
         Modules that know of images extend this.
 
-        :param among: query of the ids of the requests that count, None: all
+        :param request: SQL column of the id of the request
         """
         return None
 
     @classmethod
-    def _without_images(cls):
-        """Return a domain of the requests without images."""
-        query = cls._images_query()
-        return [('id', 'not in', query)] if query else []
-
-    @classmethod
     def get_has_images(cls, requests, name):
         table, found = cls.__table__(), set()
+        has_images = cls._has_images(table.id)
         for some in grouped_slice([r.id for r in requests]):
-            query = cls._images_query(table.select(
-                    table.id, where=reduce_ids(table.id, list(some))))
-            if query:
-                found.update(id_ for id_, in execute(query))
+            if has_images:
+                found.update(id_ for id_, in execute(table.select(
+                            table.id, where=has_images
+                            & reduce_ids(table.id, list(some)))))
         return {r.id: r.id in found for r in requests}
 
     @classmethod
-    def search_has_images(cls, name, clause):
-        _, operator, value, *_ = clause
-        clause = (name, operator, [bool(v) for v in value]
-            if operator in {'in', 'not in'} else bool(value))
-        found = wanted(clause, {True, False})
-        domain = ['OR', ('id', '<', 0)]
-        if False in found:
-            domain.append(cls._by_images('not in') or [])
-        if True in found:
-            domain.append(cls._by_images('in') or ('id', '<', 0))
-        return domain
+    def domain_has_images(cls, domain, tables):
+        """Return the SQL condition of requests with images or without.
 
-    @classmethod
-    def _by_images(cls, operator):
-        """Return the domain of requests with images ('in') or without.
-
-        The few open requests have a query of their own, which does not grow
-        with the archive; the database asks the other one only when it must.
+        :param domain: name, operator and value
+        :param tables: of the search
         """
-        table = cls.__table__()
-        is_open = cls._images_query(
-            table.select(table.id, where=table.state.in_(OPEN)))
-        if not is_open:
-            return None
-        return ['OR',
-            [('state', 'in', OPEN), ('id', operator, is_open)],
-            [('state', 'not in', OPEN),
-                ('id', operator, cls._images_query())]]
+        table, _ = tables[None]
+        name, operator, value, *_ = domain
+        value = [bool(v) for v in value] \
+            if operator in {'in', 'not in'} else bool(value)
+        has_images = cls._has_images(table.id) or Literal(False)
+        return one_of((name, operator, value), {
+                True: has_images, False: ~has_images})
 
     @classmethod
     def view_attributes(cls):

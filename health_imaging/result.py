@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Imaging results: interpretation, images, signature and prepared texts."""
+from sql import Null
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
 from trytond.pool import Pool
@@ -21,6 +23,7 @@ from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states, set_where
 from .minute import Minute, now, whole
 from .notices import note_signed
+from .patient_exam import row_id
 from .professional import own_health_professional
 from .release import ReleaseMixin
 from .report_desk import DeskMixin
@@ -145,6 +148,10 @@ class Result(
         cls._sql_indexes.update({
                 Index(table, (table.patient, Index.Equality())),
                 Index(table, (table.date, Index.Range(order='DESC'))),
+                Index(table, (table.date, Index.Range(order='DESC')),
+                    where=table.state == 'draft'),
+                Index(table, (row_id(table.id, 'result'), Index.Range()),
+                    where=table.request == Null),
                 })
         cls._order = [('date', 'DESC'), ('id', 'DESC')]
         cls._transitions |= {('draft', 'final'), ('final', 'draft')}

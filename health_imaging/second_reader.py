@@ -84,10 +84,10 @@ class SecondReadMixin:
             for q in requests}
 
     @classmethod
-    def _to_read(cls):
-        """Return the domain of requests that wait for a report, without those
+    def _begun(cls):
+        """Return the domain of requests whose report was begun, without those
         that the user read first."""
-        domain = super()._to_read()
+        domain = super()._begun()
         own = own_health_professional()
         if not own:
             return domain

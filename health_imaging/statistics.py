@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Statistics in SQL: requests per month and modality, and turnaround times."""
 import datetime as dt
+import itertools
 import xml.etree.ElementTree as ET
 
 from dateutil.relativedelta import relativedelta
@@ -18,7 +19,6 @@ from trytond.transaction import Transaction, without_check_access
 
 from .dashboard import today, utc
 from .institution import institution_timezone
-from .tables import execute
 
 #: Longest period of a statistic, in months.
 MONTHS = 600
@@ -187,23 +187,16 @@ class StatisticsRequests(_Statistic):
 
     @classmethod
     def table_query(cls):
-        cell = Values(cls._cells())
-        request = cls._requests()
-        query = cell.join(request, 'LEFT',
-            condition=(request.date >= cell.column3)
-            & (request.date < cell.column4)
-            & (request.modality == cell.column5))
-        kept = request.state != 'canceled'
-        return query.select(
+        cell, request = Values(cls._cells()), cls._counted()
+        return cell.join(request, 'LEFT',
+            condition=(request.month == cell.column2)
+            & (request.modality == cell.column3)).select(
             cell.column1.as_('id'),
             *nobody(),
             cell.column2.as_('month'),
-            cell.column5.as_('modality'),
-            count(kept).as_('number'),
-            count(request.state == 'done').as_('done'),
-            count(kept & (request.urgent == Literal(True))).as_('urgent'),
-            count(request.state == 'canceled').as_('canceled'),
-            group_by=[cell.column1, cell.column2, cell.column5])
+            cell.column3.as_('modality'),
+            *(Coalesce(getattr(request, name), 0).as_(name)
+                for name in ['number', 'done', 'urgent', 'canceled']))
 
     @classmethod
     def _cells(cls):
@@ -211,33 +204,30 @@ class StatisticsRequests(_Statistic):
 
         The graph of the desktop client needs each modality in each month.
 
-        :return: list of id, month, its begin and end, modality
+        :return: list of id, month, modality
         """
-        codes = cls._modalities_of_period() or cls._modalities()
-        return [
-            (number * len(codes) + rank, f'{day:%Y-%m}', start, end, code)
-            for number, (day, start, end) in enumerate(months(), 1)
-            for rank, code in enumerate(codes)]
+        return [(id_, f'{day:%Y-%m}', code)
+            for id_, ((day, *_), code) in enumerate(
+                itertools.product(months(), cls._modalities()), 1)]
 
     @classmethod
-    def _requests(cls):
-        """Return the query of the requests that count, with their modality."""
+    def _counted(cls):
+        """Return the query of the numbers of requests, with the months and
+        modalities that have some."""
+        month = Values([
+                (f'{day:%Y-%m}', start, end) for day, start, end in months()])
         tables = cls._tables()
-        request = tables['request']
-        return cls._from_item(tables).select(
-            request.date, request.state, request.urgent,
-            tables['type'].code.as_('modality'),
-            where=cls._where(tables))
-
-    @classmethod
-    def _modalities_of_period(cls):
-        """Return the codes of the modalities that have requests, sorted."""
-        request = cls._requests()
-        start, end = instants()
-        rows = execute(request.select(request.modality,
-                where=(request.date >= start) & (request.date < end),
-                group_by=[request.modality]))
-        return sorted(code for code, in rows)
+        request, modality = tables['request'], tables['type'].code
+        kept = request.state != 'canceled'
+        return cls._from_item(tables).join(month,
+            condition=(request.date >= month.column2)
+            & (request.date < month.column3)).select(
+            month.column1.as_('month'), modality.as_('modality'),
+            count(kept).as_('number'),
+            count(request.state == 'done').as_('done'),
+            count(kept & (request.urgent == Literal(True))).as_('urgent'),
+            count(request.state == 'canceled').as_('canceled'),
+            where=cls._where(tables), group_by=[month.column1, modality])
 
     @classmethod
     def fields_view_get(cls, view_id=None, view_type='form', level=None):
@@ -354,13 +344,27 @@ class StatisticsTurnaround(_Statistic):
             'final': tables['result'].signed_at,
             }
 
+    @staticmethod
+    def _of_period(request):
+        """Return the SQL condition of the requests sent in the period.
+
+        :param request: table of requests
+        """
+        start, end = instants()
+        return (request.requested_at >= start) & (request.requested_at < end)
+
+    @classmethod
+    def _sent(cls):
+        """Return the query of the ids of the requests sent in the period."""
+        request = super()._tables()['request']
+        return request.select(request.id, where=cls._of_period(request))
+
     @classmethod
     def _requests(cls):
         """Return the query of the requests with the seconds of each stage."""
         tables = cls._tables()
         request = tables['request']
         at = cls._instants(tables)
-        start, end = instants()
         return cls._from_item(tables).select(
             request.id.as_('id'),
             request.requested_test.as_('exam'),
@@ -368,10 +372,8 @@ class StatisticsTurnaround(_Statistic):
             Coalesce(request.urgent, Literal(False)).as_('urgent'),
             *(seconds(at[begin], at[finish]).as_(stage)
                 for stage, (begin, finish) in cls._stages().items()),
-            where=cls._where(tables)
-            & (request.state != 'canceled')
-            & (request.requested_at >= start)
-            & (request.requested_at < end))
+            where=cls._where(tables) & (request.state != 'canceled')
+            & cls._of_period(request))
 
     @classmethod
     def _ranked(cls):

@@ -111,10 +111,11 @@ class PerformedStep(Kept, ModelSQL, ModelView):
                 'health_imaging_worklist.msg_step_unique'),
             ]
         cls._sql_indexes.update({
-                Index(table, (table.problem, Index.Equality()),
+                Index(table, (table.problem, Index.Range()),
                     where=table.problem != Null),
                 Index(table, (table.machine, Index.Equality()),
                     (table.start, Index.Range())),
+                Index(table, (table.start, Index.Range(order='DESC'))),
                 Index(table, (table.state, Index.Equality()),
                     (table.end, Index.Range())),
                 })

@@ -513,7 +513,7 @@ class Request(
             domain = [['OR', domain, [
                         ('state', '=', 'done'),
                         ('done_at', '>=', since),
-                        *cls._without_images(),
+                        ('has_images', '=', False),
                         ]]]
         if filters.get('aetitles'):
             domain.append(('aetitle', 'in', list(filters['aetitles'])))

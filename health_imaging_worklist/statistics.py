@@ -41,7 +41,8 @@ class StatisticsTurnaround(metaclass=PoolMeta):
             step, condition=link.step == step.id).select(
             link.request, Min(step.start).as_('started'),
             Max(step.end).as_('ended'),
-            where=step.state == 'completed', group_by=link.request)
+            where=(step.state == 'completed')
+            & link.request.in_(cls._sent()), group_by=link.request)
         return tables
 
     @classmethod

@@ -7,13 +7,14 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from sql import Literal
+from sql.operators import Exists
 
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.modules.health_imaging.institution import (
     institution_timezone, local_datetime)
 from trytond.modules.health_imaging.minute import Minute, whole
-from trytond.modules.health_imaging.request_list import wanted
+from trytond.modules.health_imaging.request_list import one_of, wanted
 from trytond.modules.health_imaging.tables import execute, moment
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
@@ -52,7 +53,7 @@ class StepsMixin:
                 ('discontinued', "Discontinued"),
                 ], "Exam", sort=False,
             help="How far the exam is, as the machine says."),
-        'get_step', searcher='search_step_state')
+        'get_step')
     started_at = fields.Function(Minute("Started",
             states={'invisible': ~Eval('started_at')},
             help="Since when the patient is on the table."), 'get_step')
@@ -104,30 +105,30 @@ class StepsMixin:
         return values
 
     @classmethod
-    def search_step_state(cls, name, clause):
-        link, step = step_tables()
-        silent = dt.datetime.now() - SILENT
-        is_state = {state: step.state == state for state in _STATES}
-        is_state['in_progress'] &= step.received > silent
+    def domain_step_state(cls, domain, tables):
+        """Return the SQL condition of requests by what machines say.
 
-        def having(*states):
-            condition = is_state[states[0]]
-            for state in states[1:]:
-                condition |= is_state[state]
-            return link.join(step, condition=link.step == step.id).select(
-                link.request, where=condition)
-        domains = {
-            None: [('id', 'not in', having(*_STATES))],
-            'in_progress': [('id', 'in', having('in_progress'))],
-            'completed': [
-                ('id', 'in', having('completed')),
-                ('id', 'not in', having('in_progress'))],
-            'discontinued': [
-                ('id', 'in', having('discontinued')),
-                ('id', 'not in', having('in_progress', 'completed'))],
-            }
-        return ['OR', ('id', '<', 0), *(
-                domains[state] for state in wanted(clause, set(domains)))]
+        :param domain: name, operator and value
+        :param tables: of the search
+        """
+        table, _ = tables[None]
+        silent = dt.datetime.now() - SILENT
+
+        def has(*states):
+            link, step = step_tables()
+            is_one = step.state.in_(list(states))
+            if 'in_progress' in states:
+                is_one &= (
+                    step.state != 'in_progress') | (step.received > silent)
+            return Exists(link.join(step, condition=link.step == step.id)
+                .select(Literal(1),
+                    where=(link.request == table.id) & is_one))
+        return one_of(domain, {
+                None: ~has(*_STATES),
+                'in_progress': has('in_progress'),
+                'completed': has('completed') & ~has('in_progress'),
+                'discontinued': has('discontinued')
+                & ~has('in_progress', 'completed')})
 
     @classmethod
     def get_to_examine(cls, requests, name):

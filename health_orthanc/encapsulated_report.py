@@ -82,7 +82,8 @@ class StoredReport(Kept, ModelSQL, ModelView):
         cls._sql_indexes.update({
                 Index(table, (table.study, Index.Equality())),
                 Index(table, (table.orthanc_UID, Index.Equality())),
-                Index(table, (table.state, Index.Equality())),
+                Index(table, (table.state, Index.Range()),
+                    where=table.state.in_(['waiting', 'failed', 'misplaced'])),
                 })
         cls._order = [('id', 'DESC')]
         cls._buttons['retry'] = {'invisible': Eval('state') != 'failed'}

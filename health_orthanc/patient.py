@@ -139,9 +139,11 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
             study, [study.orthanc_patient, study.patient],
             study.orthanc_patient, [p.id for p in patients],
             study.patient != Null))
+        whose = {
+            p.id: p for p in Patient.browse({patient for _, patient in pairs})}
         names = defaultdict(list)
         for of, patient in pairs:
-            names[of].append(plain(Patient(patient).rec_name))
+            names[of].append(plain(whose[patient].rec_name))
         return {p.id: '; '.join(sorted(names[p.id])) for p in patients}
 
     @classmethod

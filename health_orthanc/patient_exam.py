@@ -49,15 +49,14 @@ class PatientExam(metaclass=PoolMeta):
 
     @classmethod
     def _queries(cls):
-        study = Pool().get(STUDY).__table__()
+        Study = Pool().get(STUDY)
+        study = Study.__table__()
         return [*super()._queries(), study.select(
                 *cls._columns(
                     'study', study.id, patient=study.patient,
                     date=_during(study.study_date), study=study.id,
                     state=Literal('images')),
-                where=(study.patient != Null) & (study.request == Null)
-                & (study.imaging_test == Null)
-                & (study.missing_since == Null))]
+                where=Study.is_alone(study))]
 
     @classmethod
     def get_title(cls, exams, name):

@@ -5,9 +5,10 @@ import datetime as dt
 import operator as op
 from collections import defaultdict
 
-from sql import Null
+from sql import Literal, Null
 from sql.aggregate import Min
 from sql.conditionals import Coalesce
+from sql.operators import Exists
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -113,16 +114,16 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
                 acquired.number(study, series), value))
         domain = ['OR', ('id', 'in', counted)]
         if _COMPARE[operator](0, value):
-            domain.append(('id', 'not in', cls._images_query()))
+            domain.append(('has_images', '=', False))
         return domain
 
     @staticmethod
     def _of_signer():
         """Return the domain of requests of which the user is to look at a
         report again."""
-        return [
-            ('results.new_images_at', '!=', None),
-            ('results.signed_by', '=', own_health_professional() or -1)]
+        return [('results', 'where', [
+                    ('new_images_at', '!=', None),
+                    ('signed_by', '=', own_health_professional() or -1)])]
 
     @classmethod
     def get_new_images(cls, requests, name):
@@ -133,10 +134,10 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
 
     @classmethod
     def search_new_images(cls, name, clause):
-        query = cls.search(cls._of_signer(), order=[], query=True)
+        found = [r.id for r in cls.search(cls._of_signer(), order=[])]
         wanted = request_list.wanted(clause, {True, False})
         return ['OR', ('id', '<', 0), *(
-                ('id', 'in' if one else 'not in', query) for one in wanted)]
+                ('id', 'in' if one else 'not in', found) for one in wanted)]
 
     @classmethod
     @ModelView.button_action('health_imaging.act_imaging_test_result_view')
@@ -236,10 +237,10 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
         events.studies_let_go(lost, 'request', offered)
 
     @classmethod
-    def _images_query(cls, among=None):
-        return acquired.series_of_requests(
-            lambda study, _: [study.request],
-            among and (lambda study, _: study.request.in_(among)))
+    def _has_images(cls, request):
+        return Exists(acquired.series(
+                lambda *_: [Literal(1)],
+                lambda study, _: study.request == request))
 
 
 def _question(studies):

@@ -59,9 +59,9 @@ class Result(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
-        cls._sql_indexes.add(Index(
-                table, (table.new_images_at, Index.Range()),
-                where=table.new_images_at != Null))
+        cls._sql_indexes.update(
+            Index(table, (column, Index.Range()), where=column != Null)
+            for column in [table.new_images_at, table.studies_changed_at])
         cls._stamped |= MARKS.keys()
         cls._not_copied |= {'studies', 'orthanc_studies', 'stored_reports'}
         cls._buttons.update({

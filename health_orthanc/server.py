@@ -8,8 +8,9 @@ import time
 from contextlib import contextmanager
 
 from dateutil.relativedelta import relativedelta
-from sql import Null
+from sql import Null, Window
 from sql.aggregate import Count
+from sql.functions import RowNumber
 
 from trytond.config import config
 from trytond.i18n import gettext
@@ -89,7 +90,7 @@ class Server(
     _found = frozenset({
             'validated', 'check_time', 'version', 'viewers', 'last_error',
             'answer', 'last_changed_index', 'sync_time', 'compared', 'resume',
-            'lease', 'lease_until', 'runs', 'store_reports_since'})
+            'lease', 'lease_until', 'store_reports_since'})
 
     label = fields.Char("Label", required=True,
         help="The name of the server for people.")
@@ -307,17 +308,25 @@ class Server(
             gettext(f'health_orthanc.msg_server_{key}', **values)
             for key, values in lines)
 
-    def get_runs(self, name):
-        """Return the ids of the last runs: a list has them all."""
-        Run = Pool().get('gnuhealth.orthanc.sync_run')
-        return [r.id for r in Run.search(
-                [('server', '=', self.id)], limit=SHOWN_RUNS)]
-
     def get_link_base_url(self, name=None):
         return (self.proxy_domain or self.domain or '').rstrip('/')
 
     def get_link(self, name):
         return f'{self.get_link_base_url()}/app/explorer.html'
+
+    @classmethod
+    def get_runs(cls, servers, name):
+        """Return the last runs: to read the ids of all takes seconds."""
+        run = Pool().get('gnuhealth.orthanc.sync_run').__table__()
+        found = {s.id: [] for s in servers}
+        ranked = run.select(run.server, run.id,
+            RowNumber(window=Window([run.server],
+                    order_by=[run.start.desc, run.id.desc])).as_('rank'),
+            where=run.server.in_(list(found)))
+        for server, id_ in execute(ranked.select(ranked.server, ranked.id,
+                    where=ranked.rank <= SHOWN_RUNS, order_by=[ranked.rank])):
+            found[server].append(id_)
+        return found
 
     @classmethod
     def get_number_of_studies(cls, servers, name):

@@ -12,6 +12,7 @@ from trytond.modules.health_imaging.calls import check_words, search_words
 from trytond.modules.health_imaging.direction import plain
 from trytond.modules.health_imaging.kept import Kept
 from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.patient_exam import row_id
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
@@ -196,11 +197,21 @@ class Study(
         cls._sql_indexes.update({
                 Index(table, (column, Index.Equality())) for column in (
                     table.study_instance_UID, table.accession_number,
-                    table.patient_id, table.link_state, table.request,
+                    table.patient_id, table.request,
                     table.patient_birth_date, Lower(table.accession_number),
                     Lower(table.patient_id))})
+        latest = [
+            (table.study_date, Index.Range(order='DESC NULLS LAST')),
+            (table.study_time, Index.Range(order='DESC NULLS LAST')),
+            (table.id, Index.Range(order='DESC'))]
         cls._sql_indexes.update({
-                Index(table, (table.study_date, Index.Range(order='DESC'))),
+                Index(table, *latest),
+                Index(table, (table.link_state, Index.Equality()), *latest,
+                    where=table.link_state.in_(['review', 'unlinked'])),
+                Index(table, (table.missing_since, Index.Range()),
+                    where=table.missing_since != Null),
+                Index(table, (row_id(table.id, 'study'), Index.Range()),
+                    where=cls.is_alone(table)),
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=(table.details_at == Null)
                     & (table.link_rule == 'patient_id')),
@@ -220,6 +231,16 @@ class Study(
         cls._order = [
             ('study_date', 'DESC NULLS LAST'),
             ('study_time', 'DESC NULLS LAST'), ('id', 'DESC')]
+
+    @staticmethod
+    def is_alone(table):
+        """Return the SQL condition of studies of patients that belong to no
+        request and no result.
+
+        :param table: table of studies
+        """
+        return ((table.patient != Null) & (table.request == Null)
+            & (table.imaging_test == Null) & (table.missing_since == Null))
 
     @classmethod
     def __register__(cls, module):

@@ -95,9 +95,11 @@ class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
         super().__setup__()
         table = cls.__table__()
         cls._order = [('start', 'DESC'), ('id', 'DESC')]
-        cls._sql_indexes.add(Index(table,
-                (table.server, Index.Equality()),
-                (table.start, Index.Range(order='DESC'))))
+        latest = (table.start, Index.Range(order='DESC'))
+        cls._sql_indexes.update({
+                Index(table, (table.server, Index.Equality()), latest),
+                Index(table, latest),
+                })
         cls._buttons['show_studies'] = {
             'invisible': Eval('state') == 'running'}
 

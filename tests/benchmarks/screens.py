@@ -7,26 +7,21 @@ show).  The floor is one statement that reads as many bare rows."""
 import datetime as dt
 
 import pytest
-from sources import MODULES
 from support.archive_rows import store_studies
 from support.benchmarks import measure, show, tell
 from support.imaging_lists import fill, fill_studies
 from support.records import (
     make_exam, make_institution, make_patient, make_professional, make_user)
-from support.statements import counted
+from support.screens import bare_rows, open_form, open_list, opened, windows
 from support.synchronizing import new_server
 
 from trytond import backend
-from trytond.model import ModelSQL, ModelStorage
 from trytond.pool import Pool
-from trytond.pyson import PYSONDecoder
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
-PAGE = 100
 FORMER = 200
 RESULT = 'gnuhealth.imaging.test.result'
-REPEAT = 3
 LIMIT = .3
 SHAPE = [9, 8, 8]
 # No server answers: who waits for pictures is measured elsewhere.
@@ -57,84 +52,6 @@ def prepare(requests, studies):
         return user.id
 
 
-def actions():
-    "Return the windows of the modules that show what is stored."
-    pool = Pool()
-    Data, Action = pool.get('ir.model.data'), pool.get('ir.action.act_window')
-    ids = [d.db_id for d in Data.search([
-                ('module', 'in', MODULES),
-                ('model', '=', 'ir.action.act_window')])]
-    found = {}
-    for action in Action.browse(ids):
-        model = action.res_model
-        if model and issubclass(pool.get(model), ModelStorage):
-            found.setdefault(model, []).append(action)
-    return found
-
-
-def decoded(text, context):
-    return PYSONDecoder(context).decode(text) if text else []
-
-
-def read(Model, ids, view):
-    "Read records as a client does for a view."
-    names = [
-        name for name, field in view['fields'].items()
-        if field['type'] != 'binary']
-    names += [
-        f'{name}.rec_name' for name, field in view['fields'].items()
-        if field['type'] == 'many2one']
-    return Model.read(ids, [*names, 'rec_name', '_timestamp'])
-
-
-def open_list(Model, action, context):
-    "Open a list with its tabs; return the ids of a page."
-    domain = decoded(action.pyson_domain, context)
-    order = decoded(action.pyson_order, context) or None
-    view = Model.fields_view_get(view_type='tree')
-    tabs = [decoded(tab.domain, context) for tab in action.act_window_domains]
-    for tab in tabs:
-        Model.search_count([domain, tab])
-    first = tabs[0] if tabs else []
-    ids = [r.id for r in Model.search([domain, first], 0, PAGE, order)]
-    read(Model, ids, view)
-    return ids or [r.id for r in Model.search([], limit=PAGE)]
-
-
-def open_form(Model, id_, page=PAGE):
-    "Open a form with the lists that stand in it, of so many rows at most."
-    view = Model.fields_view_get(view_type='form')
-    values, = read(Model, [id_], view)
-    for name, field in view['fields'].items():
-        if field['type'] in {'one2many', 'many2many'} and values.get(name):
-            Target = Pool().get(field['relation'])
-            read(Target, list(values[name])[:page],
-                Target.fields_view_get(view_type='tree'))
-
-
-def opened(user, action):
-    "Return what an action gave, its least seconds and its statements."
-    best = None
-    for _ in range(REPEAT):
-        with Transaction().start(DB_NAME, user, readonly=True,
-                context={'_check_access': True}):
-            with counted() as statements:
-                seconds, result = measure(action, 1)
-        best = min(best or seconds, seconds)
-    return result, best, len(statements)
-
-
-def bare_rows(Model, limit=PAGE):
-    "Return rows of a model as the database gives them."
-    if not issubclass(Model, ModelSQL):
-        return []
-    query = Model.table_query() if callable(Model.table_query) else None
-    table = query or Model.__table__()
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.select(limit=limit))
-    return cursor.fetchall()
-
-
 def make_former():
     "Make a patient with former reports; return the id of the last result."
     with Transaction().start(DB_NAME, 1) as transaction:
@@ -147,14 +64,6 @@ def make_former():
                     } for n in range(FORMER + 1)])
         transaction.commit()
         return results[-1].id
-
-
-def windows():
-    "Return the ids and names of the windows by model."
-    with Transaction().start(DB_NAME, 1, readonly=True):
-        return {
-            model: [(a.id, a.name) for a in found]
-            for model, found in sorted(actions().items())}
 
 
 def test_screens(user, full):

@@ -6,7 +6,7 @@ import pytest
 from support.records import (
     as_user, make_final, make_institution, make_patient, make_person,
     make_professional, make_request, make_requested, make_result, make_user,
-    on, run_wizard)
+    merge)
 
 from trytond.modules.health_imaging.exceptions import PatientMergedError
 from trytond.pool import Pool
@@ -19,12 +19,6 @@ def radiologist(transaction):
         'radiologist', 'health_imaging.group_health_imaging_reporting')
     make_professional(user, "Rosa", "Luna")
     return user
-
-
-def merge(source, destination):
-    run_wizard('party.replace', [('replace', {'ask': {
-                        'source': source.id,
-                        'destination': destination.id}})], **on(source))
 
 
 def test_requests_and_results_follow(radiologist):

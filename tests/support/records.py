@@ -278,6 +278,17 @@ def run_wizard(name, states, **context):
     return result
 
 
+def merge(source, destination):
+    """Merge two people, as the wizard does.
+
+    :param source: party.party record
+    :param destination: party.party record that stays
+    """
+    run_wizard('party.replace', [('replace', {'ask': {
+                    'source': source.id, 'destination': destination.id}})],
+        **on(source))
+
+
 def on(*records):
     """Return the context of a wizard that is started on records."""
     return {

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What takes how long after ten years of a large hospital: each list and form,
+decisions on studies, a corrected birth date, and a merge of patients.  The
+floor of a screen is one statement that reads as many bare rows, that of a
+decision one that reads the bare rows of the studies."""
+import datetime as dt
+
+import pytest
+from support.benchmarks import measure, show, tell
+from support.large import Large
+from support.records import make_institution, merge, settle
+from support.screens import bare_rows, open_form, open_list, opened, windows
+from support.statements import counted
+from support.synchronizing import transaction
+
+from trytond.modules.health_orthanc.links import deciding, facts
+from trytond.pool import Pool
+from trytond.tests.test_tryton import DB_NAME
+from trytond.transaction import Transaction
+
+pytestmark = pytest.mark.postgresql
+BLOCK = 500
+#: Most seconds and statements of a screen.
+LIMIT, MOST = .3, 30
+
+
+@pytest.fixture(scope='module')
+def large(activated, full):
+    "The hospital."
+    with transaction():
+        company = make_institution()
+        with Transaction().set_context(company=company.id):
+            patients, requests = (300_000, 500_000) if full else (300, 1000)
+            seconds, hospital = measure(lambda: Large(patients, requests), 1)
+        show("requests, results, studies and steps made", 4 * requests,
+            seconds)
+        hospital.company = company.id
+        return hospital
+
+
+def test_screens(large, full):
+    slow = []
+
+    def tell_of(what, work, floor):
+        found, seconds, statements = opened(
+            large.user.id, work, company=large.company)
+        show(what, len(found or [1]), seconds, f'{statements} SQL', floor)
+        if seconds > LIMIT or statements > MOST:
+            slow.append(what)
+        return found
+
+    for model, found in windows().items():
+        Model = Pool(DB_NAME).get(model)
+        Action = Pool(DB_NAME).get('ir.action.act_window')
+        _, floor, _ = opened(large.user.id, lambda: bare_rows(Model))
+        ids = []
+        for action, name in found:
+            ids = tell_of(f'{model}: {name}', lambda: open_list(
+                    Model, Action(action), {
+                        'active_id': 1, 'active_ids': [1], 'groups': [],
+                        '_user': large.user.id}), floor) or ids
+        if ids:
+            tell_of(f'{model}: form', lambda: open_form(Model, ids[0]), floor)
+    tell(f"slower than {LIMIT} s or more than {MOST} SQL: "
+        f"{', '.join(slow) or 'none'}")
+    assert not (full and slow)
+
+
+def timed(work):
+    "Return the seconds and the statements of some work that is undone."
+    with counted() as statements:
+        seconds, _ = measure(work, 1)
+    Transaction().rollback()
+    return seconds, f'{len(statements)} SQL'
+
+
+def test_links(large, full):
+    limits = {
+        f"decisions on {BLOCK} studies": .15,
+        "a corrected birth date": .05, "a merge of patients": .5}
+    seconds = dict.fromkeys(limits, 9)
+    for n in range(3):
+        first = large.study.id + large.requests // 2 + n
+        ids = range(first, first + BLOCK)
+        with transaction(company=large.company):
+            floor, _ = measure(lambda: facts.read_studies(ids))
+            Party = Pool().get('party.party')
+            Patient = Pool().get('gnuhealth.patient')
+            one, other = Patient.browse(
+                [large.patient.id + 3 * n + 7, large.patient.id + 3 * n + 8])
+            for what, work in zip(limits, [
+                    lambda: deciding.link_studies(ids),
+                    lambda: (Party.write(
+                            [one.party], {'dob': dt.date(1950, 2, 3)}),
+                        settle()),
+                    lambda: (merge(one.party, other.party), settle())]):
+                taken, calls = timed(work)
+                seconds[what] = min(seconds[what], taken)
+                if n == 2:
+                    show(what, BLOCK if floor else 1, seconds[what], calls,
+                        floor)
+                floor = None
+    assert not full or all(
+        seconds[what] <= limit for what, limit in limits.items())

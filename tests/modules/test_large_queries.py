@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Indexes serve what is asked of the large tables: lists and forms as clients
+open them, decisions on studies, and corrections of people."""
+import datetime as dt
+
+import pytest
+from support.large import Large
+from support.plans import unserved
+from support.records import make_institution, merge, settle
+from support.screens import open_form, open_list, windows
+from support.statements import counted
+from support.synchronizing import transaction as new_transaction
+
+from trytond.model import ModelSQL
+from trytond.modules.health_orthanc.links import deciding
+from trytond.pool import Pool
+from trytond.tests.test_tryton import DB_NAME
+from trytond.transaction import Transaction
+
+pytestmark = pytest.mark.postgresql
+#: Models of which a hospital has hundreds of thousands of records.
+LARGE = [
+    'party.party', 'gnuhealth.patient',
+    'gnuhealth.imaging.test.request', 'gnuhealth.imaging.test.result',
+    'gnuhealth.imaging_orthanc.study',
+    'gnuhealth.imaging_orthanc.study_series',
+    'gnuhealth.imaging_orthanc.series_instances',
+    'gnuhealth.orthanc.patient', 'gnuhealth.orthanc.access_log',
+    'gnuhealth.orthanc.link_log',
+    'gnuhealth.imaging_worklist.performed_step',
+    'gnuhealth.imaging_worklist.performed_step-request']
+
+
+@pytest.fixture(scope='module')
+def large(activated):
+    "A small hospital of the form of a large one."
+    with new_transaction():
+        company = make_institution()
+        with Transaction().set_context(company=company.id):
+            hospital = Large(300, 3000)
+        hospital.company = company.id
+        return hospital
+
+
+@pytest.fixture(autouse=True)
+def many(monkeypatch):
+    "Let clients believe that all tables are large: they count up to a limit."
+    monkeypatch.setattr(
+        ModelSQL, 'estimated_count', classmethod(lambda cls: 10 ** 6))
+
+
+def whole(work):
+    "Do some work; return what of large tables no index served."
+    with counted() as statements:
+        work()
+    tables = {Pool().get(model)._table for model in LARGE}
+    return [
+        f'{nodes}\n{text}\n{text.params}'
+        for text, nodes in unserved(statements, tables)]
+
+
+def open_screen(model, action):
+    "Open a list at each of its tabs, then the form of its first record."
+    Model, ids = Pool().get(model), []
+    for tab in range(len(action.act_window_domains) or 1):
+        ids = open_list(Model, action, {
+                'active_id': 1, 'active_ids': [1], 'groups': [],
+                '_user': Transaction().user}, tab) or ids
+    for id_ in ids[:1]:
+        open_form(Model, id_)
+
+
+def test_screens(large):
+    Action, found = Pool(DB_NAME).get('ir.action.act_window'), {}
+    for model, actions in windows().items():
+        for id_, name in actions:
+            with Transaction().start(DB_NAME, large.user.id, readonly=True,
+                    context={'_check_access': True, 'company': large.company}):
+                problems = whole(lambda: open_screen(model, Action(id_)))
+            if problems:
+                found[f'{model}: {name}'] = problems
+    assert not found, '\n\n'.join(
+        f'{name}\n' + '\n'.join(some) for name, some in found.items())
+
+
+def test_links(large):
+    study = large.study.id
+    with new_transaction(company=large.company):
+        assert not whole(lambda: deciding.link_studies(
+                set(range(study + 100, study + 120))))
+        patient, other = Pool().get('gnuhealth.patient').browse(
+            [large.patient.id + 7, large.patient.id + 8])
+        Party = Pool().get('party.party')
+        assert not whole(lambda: (
+                Party.write([patient.party], {'dob': dt.date(1950, 2, 3)}),
+                settle()))
+        assert not whole(lambda: (
+                merge(patient.party, other.party), settle()))
+        Transaction().rollback()

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opens the lists and forms of the modules as clients do."""
+import datetime as dt
+import xml.etree.ElementTree as ET
+
+from sources import MODULES
+from support.benchmarks import measure
+from support.statements import counted
+
+from trytond.model import ModelSQL, ModelStorage
+from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
+from trytond.tests.test_tryton import DB_NAME
+from trytond.transaction import Transaction
+
+#: How many rows clients read of a list.
+PAGE = 100
+REPEAT = 3
+
+
+def actions():
+    "Return the windows of the modules that show what is stored."
+    pool = Pool()
+    Data, Action = pool.get('ir.model.data'), pool.get('ir.action.act_window')
+    ids = [d.db_id for d in Data.search([
+                ('module', 'in', MODULES),
+                ('model', '=', 'ir.action.act_window')])]
+    found = {}
+    for action in Action.browse(ids):
+        model = action.res_model
+        if model and issubclass(pool.get(model), ModelStorage):
+            found.setdefault(model, []).append(action)
+    return found
+
+
+def decoded(text, context):
+    return PYSONDecoder(context).decode(text) if text else []
+
+
+def read(Model, ids, view):
+    "Read records as a client does for a view."
+    names = [
+        name for name, field in view['fields'].items()
+        if field['type'] != 'binary']
+    names += [
+        f'{name}.rec_name' for name, field in view['fields'].items()
+        if field['type'] == 'many2one']
+    return Model.read(ids, [*names, 'rec_name', '_timestamp'])
+
+
+def shown(view):
+    "Return the domain of what a calendar shows at first: a month."
+    arch = ET.fromstring(view['arch'])
+    if view['type'] != 'calendar':
+        return []
+    first = dt.datetime.now().replace(day=1, hour=0)
+    name = arch.get('dtstart')
+    return [(name, '>=', first), (name, '<', first + dt.timedelta(31))]
+
+
+def open_list(Model, action, context, tab=0):
+    "Open a list at one of its tabs; return the ids of a page."
+    Transaction().set_context(decoded(action.pyson_context, context) or {})
+    domain = decoded(action.pyson_domain, context)
+    order = decoded(action.pyson_order, context) or None
+    own = [v.view.id for v in action.act_window_views]
+    view = Model.fields_view_get(own[0] if own else None, 'tree')
+    tabs = [decoded(tab.domain, context) for tab in action.act_window_domains]
+    first = [tabs[tab] if tabs else [], shown(view)]
+    limit = action.limit or PAGE
+    ids = [r.id for r in Model.search([domain, first], 0, limit, order)]
+    if len(ids) == limit:
+        Model.search_count([domain, first], 0, 100 * limit)
+    read(Model, ids, view)
+    for other, one in zip(tabs, action.act_window_domains):
+        if one.count:
+            Model.search_count([domain, other], 0, 1000)
+    return ids
+
+
+def open_form(Model, id_, page=PAGE):
+    "Open a form with the lists that stand in it, of so many rows at most."
+    view = Model.fields_view_get(view_type='form')
+    values, = read(Model, [id_], view)
+    for name, field in view['fields'].items():
+        if field['type'] in {'one2many', 'many2many'} and values.get(name):
+            Target = Pool().get(field['relation'])
+            read(Target, list(values[name])[:page],
+                Target.fields_view_get(view_type='tree'))
+
+
+def opened(user, action, **context):
+    "Return what an action gave, its least seconds and its statements."
+    best = None
+    for _ in range(REPEAT):
+        with Transaction().start(DB_NAME, user, readonly=True,
+                context={'_check_access': True, **context}):
+            with counted() as statements:
+                seconds, result = measure(action, 1)
+        best = min(best or seconds, seconds)
+    return result, best, len(statements)
+
+
+def bare_rows(Model, limit=PAGE):
+    "Return rows of a model as the database gives them."
+    if not issubclass(Model, ModelSQL):
+        return []
+    query = Model.table_query() if callable(Model.table_query) else None
+    table = query or Model.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.select(limit=limit))
+    return cursor.fetchall()
+
+
+def windows():
+    "Return the ids and names of the windows by model."
+    with Transaction().start(DB_NAME, 1, readonly=True):
+        return {
+            model: [(a.id, a.name) for a in found]
+            for model, found in sorted(actions().items())}
