@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parts of the modality node without a network: what fits to a query, who
 gets what in which letters, what is kept on disk, and what is sent when."""
+import contextlib
 import io
+import socket
 import sqlite3
 import sys
+from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
@@ -613,6 +616,28 @@ def test_new_steps_are_checked():
     for state in ['COMPLETED', 'in progress', ['IN PROGRESS', 'X']]:
         assert check(step_attributes(
                 PerformedProcedureStepStatus=state)).Status == 0x0106
+
+
+def test_what_arrives_is_acknowledged_at_once():
+    """A client whose second part waits for the first one's acknowledgement
+    would wait 40 ms for each query."""
+    with contextlib.closing(socket.create_server(('127.0.0.1', 0))) as server:
+        client = socket.create_connection(server.getsockname())
+        connection, _ = server.accept()
+    with client, connection:
+        receive = node_services._Receiver(
+            SimpleNamespace(dimse=SimpleNamespace(message=None)),
+            SimpleNamespace(socket=connection), 10)
+        at_once = []
+        for _ in range(3):
+            client.sendall(b'question')
+            assert receive(8) == b'question'
+            at_once.append(connection.getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_QUICKACK))
+            # An answer turns it off.
+            connection.sendall(b'answer')
+            client.recv(6)
+    assert at_once == [1, 1, 1]
 
 
 def test_attributes_that_are_no_values_stay_as_text():
