@@ -535,7 +535,8 @@ def test_poll(store):
         [make_entry(2, name='New^Name'), make_entry(3, error="no UID")],
         [{'id': 1, 'number': 'x'}], False, '2')
     poll()
-    assert health.calls[-1] == ('get_worklist_entries', '1', {})
+    assert health.calls[-1] == (
+        'get_worklist_entries', '1', {'known': {}})
     found, = worklist.entries('CT1')
     assert found.PatientName == 'New^Name'
     # An entry that can no longer be made is no entry; it is told once.
@@ -554,6 +555,31 @@ def test_poll(store):
     health.answer = answer([make_entry(9)])
     poll()
     assert list(store.entries()) == [9]
+
+
+def test_only_what_differs_is_sent_to_the_node(store):
+    health = GnuHealth()
+    poll, worklist = make_poll(store, health)
+    health.answer = answer([make_entry(1), make_entry(2)])
+    poll()
+    known = {str(id_): make_entry(id_)['digest'][:16] for id_ in [1, 2]}
+    health.answer = {**answer([], full=False), 'ask': [1, 2, 3]}
+    poll()
+    *_, first, second = [call for call in health.calls
+        if call[0] == 'get_worklist_entries']
+    assert first[2] == {'known': {}}
+    assert second[2] == {'known': {**known, '3': ''}}
+    health.answer = answer(
+        [make_entry(2, name='New^Name')], full=False, same=[1])
+    poll()
+    assert set(store.entries()) == {1, 2}
+    # All are compared, also by one that starts.
+    health.answer = answer([], same=[1])
+    poll, worklist = make_poll(store, health)
+    poll()
+    assert health.calls[-1][1:] == (None, {'known': {
+                **known, '2': make_entry(2, name='New^Name')['digest'][:16]}})
+    assert set(store.entries()) == {1} and worklist.size == 1
 
 
 def test_worklist_goes_on_without_gnu_health(store):
