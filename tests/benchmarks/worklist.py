@@ -210,18 +210,18 @@ def test_poll(open_requests, full):
     for seconds, (what, sent, model, id_, values) in enumerate([
             ("nothing new", 0, None, None, {}),
             ("a request", 1, REQUEST, one.id, {'urgent': True}),
-            ("a patient's name", 20, changes.PARTY, one.patient.party.id,
-                {'lastname': "New"}),
+            ("a patient's name", 20, 'gnuhealth.person_name',
+                one.patient.party.person_names[0].id, {'family': "New"}),
             ("a template, nothing differs", 0, changes.TEMPLATE, template.id,
                 {'comment': "New"}),
             ("a template, those of an exam differ", of_exam, changes.TEMPLATE,
                 template.id, {'template': for_one_exam(template, exam)}),
-            ("an exam's name", of_exam, changes.EXAM, exam.id,
-                {'name': "New"}),
+            ("an exam's AE title", of_exam, changes.EXAM, exam.id,
+                {'aetitle': 'CT9'}),
             ("an exam type's name, nothing differs", 0, changes.TYPE,
                 exam.test_type.id, {'name': "New"}),
-            ("a doctor's name", of_doctor, changes.PARTY,
-                one.doctor.party.id, {'lastname': "New"}),
+            ("a doctor's name", of_doctor, 'gnuhealth.person_name',
+                one.doctor.party.person_names[0].id, {'family': "New"}),
             ]):
         if model:
             stamped(model, id_, 60 - seconds, **values)
@@ -328,7 +328,8 @@ def test_script(
     seconds = min(result[0] for result in results)
     show("poll, nothing new", 1, seconds, f'{results[0][1]} call', least)
     assert all(count == 1 for _, count, _ in results)
-    assert not update.report
+    assert not any(update.report.values())
+    assert not full or seconds < max(POLL, 2 * least)
     folder.close()
     trytond.close()
 
@@ -336,8 +337,8 @@ def test_script(
 def make_update(trytond, folder, database):
     messages = command_line.Messages(-1)
     return worklist_publisher.Update(
-        lambda cursor: trytond.call(
-            REQUEST, 'get_worklist_entries', cursor, {}),
+        lambda cursor, known: trytond.call(
+            REQUEST, 'get_worklist_entries', cursor, {'known': known}),
         worklist_publisher.Publisher(
             folder, database, worklist_entries.make_maker(False), messages),
         messages)
