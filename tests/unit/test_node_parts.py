@@ -666,6 +666,25 @@ def test_what_arrives_is_acknowledged_at_once():
     assert at_once == [1, 1, 1]
 
 
+def test_answers_to_the_last_query_are_kept():
+    services = object.__new__(node_services.Services)
+    services._last = {}
+
+    def answer(dataset, query=keys(PatientName='Doe*'), sent=b'1'):
+        event = SimpleNamespace(identifier=query,
+            context=SimpleNamespace(transfer_syntax='1.2.840.10008.1.2'),
+            request=SimpleNamespace(Identifier=io.BytesIO(sent)))
+        return services._answerer(event, 'CT1')(dataset)
+    first, other = entry(name='Doe^One'), entry(name='Roe^Two')
+    data = answer(first)
+    assert b'Doe^One' in data and answer(first) is data
+    assert answer(other) is None
+    assert b'Doe^New' in answer(entry(name='Doe^New'))
+    # Another query is another answer.
+    assert b'Doe' not in answer(first, keys(PatientID=''), b'2')
+    assert b'Roe^Two' in answer(other, keys(PatientName=''), b'3')
+
+
 def test_attributes_that_are_no_values_stay_as_text():
     attributes = step_attributes(PatientName='M\xfcller\0^J')
     attributes.SpecificCharacterSet = 'ISO_IR 100'
