@@ -5,7 +5,7 @@ from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
 from . import (
-    assign_step, catalog, machine, machine_tabs, machine_unknown,
+    assign_step, catalog, changes, machine, machine_tabs, machine_unknown,
     move_requests, order, performed_step, request, result, sequence,
     statistics, template)
 
@@ -33,7 +33,22 @@ def register():
         result.Result,
         sequence.Sequence,
         sequence.RequestSequence,
+        changes.Patient,
+        changes.Party,
+        changes.PersonName,
+        changes.Evaluation,
+        changes.Disease,
+        changes.Medication,
         module='health_imaging_worklist', type_='model')
+    Pool.register(
+        changes.Lab,
+        module='health_imaging_worklist', type_='model',
+        depends=['health_lab'])
+    Pool.register(
+        changes.Pregnancy,
+        changes.MenstrualHistory,
+        module='health_imaging_worklist', type_='model',
+        depends=['health_gyneco'])
     asking.close('health_imaging_worklist')
     Pool.register(
         move_requests.MoveRequests,

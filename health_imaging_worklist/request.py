@@ -8,10 +8,8 @@ import re
 import uuid
 from contextlib import contextmanager
 
-from sql import Literal, Null, Select
-from sql.conditionals import Coalesce
-from sql.functions import CurrentTimestamp, Lower
-from sql.operators import Exists
+from sql import Literal, Null
+from sql.functions import Lower
 
 from trytond import backend
 from trytond.config import config
@@ -32,15 +30,15 @@ from trytond.transaction import (
 from . import attributes, dataset, identifiers, migration, rendering
 from .at_machine import AtMachineMixin
 from .batch import Batch
+from .changes import Changes, modified
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .slots import SlotsMixin
 from .steps import StepsMixin
 from .template import error_text
 from .variables import VARIABLES
 
-# Entries changed this long before the last poll are sent again: a transaction
-# may take this long to be committed.
-OVERLAP = dt.timedelta(minutes=2)
+# How many entries a caller may know, and by how much of their digests.
+_MOST_KNOWN, _LEAST_KNOWN = 200_000, 16
 
 # How long requests that are done can still be sent, on demand.
 KEPT_DONE = dt.timedelta(days=30)
@@ -146,7 +144,7 @@ class Request(
                 Index(table,
                     (table.worklist_status, Index.Equality()),
                     where=table.worklist_status == 'todo'),
-                Index(table, (_modified(table), Index.Range())),
+                Index(table, (modified(table), Index.Range())),
                 *(Index(table, (expression, Index.Equality()))
                     for column in [table.accession_number, table.step_id]
                     for expression in [column, Lower(column)]),
@@ -462,33 +460,45 @@ class Request(
 
         :param str since: cursor of the former call, None for all
         :param dict filters: `aetitles` and `modalities`, lists of str; `done`,
-            whether to add requests that are done and have no images
+            whether to add requests that are done and have no images; `known`,
+            the begins of the digests of entries that the caller has, str by
+            str of the id
         :return: dict with `cursor` (str), `full` (whether all are listed),
             `entries` and `removed`, lists of dicts; an entry has `dicom`, the
-            bytes of its file, or `error`, a sentence
+            bytes of its file, or `error`, a sentence; `same`, ids of entries
+            that are as they are known; `ask`, ids of entries that may have
+            changed: the call is to be made again with what is known of them
         """
         check_rights(cls.__name__, 'read')
         filters = filters or {}
-        now = _now()
-        moment = _parse_cursor(since, now)
+        known = filters.get('known')
         with without_check_access():
-            domain = cls._worklist_domain(filters)
-            changed = {}
-            if moment:
-                changed = cls._changed_since(moment, filters.get('done'))
-                domain.append(('id', 'in', list(changed)))
-            requests = cls.search(domain, order=[('id', 'ASC')])
-            with Transaction().set_context(_worklist_batch=Batch(requests)):
-                entries = [r._worklist_entry() for r in requests]
+            changes = Changes(since)
+            domain, own, around = cls._worklist_domain(filters), {}, {}
+            if changes.moment:
+                own, around = changes.requests(
+                    lambda table: _is_open(table, filters.get('done')))
+                if around and known == {}:
+                    return _answer(since, ask=list(around))
+                domain.append(('id', 'in', [*own, *around]))
+            entries = cls._worklist_entries(domain)
         told = {entry['id'] for entry in entries}
-        return {
-            'cursor': now.isoformat(),
-            'full': moment is None,
-            'entries': entries,
-            'removed': [
-                {'id': id_, 'number': number}
-                for id_, number in changed.items() if id_ not in told],
-            }
+        same = {entry['id'] for entry in entries
+            if entry['id'] not in own and _is_known(entry, known)}
+        return _answer(
+            changes.cursor, not changes.moment,
+            [entry for entry in entries if entry['id'] not in same],
+            [{'id': id_, 'number': number}
+                for id_, number in [*own.items(), *around.items()]
+                if id_ not in told],
+            sorted(same))
+
+    @classmethod
+    def _worklist_entries(cls, domain):
+        """Return the entries of the requests of a domain, list of dicts."""
+        requests = cls.search(domain, order=[('id', 'ASC')])
+        with Transaction().set_context(_worklist_batch=Batch(requests)):
+            return [r._worklist_entry() for r in requests]
 
     @classmethod
     def get_worklist_exams(cls):
@@ -520,73 +530,6 @@ class Request(
         if filters.get('modalities'):
             domain.append(('modality', 'in', list(filters['modalities'])))
         return domain
-
-    @classmethod
-    def _changed_since(cls, moment, done):
-        """Return the requests that changed since a moment (naive, UTC), or
-        whose entry may have changed: dict of numbers by id."""
-        table = cls.__table__()
-        changed = dict(execute(table.select(
-                    table.id, table.request_line,
-                    where=_modified(table) >= moment)))
-        changed.update(cls._changed_around(moment, done))
-        return changed
-
-    @classmethod
-    def _changed_around(cls, moment, done):
-        pool = Pool()
-        table = cls.__table__()
-        patient = pool.get('gnuhealth.patient').__table__()
-        party = pool.get('party.party').__table__()
-        exam = pool.get('gnuhealth.imaging.test').__table__()
-        type_ = pool.get('gnuhealth.imaging.test.type').__table__()
-        template = pool.get(
-            'gnuhealth.imaging_worklist.worklist_template').__table__()
-        doctor = pool.get('gnuhealth.healthprofessional').__table__()
-        doctor_party = pool.get('party.party').__table__()
-        machine = pool.get(
-            'gnuhealth.imaging_worklist.machine').__table__()
-        query = table.join(
-            patient, condition=table.patient == patient.id).join(
-            party, condition=patient.party == party.id).join(
-            exam, condition=table.requested_test == exam.id).join(
-            type_, condition=exam.test_type == type_.id).join(
-            template, 'LEFT',
-            condition=exam.imaging_worklist_template == template.id).join(
-            doctor, condition=table.doctor == doctor.id).join(
-            doctor_party, condition=doctor.party == doctor_party.id).join(
-            machine, 'LEFT', condition=table.machine == machine.id)
-        # Some come with modules that may not be activated.
-        known = {name for name, _ in pool.iterobject()}
-        changed = Literal(False)
-        for part in [
-                patient, party, exam, type_, template, doctor, doctor_party,
-                machine]:
-            changed |= _modified(part) >= moment
-        for name, column, id_ in [
-                ('gnuhealth.person_name', 'party', party.id),
-                ('gnuhealth.person_name', 'party', doctor_party.id),
-                ('gnuhealth.patient.evaluation', 'patient', patient.id),
-                ('gnuhealth.patient.disease', 'patient', patient.id),
-                ('gnuhealth.patient.medication', 'patient', patient.id),
-                ('gnuhealth.patient.pregnancy', 'patient', patient.id),
-                ('gnuhealth.patient.menstrual_history', 'patient',
-                    patient.id),
-                ('gnuhealth.lab', 'patient', patient.id)]:
-            if name not in known:
-                continue
-            other = pool.get(name).__table__()
-            changed |= Exists(other.select(Literal(1),
-                    where=(getattr(other, column) == id_)
-                    & (_modified(other) >= moment)))
-        is_open = (
-            (table.state == 'requested') & (table.worklist_status == 'todo'))
-        if done:
-            is_open |= (
-                (table.state == 'done')
-                & (table.done_at >= dt.datetime.now() - KEPT_DONE))
-        return execute(query.select(
-                table.id, table.request_line, where=is_open & changed))
 
     def _worklist_entry(self):
         """Return what the script needs of this request, a dict."""
@@ -642,31 +585,44 @@ def _is_filters(filters):
     return filters is None or (
         isinstance(filters, dict)
         and all(is_texts(filters.get(n)) for n in ['aetitles', 'modalities'])
-        and isinstance(filters.get('done'), (bool, int, type(None))))
+        and isinstance(filters.get('done'), (bool, int, type(None)))
+        and _is_digests(filters.get('known')))
 
 
-def _parse_cursor(since, now):
-    """Return the moment of a cursor, None to send all entries: without a
-    cursor, and when the clock of the database, ``now``, went back."""
-    try:
-        moment = dt.datetime.fromisoformat(since) if since else None
-        return moment - OVERLAP if moment and moment <= now else None
-    except (OverflowError, TypeError, ValueError):
-        return None
+def _is_digests(known):
+    """Return whether get_worklist_entries accepts a value as what is known."""
+    return known is None or (
+        isinstance(known, dict) and len(known) <= _MOST_KNOWN
+        and all(isinstance(v, str) for v in known.values()))
 
 
-def _now():
-    """Return the time of the database, which stamps what changes, naive as
-    the stamps are."""
-    (now,), = execute(Select([CurrentTimestamp()]))
-    if isinstance(now, str):
-        now = dt.datetime.fromisoformat(now)
-    return now.replace(tzinfo=None)
+def _is_known(entry, known):
+    """Return whether an entry is as the caller knows it: the digests of both
+    begin with the same letters."""
+    begin = (known or {}).get(str(entry['id']), '')
+    return len(begin) >= _LEAST_KNOWN and entry['digest'].startswith(begin)
+
+
+def _answer(cursor, full=False, entries=(), removed=(), same=(), ask=()):
+    """Return what get_worklist_entries answers."""
+    return {
+        'cursor': cursor, 'full': full, 'entries': list(entries),
+        'removed': list(removed), 'same': list(same), 'ask': list(ask)}
+
+
+def _is_open(table, done):
+    """Return whether requests may be in the worklist, SQL.
+
+    :param done: whether those are that are done
+    """
+    is_open = (
+        (table.state == 'requested') & (table.worklist_status == 'todo'))
+    if done:
+        is_open |= (
+            (table.state == 'done')
+            & (table.done_at >= dt.datetime.now() - KEPT_DONE))
+    return is_open
 
 
 def _without(table, ids):
     return ~reduce_ids(table.id, ids) if ids else Literal(True)
-
-
-def _modified(table):
-    return Coalesce(table.write_date, table.create_date)

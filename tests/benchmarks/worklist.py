@@ -17,12 +17,13 @@ import pytest
 import seed
 from proteus import config as proteus_config
 from services import HOST, Process
-from support import releases
+from support import imaging_lists, polls, releases
 from support.benchmarks import measure, show
-from support.records import make_exam, make_patient, make_professional
+from support.records import (
+    make_exam, make_institution, make_patient, make_professional)
 from support.statements import counted
 
-from trytond.modules.health_imaging_worklist import rendering
+from trytond.modules.health_imaging_worklist import changes, rendering
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -115,6 +116,8 @@ def make_old(ids, count):
         table = Pool().get(name).__table__()
         cursor.execute(*table.update(
                 [table.create_date, table.write_date], [past, None]))
+    if not count:
+        return
     table = Pool().get(REQUEST).__table__()
     sample = Pool().get(REQUEST)(ids[0])
     columns = [
@@ -127,6 +130,116 @@ def make_old(ids, count):
                         sample.doctor.id, past, 'done', 'done', f'OLD-{i}',
                         f'OLD-{i}-01-01', f'2.25.77{i}']
                     for i in range(start, start + 500)]))
+
+
+# A poll
+
+OPEN_REQUESTS = 5000
+#: The longest that a poll with nothing new may take, in seconds.
+POLL = .02
+
+
+@pytest.fixture
+def open_requests(transaction, full):
+    "Requests of five exams with three templates, recorded long ago."
+    count = OPEN_REQUESTS if full else 100
+    make_institution()
+    Template = Pool().get(changes.TEMPLATE)
+    templates = Template.search([], limit=2)
+    templates += Template.copy(templates[:1])
+    exams = [make_exam(f"Exam {n}", aetitle=f'CT{n}') for n in range(5)]
+    for n, exam in enumerate(exams):
+        exam.imaging_worklist_template = templates[n % 3]
+        exam.save()
+    patients = [make_patient(f"Given {n}", f"Family {n}")
+        for n in range(count // 20)]
+    doctors = [make_professional(name=f"Doctor {n}") for n in range(5)]
+    imaging_lists.insert(REQUEST, [
+            'id', 'request', 'request_line', 'accession_number', 'step_id',
+            'merge_id', 'date', 'patient', 'requested_test', 'doctor',
+            'state', 'worklist_status', 'urgent'],
+        [[
+            n + 1, f'R{n}', f'R{n}-01', f'R{n}', f'R{n}-01', f'2.25.{n + 1}',
+            dt.datetime(2026, 3, 2, 9), patients[n % len(patients)].id,
+            exams[n % 5].id, doctors[n % 5].id, 'requested', 'todo', False]
+            for n in range(count)])
+    make_old([], 0)
+    return count
+
+
+def stamped(model, id_, seconds, **values):
+    "Change a record as another transaction did some seconds ago."
+    table, cursor = Pool().get(model).__table__(), \
+        Transaction().connection.cursor()
+    cursor.execute(*table.update(
+            [*(getattr(table, name) for name in values), table.write_date],
+            [*values.values(),
+                changes.database_time() - dt.timedelta(seconds=seconds)],
+            where=table.id == id_))
+
+
+def raw_look():
+    "Read the requests that changed in the last minutes, as SQL alone can."
+    table, cursor = Pool().get(REQUEST).__table__(), \
+        Transaction().connection.cursor()
+    cursor.execute(*table.select(table.id,
+            where=changes.modified(table) >= dt.datetime.now()))
+    return cursor.fetchall()
+
+
+def test_poll(open_requests, full):
+    """What is sent of many open requests after something changed, and what
+    looking for it takes."""
+    caller = polls.Caller()
+
+    def show_poll(what, sent=None):
+        with counted() as statements:
+            seconds, answer = measure(caller, 1, CLOCK)
+        entries = answer['entries']
+        show(f"poll, {what}", len(entries), seconds,
+            f'{len(statements)} SQL', floor)
+        assert sent is None or len(entries) == sent
+        return seconds
+
+    floor, _ = measure(raw_look, 10, CLOCK)
+    show("floor: one statement", 1, floor, '1 SQL')
+    show_poll(f"all of {open_requests} open", open_requests)
+    one, = Pool().get(REQUEST).search([], limit=1)
+    exam, template = one.requested_test, one.worklist_template
+    of_exam, of_doctor = open_requests // 5, open_requests // 5
+    for seconds, (what, sent, model, id_, values) in enumerate([
+            ("nothing new", 0, None, None, {}),
+            ("a request", 1, REQUEST, one.id, {'urgent': True}),
+            ("a patient's name", 20, 'gnuhealth.person_name',
+                one.patient.party.person_names[0].id, {'family': "New"}),
+            ("a template, nothing differs", 0, changes.TEMPLATE, template.id,
+                {'comment': "New"}),
+            ("a template, those of an exam differ", of_exam, changes.TEMPLATE,
+                template.id, {'template': for_one_exam(template, exam)}),
+            ("an exam's AE title", of_exam, changes.EXAM, exam.id,
+                {'aetitle': 'CT9'}),
+            ("an exam type's name, nothing differs", 0, changes.TYPE,
+                exam.test_type.id, {'name': "New"}),
+            ("a doctor's name", of_doctor, 'gnuhealth.person_name',
+                one.doctor.party.person_names[0].id, {'family': "New"}),
+            ]):
+        if model:
+            stamped(model, id_, 60 - seconds, **values)
+            show_poll(what, sent)
+        # It is looked at once.
+        seconds = min(show_poll(f"after {what}", 0) for _ in range(3))
+        assert not full or seconds < POLL
+    caller.cursor = None
+    show_poll("all are compared", 0)
+
+
+def for_one_exam(template, exam):
+    "Return the text of a template that differs for one exam."
+    old, number = '[${AccessionNumber}]', 'AccessionNumber'
+    assert old in template.template
+    return template.template.replace(old, '[{% if '
+        f'RequestedProcedureDescription == "{exam.name}" %}}N{{% end %}}'
+        f'${{{number}}}]')
 
 
 # The script
@@ -215,7 +328,8 @@ def test_script(
     seconds = min(result[0] for result in results)
     show("poll, nothing new", 1, seconds, f'{results[0][1]} call', least)
     assert all(count == 1 for _, count, _ in results)
-    assert not update.report
+    assert not any(update.report.values())
+    assert not full or seconds < max(POLL, 2 * least)
     folder.close()
     trytond.close()
 
@@ -223,8 +337,8 @@ def test_script(
 def make_update(trytond, folder, database):
     messages = command_line.Messages(-1)
     return worklist_publisher.Update(
-        lambda cursor: trytond.call(
-            REQUEST, 'get_worklist_entries', cursor, {}),
+        lambda cursor, known: trytond.call(
+            REQUEST, 'get_worklist_entries', cursor, {'known': known}),
         worklist_publisher.Publisher(
             folder, database, worklist_entries.make_maker(False), messages),
         messages)

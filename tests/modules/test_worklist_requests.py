@@ -9,16 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
+from support import plans
+from support.polls import Caller, set_back
 from support.records import (
     as_user, make_exam, make_institution, make_patient, make_professional,
     make_request, make_user)
 from support.statements import counted
 from support.worklist import GOOD
 
+from trytond import backend
 from trytond.config import config
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.tables import execute
-from trytond.modules.health_imaging_worklist import attributes, migration
+from trytond.modules.health_imaging_worklist import (
+    attributes, changes, migration)
 from trytond.modules.health_imaging_worklist.exceptions import (
     ApplicationEntityError, CharsetError, MergeIDError, WorklistTemplateError)
 from trytond.modules.health_imaging_worklist.variables import Variable
@@ -382,6 +386,117 @@ def test_what_changes_is_told_at_the_next_poll(recorded, change, found):
     told = [str(element.value) for element in dataset(entry).iterall()
         if element.keyword.endswith(keyword)]
     assert told and told[0].startswith(value)
+
+
+@pytest.mark.parametrize('change', [
+        change_weight, change_allergy, change_date, change_name,
+        change_template, change_machine, change_doctor])
+def test_a_change_is_told_once(recorded, change):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    request, _ = recorded
+    caller = Caller()
+    caller()
+    change(Request(request.id))
+    # A transaction that began before the last poll is seen late.
+    set_back(90)
+    assert [e['id'] for e in caller()['entries']] == [request.id]
+    for _ in range(2):
+        answer = caller()
+        assert caller.calls == 1 and not answer['full']
+        assert not answer['entries'] and not answer['removed']
+
+
+def change_nothing(requests):
+    pass
+
+
+def change_comment(requests):
+    template = requests[0].requested_test.imaging_worklist_template
+    template.write([template], {'comment': "Like the others"})
+
+
+def change_text_for_one(requests):
+    template = requests[0].requested_test.imaging_worklist_template
+    template.write([template], {'template': template.template.replace(
+                '[${AccessionNumber}]',
+                '[{% if RequestedProcedureDescription == "Knee" %}N{% end %}'
+                '${AccessionNumber}]')})
+
+
+def change_type(requests):
+    type_ = requests[0].requested_test.test_type
+    type_.write([type_], {'name': "Tomography"})
+
+
+def change_exam(requests):
+    exam = requests[0].requested_test
+    exam.write([exam], {'name': "Skull"})
+
+
+def change_one_doctor(requests):
+    change_doctor(requests[0])
+
+
+def change_patient(requests):
+    change_name(requests[0])
+
+
+def change_other_machine(requests):
+    change_machine(requests[1])
+
+
+@pytest.mark.parametrize('change, sent', [
+        (change_nothing, []), (change_comment, []), (change_type, []),
+        (change_text_for_one, [1]), (change_exam, [0]),
+        (change_one_doctor, [0]), (change_patient, [0, 2]),
+        (change_other_machine, [1])])
+def test_only_what_differs_is_sent(recorded, change, sent):
+    """The requests have one template; two are of one patient."""
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    requests = [Request(recorded[0].id)]
+    other = make_patient("Other", "Person", ref='PUID-3')
+    for patient, name in [
+            (other, "Knee"), (requests[0].patient, "Ankle")]:
+        requests.append(make_request(patient, make_exam(
+                    name, type_='ctscan', aetitle='CT1'),
+                make_professional(name=f"Doctor of {name}")))
+    Request.requested(requests[1:])
+    set_back(100)
+    caller = Caller()
+    assert len(caller()['entries']) == 3
+    change(Request.browse(requests))
+    set_back(10)
+    answer = caller()
+    assert [e['id'] for e in answer['entries']] == [
+        requests[n].id for n in sent]
+    assert not answer['removed'] and not answer['full']
+    assert caller.calls == (1 if change == change_nothing else 2)
+    # To compare all sends nothing either.
+    caller.cursor = None
+    answer = caller()
+    assert answer['full'] and not answer['entries']
+    assert answer['same'] == {r.id for r in requests}
+
+
+def test_a_poll_reads_no_table(recorded):
+    """Indexes say what changed, however many patients there are."""
+    if backend.name != 'postgresql':
+        pytest.skip("What the planner of PostgreSQL does.")
+    request, cursor = recorded
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    small = {changes.EXAM, changes.TYPE, changes.TEMPLATE, changes.MACHINE,
+        changes.DOCTOR}
+    large = {model._table for name, model in Pool().iterobject()
+        if name in {source for source, _, _ in changes.SOURCES} - small}
+    assert len(large) >= 7
+    with counted() as statements:
+        assert not entries(cursor, known={})['ask']
+    assert not plans.unserved(statements, large)
+    assert sum('UNION' in statement for statement in statements) == 1
+    change_name(Request(request.id)), change_doctor(Request(request.id))
+    with counted() as statements:
+        assert entries(cursor, known={})['ask'] == [request.id]
+    assert not plans.unserved(statements, large)
 
 
 def test_an_exam_that_moves_leaves_the_other_machine(recorded):

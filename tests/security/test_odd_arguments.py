@@ -164,6 +164,7 @@ def test_odd_values(everything, model, method):
         {'aetitles': 5}, {'aetitles': 'CT'}, {'aetitles': [None]},
         {'modalities': [2 ** 70]}, {'modalities': [['x']]},
         {'aetitles': ['x'] * 10 ** 5}, {'done': 'x'}, ['x'], 'x', 7,
+        {'known': ['x']}, {'known': {'1': 2}}, {'known': 'x'},
         ], ids=lambda filters: str(filters)[:30])
 def test_odd_filters_of_the_worklist(everything, filters):
     with pytest.raises(RpcError, match="of another kind"):

@@ -27,7 +27,7 @@ def fill(rows):
             ['ctscan', 'mri', 'ultrasound', 'cr', 'mg'] * 4)]
     users = [make_user(f'user{n}').id for n in range(10)]
     start = dt.datetime(2026, 1, 1)
-    _insert(REQUEST, [
+    insert(REQUEST, [
             'id', 'request', 'request_line', 'date', 'patient',
             'requested_test', 'doctor', 'urgent', 'state', 'requested_by'],
         [[
@@ -36,7 +36,7 @@ def fill(rows):
             n % 50 == 0, ['draft', 'requested', 'done'][n % 3],
             users[n % 10]]
             for n in range(rows)])
-    _insert(RESULT, [
+    insert(RESULT, [
             'id', 'number', 'request', 'order', 'request_date', 'date',
             'patient', 'requested_test', 'doctor', 'state', 'comment',
             'revision'],
@@ -55,12 +55,12 @@ def fill_studies(rows, server):
     :param int server: id of a gnuhealth.orthanc.config
     """
     done = range(2, rows, 3)
-    _insert(STUDY, [
+    insert(STUDY, [
             'orthanc_server', 'orthanc_UID', 'study_instance_UID', 'request',
             'imaging_test', 'number_of_instances', 'link_state'],
         [[server, f's{n}', f'2.999.{n}', n + 1, n + 1, n % 7 + 1, 'linked']
             for n in done])
-    _insert('ir.attachment',
+    insert('ir.attachment',
         ['name', 'type', 'resource', 'link', 'create_uid',
             'create_date'],
         [[f'{n}.png', 'link', f'{RESULT},{n + 1}', 'http://example.com', 1,
@@ -68,8 +68,13 @@ def fill_studies(rows, server):
             for n in range(rows)])
 
 
-def _insert(model, names, rows):
-    """Insert rows, as fast as the database takes them."""
+def insert(model, names, rows):
+    """Insert rows, as fast as the database takes them.
+
+    :param str model: its name
+    :param names: of the columns
+    :param rows: list of lists of values
+    """
     Model, transaction = Pool().get(model), Transaction()
     table = Model.__table__()
     columns = [getattr(table, name) for name in names]

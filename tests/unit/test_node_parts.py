@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parts of the modality node without a network: what fits to a query, who
 gets what in which letters, what is kept on disk, and what is sent when."""
+import contextlib
 import io
+import socket
 import sqlite3
 import sys
+from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
@@ -532,7 +535,8 @@ def test_poll(store):
         [make_entry(2, name='New^Name'), make_entry(3, error="no UID")],
         [{'id': 1, 'number': 'x'}], False, '2')
     poll()
-    assert health.calls[-1] == ('get_worklist_entries', '1', {})
+    assert health.calls[-1] == (
+        'get_worklist_entries', '1', {'known': {}})
     found, = worklist.entries('CT1')
     assert found.PatientName == 'New^Name'
     # An entry that can no longer be made is no entry; it is told once.
@@ -551,6 +555,31 @@ def test_poll(store):
     health.answer = answer([make_entry(9)])
     poll()
     assert list(store.entries()) == [9]
+
+
+def test_only_what_differs_is_sent_to_the_node(store):
+    health = GnuHealth()
+    poll, worklist = make_poll(store, health)
+    health.answer = answer([make_entry(1), make_entry(2)])
+    poll()
+    known = {str(id_): make_entry(id_)['digest'][:16] for id_ in [1, 2]}
+    health.answer = {**answer([], full=False), 'ask': [1, 2, 3]}
+    poll()
+    *_, first, second = [call for call in health.calls
+        if call[0] == 'get_worklist_entries']
+    assert first[2] == {'known': {}}
+    assert second[2] == {'known': {**known, '3': ''}}
+    health.answer = answer(
+        [make_entry(2, name='New^Name')], full=False, same=[1])
+    poll()
+    assert set(store.entries()) == {1, 2}
+    # All are compared, also by one that starts.
+    health.answer = answer([], same=[1])
+    poll, worklist = make_poll(store, health)
+    poll()
+    assert health.calls[-1][1:] == (None, {'known': {
+                **known, '2': make_entry(2, name='New^Name')['digest'][:16]}})
+    assert set(store.entries()) == {1} and worklist.size == 1
 
 
 def test_worklist_goes_on_without_gnu_health(store):
@@ -613,6 +642,47 @@ def test_new_steps_are_checked():
     for state in ['COMPLETED', 'in progress', ['IN PROGRESS', 'X']]:
         assert check(step_attributes(
                 PerformedProcedureStepStatus=state)).Status == 0x0106
+
+
+def test_what_arrives_is_acknowledged_at_once():
+    """A client whose second part waits for the first one's acknowledgement
+    would wait 40 ms for each query."""
+    with contextlib.closing(socket.create_server(('127.0.0.1', 0))) as server:
+        client = socket.create_connection(server.getsockname())
+        connection, _ = server.accept()
+    with client, connection:
+        receive = node_services._Receiver(
+            SimpleNamespace(dimse=SimpleNamespace(message=None)),
+            SimpleNamespace(socket=connection), 10)
+        at_once = []
+        for _ in range(3):
+            client.sendall(b'question')
+            assert receive(8) == b'question'
+            at_once.append(connection.getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_QUICKACK))
+            # An answer turns it off.
+            connection.sendall(b'answer')
+            client.recv(6)
+    assert at_once == [1, 1, 1]
+
+
+def test_answers_to_the_last_query_are_kept():
+    services = object.__new__(node_services.Services)
+    services._last = {}
+
+    def answer(dataset, query=keys(PatientName='Doe*'), sent=b'1'):
+        event = SimpleNamespace(identifier=query,
+            context=SimpleNamespace(transfer_syntax='1.2.840.10008.1.2'),
+            request=SimpleNamespace(Identifier=io.BytesIO(sent)))
+        return services._answerer(event, 'CT1')(dataset)
+    first, other = entry(name='Doe^One'), entry(name='Roe^Two')
+    data = answer(first)
+    assert b'Doe^One' in data and answer(first) is data
+    assert answer(other) is None
+    assert b'Doe^New' in answer(entry(name='Doe^New'))
+    # Another query is another answer.
+    assert b'Doe' not in answer(first, keys(PatientID=''), b'2')
+    assert b'Roe^Two' in answer(other, keys(PatientName=''), b'3')
 
 
 def test_attributes_that_are_no_values_stay_as_text():

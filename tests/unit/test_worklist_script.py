@@ -111,10 +111,10 @@ def make_entry(id_, number=None, error=None, told=None, order='', **values):
         }
 
 
-def answer(entries, removed=(), full=True, cursor='1'):
+def answer(entries, removed=(), full=True, cursor='1', same=()):
     "Return an answer as read_answer returns it."
     return {'cursor': cursor, 'full': full, 'entries': list(entries),
-        'removed': list(removed)}
+        'removed': list(removed), 'same': set(same), 'ask': set()}
 
 
 class Told(Messages):
@@ -755,7 +755,7 @@ def test_update_asks_for_changes_and_sometimes_for_all(desk):
     asked, clock = [], Clock()
     answers = []
 
-    def fetch(cursor):
+    def fetch(cursor, known):
         asked.append(cursor)
         value = answers.pop(0)
         if isinstance(value, Exception):
@@ -791,7 +791,7 @@ def test_update_asks_for_changes_and_sometimes_for_all(desk):
 def test_nothing_is_lost_when_publishing_fails(desk, monkeypatch):
     asked = []
 
-    def fetch(cursor):
+    def fetch(cursor, known):
         asked.append(cursor)
         return answer([make_entry(1)], full=cursor is None)
     update = Update(fetch, desk.publisher, desk.messages)
@@ -805,6 +805,70 @@ def test_nothing_is_lost_when_publishing_fails(desk, monkeypatch):
     monkeypatch.undo()
     update()
     assert asked == [None, '1', None]
+
+
+class GnuHealth:
+    "Answers as get_worklist_entries does, and notes what it sent."
+
+    def __init__(self, *entries):
+        self.entries = {entry['id']: entry for entry in entries}
+        self.changed, self.sent = (), []
+
+    def __call__(self, cursor, known):
+        "Return the answer: all, or what changed when something is said of it."
+        if cursor and self.changed and not known:
+            return {**answer([], full=False, cursor=cursor),
+                'ask': list(self.changed)}
+        entries = {id_: entry for id_, entry in self.entries.items()
+            if not cursor or id_ in self.changed}
+        same = [id_ for id_, entry in entries.items()
+            if len(known.get(str(id_), '')) >= 16
+            and entry['digest'].startswith(known[str(id_)])]
+        self.changed = ()
+        self.sent.append([id_ for id_ in entries if id_ not in same])
+        return answer([e for id_, e in entries.items() if id_ not in same],
+            full=not cursor, same=same)
+
+
+def test_only_what_differs_is_sent_to_the_script(desk):
+    health = GnuHealth(*map(make_entry, [1, 2, 3]))
+
+    def start():
+        return Update(health, Publisher(
+                desk.folder, 'his', make_maker(False), desk.messages),
+            desk.messages)
+
+    def look(update):
+        update()
+        return health.sent.pop(), {k: n for k, n in update.report.items() if n}
+    update = start()
+    assert look(update) == ([1, 2, 3], {'new': 3})
+    health.changed, health.entries[2] = [1, 2], make_entry(2, name='New^Name')
+    assert look(update) == ([2], {'changed': 1, 'unchanged': 1})
+    assert look(update) == ([], {})
+    # One that starts knows what is there, what is damaged, what others
+    # removed, and what is new.
+    health.entries[4] = make_entry(4)
+    one, two, _ = sorted(desk.path.glob('*.wl'))
+    one.unlink()
+    two.write_bytes(two.read_bytes()[:-2])
+    update = start()
+    assert look(update) == (
+        [2, 4], {'new': 1, 'changed': 1, 'unchanged': 1, 'held': 1})
+    assert dcmread(two).PatientName == 'New^Name' and not one.exists()
+    # What is no longer there goes, what is to be written again comes.
+    del health.entries[3]
+    update._full_at = None
+    assert look(update) == ([], {'removed': 1, 'unchanged': 2, 'held': 1})
+    update._full_at, update.regenerate = None, True
+    assert look(update)[0] == [1, 2, 4] and one.exists()
+    # A folder that others made anew is filled.
+    for path in list(desk.path.iterdir()):
+        path.unlink()
+    desk.path.rename(desk.path.with_name('old'))
+    desk.path.mkdir()
+    update._full_at = None
+    assert look(update) == ([1, 2, 4], {'new': 3})
 
 
 # The command, with a real trytond
@@ -857,7 +921,8 @@ def test_command(stand_in, path):
     assert (done.returncode, done.stderr) == (0, '')
     assert done.stdout == "Worklist: 2 new.\n"
     assert stand_in.calls() == [['entries', [None, {
-                'aetitles': ['CT1', 'CT2'], 'modalities': ['CT']}]]]
+                'aetitles': ['CT1', 'CT2'], 'modalities': ['CT'],
+                'known': {}}]]]
     stand_in.say(entries=worklist([
                 make_entry(2), make_entry(3, error="No template.")]))
     done = publish(stand_in, path, '-v', '-m')

@@ -23,7 +23,7 @@ from connection import ServerFailed, Trytond
 from node_services import Services, describe_age
 from node_store import Store
 from node_worklist import MOST_ASKED, Worklist, load_letters, read_entry
-from worklist_entries import MODULE, Entry, EntryFailure, read_answer, verify
+from worklist_entries import MODULE, Entry, EntryFailure, ask, hash_of, verify
 from worklist_publisher import FULL_EVERY
 
 REQUEST = 'gnuhealth.imaging.test.request'
@@ -196,8 +196,9 @@ class Poll:
         if time.monotonic() >= self._full_at:
             cursor = None
         machines = read_machines(self.trytond.call(MACHINE, 'get_machines'))
-        answer = read_answer(self.trytond.call(
-                REQUEST, 'get_worklist_entries', cursor, {}))
+        answer = ask(lambda cursor, known: self.trytond.call(
+                REQUEST, 'get_worklist_entries', cursor, {'known': known}),
+            cursor, self._known)
         files, entries = self._read(answer['entries'])
         removed = self._removed(answer, files)
         self._keep(machines, files, entries, removed)
@@ -206,6 +207,11 @@ class Poll:
         self._cursor = answer['cursor']
         self._told_at = 0
         self._tell_asked()
+
+    def _known(self, ids):
+        "Return the begins of the digests of entries, those of ids or all."
+        return {id_: hash_of(data)[:16] for id_, data in self._files.items()
+            if ids is None or id_ in ids}
 
     def _read(self, values):
         "Return files and data sets of new and changed entries, by id."
@@ -236,7 +242,7 @@ class Poll:
     def _removed(self, answer, files):
         "Return the ids of entries that are no longer there."
         if answer['full']:
-            return set(self._files) - set(files)
+            return set(self._files) - set(files) - answer['same']
         told = {item.get('id') for item in answer['removed']
             if isinstance(item, dict)}
         failed = {value.get('id') for value in answer['entries']

@@ -5,6 +5,7 @@ Modality Worklist (PS3.4 annex K) and Modality Performed Procedure Step (PS3.4
 annex F)."""
 import contextlib
 import datetime as dt
+import io
 import logging
 import math
 import socket
@@ -26,6 +27,8 @@ LARGEST_MESSAGE = 4 * 1024 * 1024
 PDU_SIZE = 65536
 #: More answers than this are not given to one query.
 MOST_ANSWERS = 10_000
+#: The most answers that are kept for a machine.
+MOST_KEPT = 1000
 
 SUCCESS, PENDING, CANCEL = 0x0000, 0xff00, 0xfe00
 OUT_OF_RESOURCES, NOT_A_WORKLIST_QUERY = 0xa700, 0xa900
@@ -71,6 +74,8 @@ class Services:
         self.messages = messages
         self.options = options
         self._stored = stored
+        # By AE title: the last query, and its answers by id of the entry.
+        self._last = {}
         self._entity = self._make_entity()
 
     def _make_entity(self):
@@ -161,10 +166,14 @@ class Services:
         title, address = _who(event)
         begin, count, code = time.monotonic(), 0, SUCCESS
         try:
+            send = _sender(event)
             for status, answer in self._answers(event, title):
-                count += answer is not None
                 code = getattr(status, 'Status', status)
-                yield status, answer
+                if answer is None:
+                    yield status, None
+                else:
+                    count += 1
+                    send(answer)
         finally:
             self.worklist.note(title, address, True, count)
             told = '' if code in {SUCCESS, PENDING} else f", status {code:04X}"
@@ -175,7 +184,7 @@ class Services:
                 f"told {describe_age(self.worklist.age)} ago.")
 
     def _answers(self, event, title):
-        "Yield status and data set of each answer."
+        "Yield status and encoded data set of each answer."
         if title not in self.worklist.machines:
             yield _status(OUT_OF_RESOURCES, "no longer a machine"), None
             return
@@ -184,7 +193,7 @@ class Services:
                 f"{describe_age(self.worklist.age)}"), None
             return
         try:
-            query = Query(_read(lambda: event.identifier))
+            answer_to = self._answerer(event, title)
         except QueryError as error:
             yield _status(NOT_A_WORKLIST_QUERY, "The query cannot be "
                 "understood", error.tag), None
@@ -194,7 +203,9 @@ class Services:
             if event.is_cancelled:
                 yield CANCEL, None
                 return
-            answer = query.answer(entry)
+            if not event.assoc.is_established:
+                return
+            answer = answer_to(entry)
             if answer is not None:
                 count += 1
                 if count > MOST_ANSWERS:
@@ -202,6 +213,33 @@ class Services:
                         OUT_OF_RESOURCES, "There are more answers"), None
                     return
                 yield PENDING, answer
+
+    def _answerer(self, event, title):
+        """Return a function that returns the answer for an entry, encoded,
+        None when it does not fit.  Machines ask the same again and again, so
+        the answers to the last query of each are kept.
+
+        :raises QueryError: the query cannot be understood
+        """
+        from pynetdicom.dsutils import encode
+        query = Query(_read(lambda: event.identifier))
+        syntax = event.context.transfer_syntax
+        asked = event.request.Identifier.getvalue(), syntax
+        former, kept = self._last.get(title, (None, {}))
+        kept, now = kept if former == asked else {}, {}
+        self._last[title] = asked, now
+
+        def answer_to(entry):
+            # The entry is kept too: no other one has its id.
+            _, data = kept.get(id(entry), (None, _NOT_KEPT))
+            if data is _NOT_KEPT:
+                answer = query.answer(entry)
+                data = answer if answer is None else encode(
+                    answer, syntax == _LITTLE_ENDIAN[0], True)
+            if len(now) < MOST_KEPT:
+                now[id(entry)] = entry, data
+            return data
+        return answer_to
 
     # Performed procedure steps
 
@@ -261,6 +299,34 @@ class Services:
         return _status(NO_SUCH_INSTANCE, "There is no such step"), None
 
 
+_NOT_KEPT = object()
+
+
+def _sender(event):
+    """Return a function that sends an answer to a query, an encoded data set.
+
+    What is before the data set is the same for all answers, and pynetdicom
+    takes longer to make that than all the rest.
+    """
+    from pynetdicom.dimse_messages import C_FIND_RSP
+    from pynetdicom.dimse_primitives import C_FIND
+    response, message = C_FIND(), C_FIND_RSP()
+    response.MessageIDBeingRespondedTo = event.request.MessageID
+    response.AffectedSOPClassUID = event.request.AffectedSOPClassUID
+    response.Status = PENDING
+    # Not empty: the answer has a data set.
+    response.Identifier = io.BytesIO(b'\0\0')
+    message.primitive_to_message(response)
+    association, context = event.assoc, event.context.context_id
+
+    def send(data):
+        message.data_set = io.BytesIO(data)
+        for part in message.encode_msg(
+                context, association.dimse.maximum_pdu_size):
+            association.dul.send_pdu(part)
+    return send
+
+
 class _Receiver:
     "Reads from a connection as pynetdicom does, but not for ever or all."
 
@@ -287,9 +353,22 @@ class _Receiver:
             if not part:
                 break
             data += part
+            _acknowledge(connection)
         # For what is sent: who does not read does not stop us.
         connection.settimeout(self._seconds)
         return data
+
+
+def _acknowledge(connection):
+    """Let the other side know at once what arrived: a query comes in two small
+    parts, and many clients send the second when they know that the first is
+    here."""
+    # Linux has it, and forgets it when something is sent.
+    option = getattr(socket, 'TCP_QUICKACK', None)
+    if option is not None:
+        # An error is found again when it is read.
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 class _Context(ssl.SSLContext):

@@ -145,11 +145,12 @@ def work(options, server, messages):
     if options.handle_done_state:
         filters['done'] = True
     with Trytond(server, MODULE) as trytond:
-        def fetch(cursor):
-            return trytond.call(MODEL, 'get_worklist_entries', cursor, filters)
+        def fetch(cursor, known):
+            return trytond.call(MODEL, 'get_worklist_entries', cursor, {
+                    **filters, 'known': known})
 
         if options.check:
-            answer = fetch(None)
+            answer = fetch(None, {})
             exams = trytond.call(MODEL, 'get_worklist_exams')
             return check(options, server, orthanc, answer, exams, messages)
         target = (

@@ -32,9 +32,33 @@ def read_answer(answer):
             'full': bool(answer['full']),
             'entries': list(answer['entries']),
             'removed': list(answer.get('removed') or []),
+            'same': set(answer.get('same') or []),
+            'ask': set(answer.get('ask') or []),
             }
     except (TypeError, KeyError, AttributeError):
         raise misfit(MODULE)
+
+
+def ask(fetch, cursor, known):
+    """Ask for the entries that differ from what the caller has.
+
+    :param fetch: function of a cursor and of what is known that returns
+        get_worklist_entries
+    :param cursor: that of the last answer, None for all
+    :param known: function of ids, None for all, that returns the begins of
+        the digests of the entries there are, by id
+    :return: what `read_answer` returns
+    :raises Unreachable: the answer cannot be understood
+    """
+    def digests(ids=None):
+        return {str(id_): digest for id_, digest in known(ids).items()}
+
+    answer = read_answer(fetch(cursor, {} if cursor else digests()))
+    if answer['ask']:
+        answer = read_answer(fetch(cursor, {
+                    **{str(id_): '' for id_ in answer['ask']},
+                    **digests(answer['ask'])}))
+    return answer
 
 
 def read_exams(answer):

@@ -139,6 +139,18 @@ class Folder:
             raise EntryFailure(f"the file {name}.wl is in the way: {reason}.")
         return mark
 
+    def known(self):
+        """Return name and begin of the source of what is published as it was
+        noted, or was removed by others, by id of the request; raise
+        FolderFailure."""
+        there, found = self.refresh(), {}
+        for id_, (name, _, source) in self._published.items():
+            mark = there.get(name)
+            if (mark.intact and [str(mark.id), mark.source] == [id_, source]
+                    if mark else not os.path.lexists(self._file(name))):
+                found[int(id_)] = name, source
+        return found
+
     def vanished(self, name, entry, source):
         "Whether an entry that is not there was published as it is now."
         id_, (_, digest, source) = self._note(name, entry, source)

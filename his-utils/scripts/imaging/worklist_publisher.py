@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a worklist equal to what GNU Health asks for: what is written again,
 what is removed, and what is said of it."""
+import contextlib
 import time
 from collections import Counter
 
 from command_line import check_signals
-from worklist_entries import Entry, EntryFailure, read_answer
+from worklist_entries import Entry, EntryFailure, ask
 
 FULL_EVERY = 300
 OUTCOMES = {
@@ -38,9 +39,31 @@ class Publisher:
         self._owners = {}
         # The last failure of each id.
         self._told = {}
+        # What GNU Health was last told to be known: names by id.
+        self._known = {}
+
+    def known(self, ids=None):
+        """Return the begins of the digests of what is published as it should
+        be, by id.
+
+        :param ids: those that are asked for, None for all
+        """
+        found = self.target.known() if ids is None else self._look(ids)
+        self._known = {id_: name for id_, (name, _) in found.items()}
+        return {id_: source for id_, (_, source) in found.items()}
+
+    def _look(self, ids):
+        found = {}
+        for id_, name in (self._names or {}).items():
+            # What is in the way is told when it is published.
+            with contextlib.suppress(EntryFailure):
+                mark = self.target.look(name) if id_ in ids else None
+                if mark and mark.id in {id_, None} and mark.intact:
+                    found[id_] = name, mark.source
+        return found
 
     def apply(self, answer, regenerate=False):
-        """Publish what read_answer returned; return a Counter of OUTCOMES.
+        """Publish what `ask` returned; return a Counter of OUTCOMES.
 
         :param regenerate: whether all entries are written again
         """
@@ -49,8 +72,12 @@ class Publisher:
             self._read(answer['entries'], report),
             key=lambda entry: entry.id)
         try:
+            same = {id_: name for id_, name in self._known.items()
+                if id_ in answer['same']}
             if answer['full'] or self._names is None:
-                self._begin(entries, answer['full'], report)
+                self._begin(entries, same, answer['full'], report)
+            else:
+                report['unchanged'] += len(same)
             self._withdraw(answer['removed'], report)
             for entry in entries:
                 check_signals()
@@ -67,15 +94,20 @@ class Publisher:
                 self.messages.error(error)
                 report['failed'] += 1
 
-    def _begin(self, entries, full, report):
+    def _begin(self, entries, same, full, report):
         "See what is there, and remove what is not asked for."
         there = self.target.refresh()
         self._names, self._owners = {}, {}
         if not full:
             return
-        ids = {entry.id for entry in entries}
+        ids = {*same, *(entry.id for entry in entries)}
         self.target.keep_only(ids)
         wanted = {entry.name(self.database) for entry in entries}
+        wanted.update(same.values())
+        self._names.update(same)
+        for id_, name in same.items():
+            self._owners[name] = id_
+            report['unchanged' if name in there else 'held'] += 1
         for name in sorted(set(there) - wanted):
             self._remove(name, report)
         self._told = {
@@ -167,7 +199,8 @@ class Publisher:
 class Update:
     """One look at GNU Health, and publishing what it tells.
 
-    :param fetch: function of a cursor that returns get_worklist_entries
+    :param fetch: function of a cursor and of what is known that returns
+        get_worklist_entries
     :param full_every: seconds after which everything is compared
     """
 
@@ -188,7 +221,7 @@ class Update:
         cursor, self._cursor = self._cursor, None
         if self._full_at is None or self.clock() >= self._full_at:
             cursor = None
-        answer = read_answer(self.fetch(cursor))
+        answer = ask(self.fetch, cursor, self._known)
         first = self.report is None
         self.report = self.publisher.apply(answer, self.regenerate)
         if answer['full']:
@@ -201,3 +234,6 @@ class Update:
                 for outcome, text in OUTCOMES.items() if self.report[outcome]]
             self.messages.info(
                 f"{self.begin}: {', '.join(done) or 'nothing'}.")
+
+    def _known(self, ids):
+        return {} if self.regenerate else self.publisher.known(ids)

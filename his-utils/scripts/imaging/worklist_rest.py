@@ -31,6 +31,10 @@ class RestWorklist:
 
     open = close = flush = older = forget = keep_only = _nothing
 
+    def known(self):
+        "Return nothing: all is compared with what Orthanc has."
+        return {}
+
     def refresh(self):
         "Return what is there, Marks by name; raise Unreachable, Refused."
         try:
