@@ -6,7 +6,7 @@ import pytest
 from support.records import (
     as_user, make_final, make_institution, make_patient, make_person,
     make_professional, make_request, make_requested, make_result, make_user,
-    merge)
+    merge, run_wizard)
 
 from trytond.modules.health_imaging.exceptions import PatientMergedError
 from trytond.pool import Pool
