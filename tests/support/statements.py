@@ -7,6 +7,15 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 
+class Statement(str):
+    """The text of a statement.
+
+    :ivar params: the values that were given with it
+    """
+
+    params = ()
+
+
 class _Spy:
     "A connection, or a cursor, that notes what is executed."
 
@@ -31,14 +40,18 @@ class _Spy:
         return _Spy(self._target.cursor(*args, **options), self._statements)
 
     def execute(self, text, *args):
-        self._statements.append(text)
+        statement = text
+        if isinstance(text, str):
+            statement = Statement(text)
+            statement.params = args[0] if args else ()
+        self._statements.append(statement)
         return self._target.execute(text, *args)
 
 
 @contextmanager
 def counted():
     """Return the list of the statements that the transaction executes
-    meanwhile, as texts."""
+    meanwhile, each a Statement."""
     transaction = Transaction()
     connection, statements = transaction.connection, []
     transaction.connection = _Spy(connection, statements)

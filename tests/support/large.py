@@ -1,0 +1,291 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fills a database on PostgreSQL with the years of a large hospital: rows are
+made once, as the modules make them, and repeated inside the database."""
+import datetime as dt
+
+from psycopg2 import sql
+from support.archive_rows import make_rows
+from support.records import (
+    make_exam, make_finding, make_patient, make_professional, make_request,
+    make_user, settle)
+from support.synchronizing import new_server
+
+from trytond.modules.health_orthanc import tables
+from trytond.modules.health_orthanc.sync import storage
+from trytond.modules.health_orthanc.sync.transactions import now
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+REQUEST = 'gnuhealth.imaging.test.request'
+#: How many images a study has, all of one series.
+IMAGES = 4
+_YEARS = 10
+_AHEAD = 15
+_TYPES = ['ctscan', 'mri', 'ultrasound', 'cr', 'mg']
+
+
+def repeat(model, id_, times, only='true', **columns):
+    """Insert copies of a row, inside the database; the ids of the first and
+    the last one are id_ + 1 and id_ + times.
+
+    :param str model: name of the model
+    :param int id_: of the row
+    :param int times: how many copies
+    :param str only: SQL condition of n; there are no others
+    :param columns: SQL expressions of what differs, of n (from 1) and of the
+        alias c of the row
+    """
+    transaction = Transaction()
+    table = Pool().get(model)._table
+    cursor = transaction.connection.cursor()
+    cursor.execute(sql.SQL('SELECT * FROM {} LIMIT 0').format(
+            sql.Identifier(table)))
+    names = [column.name for column in cursor.description]
+    columns = {'id': f'{id_} + n', **columns}
+    assert columns.keys() <= set(names), columns.keys() - set(names)
+    cursor.execute(sql.SQL(
+            'INSERT INTO {table} ({names}) SELECT {values} FROM {table} AS c, '
+            'generate_series(1, {times}) AS n WHERE c.id = {id} AND {only}'
+            ).format(
+            table=sql.Identifier(table), only=sql.SQL(only),
+            times=sql.Literal(times), id=sql.Literal(id_),
+            names=sql.SQL(', ').join(map(sql.Identifier, names)),
+            values=sql.SQL(', ').join(
+                sql.SQL(columns[name]) if name in columns
+                else sql.SQL('c.') + sql.Identifier(name)
+                for name in names)))
+    transaction.database.setnextid(
+        transaction.connection, table, id_ + times)
+
+
+def one_of(records):
+    "Return the SQL expression of the id of one of some records, by n."
+    ids = ', '.join(str(record.id) for record in records)
+    return f'(ARRAY[{ids}])[1 + n % {len(records)}]'
+
+
+class Large:
+    """A hospital of ten years, whose newest request is that of n = 1.
+
+    There are 6 drafts and 100 requested ones for each 10 000 requests, as
+    many done ones have a preliminary report as there are drafts; each 50th of
+    the others is canceled, the rest has a final report.  All requests that
+    were to be done until today have a study; each 100th study is not linked,
+    each 500th is to be reviewed.
+
+    :param int patients: how many
+    :param int requests: how many
+    :ivar user: the user who sent and signed, of all roles
+    """
+
+    def __init__(self, patients, requests):
+        self.patients, self.requests = patients, requests
+        self.drafts = max(3, requests * 6 // 10_000)
+        self.open = self.drafts + max(10, requests // 100)
+        self.date = (
+            f"(c.date + interval '{_AHEAD} days' - interval '1 minute' "
+            f"* (n * {_YEARS * 365 * 24 * 60 // requests}))")
+        #: Of the first request whose exam is over.
+        self.past = _AHEAD * requests // (_YEARS * 365) + 1
+        self.of = f'n % {patients}'
+        self.server = new_server('http://large.invalid')
+        self.user = make_user('large', 'health.group_health_doctor',
+            'health_imaging.group_health_imaging_admin',
+            'health_imaging.group_health_imaging_reporting',
+            'health_orthanc.group_imaging_orthanc_admin')
+        self.exams = [make_exam(f"Exam {n}", type_=_TYPES[n % 5])
+            for n in range(20)]
+        self.doctors = [make_professional(self.user)] + [
+            make_professional(name=f"Doctor{n}") for n in range(19)]
+        self._make_patients()
+        self._make_requests()
+        self._make_results()
+        self._make_studies()
+        self._make_images()
+        self._make_steps()
+        self._make_logs()
+        Transaction().commit()
+        analyze()
+
+    def _make_patients(self):
+        pool, number = Pool(), self.patients
+        self.patient = make_patient("Given", "Family", 'f', ref='PUID0')
+        party = self.patient.party.id
+        repeat('party.party', party, number,
+            ref="'PUID' || n", name="'Given' || n % 2000",
+            lastname="'Family' || n / 7",
+            dob="date '1925-01-01' + n % 36500",
+            code="'L' || n", federation_account="'F' || n")
+        repeat('gnuhealth.patient', self.patient.id, number,
+            party=f'{party} + n')
+        Other = pool.get('gnuhealth.person_alternative_identification')
+        other, = Other.create([{
+                    'party': party, 'code': 'ALT0',
+                    'alternative_id_type': 'other'}])
+        repeat(Other.__name__, other.id, number, 'n % 3 = 0',
+            party=f'{party} + n', code="'ALT' || n")
+
+    def _make_requests(self):
+        self.request = make_request(
+            self.patient, self.exams[0], self.doctors[0])
+        state = (
+            f"CASE WHEN n <= {self.drafts} THEN 'draft' "
+            f"WHEN n <= {self.open} THEN 'requested' "
+            "WHEN n % 50 = 0 THEN 'canceled' ELSE 'done' END")
+        sent = f"CASE WHEN n > {self.drafts} THEN {{}} END"
+        repeat(REQUEST, self.request.id, self.requests,
+            patient=f'{self.patient.id} + {self.of}',
+            request="'R' || n", request_line="'R' || n || '-01-01'",
+            accession_number="'R' || n", merge_id="'2.25.' || n",
+            step_id="'S' || n", urgent='n % 40 = 0', state=state,
+            requested_test=one_of(self.exams), doctor=one_of(self.doctors),
+            date=self.date,
+            requested_by=sent.format(self.user.id),
+            requested_at=sent.format(f"{self.date} - interval '3 days'"),
+            done_at=f"CASE WHEN n > {self.open} AND n % 50 <> 0 "
+            f"THEN {self.date} + interval '2 hours' END",
+            worklist_status=f"CASE WHEN n <= {self.open} THEN 'todo' "
+            "WHEN n % 50 = 0 THEN 'canceled' ELSE 'done' END")
+
+    def _make_results(self):
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        first = make_request(self.patient, self.exams[0], self.doctors[0])
+        type(first).requested([first])
+        self.result, = type(first).make_results([first])
+        make_finding(self.result, self.doctors[0])
+        settle()
+        final = f'n > {self.open + self.drafts}'
+        signed = f'CASE WHEN {final} THEN {{}} END'
+        at = signed.format(f"{self.date} + interval '1 day'")
+        repeat(Result.__name__, self.result.id, self.requests,
+            f'n > {self.open} AND n % 50 <> 0',
+            patient=f'{self.patient.id} + {self.of}',
+            request=f'{self.request.id} + n', number="'T' || n",
+            order="'R' || n", date=self.date, request_date=self.date,
+            requested_test=one_of(self.exams), doctor=one_of(self.doctors),
+            comment="'No fracture.'",
+            state=f"CASE WHEN {final} THEN 'final' ELSE 'draft' END",
+            signed_at=at, signed_by=signed.format(self.doctors[0].id))
+        Finding = Pool().get('gnuhealth.imaging.critical_finding')
+        finding, = Finding.search([])
+        repeat(Finding.__name__, finding.id, self.requests,
+            f'n % 100 = 1 AND {final}', result=f'{self.result.id} + n',
+            at="c.at - interval '10 minutes' * n",
+            state="CASE WHEN n > 20000 THEN 'acknowledged' ELSE 'open' END",
+            acknowledged_at="CASE WHEN n > 20000 THEN c.at END")
+
+    def _make_studies(self):
+        tree = storage.Tree(self.server, now())
+        tree.store([make_rows(0, [1])])
+        (id_,) = tree.touched
+        self.study = Pool().get('gnuhealth.imaging_orthanc.study')(id_)
+        whose = self.study.orthanc_patient.id
+        repeat('gnuhealth.orthanc.patient', whose, self.patients,
+            uuid="'p' || n", ident="'PUID' || n",
+            name="'Family' || n / 7 || '^Given' || n % 2000",
+            bd="date '1925-01-01' + n % 36500")
+        linked = 'CASE WHEN n % 100 <> 1 THEN {} END'
+        reported = f'n > {self.open} AND n % 50 <> 0'
+        self.stored = f'n >= {self.past}'
+        repeat(self.study.__name__, id_, self.requests, self.stored,
+            orthanc_patient=f'{whose} + 1 + (n - 1) % {self.patients}',
+            orthanc_UID="'s' || n", study_instance_UID="'2.25.' || n",
+            merge_id="'2.25.' || n", accession_number="'R' || n",
+            patient=linked.format(f'{self.patient.id} + {self.of}'),
+            request=linked.format(f'{self.request.id} + n'),
+            imaging_test=linked.format(
+                f'CASE WHEN {reported} THEN {self.result.id} + n END'),
+            patient_id=f"'PUID' || {self.of}",
+            patient_name="'Family' || n / 7 || '^Given' || n % 2000",
+            patient_birth_date=f"date '1925-01-01' + {self.of} % 36500",
+            link_rule=linked.format("'merge_id'"),
+            link_state="CASE WHEN n % 100 <> 1 THEN 'linked' "
+            "WHEN n % 500 = 1 THEN 'review' ELSE 'unlinked' END",
+            study_date=self.date.replace(
+                'c.date', str(sql.Literal(self.request.date).as_string(
+                    Transaction().connection))) + '::date')
+
+    def _make_images(self):
+        series, = self.study.series
+        instance, = series.instances
+        repeat(series.__name__, series.id, self.requests, self.stored,
+            study=f'{self.study.id} + n', orthanc_UID="'r' || n",
+            series_UID="'2.999.2.' || n")
+        repeat(instance.__name__, instance.id, self.requests * IMAGES,
+            f'(n - 1) / {IMAGES} + 1 >= {self.past}',
+            series=f'{series.id} + 1 + (n - 1) / {IMAGES}',
+            orthanc_UID="'i' || n", sop_instance_UID="'2.999.3.' || n")
+
+    def _make_steps(self):
+        pool = Pool()
+        Machine = pool.get('gnuhealth.imaging_worklist.machine')
+        Step = pool.get('gnuhealth.imaging_worklist.performed_step')
+        Link = pool.get('gnuhealth.imaging_worklist.performed_step-request')
+        self.machines = Machine.create([
+                {'name': f"Machine {n}", 'aetitle': f'MACHINE{n}',
+                    'exams': [('add', [self.exams[n].id])]}
+                for n in range(5)])
+        at = self.request.date
+        tables.insert(Step, [{
+                    'uid': '2.999.4', 'node': 'node', 'number': 0,
+                    'machine': self.machines[0].id, 'aetitle': 'MACHINE0',
+                    'state': 'completed', 'received': at, 'start': at,
+                    'end': at, 'images': IMAGES}])
+        step, = Step.search([])
+        tables.insert(Link, [
+                {'step': step.id, 'request': self.request.id}])
+        link, = Link.search([])
+        begin = self.date.replace('c.date', 'c.start')
+        repeat(Step.__name__, step.id, self.requests, self.stored,
+            uid="'2.999.4.' || n", number='n', start=begin, received=begin,
+            machine=one_of(self.machines),
+            end=f"{begin} + interval '20 minutes'",
+            problem="CASE WHEN n % 5000 = 0 THEN 'unscheduled' END")
+        repeat(Link.__name__, link.id, self.requests,
+            f'{self.stored} AND n % 5000 <> 0', step=f'{step.id} + n',
+            request=f'{self.request.id} + n')
+
+    def _make_logs(self):
+        pool = Pool()
+        Access = pool.get('gnuhealth.orthanc.access_log')
+        Log = pool.get('gnuhealth.orthanc.link_log')
+        Run = pool.get('gnuhealth.orthanc.sync_run')
+        at = dt.datetime.now().replace(microsecond=0)
+        tables.insert(Access, [{
+                    'at': at, 'user': self.user.id, 'action': 'view',
+                    'study': self.study.id, 'patient': self.patient.id}])
+        tables.insert(Log, [{
+                    'at': at, 'study': self.study.id, 'action': 'link',
+                    'rule': 'merge_id', 'cause': 'sync',
+                    'patient': self.patient.id}])
+        tables.insert(Run, [{
+                    'server': self.server, 'full': False, 'start': at,
+                    'end': at, 'state': 'done', 'started_by': 'cron',
+                    'done': 1, 'total': 1}])
+        moved = {name: self.date.replace('date', name)
+            for name in ['at', 'start', 'end']}
+        access, = Access.search([])
+        repeat(Access.__name__, access.id, self.requests, self.stored,
+            at=moved['at'], study=f'{self.study.id} + n',
+            patient=f'{self.patient.id} + {self.of}')
+        log, = Log.search([])
+        repeat(Log.__name__, log.id, self.requests,
+            f'{self.stored} AND n % 100 <> 1', at=moved['at'],
+            study=f'{self.study.id} + n',
+            patient=f'{self.patient.id} + {self.of}',
+            request=f'{self.request.id} + n')
+        run, = Run.search([])
+        repeat(Run.__name__, run.id, self.requests // 10,
+            start="c.start - interval '10 minutes' * n",
+            end="c.end - interval '10 minutes' * n")
+
+
+def analyze():
+    "Tell the database what its tables hold."
+    database = Transaction().database
+    connection = database.get_connection(autocommit=True)
+    try:
+        connection.cursor().execute('VACUUM ANALYZE')
+    finally:
+        database.put_connection(connection)
