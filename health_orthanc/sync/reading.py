@@ -223,7 +223,9 @@ class Reader:
         items = self._in_parts(
             lambda part: self._read_items(part, series), studies)
         self.answered |= bool(items)
-        yield partial(self.keeper.store_items, items, **kept)
+        # What was refused as a whole is asked for again.
+        yield partial(
+            self.keeper.store_items, items, **(kept if items else {}))
         yield from self._lost(len(studies) - len(items))
 
     def _read_items(self, studies, series):

@@ -9,7 +9,7 @@ from trytond import backend
 from ..links import deciding, effects, events
 from . import storage
 from .lease import LostLease
-from .transactions import now
+from .transactions import forget_plans, now
 
 
 class Keeper:
@@ -33,6 +33,8 @@ class Keeper:
 
     def tree(self):
         "Return what writes to the tables."
+        if self.run.full:
+            forget_plans()
         return storage.Tree(self.run.server.id, now(), self.told)
 
     def lose(self, count):
