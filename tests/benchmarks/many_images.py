@@ -101,7 +101,8 @@ def test_rows_that_are_there_do_not_slow_a_run(full, studies):
             show(f"{what} beside {number} images", EACH * 50, took,
                 f'{run.calls} call {statements} SQL')
     for before, after in zip(*(cost.values() for cost in costs)):
-        assert (before[0].calls, before[2]) == (after[0].calls, after[2])
+        # trytond's caches save some statements.
+        assert before[0].calls == after[0].calls and after[2] <= before[2]
         if full:
             assert after[1] < 2 * before[1] + 0.1
 
