@@ -120,8 +120,10 @@ def costs_of(pacs, server):
 @pytest.mark.postgresql
 @sizes
 def test_killed_again_and_again(full, studies):
-    """Kill the process of a first synchronization, every 20 seconds or each
-    time it has stored two blocks more, until one comes to its end."""
+    """Kill the process of a first synchronization, every 20 seconds of a
+    million images, every two of less, or each time it has stored two blocks
+    more, until one comes to its end."""
+    pause = (20 if studies == 10_000 else 2) if full else None
     # Three studies are a block.
     size = BLOCK // 3 // SERIES if studies == 60 else INSTANCES
     studies = 15 if studies == 60 else studies
@@ -133,7 +135,7 @@ def test_killed_again_and_again(full, studies):
         begin = time.monotonic()
         while True:
             process, stored = killed_runs.start(server), done_of(server)
-            wait_for_death(process, full, pacs, lambda: (
+            wait_for_death(process, pause, pacs, lambda: (
                     done_of(server) - stored >= 2 * per_block))
             if process.returncode == 0:
                 break
@@ -153,15 +155,15 @@ def test_killed_again_and_again(full, studies):
     assert kills >= 2 and given - total <= kills * 4 * (BLOCK + EACH)
 
 
-def wait_for_death(process, full, pacs, is_enough):
+def wait_for_death(process, pause, pacs, is_enough):
     "Kill a process when its time has come, unless it ends before."
     calls, end = pacs.ask()['calls'], None
     while process.poll() is None:
         now = time.monotonic()
         # Its program takes seconds to start.
         if not end and pacs.ask()['calls'] > calls:
-            end = now + 20
-        if full and end and now >= end or not full and is_enough():
+            end = now + (pause or 0)
+        if end and now >= end if pause else is_enough():
             process.kill()
         time.sleep(0.05)
 
