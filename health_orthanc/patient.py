@@ -82,7 +82,11 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
             ('uuid_unique', Unique(table, table.server, table.uuid),
                 'health_orthanc.msg_orthanc_patient_unique'),
             ]
-        cls._sql_indexes.add(Index(table, (table.ident, Index.Equality())))
+        cls._sql_indexes.update({
+                Index(table, (table.ident, Index.Equality())),
+                Index(table, (table.server, Index.Equality()),
+                    where=table.protected),
+                })
         cls._buttons['open_explorer'] = {
             'invisible': ~Eval('server') | Bool(Eval('missing_since'))}
 

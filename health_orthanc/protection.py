@@ -64,13 +64,14 @@ def patients(server):
     :param server: record
     """
     table, present, linked = _tables(server)
+    wanted = linked | table.protected
     if not server.protect_linked:
-        linked = Literal(False)
+        linked, wanted = Literal(False), table.protected
     return [
         (id_, uuid, bool(wish), bool(done))
         for id_, uuid, wish, done in execute(table.select(
                 table.id, table.uuid, linked.as_('linked'), table.protected,
-                where=present & (linked | table.protected)))]
+                where=present & wanted))]
 
 
 def _tables(server):

@@ -60,6 +60,10 @@ _CONNECTION = {
     'read_timeout'}
 #: To whom the password is sent.
 _RECIPIENT = {'domain', 'verify_tls', 'ca_file'}
+#: When the queue expects what is quick, and what may take long, to be done.
+_AT_ONCE, _LATER = dt.timedelta(0), dt.timedelta(minutes=15)
+#: Who waits for the end of a run that he started.
+_WAITED_FOR = {None, 'script', 'upload'}
 #: Tasks of which one that waits does for another.
 _SAME = {'check_and_sync', 'sync_server'}
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
@@ -539,14 +543,19 @@ class Server(
     @classmethod
     def _enqueue(cls, method, server, **options):
         """Let a worker call a method for a server, or a list of one, unless a
-        task that does the same waits already."""
-        if queue_.has_worker and cls._is_queued(
-                method, server, options.get('full')):
+        task that does the same waits already.
+
+        Who came first goes first, but what may take long lets all go first
+        that come within a quarter of an hour."""
+        full = options.get('full')
+        if queue_.has_worker and cls._is_queued(method, server, full):
             return
+        slow = full or method == 'check_and_sync'
         # Not where the context of a client sends it: it would wait for ever,
         # and keep others out.
         with Transaction().set_context(
-                queue_name='default', queue_scheduled_at=None):
+                queue_name='default', queue_scheduled_at=None,
+                queue_expected_at=_LATER if slow else _AT_ONCE):
             getattr(cls.__queue__, method)(server, **options)
 
     @classmethod
@@ -584,13 +593,18 @@ class Server(
         :param str started_by: see gnuhealth.orthanc.sync_run
         :return: id of the run, None where one is going on already
         """
+        # Where somebody waits for the run, no other takes its turn.
+        run = Run(server, full, started_by, in_turns=(
+                queue_.has_worker and started_by not in _WAITED_FOR))
         try:
-            run = Run(server, full, started_by).go()
+            id_ = run.go()
         except Busy:
             logger.info("server %s is synchronized already", server.id)
             return None
-        after_sync.follow(server.id, run)
-        return run
+        after_sync.follow(server.id, id_)
+        if run.is_paused:
+            cls.sync_later([server], full=run.full, started_by=started_by)
+        return id_
 
     @classmethod
     @without_check_access

@@ -215,6 +215,9 @@ class Study(
                 Index(table, (table.orthanc_server, Index.Equality()),
                     where=(table.details_at == Null)
                     & (table.link_rule == 'patient_id')),
+                Index(table, (table.orthanc_server, Index.Equality()),
+                    where=(table.details_at == Null)
+                    & (table.link_state == 'review')),
                 Index(table, (table.undecided_since, Index.Range()),
                     where=table.undecided_since != Null),
                 Index(table, (table.orthanc_server, Index.Equality()),

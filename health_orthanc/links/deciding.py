@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import NamedTuple
 
-from sql import Null
+from sql import Literal, Null, Union
 
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.direction import plain
@@ -118,17 +118,20 @@ def wanting_details(server, limit):
     table = Study.__table__()
     candidate = pool.get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
-    doubtful = (
-        (table.link_rule == matching.PATIENT_ID)
-        | (table.link_state == matching.REVIEW)
-        | table.id.in_(candidate.select(candidate.study)))
-    return [id_ for id_, in tables.execute(table.select(
-                table.id,
-                where=(table.orthanc_server == server)
-                & (table.details_at == Null) & (table.missing_since == Null)
-                & ((table.link_rule == Null) | (table.link_rule != PERSON))
-                & doubtful,
-                order_by=table.id.desc, limit=limit))]
+    of_server = (
+        (table.orthanc_server == server)
+        & (table.details_at == Null) & (table.missing_since == Null)
+        & ((table.link_rule == Null) | (table.link_rule != PERSON)))
+    # Each part has an index: no run looks at all studies.
+    doubtful = Union(*(
+            query.select(table.id, where=of_server & where)
+            for query, where in [
+                (table, table.link_rule == matching.PATIENT_ID),
+                (table, table.link_state == matching.REVIEW),
+                (table.join(candidate, condition=candidate.study == table.id),
+                    Literal(True))]))
+    return [id_ for id_, in tables.execute(doubtful.select(
+                doubtful.id, order_by=doubtful.id.desc, limit=limit))]
 
 
 def _link(studies, cause, new, review):

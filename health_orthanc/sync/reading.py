@@ -158,24 +158,24 @@ class Reader:
     def read_ids(self, ids, position=None, all_=False):
         """Read studies given by their Orthanc ids, yield how to store them.
 
-        :param int position: what to keep with the last id of each group, for
+        :param int position: what to keep with the last id of each block, for
             a run that goes on there
         :param bool all_: whether they are all that the server has: one that
             refuses each of them is ill
         """
         for start in range(0, len(ids), GROUP_STUDIES):
             group = ids[start:start + GROUP_STUDIES]
-            studies = self.ask('studies', group)
+            studies = sorted(self.ask('studies', group), key=lambda s: s.id)
             yield from self._lost(len(group) - len(studies))
-            yield from self.read(studies)
+            yield from self.read(studies, position)
             if all_ and self.refusal and not self.answered:
                 raise self.refusal
-            if position is not None:
-                yield partial(
-                    self.keeper.commit, resume=f'{position} {group[-1]}')
 
-    def read(self, studies):
-        "Read what is in StudyValues, yield how to store it, block by block."
+    def read(self, studies, position=None):
+        """Read what is in StudyValues, yield how to store it, block by block.
+
+        :param int position: see read_ids; the studies are in the order of ids
+        """
         for group in cut(studies, lambda s: len(s.children), GROUP_SERIES):
             series = self._read_series(group)
             there = [
@@ -185,10 +185,12 @@ class Reader:
                 s.id: sum(len(item.children) for item in series[s.id])
                 for s in there}
             for block in cut(there, lambda s: sizes[s.id], BLOCK_INSTANCES):
+                kept = {} if position is None else {
+                    'resume': f'{position} {block[-1].id}'}
                 if sizes[block[0].id] > BLOCK_INSTANCES:
-                    yield from self._read_large(block[0], series)
+                    yield from self._read_large(block[0], series, kept)
                 else:
-                    yield from self._read_block(block, series)
+                    yield from self._read_block(block, series, kept)
 
     def _read_series(self, studies):
         """Return lists of the SeriesValues by the id of the study; none of a
@@ -213,12 +215,17 @@ class Reader:
                 series.pop(uid, None)
         return series
 
-    def _read_block(self, studies, series):
-        "Read the instances of studies, yield how to store the studies."
+    def _read_block(self, studies, series, kept):
+        """Read the instances of studies, yield how to store the studies.
+
+        :param dict kept: values of the server that are stored with them
+        """
         items = self._in_parts(
             lambda part: self._read_items(part, series), studies)
         self.answered |= bool(items)
-        yield partial(self.keeper.store_items, items)
+        # What was refused as a whole is asked for again.
+        yield partial(
+            self.keeper.store_items, items, **(kept if items else {}))
         yield from self._lost(len(studies) - len(items))
 
     def _read_items(self, studies, series):
@@ -283,9 +290,10 @@ class Reader:
                 raise
             return None
 
-    def _read_large(self, study, series):
+    def _read_large(self, study, series, kept):
         """Read a study that is too large for the memory, yield how to store
-        it: its instances come in blocks, its totals at the end."""
+        it: its instances come in blocks, its totals at the end, with the
+        values of the server that are kept, dict."""
         item = self._convert_study(study, series[study.id])
         large, told, classes = item and LargeStudy(self.keeper, item), None, {}
         self._odd = False
@@ -306,7 +314,7 @@ class Reader:
             told = None
         if told is not None and self._told([study], series, told):
             self.answered = True
-            yield partial(self.keeper.commit, large.store_tail, 1)
+            yield partial(self.keeper.commit, large.store_tail, 1, **kept)
         else:
             yield from self._lost(1)
 

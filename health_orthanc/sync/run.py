@@ -7,9 +7,11 @@ import time
 from collections import defaultdict
 from functools import partial
 
+from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.modules.health_imaging.told import join, stored, tell
 from trytond.pool import Pool
+from trytond.tools import grouped_slice
 
 from ..archive import orthanc
 from ..connection import connect
@@ -30,9 +32,17 @@ logger = logging.getLogger(__name__)
 KEPT_REASONS = 200
 # Seconds
 HOUR = 3600
+# How many studies are marked as missing in one transaction.
+GROUP_GONE = 500
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
+# How long a run of the queue reads before it lets others go first.
+TURN_SECONDS = config.getint('health_orthanc', 'turn_seconds', default=300)
 _unexpected = partial(tell, 'health_orthanc.msg_sync_unexpected')
+
+
+class EndOfTurn(Exception):
+    """The run lets others go first."""
 
 
 class Run:
@@ -45,9 +55,12 @@ class Run:
     :param str started_by: see gnuhealth.orthanc.sync_run
     :param only: Orthanc ids of studies, to fetch nothing else; all the rest
         is left to the next run
+    :param bool in_turns: whether to let others go first when it lasts
+    :ivar bool is_paused: whether it did, so that another run has to go on
     """
 
-    def __init__(self, server, full=False, started_by=None, only=None):
+    def __init__(self, server, full=False, started_by=None, only=None,
+            in_turns=False):
         pool = Pool()
         self.SyncRun = pool.get('gnuhealth.orthanc.sync_run')
         self.server = pool.get('gnuhealth.orthanc.config')(server.id)
@@ -56,7 +69,12 @@ class Run:
         self.only = only
         self.label = self.server.label
         self.lease = Lease(server.id)
-        self.end = time.monotonic() + self.server.run_hours * HOUR
+        self.begin = time.monotonic()
+        self.end = self.begin + self.server.run_hours * HOUR
+        self.in_turns, self.is_paused = in_turns, False
+        # Whether a run that goes on has less to do than this one had, and
+        # whether everything was read
+        self.has_advanced = self.has_all = False
         self.run = self.client = self.version = None
         # Since when changes may not have reached what runs stored
         self.since = None
@@ -122,7 +140,8 @@ class Run:
             return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
             return 'failed', False, lambda text=error.message: text
-        except LostLease:
+        except (EndOfTurn, LostLease) as end:
+            self.is_paused = isinstance(end, EndOfTurn)
             return 'interrupted', None, lambda: None
         except Exception as error:
             events.log_unexpected(error)
@@ -130,10 +149,11 @@ class Run:
         return 'done', True, self._warning
 
     def _synchronize(self):
-        if self.full:
-            self._synchronize_all()
-        else:
+        # One that goes on reads first what came meanwhile.
+        if not self.full or self.resume and self.position is not None:
             self._synchronize_new()
+        if self.full and not self.has_all:
+            self._synchronize_all()
         self._compare()
         self.details.look_closer()
 
@@ -233,6 +253,7 @@ class Run:
                 self.SyncRun, [self.run], **self._progress(counts, done))
             return counts
         self.counts = transact(commit)
+        self.has_advanced |= done > 0 and 'resume' in values
         self.done += done
         self.balance.add(
             [self.counts.pop(f'{level}_present', 0) for level in LEVELS])
@@ -246,6 +267,15 @@ class Run:
             raise OutOfTime
         if self.lease.is_due():
             self.commit()
+
+    def _give_way(self):
+        """Let others go first when enough was read; the next run goes on.
+
+        :raises EndOfTurn: it is their turn
+        """
+        if (self.in_turns and self.has_advanced
+                and time.monotonic() - self.begin > TURN_SECONDS):
+            raise EndOfTurn
 
     def skip(self, orthanc_id, reason):
         """Note what cannot be stored, or not completely.
@@ -284,6 +314,9 @@ class Run:
             fetched.update(s.id for s in studies)
             self.commit(last_changed_index=changes.last)
             self.position = changes.last
+            self.has_advanced = True
+            if not changes.done:
+                self._give_way()
         return self.position != start
 
     def _correct(self):
@@ -316,12 +349,16 @@ class Run:
         self.done += len(ids) - len(todo)
         self.commit(resume=f'{position} {last}')
         self._do(self.reader.read_ids(
-                todo, position, all_=len(todo) == len(ids) > 1))
+                todo, position, all_=len(todo) == len(ids) > 1),
+            self._give_way)
         self._mark_missing(ids, count)
         if ids:
             self.commit(lambda: storage.mark_patients(server=self.server.id))
+        if self.position and position < self.position <= newest:
+            # A run that goes on read more of the log.
+            position = self.position
         self.commit(last_changed_index=position, resume=None)
-        self.position = position
+        self.position, self.has_all = position, True
 
     def _mark_missing(self, ids, count):
         """Mark what is not listed, but believe no server that lists fewer
@@ -340,8 +377,10 @@ class Run:
             return
         present = self._ask(known.present_studies)
         gone = sorted(present[uid] for uid in present.keys() - set(ids))
-        if gone:
-            self.commit(lambda: self._mark(gone))
+        for some in grouped_slice(gone, GROUP_GONE):
+            some = list(some)
+            self.commit(lambda: self._mark(some))
+            self.prolong()
 
     def _mark(self, gone):
         tree = storage.Tree(self.server.id, now())
@@ -411,8 +450,11 @@ class Run:
             self.prolong()
         return studies - {None}
 
-    def _do(self, steps):
-        """Call what a generator yields."""
+    def _do(self, steps, after_each=lambda: None):
+        """Call what a generator yields.
+
+        :param after_each: function that is called after each step
+        """
         self.reader.corrections = self._ask(known.corrections)
         with ahead(
                 steps, self.prolong, PROLONG_SECONDS,
@@ -420,3 +462,4 @@ class Run:
             for step in steps:
                 step()
                 self.prolong()
+                after_each()

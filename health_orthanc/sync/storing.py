@@ -9,7 +9,7 @@ from trytond import backend
 from ..links import deciding, effects, events
 from . import storage
 from .lease import LostLease
-from .transactions import now
+from .transactions import forget_plans, now
 
 
 class Keeper:
@@ -33,6 +33,8 @@ class Keeper:
 
     def tree(self):
         "Return what writes to the tables."
+        if self.run.full:
+            forget_plans()
         return storage.Tree(self.run.server.id, now(), self.told)
 
     def lose(self, count):
@@ -40,10 +42,11 @@ class Keeper:
         self.run.done += count
         self.doubt()
 
-    def store_items(self, items):
-        """Store StudyRows; when that fails, each half of them."""
+    def store_items(self, items, **values):
+        """Store StudyRows, and values of the server with the last of them;
+        when that fails, each half of them."""
         try:
-            self.commit(lambda: self._stored(items), len(items))
+            self.commit(lambda: self._stored(items), len(items), **values)
         except (LostLease, backend.DatabaseOperationalError):
             raise
         except Exception as error:
@@ -51,9 +54,9 @@ class Keeper:
             half = len(items) // 2
             if half:
                 self.store_items(items[:half])
-                self.store_items(items[half:])
+                self.store_items(items[half:], **values)
             else:
-                self._store_unlinked(*items)
+                self._store_unlinked(*items, **values)
 
     def _stored(self, items, link=True):
         tree = self.tree()
@@ -77,10 +80,11 @@ class Keeper:
                 self.resent[item.uid] = row.id, item.identity
                 break
 
-    def _store_unlinked(self, item):
+    def _store_unlinked(self, item, **values):
         """Store a study on which storing and linking failed."""
         try:
-            self.commit(lambda: self._stored([item], link=False), 1)
+            self.commit(
+                lambda: self._stored([item], link=False), 1, **values)
             self.skip(item.uid, 'not_linked')
         except (LostLease, backend.DatabaseOperationalError):
             raise

@@ -1089,7 +1089,7 @@ def test_run_that_fails_leaves_no_request_behind(
         hanging.set()
         return hang()(exchange)
 
-    def fail(*args):
+    def fail(*args, **values):
         assert hanging.wait(30)
         raise error
     monkeypatch.setattr(reading, 'GROUP_STUDIES', 2)

@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long the first synchronization of a million images takes, what a run
+costs beside them, and what is done twice when it is killed again and again.
+
+No Orthanc of that size fits beside the tests: support.fake_pacs stands for
+it, in a process of its own.  It answers faster than an Orthanc, and the floor
+asks the same fake."""
+import time
+
+import pytest
+from support import killed_runs
+from support.benchmarks import show, tell
+from support.copied_servers import copy_rows
+from support.fake_pacs import fakes
+from support.floor import Floor, more_memory, seconds
+from support.statements import counted
+from support.synchronizing import (
+    count_rows, new_server, synchronize, transaction)
+
+from trytond.modules.health_imaging.tables import execute
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+SERIES, INSTANCES = 4, 25
+EACH = SERIES * INSTANCES
+#: Instances that a run stores at once.
+BLOCK = 5000
+RUN = 'gnuhealth.orthanc.sync_run'
+sizes = pytest.mark.parametrize('studies', [60, 1000, 10_000])
+
+
+@pytest.fixture(autouse=True)
+def in_transaction(activated):
+    with transaction():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def of_a_hospital(request, full):
+    "Leave out the large numbers without --full, and the small ones with it."
+    studies = getattr(request.node, 'callspec', None)
+    if studies and (studies.params['studies'] == 60) == full:
+        pytest.skip("the other size")
+
+
+def measured(server):
+    "Synchronize a server; return the run, its seconds and statements."
+    runs = []
+    with counted() as statements:
+        took = seconds(lambda: runs.append(synchronize(server)))
+    assert runs[0].state == 'done', runs[0].error
+    return runs[0], took, len(statements)
+
+
+@sizes
+def test_many_images(full, studies):
+    count, more = studies * EACH, []
+    with fakes({'studies': studies, 'series': SERIES}) as (pacs,):
+        server = new_server(pacs)
+        with more_memory(more):
+            run, first, _ = measured(server)
+        assert count_rows(server) == (studies, studies * SERIES, count)
+        least = seconds(Floor(pacs).first)
+        show("images synchronized the first time", count, first,
+            f'{run.calls} call', least)
+        run, nothing, statements = measured(server)
+        show("nothing new", count, nothing,
+            f'{run.calls} call {statements} SQL')
+        assert run.calls == 3
+        pacs.set(studies=studies + 1)
+        run, new, statements = measured(server)
+        show("images of a new study", EACH, new,
+            f'{run.calls} call {statements} SQL')
+        assert (run.instances_new, run.calls) == (EACH, 6)
+    tell(f"{more[0]:.0f} MiB more memory for these")
+    assert more[0] < 60
+    if full:
+        assert first <= 1.6 * least
+        assert nothing < 0.2
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize('studies', [60, 12_500])
+def test_rows_that_are_there_do_not_slow_a_run(full, studies):
+    "What runs cost beside nothing, and beside four servers of such a size."
+    series, costs = SERIES, []
+    with fakes(
+            {'studies': studies, 'series': series},
+            {'studies': 50, 'seed': 99, 'series': series},
+            {'studies': 50, 'seed': 98, 'series': series}) as pacs:
+        servers = [new_server(each) for each in pacs]
+        costs.append(costs_of(pacs[1], servers[1]))
+        _, took, _ = measured(servers[0])
+        tell(f"{studies * EACH} images read in {took:.0f} s")
+        for seed in [2, 3, 4]:
+            copy_rows(servers[0], new_server(f'http://copy-{seed}'), seed)
+        costs.append(costs_of(pacs[2], servers[2]))
+    for number, cost in zip([0, 4 * studies * EACH], costs):
+        for what, (run, took, statements) in cost.items():
+            show(f"{what} beside {number} images", EACH * 50, took,
+                f'{run.calls} call {statements} SQL')
+    for before, after in zip(*(cost.values() for cost in costs)):
+        # trytond's caches save some statements.
+        assert before[0].calls == after[0].calls and after[2] <= before[2]
+        if full:
+            assert after[1] < 2 * before[1] + 0.1
+
+
+def costs_of(pacs, server):
+    "Return what the first run costs, one with a new study and one without."
+    first = measured(server)
+    pacs.set(studies=51)
+    new = measured(server)
+    return {
+        "first time": first, "one new study": new,
+        "nothing new": measured(server)}
+
+
+@pytest.mark.postgresql
+@sizes
+def test_killed_again_and_again(full, studies):
+    """Kill the process of a first synchronization, every 20 seconds of a
+    million images, every two of less, or each time it has stored two blocks
+    more, until one comes to its end."""
+    pause = (20 if studies == 10_000 else 2) if full else None
+    # Three studies are a block.
+    size = BLOCK // 3 // SERIES if studies == 60 else INSTANCES
+    studies = 15 if studies == 60 else studies
+    total, per_block = studies * SERIES * size, max(BLOCK // SERIES // size, 1)
+    with fakes({
+                'studies': studies, 'series': SERIES, 'instances': size,
+                }) as (pacs,):
+        server, kills = new_server(pacs), 0
+        begin = time.monotonic()
+        while True:
+            process, stored = killed_runs.start(server), done_of(server)
+            wait_for_death(process, pause, pacs, lambda: (
+                    done_of(server) - stored >= 2 * per_block))
+            if process.returncode == 0:
+                break
+            kills += 1
+            # What the next run does once more of what this one stored
+            assert done_of(server) - resumed_at(server) <= per_block
+        took, given = time.monotonic() - begin, pacs.ask()['given']
+    Transaction().rollback()
+    runs = Pool().get(RUN).search([('server', '=', server)])
+    assert {run.state for run in runs} == {'done', 'interrupted'}
+    assert sum(run.instances_new for run in runs) == total
+    assert count_rows(server) == (studies, studies * SERIES, total)
+    show(f"images synchronized the first time, killed {kills} times", total,
+        took)
+    tell(f"{given - total} of them were asked for again")
+    # What was under way, and what was read ahead
+    assert kills >= 2 and given - total <= kills * 4 * (BLOCK + EACH)
+
+
+def wait_for_death(process, pause, pacs, is_enough):
+    "Kill a process when its time has come, unless it ends before."
+    calls, end = pacs.ask()['calls'], None
+    while process.poll() is None:
+        now = time.monotonic()
+        # Its program takes seconds to start.
+        if not end and pacs.ask()['calls'] > calls:
+            end = now + (pause or 0)
+        if end and now >= end if pause else is_enough():
+            process.kill()
+        time.sleep(0.05)
+
+
+def done_of(server):
+    "Return how many studies the last run of a server has done."
+    table = Pool().get(RUN).__table__()
+    return next((done or 0 for done, in rows(table.select(table.done,
+                    where=table.server == server, order_by=table.id.desc,
+                    limit=1))), 0)
+
+
+def resumed_at(server):
+    "Return how many studies the next run leaves out."
+    config = Pool().get('gnuhealth.orthanc.config').__table__()
+    study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    (resume,), = rows(config.select(
+            config.resume, where=config.id == server))
+    last = (resume or '').partition(' ')[2]
+    return sum(uid <= last for uid, in rows(study.select(
+                study.orthanc_UID, where=study.orthanc_server == server)))
+
+
+def rows(query):
+    "Return what a query finds that other processes committed."
+    Transaction().rollback()
+    return execute(query)
