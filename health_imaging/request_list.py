@@ -97,23 +97,41 @@ class ListMixin:
     def get_report_state(cls, requests, name):
         table = Pool().get('gnuhealth.imaging.test.result').__table__()
         states = dict.fromkeys((r.id for r in requests), 'none')
-        for some in grouped_slice(list(states)):
+        request, in_other = cls._reported_in_other()
+        for some in map(list, grouped_slice(list(states))):
+            states.update(execute(in_other.select(
+                        request.id, report_state(in_other.right),
+                        where=reduce_ids(request.id, some))))
             states.update(execute(table.select(
                         table.request, report_state(table),
-                        where=reduce_ids(table.request, list(some)))))
+                        where=reduce_ids(table.request, some))))
         return states
+
+    @classmethod
+    def _reported_in_other(cls):
+        """Return the table of requests, and its join with the reports of
+        other requests that serve them."""
+        request = cls.__table__()
+        result = Pool().get('gnuhealth.imaging.test.result').__table__()
+        return request, request.join(
+            result, condition=request.reported_in == result.id)
 
     @classmethod
     def search_report_state(cls, name, clause):
         table = Pool().get('gnuhealth.imaging.test.result').__table__()
         found = wanted(clause, {'none', 'preliminary', 'final', 'amended'})
         known = sorted(found - {'none'}) or ['']
+        request, in_other = cls._reported_in_other()
         domain = ['OR', ('id', 'in', table.select(table.request,
                     where=(table.request != Null)
-                    & report_state(table).in_(known)))]
+                    & report_state(table).in_(known))),
+            ('id', 'in', in_other.select(request.id,
+                    where=report_state(in_other.right).in_(known)))]
         if 'none' in found:
-            domain.append(('id', 'not in', table.select(
-                        table.request, where=table.request != Null)))
+            domain.append([
+                    ('reported_in', '=', None),
+                    ('id', 'not in', table.select(
+                            table.request, where=table.request != Null))])
         return domain
 
     @classmethod

@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import NamedTuple
 
-from sql import Null
+from sql import Literal, Null
+from sql.aggregate import Count
 
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.direction import plain
@@ -118,9 +119,15 @@ def wanting_details(server, limit):
     table = Study.__table__()
     candidate = pool.get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
     doubtful = (
         (table.link_rule == matching.PATIENT_ID)
         | (table.link_state == matching.REVIEW)
+        # It may be of several requests of its patient.
+        | (table.request != Null) & table.patient.in_(request.select(
+                request.patient, where=request.state == 'requested',
+                group_by=request.patient,
+                having=Count(Literal(1)) > 1))
         | table.id.in_(candidate.select(candidate.study)))
     return [id_ for id_, in tables.execute(table.select(
                 table.id,
@@ -187,7 +194,8 @@ def _link_of(decision, index):
         review_parameters=(
             json.dumps(reason.parameters, default=str, sort_keys=True)
             if reason else None),
-        merge_id=request.merge_id if request else None)
+        merge_id=request.merge_id if request else None,
+        further=decision.further)
 
 
 # Studies that came again under another PatientID
