@@ -17,12 +17,15 @@ from .archive.pictures_kind import (
 from .links.further import studies_with_requests
 
 
-def series_of_requests(columns, where=None, **options):
+def series_of_requests(columns, where=None, among=None, **options):
     """Return the query for the series with pictures of studies, with each of
-    their requests; parameters are those of series."""
+    their requests; parameters are those of series.
+
+    :param among: query of the ids of the requests that count, None: all
+    """
     return series(
         columns, where or (lambda study, _: study.request != Null),
-        studies_with_requests(), **options)
+        studies_with_requests(among), **options)
 
 
 def series(columns, where, study=None, **options):

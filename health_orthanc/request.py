@@ -73,7 +73,7 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._not_copied |= {'orthanc_studies', 'candidates'}
+        cls._not_copied |= {'candidates'}
         cls._buttons.update({
                 'show_images': {},
                 'open_images': {'invisible': ~Eval('number_of_images')},
@@ -297,8 +297,7 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
     @classmethod
     def _images_query(cls, among=None):
         return acquired.series_of_requests(
-            lambda study, _: [study.request],
-            among and (lambda study, _: study.request.in_(among)))
+            lambda study, _: [study.request], among=among)
 
 
 def _question(studies):

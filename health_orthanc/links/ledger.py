@@ -255,8 +255,13 @@ def _without(link, names, requests=()):
     :param names: of the ids that go
     :param requests: those of the requests that go
     """
-    link = link._replace(**dict.fromkeys(names)).with_requests(
-        id_ for id_ in link.requests if id_ not in requests)
+    kept = [] if 'further_requests' in names else [
+        id_ for id_ in link.further if id_ not in requests]
+    link = link._replace(**{
+            name: None for name in names if name in COLUMNS})
+    if link.request not in requests:
+        kept.insert(0, link.request)
+    link = link.with_requests(filter(None, kept))
     if not link.patient and not link.imaging_test:
         return Link()
     return link._replace(merge_id=link.merge_id if link.request else None)
