@@ -154,10 +154,8 @@ def _chosen(link, values, owners):
             values['patient'] = result.patient.id
         values.setdefault(
             'request', result.request.id if result.request else None)
-    elif values.get('request') and not values.get('patient', link.patient):
-        Request = Pool().get('gnuhealth.imaging.test.request')
-        values['patient'] = Request(values['request']).patient.id
-    elif 'patient' in values:
+    elif 'patient' in values and (
+            values['patient'] or not values.get('request')):
         for name in facts.OF_PATIENTS:
             linked = getattr(link, name)
             if linked and owners[name].get(linked) != values['patient']:
@@ -169,11 +167,14 @@ def _chosen(link, values, owners):
         chosen = values.pop('request')
         # Another one of the study's own changes places with it.
         others = [link.request, *others] if chosen in others else (
-            others if chosen in {None, link.request} else [])
+            others if chosen == link.request else [])
         link = link._replace(request=chosen)
     link = link._replace(
         link_rule=PERSON, review_code=None, review_parameters=None, **values)
     link = link.with_requests(filter(None, [link.request, *others]))
+    if link.request and not link.patient:
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        link = link._replace(patient=Request(link.request).patient.id)
     return link._replace(link_state=(
             'linked' if link.patient or link.imaging_test else 'unlinked'))
 

@@ -64,6 +64,7 @@ MODELS = {
 FIELDS = {
     "Study": (STUDY, {
         "Patient": 'patient', "Result": 'imaging_test',
+        "Further Requests": 'further_requests',
         "Note on the Link": 'merge_comment', "Notes": 'notes'}),
     "Series": (SERIES, {"Notes": 'notes'}),
     "Orthanc patient": (PATIENT, {"Local Patient": 'patient'}),
@@ -340,6 +341,7 @@ def test_fields(hospital, users, row, group, cell):
         values = values if label == 'any other' else {
             names[label]: {
                 'patient': result.patient.id, 'imaging_test': result.id,
+                'further_requests': [('add', [result.request.id])],
                 }.get(names[label], "A text")}
     assert values
     for name, value in values.items():
