@@ -113,9 +113,9 @@ def note_signed(results):
     """Tell the doctors who requested exams that their reports are signed."""
     found = defaultdict(list)
     for result in results:
-        if result.request:
-            message = 'amended' if result.revision else 'final'
-            found[result.request.doctor, message].append(result.number)
+        message = 'amended' if result.revision else 'final'
+        for doctor in dict.fromkeys(r.doctor for r in result.requests):
+            found[doctor, message].append(result.number)
     for (doctor, message), numbers in found.items():
         _tell(users_of([doctor]), 'imaging_mute_reports',
             f'health_imaging.msg_notice_{message}', ', '.join(numbers))

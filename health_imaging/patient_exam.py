@@ -106,17 +106,22 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
         request = pool.get('gnuhealth.imaging.test.request').__table__()
         result = pool.get('gnuhealth.imaging.test.result').__table__()
         alone = pool.get('gnuhealth.imaging.test.result').__table__()
-        of_request = request.join(result, 'LEFT',
-            condition=result.request == request.id)
-        return [
-            of_request.select(*cls._columns(
+        of_request, of_other = [
+            request.join(result, 'LEFT', condition=condition).select(
+                *cls._columns(
                     'request', request.id, patient=request.patient,
                     date=Coalesce(result.date, request.date),
                     exam=request.requested_test, side=request.side,
                     doctor=request.doctor,
                     request=request.id, result=result.id,
                     state=cls._state_of_request(request, result),
-                    unread=_unread(result))),
+                    unread=_unread(result)), where=where)
+            for condition, where in [
+                (result.request == request.id, request.reported_in == Null),
+                (result.id == request.reported_in,
+                    request.reported_in != Null)]]
+        return [
+            of_request, of_other,
             alone.select(*cls._columns(
                     'result', alone.id, patient=alone.patient,
                     date=alone.date, exam=alone.requested_test,

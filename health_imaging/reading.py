@@ -7,7 +7,7 @@ from sql import Literal, Null
 from sql.aggregate import Count
 
 from trytond.i18n import gettext
-from trytond.model import ModelView, fields
+from trytond.model import Index, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice, reduce_ids
@@ -52,6 +52,11 @@ class ReadingMixin(AgedMixin, ClaimMixin):
             "report: since its images arrived, where that is known, else "
             "since its date."),
         'get_reading_wait')
+    reported_in = fields.Many2One(
+        _RESULT, "Reported in", readonly=True, ondelete='SET NULL',
+        states={'invisible': ~Eval('reported_in')},
+        help="The report of another request that serves this one, because one "
+        "exam was done for both.")
     priors = fields.Function(
         fields.Integer("Priors",
             help="How many other exams of the patient have a result."),
@@ -60,6 +65,11 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        table = cls.__table__()
+        cls._stamped |= {'reported_in'}
+        cls._sql_indexes.add(Index(
+                table, (table.reported_in, Index.Equality()),
+                where=table.reported_in != Null))
         cls._buttons['report'] = {
             'invisible': ~Eval('state').in_(['requested', 'done'])}
 
@@ -174,10 +184,57 @@ class ReadingMixin(AgedMixin, ClaimMixin):
 
         :raises RequestNotReadyError: a request is not to be reported
         """
+        requests = cls.reporting(requests)
         for request in requests:
             if not any(r.state == 'draft' for r in request.results):
                 request.check_ready()
         return opened(cls.write_reports(requests))
+
+    @classmethod
+    def together(cls, requests):
+        """Return what other requests share the exam of each request.
+
+        Modules that know of exams extend this.
+
+        :return: dict of lists of records by record
+        """
+        return {r: [] for r in requests}
+
+    @classmethod
+    def reporting(cls, requests):
+        """Return the requests whose reports serve some requests: where one
+        exam was done for several, one of them.
+
+        :return: list of records
+        """
+        found = {}
+        for request, others in cls.together(requests).items():
+            if request.reported_in and request.reported_in.request:
+                request = request.reported_in.request
+            elif not request.results:
+                request = next(
+                    (r for r in others if r in found and not r.results),
+                    request)
+            found[request] = True
+        return list(found)
+
+    @classmethod
+    def report_in(cls, results):
+        """Note in whose results requests are reported, which are then done.
+        Those that are no more are to be reported again.
+
+        :param dict results: id of the result of another request, or None, by
+            the id of the request
+        """
+        changed = [r for r in cls.browse(list(results))
+            if getattr(r.reported_in, 'id', None) != results[r.id]]
+        for request in changed:
+            cls.write([request], {'reported_in': results[request.id]})
+        changed = cls.browse(changed)
+        cls.do([r for r in changed
+                if r.reported_in and r.state == 'requested'])
+        cls.reopen([
+                r for r in changed if not (r.reported_in or r.results)])
 
     @classmethod
     def write_reports(cls, requests):

@@ -391,6 +391,7 @@ class Request(
         :raises NoImagesWarning: of one no images arrived; may go on
         :raises ClaimedWarning: another user reports one; may go on
         """
+        requests = cls.reporting(requests)
         for request in requests:
             request.check_ready()
         return opened(cls.write_reports(requests))

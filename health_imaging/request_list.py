@@ -133,11 +133,24 @@ class ListMixin:
     def get_report_state(cls, requests, name):
         table = Pool().get('gnuhealth.imaging.test.result').__table__()
         states = dict.fromkeys((r.id for r in requests), 'none')
-        for some in grouped_slice(list(states)):
+        request, in_other = cls._reported_in_other()
+        for some in map(list, grouped_slice(list(states))):
+            states.update(execute(in_other.select(
+                        request.id, report_state(in_other.right),
+                        where=reduce_ids(request.id, some))))
             states.update(execute(table.select(
                         table.request, report_state(table),
-                        where=reduce_ids(table.request, list(some)))))
+                        where=reduce_ids(table.request, some))))
         return states
+
+    @classmethod
+    def _reported_in_other(cls):
+        """Return the table of requests, and its join with the reports of
+        other requests that serve them."""
+        request = cls.__table__()
+        result = Pool().get('gnuhealth.imaging.test.result').__table__()
+        return request, request.join(
+            result, condition=request.reported_in == result.id)
 
     @classmethod
     def domain_report_state(cls, domain, tables):
@@ -149,9 +162,13 @@ class ListMixin:
         table, _ = tables[None]
 
         def has(condition):
-            result = Pool().get('gnuhealth.imaging.test.result').__table__()
-            return Exists(result.select(Literal(1), where=(
-                        result.request == table.id) & condition(result)))
+            own, other = [
+                Pool().get('gnuhealth.imaging.test.result').__table__()
+                for _ in 'ab']
+            return Exists(own.select(Literal(1), where=(
+                        own.request == table.id) & condition(own))
+                ) | Exists(other.select(Literal(1), where=(
+                        other.id == table.reported_in) & condition(other)))
         return one_of(domain, {
                 'none': ~has(lambda result: Literal(True)),
                 'preliminary': has(lambda result: result.state == 'draft'),

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Imaging results: interpretation, images, signature and prepared texts."""
+from itertools import chain
+
 from sql import Null
 
 from trytond.i18n import gettext
@@ -94,6 +96,10 @@ class Result(
     comparison = fields.Text("Comparison", states=_final_readonly)
     comment = fields.Text("Findings", states=_final_readonly)
     impression = fields.Text("Impression", states=_final_readonly)
+    also_of = fields.One2Many(
+        'gnuhealth.imaging.test.request', 'reported_in', "Also for",
+        readonly=True, states={'invisible': ~Eval('also_of', [])},
+        help="Other requests for which the exam was done.")
     template = fields.Function(fields.Many2One(
             'gnuhealth.imaging.report.template', "Insert Text",
             domain=['OR',
@@ -133,7 +139,7 @@ class Result(
             'amend_reason', 'former_reports', 'former_signed_at',
             'former_request'})
     _fixed = frozenset({'number', 'request', 'order', 'request_date'})
-    _not_copied = frozenset({'images', 'signed_anyway'})
+    _not_copied = frozenset({'images', 'signed_anyway', 'also_of'})
 
     @classmethod
     def __setup__(cls):
@@ -241,6 +247,11 @@ class Result(
                         self.number, self.exam_title(), '-',
                         self.patient.rec_name if self.patient else None])))
 
+    @property
+    def requests(self):
+        """The requests that it reports, its own first."""
+        return [*filter(None, [self.request]), *self.also_of]
+
     @without_check_access
     def exam_title(self):
         """Return the name of the exam with its side.
@@ -283,7 +294,8 @@ class Result(
         if len(requests) != len(set(requests)):
             raise ResultExistsError(gettext(
                     'health_imaging.msg_result_request_unique'))
-        hold(requests)
+        together = Request.together(requests)
+        hold({*together, *chain(*together.values())})
         own = own_health_professional() if requests else None
         dates = Request.exam_dates(requests)
         for request, values in zip(requests, vlist):

@@ -207,6 +207,11 @@ class ImagingReport(OfficeReport):
         """Return the variables of the report template."""
         context = super().get_context(records, header, data)
         context['written'] = cls._written(context['record'])
+        requests = context['record'].requests
+        context['numbers'] = ', '.join(r.request_line for r in requests)
+        context['orders'] = ', '.join(dict.fromkeys(filter(None, [
+                        context['record'].order,
+                        *(r.request for r in requests)])))
         context['image_rows'] = cls._image_rows(context['record'])
         context['critical'] = '\n'.join(
             line for finding in context['record'].critical_findings

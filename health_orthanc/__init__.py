@@ -9,7 +9,7 @@ from . import (
     open_viewer, patient, patient_exam, preview, printed, request, result,
     server, statistics, study, sync_run, synchronize, upload, viewer, viewing,
     viewing_routes)
-from .links import access_log, candidate, events, link_log
+from .links import access_log, candidate, events, further, link_log
 
 __all__ = ['register', 'viewing_routes']
 
@@ -36,6 +36,7 @@ def register():
         candidate.LinkCandidate,
         access_log.AccessLog,
         link_log.LinkLog,
+        further.StudyRequest,
         events.LinkEvent,
         request.Request,
         result.Result,

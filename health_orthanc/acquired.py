@@ -10,32 +10,33 @@ from sql.functions import Upper
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
-from . import tables
+from . import blocks, tables
 from .archive.pictures_kind import (
     NOT_PICTURE_MODALITIES, NOT_PICTURE_SOP_CLASSES, WAVEFORM_MODALITIES,
     WAVEFORM_SOP_CLASSES)
+from .links.further import studies_with_requests
 
 
 def series_of_requests(columns, where=None, **options):
-    """Return the query for the series with pictures of studies that belong to
-    a request; parameters are those of series."""
-    def of_request(study, series_):
-        condition = study.request != Null
-        return condition & where(study, series_) if where else condition
-    return series(columns, of_request, **options)
+    """Return the query for the series with pictures of studies, with each of
+    their requests; parameters are those of series."""
+    return series(
+        columns, where or (lambda study, _: study.request != Null),
+        studies_with_requests(), **options)
 
 
-def series(columns, where, **options):
+def series(columns, where, study=None, **options):
     """Return the query for the series with pictures that are on their server;
     the study itself stands for the series of a large one that are not stored
     yet.
 
     :param columns: function of the tables of studies and series, a list
     :param where: the same, a further condition
+    :param study: query for studies, None: their table
     :param options: the same, of python-sql's select
     """
     pool = Pool()
-    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    study = study or pool.get('gnuhealth.imaging_orthanc.study').__table__()
     series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
     joined = study.join(series, 'LEFT', condition=series.study == study.id)
     condition = (
@@ -64,13 +65,29 @@ def count(ids, column):
     :rtype: dict of int
     """
     counts = dict.fromkeys(ids, 0)
+    query = series_of_requests if column == 'request' else series
     for some in grouped_slice(list(counts)):
-        counts.update(tables.execute(series(
+        counts.update(tables.execute(query(
                     lambda study, series: [
                         getattr(study, column), number(study, series)],
                     lambda study, _: getattr(study, column).in_(list(some)),
                     group_by=lambda study, _: getattr(study, column))))
     return counts
+
+
+def count_together(requests):
+    """Return the number of pictures of the studies of some requests that are
+    not there twice, by id of the request and of the study.
+
+    :param requests: ids of requests
+    :rtype: dict of dict of int
+    """
+    of, found = studies_with_requests(), {id_: {} for id_ in requests}
+    pairs = blocks.rows(of, [of.request, of.id], of.request, found)
+    counts = count([study for _, study in pairs], 'id')
+    for request, study in pairs:
+        found[request][study] = counts[study]
+    return found
 
 
 def _is_picture(study, series):

@@ -37,10 +37,10 @@ class ArrivedMixin:
             for id_ in ids:
                 number[id_] += images
                 together[id_] |= ids
-        here = acquired.count(set().union(*together.values()), 'request')
+        here = acquired.count_together(set().union(*together.values()))
         return {
             r.id: gettext('health_orthanc.msg_images_arrived',
-                here=sum(map(here.get, together[r.id])), made=number[r.id])
+                here=_number(here, together[r.id]), made=number[r.id])
             if r.id in number else None
             for r in requests}
 
@@ -50,11 +50,11 @@ class ArrivedMixin:
         time."""
         now = dt.datetime.now()
         made = cls.made_images(since=now - MEMORY, until=now - PATIENCE)
-        here = acquired.count(
-            set().union(*(ids for _, ids in made)), 'request')
+        here = acquired.count_together(
+            set().union(*(ids for _, ids in made)))
         return {
             id_ for images, ids in made
-            if sum(map(here.get, ids)) < images for id_ in ids}
+            if _number(here, ids) < images for id_ in ids}
 
     @classmethod
     def get_images_missing(cls, requests, name):
@@ -67,3 +67,10 @@ class ArrivedMixin:
         return ['OR', ('id', '<', 0), *(
                 ('id', 'in' if one else 'not in', missing)
                 for one in wanted(clause, {True, False}))]
+
+
+def _number(here, ids):
+    "Return how many images of requests are here; one study may be of several."
+    return sum({
+            study: number for id_ in ids
+            for study, number in here[id_].items()}.values())

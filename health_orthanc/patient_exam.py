@@ -22,6 +22,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import acquired
 from .archive import texts
+from .links.further import NAME
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
 SERIES = 'gnuhealth.imaging_orthanc.study_series'
@@ -120,19 +121,26 @@ class PatientExam(metaclass=PoolMeta):
             name: {row[name]: row['id'] for row in exams if row[name]}
             for name in ['request', 'result', 'study']}
         patients = {row['patient'] for row in exams}
+        further = pool.get(NAME).__table__()
+        of_study = of_study.join(
+            further, 'LEFT', condition=further.study == study.id)
         columns = [
             study.request, study.imaging_test, study.id, series.modality,
-            Upper(series.body_part)]
+            Upper(series.body_part), further.request]
         for some in grouped_slice(list(patients)):
-            for *keys, modality, part in execute(of_study.select(
+            for *keys, modality, part, other in execute(of_study.select(
                         *columns, where=(study.missing_since == Null)
                         & reduce_ids(study.patient, list(some)),
                         group_by=columns)):
-                for ids, key in zip(owners.values(), keys):
-                    if key in ids:
-                        modalities, parts = kinds[ids[key]]
-                        modalities.add(modality)
-                        parts |= {part} - {None, ''}
+                found = {
+                    ids[key] for ids, key in zip(owners.values(), keys)
+                    if key in ids}
+                if other in owners['request']:
+                    found.add(owners['request'][other])
+                for id_ in found:
+                    modalities, parts = kinds[id_]
+                    modalities.add(modality)
+                    parts |= {part} - {None, ''}
         return kinds
 
     @classmethod
@@ -140,7 +148,7 @@ class PatientExam(metaclass=PoolMeta):
         """Return the studies on their server by id of exam, newest first."""
         Study = Pool().get(STUDY)
         owners = {
-            'request': {e.request.id: e.id for e in exams if e.request},
+            'requests': {e.request.id: e.id for e in exams if e.request},
             'imaging_test': {e.result.id: e.id for e in exams if e.result},
             'id': {e.study.id: e.id for e in exams if e.study},
             }
@@ -150,11 +158,16 @@ class PatientExam(metaclass=PoolMeta):
                     ['OR', *((name, 'in', list(ids))
                             for name, ids in owners.items())],
                     ]):
-            keys = [study.request, study.imaging_test, study]
-            exam, *_ = [
-                ids[key.id] for key, ids in zip(keys, owners.values())
-                if key and key.id in ids]
-            found[exam].append(study)
+            of = [
+                owners['requests'][r.id] for r in study.requests
+                if r.id in owners['requests']]
+            of = of or [
+                ids[key.id] for key, ids in [
+                    (study.imaging_test, owners['imaging_test']),
+                    (study, owners['id'])]
+                if key and key.id in ids][:1]
+            for exam in of:
+                found[exam].append(study)
         return found
 
     @classmethod

@@ -22,11 +22,12 @@ from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.tables import moment
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 
 from . import acquired, blocks, tables
 from .arrived import ArrivedMixin
 from .links import events, ledger
+from .links.further import NAME, studies_with_requests
 
 # What of a request says whether a study may be its own.
 _DECISIVE = {
@@ -46,9 +47,11 @@ _COMPARE = {
 class Request(ArrivedMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
-    orthanc_studies = fields.One2Many(
-        'gnuhealth.imaging_orthanc.study', 'request', "Studies",
-        readonly=True, states={'invisible': ~Eval('orthanc_studies', [])})
+    orthanc_studies = fields.Function(
+        fields.One2Many(
+            'gnuhealth.imaging_orthanc.study', 'request', "Studies",
+            readonly=True, states={'invisible': ~Eval('orthanc_studies', [])}),
+        'get_orthanc_studies', searcher='search_orthanc_studies')
     candidates = fields.One2Many(
         'gnuhealth.imaging_orthanc.link_candidate', 'request',
         "Studies to Choose from", readonly=True,
@@ -71,11 +74,38 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls._not_copied |= {'orthanc_studies', 'candidates'}
+        cls._not_copied |= {'candidates'}
         cls._buttons.update({
                 'show_images': {},
                 'open_images': {'invisible': ~Eval('number_of_images')},
                 })
+
+    @classmethod
+    def get_orthanc_studies(cls, requests, name):
+        "Return the studies of requests, those of several requests too."
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        of, found = studies_with_requests(), {r.id: [] for r in requests}
+        studies = defaultdict(list)
+        for request, study in blocks.rows(
+                of, [of.request, of.id], of.request, found):
+            studies[study].append(request)
+        for some in grouped_slice(list(studies)):
+            for study in Study.search([('id', 'in', list(some))]):
+                for request in studies[study.id]:
+                    found[request].append(study.id)
+        return found
+
+    @classmethod
+    def search_orthanc_studies(cls, name, clause):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        of, (name, operator, value, *_) = studies_with_requests(), clause
+        if value is None:
+            return [('id', 'not in' if operator == '=' else 'in',
+                    of.select(of.request))]
+        *_, name = name.split('.', 1) if '.' in name else [
+            'rec_name' if isinstance(value, str) else 'id']
+        query = Study.search([(name, *clause[1:])], order=[], query=True)
+        return [('id', 'in', of.select(of.request, where=of.id.in_(query)))]
 
     @classmethod
     def get_offer(cls, requests, name):
@@ -158,7 +188,7 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
         check_rights('gnuhealth.imaging_orthanc.study', 'read')
         return {
             'pyson_domain': PYSONEncoder().encode(['OR',
-                    ('request', 'in', [r.id for r in requests]),
+                    ('requests', 'in', [r.id for r in requests]),
                     ('patient', 'in', sorted({
                                 r.patient.id for r in requests}))]),
             }
@@ -206,6 +236,38 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
             return Study.open_latest(request.orthanc_studies, request)
 
     @classmethod
+    def together(cls, requests):
+        """Return requests with those that share a study with them: one report
+        serves them."""
+        of, other = studies_with_requests(), studies_with_requests()
+        further = Pool().get(NAME).__table__()
+        requests = super().together(requests)
+        found = blocks.rows(
+            further.join(of, condition=of.id == further.study).join(
+                other, condition=other.id == further.study),
+            [of.request, other.request], of.request, [r.id for r in requests])
+        for id_, mate in sorted(set(found)):
+            if id_ != mate:
+                requests.setdefault(cls(id_), []).append(cls(mate))
+        return requests
+
+    @classmethod
+    def settle_steps(cls, requests):
+        """As health_imaging_worklist; what a machine says of several requests
+        may be said of their study."""
+        super().settle_steps(requests)
+        link, other = [
+            Pool().get('gnuhealth.imaging_worklist.performed_step-request')
+            .__table__() for _ in 'ab']
+        ids = {r.id for r in requests}
+        others = blocks.ids(
+            link.join(other, condition=(other.step == link.step)
+                & (other.request != link.request)),
+            other.request, link.request, ids)
+        if others:
+            events.requests_changed(ids | others)
+
+    @classmethod
     def create(cls, vlist):
         requests = super().create(vlist)
         events.requests_changed([r.id for r in requests])
@@ -222,23 +284,20 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
             if 'patient' in values:
                 moved.update((r.id, values['patient']) for r in requests)
         for id_, patient in moved.items():
-            ledger.let_go(['request', 'imaging_test'],
-                lambda table: (table.request == id_)
-                & (table.patient != patient), 'request')
+            ledger.let_requests_go([id_], 'request', moved_to=patient)
         events.requests_changed(changed)
 
     @classmethod
     def delete(cls, requests):
         ids = [r.id for r in requests]
         offered = events.among_candidates('request', ids)
-        lost = ledger.let_go(['request'],
-            lambda table: reduce_ids(table.request, ids), 'request')
+        lost = ledger.let_requests_go(ids, 'request')
         super().delete(requests)
         events.studies_let_go(lost, 'request', offered)
 
     @classmethod
     def _has_images(cls, request):
-        return Exists(acquired.series(
+        return Exists(acquired.series_of_requests(
                 lambda *_: [Literal(1)],
                 lambda study, _: study.request == request))
 

@@ -129,6 +129,7 @@ class Result(metaclass=PoolMeta):
         requests = {r.request.id for r in results if r.request}
         super().delete(results)
         effects.count_images(requests)
+        effects.report_together(requests)
         events.studies_let_go(lost, 'result')
 
     @classmethod

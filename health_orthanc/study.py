@@ -22,6 +22,7 @@ from .deletion import DeletableSeries, DeletableStudy
 from .encapsulated_report import ReportedStudy
 from .exceptions import NothingToUndoError
 from .links import deciding, ledger
+from .links.further import NAME
 from .links.link_log import last_not_undone
 from .open_viewer import ViewerLinks
 from .preview import InstancePreview, SeriesPreview, StudyPreview
@@ -57,7 +58,8 @@ class Study(
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _for_people = frozenset({
-        'patient', 'imaging_test', 'merge_comment', 'notes'})
+        'patient', 'imaging_test', 'further_requests', 'merge_comment',
+        'notes'})
 
     patient = fields.Many2One('gnuhealth.patient', "Patient",
         help="The patient of GNU Health to whom the images belong.")
@@ -66,6 +68,20 @@ class Study(
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", readonly=True,
         ondelete='SET NULL')
+    further_requests = fields.Many2Many(
+        NAME, 'study', 'request', "Further Requests",
+        domain=[
+            ('patient', '=', Eval('patient', -1)),
+            ('id', '!=', Eval('request', -1)),
+            ],
+        states={'readonly': ~Eval('patient')},
+        help="Other requests of the patient for which the exam was done, too. "
+        "One report serves them all.")
+    requests = fields.Function(
+        fields.Many2Many(
+            'gnuhealth.imaging.test.request', None, None, "Requests",
+            help="All requests for which the exam was done."),
+        'get_requests', searcher='search_requests')
     images_arrived = fields.Function(fields.Char("Images Arrived",
             states={'invisible': ~Eval('images_arrived')},
             help="How many images of the request are here of those that the "
@@ -280,6 +296,23 @@ class Study(
             ('/tree/field[@name="link_state"]', 'visual',
                 If(Eval('link_state') == 'review', 'warning', '')),
             ]
+
+    @classmethod
+    def get_requests(cls, studies, name):
+        return {
+            s.id: [r.id for r in [
+                    *filter(None, [s.request]), *s.further_requests]]
+            for s in studies}
+
+    @classmethod
+    def search_requests(cls, name, clause):
+        name, operator, value, *_ = clause
+        own = ('request' + name[len('requests'):], *clause[1:])
+        # Without a request of its own it has none.
+        if value is None:
+            return [own]
+        logic = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+        return [logic, own, (f'further_{name}', *clause[1:])]
 
     @classmethod
     def get_images_arrived(cls, studies, name):

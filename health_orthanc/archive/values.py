@@ -19,7 +19,7 @@ _ORTHANC_ID = re.compile(r'[0-9A-Za-z-]{1,64}\Z')
 # The ids of what was ordered, in the items of a RequestAttributesSequence
 # (0040,0275, PS3.3 C.7.3.1 and 10.6).
 _REQUESTED = ['ScheduledProcedureStepID', 'RequestedProcedureID',
-    'AccessionNumber']
+    'AccessionNumber', 'StudyInstanceUID']
 # What is corrected in the instances of a study, of which Orthanc goes on to
 # list what the first one said.
 _IDENTITY = ['AccessionNumber', 'StudyDate', 'StudyTime', 'StudyDescription',

@@ -20,7 +20,7 @@ from trytond.transaction import Transaction, without_check_access
 from .. import tables
 from ..archive import texts
 from ..exceptions import NotAllowedError
-from .link import PERSON, Change, ids_of
+from .link import PERSON, Change, ids_of, requests_of
 
 #: Groups that work with images, and that may delete them.
 USERS = (
@@ -147,8 +147,9 @@ def note_links(changes, cause, action=None):
             lines.append({
                     **_line('unlink', study),
                     **_of_patient(study, lost_by[lost])})
-        if cause != 'sync' and any(map(
-                change.gained, ['patient', 'request', 'imaging_test'])):
+        if cause != 'sync' and (
+                requests_of(change, Change.gained)
+                or any(map(change.gained, ['patient', 'imaging_test']))):
             result = study.imaging_test
             lines.append(_line(
                     'undo' if action == 'undo' else 'link', study,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from sql import Literal, Null, Union
+from sql.aggregate import Count
 
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.direction import plain
@@ -118,16 +119,22 @@ def wanting_details(server, limit):
     table = Study.__table__()
     candidate = pool.get(
         'gnuhealth.imaging_orthanc.link_candidate').__table__()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
     of_server = (
         (table.orthanc_server == server)
         & (table.details_at == Null) & (table.missing_since == Null)
         & ((table.link_rule == Null) | (table.link_rule != PERSON)))
+    # It may be of several requests of its patient.
+    of_several = (table.request != Null) & table.patient.in_(request.select(
+            request.patient, where=request.state == 'requested',
+            group_by=request.patient, having=Count(Literal(1)) > 1))
     # Each part has an index: no run looks at all studies.
     doubtful = Union(*(
             query.select(table.id, where=of_server & where)
             for query, where in [
                 (table, table.link_rule == matching.PATIENT_ID),
                 (table, table.link_state == matching.REVIEW),
+                (table, of_several),
                 (table.join(candidate, condition=candidate.study == table.id),
                     Literal(True))]))
     return [id_ for id_, in tables.execute(doubtful.select(
@@ -190,7 +197,8 @@ def _link_of(decision, index):
         review_parameters=(
             json.dumps(reason.parameters, default=str, sort_keys=True)
             if reason else None),
-        merge_id=request.merge_id if request else None)
+        merge_id=request.merge_id if request else None,
+        further=decision.further)
 
 
 # Studies that came again under another PatientID

@@ -10,8 +10,9 @@ from trytond.transaction import without_check_access
 
 from .. import acquired, blocks, tables
 from ..sync.transactions import now
-from . import access_log, candidate, twins
-from .link import Change, ids_of
+from . import access_log, candidate, facts, twins
+from .further import NAME, studies_with_requests
+from .link import Change, ids_of, requests_of
 
 
 @without_check_access
@@ -44,7 +45,10 @@ def follow(changes, cause, candidates, action=None, doubts=None):
     _mark_final_results(changes)
     images_arrived({
             c.study for c in changes
-            if c.gained('request') and not c.after.imaging_test})
+            if requests_of(c, Change.gained) and not c.after.imaging_test})
+    report_together({
+            id_ for c in changes if c.before.further or c.after.further
+            for id_ in [*c.before.requests, *c.after.requests]})
     pool.get('gnuhealth.orthanc.report').follow_links(changes)
 
 
@@ -100,6 +104,9 @@ def images_arrived(studies):
     owned = blocks.rows(
         table, [table.id, table.imaging_test, table.request], table.id,
         studies, (table.imaging_test != Null) | (table.request != Null))
+    owned += [
+        (study, None, request) for study, some in facts.further_requests(
+            id_ for id_, *_ in owned).items() for request in some]
     if not owned:
         return
     results = Result.search(['OR',
@@ -126,9 +133,34 @@ def count_images_of(studies):
 
     Called when studies were stored, changed or went missing.
     """
-    table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-    count_images(blocks.ids(
-            table, table.request, table.id, studies, table.request != Null))
+    of = studies_with_requests()
+    count_images(blocks.ids(of, of.request, of.id, studies))
+
+
+@without_check_access
+def report_together(requests):
+    """Note which requests the report of another one serves, because they
+    share a study, and which it serves no more.
+
+    :param requests: ids of requests
+    """
+    if not requests:
+        return
+    pool = Pool()
+    Request = pool.get('gnuhealth.imaging.test.request')
+    of, further = studies_with_requests(), pool.get(NAME).__table__()
+    result = pool.get('gnuhealth.imaging.test.result').__table__()
+    reported = dict.fromkeys(requests)
+    reported.update(blocks.rows(
+            of.join(result, condition=of.imaging_test == result.id),
+            [of.request, result.id], of.request, requests,
+            (result.request != of.request)
+            & of.id.in_(further.select(further.study)),
+            order_by=result.id.desc))
+    # Who has a report needs no other one.
+    reported.update(dict.fromkeys(blocks.ids(
+                result, result.request, result.request, requests)))
+    Request.report_in(reported)
 
 
 def count_images(requests):

@@ -287,6 +287,7 @@ def _studies_of_requests(requests, _):
     numbers = all_of('request', 'request_line', 'accession_number', 'step_id')
     table = _study_table()
     found = among_candidates('request', ids)
+    found |= facts.studies_of_further(ids)
     for column, values in [
             (table.request, ids),
             (table.study_instance_UID, all_of('merge_id', 'former_merge_id')),

@@ -5,6 +5,7 @@
 Each kind is read with a few statements for a whole block of studies.
 """
 import datetime as dt
+import json
 from collections import defaultdict, namedtuple
 
 from sql import Literal, Null, Window
@@ -18,7 +19,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
 from .. import blocks, matching, tables
-from .link import NEVER_DECIDED, Link
+from . import further
+from .link import COLUMNS, NEVER_DECIDED, Link
 
 # Columns in which a modality may have written the UID of the request.
 _TEXTS = [
@@ -47,11 +49,12 @@ StudyRow = namedtuple('StudyRow', [*_COLUMNS, 'link'])
 
 
 def read_studies(ids):
-    "Return the StudyRows of studies, in the order of their ids."
+    """Return the StudyRows of studies, in the order of their ids, with links
+    to the first of their requests."""
     table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
     count = len(_COLUMNS)
     rows = blocks.rows(
-        table, [getattr(table, n) for n in [*_COLUMNS, *Link._fields]],
+        table, [getattr(table, n) for n in [*_COLUMNS, *COLUMNS]],
         table.id, ids, order_by=table.id)
     return [StudyRow(*row[:count], Link(*row[count:])) for row in rows]
 
@@ -91,6 +94,65 @@ def study_facts(study):
         arrived=moment(study.create_date))
 
 
+def _requests_of_steps(facts, people, days):
+    """Return the requests that the steps which made the images of studies
+    name, where they are several: sets of ids by the id of the study.
+
+    A machine says of a step (MPPS, PS3.4 annex F) which series it made.
+
+    :param facts: list of StudyFacts
+    :param people: ids of patients
+    :param days: when the studies were done
+    """
+    pool = Pool()
+    near = _near(days)
+    if not near or not people or 'performed_steps' not in pool.get(
+            'gnuhealth.imaging.test.request')._fields:
+        return {}
+    link, other = [
+        pool.get('gnuhealth.imaging_worklist.performed_step-request')
+        .__table__() for _ in 'ab']
+    step = pool.get('gnuhealth.imaging_worklist.performed_step').__table__()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
+    query = request.join(link, condition=link.request == request.id).join(
+        step, condition=step.id == link.step).join(
+        other, condition=other.step == link.step)
+    begin, end = _span(near)
+    named, made = defaultdict(set), {}
+    for id_, uids, series, named_request in blocks.rows(
+            query, [step.id, step.study_uid, step.series, other.request],
+            request.patient, people, (step.start >= begin)
+            & (step.start <= end) & (other.request != link.request)):
+        named[id_].add(named_request)
+        made[id_] = {*(uids or '').split(', ')}, {
+            uid for uid, *_ in json.loads(series or '[]')}
+    return _studies_of_steps(facts, named, made)
+
+
+def _studies_of_steps(facts, named, made):
+    """Return the requests that steps name by the id of the study that they
+    made.
+
+    :param dict named: ids of requests by step
+    :param dict made: pairs of sets of UIDs, of studies and series, by step
+    """
+    found = defaultdict(set)
+    if not made:
+        return found
+    series = Pool().get('gnuhealth.imaging_orthanc.study_series').__table__()
+    uids = defaultdict(set)
+    for study, uid in blocks.rows(
+            series, [series.study, series.series_UID], series.study,
+            [f.id for f in facts]):
+        uids[study].add(uid)
+    for fact in facts:
+        for id_, (studies, some) in made.items():
+            # A step may name the studies that were planned for each request.
+            if {fact.study_instance_uid} == studies or uids[fact.id] & some:
+                found[fact.id] |= named[id_]
+    return found
+
+
 def index_of(facts, linked=(), chosen=()):
     """Read the requests and patients that studies may belong to.
 
@@ -109,8 +171,11 @@ def index_of(facts, linked=(), chosen=()):
     Request = Pool().get('gnuhealth.imaging.test.request')
     table = Request.__table__()
     requests = _requests(uids, numbers)
-    requests |= _requests_of(
-        people | blocks.ids(table, table.patient, table.id, requests), days)
+    all_people = people | blocks.ids(
+        table, table.patient, table.id, requests)
+    requests |= _requests_of(all_people, days)
+    steps = _requests_of_steps(facts, all_people, days)
+    requests.update(*steps.values())
     requests = _request_facts(Request.browse(sorted(requests)))
     of_requests = {r.patient for r in requests}
     people |= _born(births)
@@ -120,7 +185,7 @@ def index_of(facts, linked=(), chosen=()):
     Patient = Pool().get('gnuhealth.patient')
     return matching.Index(
         requests, patient_facts(Patient.browse(sorted(people))), roots,
-        issuers=_issuers(), nobody=map(str.strip, nobody))
+        issuers=_issuers(), nobody=map(str.strip, nobody), steps=steps)
 
 
 def _issuers():
@@ -149,18 +214,30 @@ def _requests(uids, numbers):
 def _requests_of(patients, days):
     """Return the ids of the requests of patients around some days."""
     table = Pool().get('gnuhealth.imaging.test.request').__table__()
-    # Days are local, stored times are UTC.
-    near = {
-        day + dt.timedelta(days=n) for day in days for n in [-1, 0, 1]
-        if dt.date(1850, 1, 1) < day < dt.date(9990, 1, 1)}
+    near = _near(days)
     if not near:
         return set()
+    begin, end = _span(near)
     return {
         id_ for id_, at in blocks.rows(
             table, [table.id, table.date], table.patient, patients,
-            (table.date >= dt.datetime.combine(min(near), dt.time.min))
-            & (table.date <= dt.datetime.combine(max(near), dt.time.max)))
+            (table.date >= begin) & (table.date <= end))
         if moment(at).date() in near}
+
+
+def _near(days):
+    """Return days, local, with those before and after: stored times are
+    UTC."""
+    return {
+        day + dt.timedelta(days=n) for day in days for n in [-1, 0, 1]
+        if dt.date(1850, 1, 1) < day < dt.date(9990, 1, 1)}
+
+
+def _span(days):
+    """Return the first and the last moment of days."""
+    return (
+        dt.datetime.combine(min(days), dt.time.min),
+        dt.datetime.combine(max(days), dt.time.max))
 
 
 def _request_facts(requests):
@@ -269,7 +346,9 @@ def present_links(links):
     found = {}
     for id_, link in links.items():
         link = link._replace(patient=present.get(link.patient))
-        found[id_] = link._replace(**dict.fromkeys(foreign(link, of)))
+        link = link._replace(**dict.fromkeys(foreign(link, of)))
+        found[id_] = link.with_requests([
+                *filter(None, [link.request]), *own_requests(link, of)])
     return found
 
 
@@ -283,8 +362,49 @@ def owners(links):
         table = Pool().get(model).__table__()
         found[name] = dict(blocks.rows(
                 table, [table.id, table.patient], table.id,
-                {getattr(link, name) for link in links} - {None}))
+                ids_in(links, name)))
     return found
+
+
+def own_requests(link, of):
+    """Return those of the further requests of a link that are of its patient.
+
+    :param dict of: see owners
+    """
+    return [
+        id_ for id_ in link.further if of['request'].get(id_) == link.patient]
+
+
+def ids_in(links, name):
+    """Return a set of the ids of requests or results in links.
+
+    :param str name: request or imaging_test
+    """
+    if name == 'request':
+        return {id_ for link in links for id_ in link.requests}
+    return {getattr(link, name) for link in links} - {None}
+
+
+def further_requests(studies):
+    """Return the further requests of studies, tuples by id of the study.
+
+    :param studies: ids of studies
+    """
+    found, table = defaultdict(tuple), Pool().get(further.NAME).__table__()
+    for study, request in blocks.rows(
+            table, [table.study, table.request], table.study, studies,
+            order_by=table.request):
+        found[study] += (request,)
+    return found
+
+
+def studies_of_further(requests):
+    """Return the ids of the studies of which some are further requests.
+
+    :param requests: ids of requests
+    """
+    table = Pool().get(further.NAME).__table__()
+    return blocks.ids(table, table.study, table.request, requests)
 
 
 def foreign(link, of):

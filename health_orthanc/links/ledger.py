@@ -14,11 +14,12 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import blocks, tables
 from ..exceptions import StudyMismatchError
-from . import effects, facts, questions
-from .link import NEVER_DECIDED, PERSON, Change, Link, ids_of
+from . import effects, facts, further, questions
+from .link import COLUMNS, NEVER_DECIDED, PERSON, Change, Link, ids_of
 
 #: Fields of the link that a person may choose.
-CHOICES = frozenset(['patient', 'request', 'imaging_test'])
+CHOICES = frozenset([
+        'patient', 'request', 'imaging_test', 'further_requests'])
 
 
 def _study_table():
@@ -30,10 +31,12 @@ def read(ids):
     table = _study_table()
     lock = Transaction().database.has_select_for()
     rows = blocks.rows(
-        table, [table.id, *(getattr(table, name) for name in Link._fields)],
+        table, [table.id, *(getattr(table, name) for name in COLUMNS)],
         table.id, ids, order_by=table.id,
         for_=For('UPDATE') if lock else None)
-    return {id_: Link(*values) for id_, *values in rows}
+    others = facts.further_requests([id_ for id_, *_ in rows])
+    return {
+        id_: Link(*values, further=others[id_]) for id_, *values in rows}
 
 
 @without_check_access
@@ -58,7 +61,9 @@ def keep(
     changed = {c.study: c.after for c in changes}
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    write_each(Study, Link._fields, changed)
+    _write_further(changes)
+    write_each(Study, COLUMNS, {
+            id_: link[:len(COLUMNS)] for id_, link in changed.items()})
     # Wait for other transactions that match with the former link.
     tables.touch(Study, before.keys() - changed.keys())
     if cause == PERSON:
@@ -69,6 +74,25 @@ def keep(
             **{c.study: [] for c in changes if c.before != NEVER_DECIDED},
             **(candidates or {})}, action, doubts or {})
     return changes
+
+
+def _write_further(changes):
+    """Write the further requests of changed links."""
+    Further = Pool().get(further.NAME)
+    before, after = [
+        {(c.study, id_) for c in changes for id_ in getattr(c, at).further}
+        for at in ['before', 'after']]
+    gone = before - after
+    if gone:
+        table = Further.__table__()
+        tables.delete(Further, [
+                id_ for id_, *pair in blocks.rows(
+                    table, [table.id, table.study, table.request],
+                    table.study, {study for study, _ in gone})
+                if tuple(pair) in gone])
+    tables.insert(Further, [
+            {'study': study, 'request': id_}
+            for study, id_ in sorted(after - before)])
 
 
 def decide(links, cause, candidates, new=()):
@@ -96,9 +120,10 @@ def choose(studies, values, cause=PERSON):
     The patient is completed from result or request. Request and result of the
     former patient are removed.
 
-    :param dict values: ids by the names in CHOICES
+    :param dict values: by the names in CHOICES: ids, and the actions of the
+        client on the further requests
     :param str cause: one of link.CAUSES
-    :raises StudyMismatchError: the result or request is of another patient
+    :raises StudyMismatchError: the result or a request is of another patient
     :raises LinkDiffersWarning: what the images say of the person differs, and
         the user may go on
     """
@@ -122,29 +147,52 @@ def choose(studies, values, cause=PERSON):
 def _chosen(link, values, owners):
     """Return the Link that a person made by choosing values."""
     Result = Pool().get('gnuhealth.imaging.test.result')
+    others = _edited(link.further, values.pop('further_requests', ()))
     if values.get('imaging_test'):
         result = Result(values['imaging_test'])
         if not values.get('patient', link.patient):
             values['patient'] = result.patient.id
         values.setdefault(
             'request', result.request.id if result.request else None)
-    elif values.get('request') and not values.get('patient', link.patient):
-        Request = Pool().get('gnuhealth.imaging.test.request')
-        values['patient'] = Request(values['request']).patient.id
-    elif 'patient' in values:
+    elif 'patient' in values and (
+            values['patient'] or not values.get('request')):
         for name in facts.OF_PATIENTS:
             linked = getattr(link, name)
             if linked and owners[name].get(linked) != values['patient']:
                 values.setdefault(name, None)
+        others = [id_ for id_ in others
+            if owners['request'].get(id_, values['patient'])
+            == values['patient']]
+    if 'request' in values:
+        chosen = values.pop('request')
+        # Another one of the study's own changes places with it.
+        others = [link.request, *others] if chosen in others else (
+            others if chosen == link.request else [])
+        link = link._replace(request=chosen)
     link = link._replace(
         link_rule=PERSON, review_code=None, review_parameters=None, **values)
+    link = link.with_requests(filter(None, [link.request, *others]))
+    if link.request and not link.patient:
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        link = link._replace(patient=Request(link.request).patient.id)
     return link._replace(link_state=(
             'linked' if link.patient or link.imaging_test else 'unlinked'))
 
 
+def _edited(ids, actions):
+    """Return ids after the actions on a Many2Many."""
+    ids = dict.fromkeys(ids)
+    for action, some in actions or ():
+        if action == 'add':
+            ids.update(dict.fromkeys(some))
+        elif action == 'remove':
+            ids = {id_: None for id_ in ids if id_ not in some}
+    return list(ids)
+
+
 @without_check_access
 def check(links):
-    """Check that request and result are of the patient of the link.
+    """Check that requests and result are of the patient of the link.
 
     :param dict links: Link by id of the study
     :raises StudyMismatchError: one is of another patient
@@ -152,8 +200,13 @@ def check(links):
     pool = Pool()
     owners = facts.owners(links.values())
     for id_, link in links.items():
-        for name in facts.foreign(link, owners):
-            linked = pool.get(facts.OF_PATIENTS[name])(getattr(link, name))
+        foreign = [
+            (name, getattr(link, name)) for name in facts.foreign(
+                link, owners)]
+        foreign += [('request', r) for r in link.further
+            if r not in facts.own_requests(link, owners)]
+        for name, linked in foreign:
+            linked = pool.get(facts.OF_PATIENTS[name])(linked)
             study = pool.get('gnuhealth.imaging_orthanc.study')(id_)
             raise StudyMismatchError(gettext(
                     'health_orthanc.msg_study_other_patient',
@@ -177,9 +230,39 @@ def let_go(names, where, cause):
             for id_, link in read(id_ for id_, in rows).items()}, cause)
 
 
-def _without(link, names):
-    """Return a link without some of its ids."""
-    link = link._replace(**dict.fromkeys(names))
+def let_requests_go(requests, cause, moved_to=None):
+    """Remove requests from studies, whichever way they belong together.
+
+    :param requests: ids
+    :param str cause: one of link.CAUSES
+    :param int moved_to: id of the patient of whom the requests are now, whose
+        studies keep them
+    :return: list of Change
+    """
+    requests, table = set(requests), _study_table()
+    ids = blocks.ids(table, table.id, table.request, requests)
+    ids |= set(facts.studies_of_further(requests))
+    return keep({
+            id_: _without(link, ['imaging_test'] if moved_to
+                and link.request in requests else [], requests)
+            for id_, link in read(ids).items()
+            if not moved_to or link.patient
+            and link.patient != moved_to}, cause)
+
+
+def _without(link, names, requests=()):
+    """Return a link without some of its ids.
+
+    :param names: of the ids that go
+    :param requests: those of the requests that go
+    """
+    kept = [] if 'further_requests' in names else [
+        id_ for id_ in link.further if id_ not in requests]
+    link = link._replace(**{
+            name: None for name in names if name in COLUMNS})
+    if link.request not in requests:
+        kept.insert(0, link.request)
+    link = link.with_requests(filter(None, kept))
     if not link.patient and not link.imaging_test:
         return Link()
     return link._replace(merge_id=link.merge_id if link.request else None)
@@ -193,8 +276,11 @@ def give_waiting(results):
     table = _study_table()
     waiting = blocks.ids(
         table, table.id, table.request, results, table.imaging_test == Null)
+    waiting |= blocks.ids(table, table.id, table.id,
+        facts.studies_of_further(results), table.imaging_test == Null)
     return keep({
-            id_: link._replace(imaging_test=results[link.request])
+            id_: link._replace(imaging_test=next(
+                    results[r] for r in link.requests if r in results))
             for id_, link in read(waiting).items()}, 'result')
 
 

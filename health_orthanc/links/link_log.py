@@ -10,7 +10,7 @@ from trytond.modules.health_imaging.minute import Minute, now
 from trytond.modules.health_imaging.retention import Forgotten
 from trytond.pool import Pool
 from trytond.pyson import Eval
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .. import blocks, tables
 from . import questions
@@ -25,12 +25,14 @@ _BEFORE = {
     'result_before': 'imaging_test',
     'review_code_before': 'review_code',
     'review_parameters_before': 'review_parameters',
+    'further_before': 'further',
     }
 _AFTER = {
     'rule': 'link_rule',
     'patient': 'patient',
     'request': 'request',
     'result': 'imaging_test',
+    'further': 'further',
     }
 _ACTIONS = {'linked': 'link', 'unlinked': 'unlink', 'review': 'review'}
 
@@ -83,6 +85,13 @@ class LinkLog(Forgotten, Ledger, ModelSQL, ModelView):
         'get_in_spite_of')
     rule_before = fields.Char("Former Rule", readonly=True)
     state_before = fields.Char("Former State", readonly=True)
+    further_before = fields.Char("Former Further Requests", readonly=True)
+    further = fields.Char("Further Requests in JSON", readonly=True)
+    further_requests = fields.Function(
+        fields.Char("Further Requests",
+            help="The other requests for which the exam was done, before and "
+            "after the change."),
+        'get_further_requests')
     review_code_before = fields.Char("Former Reason", readonly=True)
     review_parameters_before = fields.Text(
         "Details of the Former Reason", readonly=True)
@@ -101,6 +110,29 @@ class LinkLog(Forgotten, Ledger, ModelSQL, ModelView):
 
     def get_in_spite_of(self, name):
         return questions.text_of(json.loads(self.differing or '[]'))
+
+    @classmethod
+    @without_check_access
+    def get_further_requests(cls, lines, name):
+        """Return the numbers of further requests, as people call them."""
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        ids = {
+            line.id: [
+                json.loads(of or '[]')
+                for of in [line.further_before, line.further]]
+            for line in lines}
+        numbers = {r.id: r.request_line for r in Request.search([
+                    ('id', 'in', list({
+                                id_ for some in ids.values() for each in some
+                                for id_ in each}))])}
+        texts = {}
+        for id_, some in ids.items():
+            before, after = [
+                ', '.join(numbers.get(r) or '?' for r in each)
+                for each in some]
+            texts[id_] = after if before == after \
+                else f'{before or "-"} \u2192 {after or "-"}'
+        return texts
 
     @classmethod
     def note(cls, changes, cause, action=None, doubts=None):
@@ -139,6 +171,7 @@ class LinkLog(Forgotten, Ledger, ModelSQL, ModelView):
         link = Link(**{
                 name: getattr(value, 'id', value)
                 for name, value in values.items()})
+        link = link._replace(further=tuple(json.loads(link.further or '[]')))
         link = link._replace(link_state=link.link_state or 'unlinked')
         if (link.link_state == 'linked'
                 and not link.patient and not link.imaging_test):
@@ -157,7 +190,11 @@ def _kept(doubts):
 
 
 def _values(link, names):
-    return {own: getattr(link, name) for own, name in names.items()}
+    values = {own: getattr(link, name) for own, name in names.items()}
+    return {
+        own: (json.dumps(value) if value else None)
+        if isinstance(value, tuple) else value
+        for own, value in values.items()}
 
 
 def last_not_undone(lines):

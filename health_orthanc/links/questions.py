@@ -12,7 +12,7 @@ from trytond.transaction import without_check_access
 from .. import blocks, matching
 from ..exceptions import LinkDiffersWarning, SignedLinkError, UndoLinkWarning
 from . import candidate, facts
-from .link import Change
+from .link import Change, requests_of
 
 
 @without_check_access
@@ -117,6 +117,9 @@ def _named(change, of):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     return [
         f'{Study.__names__(name)["field"]} '
-        + isolated(Study._fields[name].get_target()(of(change, name)).rec_name)
-        for name in ['patient', 'request', 'imaging_test']
-        if of(change, name)]
+        + isolated(Study._fields[name].get_target()(id_).rec_name)
+        for name, ids in [
+            ('patient', {of(change, 'patient')}),
+            ('request', requests_of(change, of)),
+            ('imaging_test', {of(change, 'imaging_test')})]
+        for id_ in sorted(filter(None, ids))]

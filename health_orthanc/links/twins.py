@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Studies that have the server and the Study Instance UID (0020,000D) of
 others: they were sent again under another PatientID (0010,0020)."""
-from sql import Null
+import json
+
+from sql import Literal, Null
 
 from trytond.pool import Pool
 
 from .. import blocks
 from ..tables import execute
+from .facts import further_requests
 from .link import Link
 
 
@@ -69,7 +72,7 @@ def former_links(ids):
     order = [other.missing_since, other.id]
     found = blocks.rows(twins, [
             *columns, other.link_rule, other.link_state, other.patient,
-            other.request, other.imaging_test], study.id, ids,
+            other.request, other.imaging_test, Literal(Null)], study.id, ids,
         there & (other.missing_since != Null) & (other.patient != Null),
         order_by=order)
     # The link was ended when the study came again: the history has it.
@@ -79,14 +82,17 @@ def former_links(ids):
         & (later.id > log.id))
     found += blocks.rows(ended, [
             *columns, log.rule_before, log.state_before, log.patient_before,
-            log.request_before, log.result_before], study.id, ids,
+            log.request_before, log.result_before, log.further_before],
+        study.id, ids,
         there & (other.patient == Null)
         & ((other.missing_since != Null) | (other.id == study.id))
         & (later.id == Null) & (log.cause == 'replaced')
         & (log.patient_before != Null), order_by=order)
+    further = further_requests({twin for _, twin, *_ in found})
     return [
-        (id_, twin, patient_id, Link(*link))
-        for id_, twin, patient_id, *link in found]
+        (id_, twin, patient_id, Link(*link)._replace(further=tuple(
+                    json.loads(before) if before else further[twin])))
+        for id_, twin, patient_id, *link, before in found]
 
 
 def _have_same_uid(study, other):

@@ -57,13 +57,36 @@ class Case:
         count without an accession number."""
         index, study = self.index, self.study
         found = index.with_number(study.accession_number)
-        if not study.requested_ids:
+        asked = unique([
+                *map(index.with_line, study.requested_ids or ()),
+                index.of_steps(study)]) or unique(
+            map(index.with_number, study.requested_ids or ()))
+        if not asked:
             return found
-        asked = (
-            unique(map(index.with_line, study.requested_ids))
-            or unique(map(index.with_number, study.requested_ids)))
         return ([r for r in found if r in asked]
             or unique([found, asked]))
+
+    @cached_property
+    def asked(self):
+        """The requests that the images (RequestAttributesSequence, 0040,0275)
+        or the step that made them name, each by what it alone has."""
+        index, named = self.index, self.study.requested_ids or ()
+        found = [index.with_number(n) or index.with_uid(clean(n))
+            for n in named]
+        return unique([
+                *(some for some in found if len(some) == 1),
+                index.of_steps(self.study)])
+
+    def _is_of_other(self, request, patient):
+        """Return whether a request that is asked is of somebody else.
+
+        The steps of machines have short numbers that others have, too."""
+        names = {clean(n).casefold() for n in self.study.requested_ids or ()}
+        return request.patient != patient and (
+            request in self.index.of_steps(self.study)
+            or not names.isdisjoint(clean(n).casefold() for n in [
+                    request.accession_number, request.merge_id,
+                    *request.order_numbers] if n))
 
     def open(self, requests):
         """Return those of the requests whose images are still expected.
@@ -250,6 +273,38 @@ class Case:
     def to_request(self, request, rule):
         "Return the Decision to link to a request, or to review."
         return self._to(self.patient(request), rule, request)
+
+    def to_requests(self, requests, rule):
+        """Return the Decision to link to one of some requests, or to review.
+
+        The images are of several requests only where they name each."""
+        if len(requests) > 1 and not all(r in self.asked for r in requests):
+            return self.review_requests('several_requests', requests, rule)
+        first = min(requests, key=lambda r: (
+                r.id != self.study.request, not r.result, r.id))
+        return self.to_request(first, rule)
+
+    def with_further(self, decision):
+        """Return a Decision with the other requests that the images name
+        beside its own, or to review when one is of another patient."""
+        first = self.index.requests.get(decision.request)
+        if not first or first not in self.asked:
+            return decision
+        others = [r for r in self.asked if r is not first
+            and r.state in {'requested', 'done'}
+            and self.date_verdict(r) != DIFFERS]
+        foreign = [
+            r for r in others if self._is_of_other(r, decision.patient)]
+        if foreign:
+            return self.review_requests('other_patients', [first, *foreign])
+        others = sorted(
+            (r for r in others if r.patient == decision.patient),
+            key=lambda r: r.id)
+        # A report from before the images came is not of them.
+        results = [r.result for r in self.open(others) if r.result]
+        return replace(
+            decision, further=tuple(r.id for r in others),
+            result=decision.result or next(iter(results), None))
 
     def to_patient(self, patient, rule):
         "Return the Decision to link to a patient, or to review."

@@ -17,6 +17,8 @@ REASONS = {
     'request_canceled': {'rule', 'request'},
     # The request is of one patient, the PatientID is another's.
     'other_patient_id': {'rule', 'request', 'patient_id'},
+    # The images, or the step that made them, name requests of two patients.
+    'other_patients': {'request'},
     # The PatientID is of several patients.
     'several_patients': {'patient_id', 'count'},
     # The PatientID is a patient's but for its case, its issuer or leading
@@ -93,6 +95,8 @@ class Decision:
     :ivar str link_state: 'linked', 'review' or 'unlinked'
     :ivar str link_rule: code of the rule, or None
     :ivar patient, request, result: ids, only when 'linked'
+    :ivar further: ids of the other requests that the study serves, of the
+        same patient
     :ivar review_reason: Reason, only when 'review'
     :ivar candidates: tuple of Candidate; of a study linked to a patient these
         are requests
@@ -104,3 +108,4 @@ class Decision:
     result: Optional[int] = None
     review_reason: Optional[Reason] = None
     candidates: Tuple[Candidate, ...] = ()
+    further: Tuple[int, ...] = ()

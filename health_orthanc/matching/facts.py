@@ -34,8 +34,8 @@ class StudyFacts:
     :ivar int request: id of the request that a rule linked before, which
         counts as open
     :ivar requested_ids: ScheduledProcedureStepID (0040,0009),
-        RequestedProcedureID (0040,1001) and AccessionNumber in
-        RequestAttributesSequence (0040,0275, VR SQ) of the series
+        RequestedProcedureID (0040,1001), AccessionNumber and StudyInstanceUID
+        in RequestAttributesSequence (0040,0275, VR SQ) of the series
     :ivar arrived: when the study was first stored here, datetime, UTC
     """
     id: Any
@@ -147,7 +147,8 @@ def keys(study, roots=UID_ROOTS):
     birth_date = full_date(study.birth_date)
     numbers = [study.accession_number, *(study.requested_ids or ())]
     return Keys(
-        frozenset(uids_of(study, roots)),
+        frozenset(uids_of(study, roots)).union(
+            clean(n) for n in numbers[1:] if n and '.' in n),
         frozenset().union(*map(variants, numbers)),
         _identifiers(study.patient_id),
         frozenset([birth_date] if birth_date else []),

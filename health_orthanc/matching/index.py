@@ -15,14 +15,17 @@ class Index:
     :param issuers: names under which the institution issues PUIDs,
         IssuerOfPatientID (0010,0021, VR LO)
     :param nobody: further values of PatientID that mean nobody
+    :param steps: ids of the requests that the step which made the images of
+        a study names, where they are several; by id of the study
     :raises ValueError: the patient of a request is missing
     """
 
     def __init__(self, requests, patients, roots=UID_ROOTS, issuers=(),
-            nobody=frozenset()):
+            nobody=frozenset(), steps=None):
         self.requests = {r.id: r for r in requests}
         self.patients = {p.id: p for p in patients}
         self.roots = tuple(roots)
+        self._steps = steps or {}
         self.issuers = {clean(i).casefold() for i in issuers} - {''}
         self.nobody = frozenset(map(plain, nobody)) - {''}
         self._names, self._sounds, self._requests_of = {}, {}, {}
@@ -94,6 +97,13 @@ class Index:
         "Return the requests of an AccessionNumber, of line or order."
         return self.with_line(number) or unique(
             [self._orders.get(clean(number).casefold(), [])])
+
+    def of_steps(self, study):
+        """Return the requests that the step which made the images of a
+        StudyFacts names, where they are several."""
+        return [
+            self.requests[id_] for id_ in sorted(self._steps.get(study.id, ()))
+            if id_ in self.requests]
 
     def identified(self, study):
         """Return the patients with the PatientID of a StudyFacts.

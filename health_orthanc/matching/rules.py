@@ -42,9 +42,7 @@ class ByUID(Rule):
                 # The number names one exam, the images are of another kind.
                 return case.review_requests(
                     'several_requests', shared, MERGE_ID)
-        if len(found) > 1:
-            return case.review_requests('several_requests', found, MERGE_ID)
-        return case.to_request(found[0], MERGE_ID)
+        return case.to_requests(found, MERGE_ID)
 
     @staticmethod
     def _narrowed(case, requests, shared):
@@ -90,11 +88,11 @@ class ByAccessionNumber(Rule):
         now = [r for r in own if case.date_verdict(r) != DIFFERS]
         done = [r for r in now if r.state == 'done']
         live = case.open(now) or done or case.open(own)
-        if len(live) > 1:
-            return case.review_requests('several_requests', live, ACCESSION)
+        if live:
+            return case.to_requests(live, ACCESSION)
         canceled = [r for r in now if r.state == 'canceled']
-        if live or canceled:
-            return case.to_request((live or canceled)[0], ACCESSION)
+        if canceled:
+            return case.to_request(canceled[0], ACCESSION)
         return self._of_others(
             case, [r for r in found if r not in own], patients)
 
@@ -143,15 +141,17 @@ RULES = [ByUID(), ByAccessionNumber(), ByPatientID()]
 def decide(study, index):
     """Return the Decision on a study.
 
-    A rule that finds two candidates or a contradiction links nothing. A study
-    without request is offered the requests of its patient that fit in modality
-    and date.
+    A rule that finds two candidates or a contradiction links nothing, unless
+    the images name each of several requests: they are of all. A study without
+    request is offered the requests of its patient that fit in modality and
+    date.
 
     :param index: Index of the requests and patients to match
     """
     case = Case(study, index)
     found = filter(None, (rule.decide(case) for rule in RULES))
-    return case.with_requests_beside(next(found, None) or case.unlinked())
+    return case.with_requests_beside(
+        case.with_further(next(found, None) or case.unlinked()))
 
 
 def requests_beside(study, index, patient):

@@ -3,6 +3,8 @@
 """What a synchronization reads beyond the usual attributes: the kind of the
 images, what was ordered, who gave the patient ID, and what was corrected in
 place."""
+import datetime as dt
+
 import pydicom.uid
 import pytest
 from pydicom.dataset import Dataset
@@ -11,7 +13,7 @@ from support import archive
 from support.fault_server import (
     FaultServer, answer, change, drop, html, status)
 from support.images import variant
-from support.records import make_patient
+from support.records import make_patient, make_requested
 from support.statements import counted
 from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, studies, synchronize, transaction)
@@ -352,6 +354,34 @@ def test_number_of_another_hospital_is_seen_whatever_is_listed(orthanc):
     assert (study.issuer, study.link_state) == ('Other Hospital', 'review')
     if '0040,0275' in str(orthanc.rest('GET', '/system')):
         assert {*study.requested_ids.split('\\')} == {'STEP-8', 'STEP-9'}
+
+
+@pytest.mark.parametrize('own', [False, True])
+def test_images_of_two_requests_are_of_both(orthanc, own):
+    """They name both (RequestAttributesSequence), whether the study has the
+    UID of one of them or another one."""
+    patient = make_patient(
+        "Ana", "Gemini", ref=f'GROUP-{own}', dob=dt.date(1961, 2, 3))
+    requests = [make_requested(patient=patient) for _ in range(2)]
+    uid = requests[0].merge_id if own else generate_uid()
+    send(orthanc, *[
+            variant('CT_small.dcm', uid, PatientID=patient.puid,
+                PatientName='Gemini^Ana', PatientBirthDate='19610203',
+                PatientSex='F', StudyDate=f'{dt.date.today():%Y%m%d}',
+                AccessionNumber='', RequestAttributesSequence=[
+                    requested(r.step_id, r.step_id, r.accession_number)
+                    for r in requests])
+            for _ in range(2)])
+    server = new_server(orthanc)
+    synchronize(server)
+    study, = studies(server)
+    assert study.link_rule == ('merge_id' if own else 'accession')
+    assert list(study.requests) == requests
+    for request in requests:
+        request = type(request)(request.id)
+        assert request.number_of_images == 2
+        assert request.worklist_status == 'done'
+        assert list(request.orthanc_studies) == [study]
 
 
 def listing(sequence, issuer):

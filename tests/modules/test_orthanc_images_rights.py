@@ -64,6 +64,7 @@ MODELS = {
 FIELDS = {
     "Study": (STUDY, {
         "Patient": 'patient', "Result": 'imaging_test',
+        "Further Requests": 'further_requests',
         "Note on the Link": 'merge_comment', "Notes": 'notes'}),
     "Series": (SERIES, {"Notes": 'notes'}),
     "Orthanc patient": (PATIENT, {"Local Patient": 'patient'}),
@@ -361,6 +362,7 @@ def record_and_change(model, names, label):
     return record.id, {
         names[label]: {
             'patient': result.patient.id, 'imaging_test': result.id,
+            'further_requests': [('add', [result.request.id])],
             }.get(names[label], "A text")}
 
 

@@ -14,6 +14,7 @@ from support.statements import counted
 from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.links import deciding, facts, ledger
+from trytond.modules.health_orthanc.links.link import COLUMNS, Link
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.rows import Converter
 from trytond.modules.health_orthanc.sync.transactions import now
@@ -104,7 +105,7 @@ def decided(server, count):
     ids = make_studies(server, rows)
     settle()
     tables.set_values(Pool().get(STUDY), ids, **{
-            **ledger.Link()._asdict(), 'link_state': 'unlinked'})
+            **dict(zip(COLUMNS, Link())), 'link_state': 'unlinked'})
     found = statements(lambda: deciding.link_studies(ids))
     states = [s.link_state for s in Pool().get(STUDY).browse(ids)]
     assert states.count('linked') == 2 * quarter

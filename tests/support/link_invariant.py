@@ -3,6 +3,7 @@
 """What is always true of the links of studies when nothing happens, whatever
 happened at the same time before; and a way into a database that other
 processes use."""
+import json
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 
@@ -69,8 +70,23 @@ def _foreign(ids):
             linked = getattr(study, name)
             if linked and linked.patient != study.patient:
                 yield f"study {study.id}: the {name} is of another patient"
+        yield from _of_group(study)
         if study.patient and study.patient.party.replaced_by:
             yield f"study {study.id} is of a patient who was merged"
+
+
+def _of_group(study):
+    "Further requests that cannot be, or of which no report is told."
+    for request in study.further_requests:
+        if not study.request or request == study.request:
+            yield f"study {study.id}: further requests beside no other one"
+        if request.patient != study.patient:
+            yield f"study {study.id}: a further request is of another patient"
+    result = study.imaging_test
+    if study.further_requests and result and result.request:
+        for request in study.requests:
+            if not request.results and not request.reported_in:
+                yield f"request {request.id} is not told of its report"
 
 
 def _histories(ids):
@@ -83,11 +99,14 @@ def _histories(ids):
         lines = by_study[study]
         befores = [
             (x.rule_before, x.patient_before, x.request_before,
-                x.result_before) for x in lines]
-        afters = [(x.rule, x.patient, x.request, x.result) for x in lines]
+                x.result_before, x.further_before) for x in lines]
+        afters = [
+            (x.rule, x.patient, x.request, x.result, x.further) for x in lines]
+        further = sorted(r.id for r in study.further_requests)
         now = (
-            study.link_rule, study.patient, study.request, study.imaging_test)
-        if [(None,) * 4, *afters] != [*befores, now]:
+            study.link_rule, study.patient, study.request, study.imaging_test,
+            json.dumps(further) if further else None)
+        if [(None,) * 5, *afters] != [*befores, now]:
             yield (f"study {study.id}: the history has a gap: "
                 f"{befores} {afters} {now}")
 

@@ -425,7 +425,7 @@ FIRST = replace(SCAN, other_numbers=('S1',), other_order_numbers=('A-77',))
         ('REQ1', ('REQ1-02-01',), 10), ('REQ1', ('REQ1-02-02', 'x'), 11),
         ('REQ1', ('REQ1', 'S2'), 11), ('A-77', ('s1',), 10),
         ('a-77', ('REQ1-02-02', 'A-77'), 11), (None, ('S1', 'REQ1'), 10),
-        ('', (' S2\0',), 11), ('S2', (), 11), ('REQ1-02-01', ('S1', 'S2'), 10),
+        ('', (' S2\0',), 11), ('S2', (), 11),
         ('REQ1-02-02', ('1', 'REQ1'), 11), ('other', ('REQ1-02-01',), 10)])
 def test_what_was_requested_for_the_series(number, ids, request_):
     study = of_ana(accession_number=number, requested_ids=ids)
@@ -435,14 +435,76 @@ def test_what_was_requested_for_the_series(number, ids, request_):
 
 
 @pytest.mark.parametrize('number, ids', [
-        ('REQ1', ()), ('A-77', ()), ('', ('REQ1',)), ('REQ1', ('S1', 'S2')),
-        ('REQ1-02-01', ('S2',)), (None, ('A-77', '', None)),
-        ('REQ1', ('99',))])
+        ('REQ1', ()), ('A-77', ()), ('', ('REQ1',)), ('REQ1-02-01', ('S2',)),
+        (None, ('A-77', '', None)), ('REQ1', ('99',))])
 def test_what_was_requested_does_not_tell(number, ids):
     study = of_ana(accession_number=number, requested_ids=ids)
     decision = settle(study, [FIRST, SECOND])
     assert reason(decision) == 'several_requests'
     assert {c.id for c in decision.candidates} == {10, 11}
+
+
+GROUP = replace(SECOND, merge_id='2.25.78')
+
+
+@pytest.mark.parametrize('facts', [
+        {'requested_ids': ('S1', 'S2')},
+        {'requested_ids': ('REQ1-02-02', 'REQ1', 'REQ1-02-01')},
+        {'requested_ids': (UID, '2.25.78'), 'accession_number': 'REQ1'},
+        {'accession_number': 'REQ1', 'requested_ids': ('S1', 'S2')},
+        {'study_instance_uid': UID, 'requested_ids': ('S2', 'S1')},
+        {'accession_number': 'REQ1-02-01', 'requested_ids': ('S1', 'S2')}])
+def test_images_of_several_requests(facts):
+    "They name each, in whatever order."
+    study = of_ana(**facts)
+    for lines in [[FIRST, GROUP], [GROUP, FIRST]]:
+        decision = settle(study, lines)
+        assert (decision.request, decision.further) == (10, (11,))
+    for state in ['draft', 'canceled']:
+        found = settle(study, [FIRST, replace(GROUP, state=state)])
+        assert found.further == ()
+
+
+def test_the_first_of_several_requests_stays_first():
+    study = of_ana(requested_ids=('S1', 'S2'), request=11)
+    found = settle(study, [FIRST, GROUP])
+    assert (found.request, found.further) == (11, (10,))
+
+
+@pytest.mark.parametrize('days, result', [(1, 7), (-2, None)])
+def test_a_report_of_one_of_several_requests(days, result):
+    "One from before the images came is not of them."
+    arrived = dt.datetime(2026, 1, 20)
+    study = of_ana(
+        study_instance_uid=UID, requested_ids=('S1', 'S2'), arrived=arrived)
+    done = replace(GROUP, state='done', result=7,
+        done_at=arrived + dt.timedelta(days))
+    found = settle(study, [FIRST, done])
+    assert (found.further, found.result) == ((11,), result)
+
+
+def test_a_step_names_several_requests():
+    "The images carry none of the numbers."
+    study, steps = of_ana(), {'a': {10, 11}}
+    found = settle(study, [FIRST, GROUP], steps=steps)
+    assert (found.request, found.further) == (10, (11,))
+    other = replace(GROUP, patient=2)
+    assert reason(settle(
+            study, [FIRST, other], steps=steps)) == 'other_patients'
+
+
+def test_images_that_name_a_request_of_another_patient():
+    other = replace(GROUP, patient=2)
+    study = of_ana(requested_ids=('REQ1-02-01', 'REQ1-02-02'))
+    found = settle(study, [FIRST, other])
+    assert reason(found) == 'other_patients'
+    assert [c.id for c in found.candidates] == [10, 11]
+    # Steps have short numbers that others have, too; numbers come again.
+    for ids, request in [
+            (('S1', 'S2'), other),
+            (study.requested_ids, replace(other, date=dt.date(2019, 1, 1)))]:
+        found = settle(replace(study, requested_ids=ids), [FIRST, request])
+        assert found == linked('accession', request=10)
 
 
 def test_what_was_requested_needs_the_patient():
