@@ -4,6 +4,7 @@
 in the language of who reads them.  What persons wrote stays as it is."""
 import datetime as dt
 import json
+from xmlrpc.client import Marshaller
 
 from sql import Values, With
 from sql.conditionals import Coalesce
@@ -33,6 +34,10 @@ class Sentence(str):
         sentence = super().__new__(cls, _line(kept))
         sentence.kept = kept
         return sentence
+
+
+# Errors and summaries go to scripts too, which use XML-RPC.
+Marshaller.dispatch[Sentence] = Marshaller.dispatch[str]
 
 
 def _kept(value):

@@ -4,6 +4,7 @@
 whoever let it be written; what a person wrote stays as it is."""
 import datetime as dt
 import itertools
+from xmlrpc import client
 
 import pytest
 from support import catalogs
@@ -305,3 +306,10 @@ def test_sentences_within_sentences(transaction):
                 'health_orthanc.msg_upload_stopped', count=3, problem=gettext(
                     'health_orthanc.msg_error_timeout', server="A"))
     assert told.stored([]) is told.stored(None) is None
+
+
+def test_scripts_get_what_the_software_says(server, keeper):
+    "They come over XML-RPC, which knows no other kinds of text."
+    with transaction(keeper):
+        error = error_text(type('Error', (), {'reason': 'timeout'}), "A")
+    assert client.loads(client.dumps((error,)))[0] == (str(error),)

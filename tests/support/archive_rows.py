@@ -75,7 +75,7 @@ def send_study(server, number, shape, study=None, **series):
     :param series: columns of all series but the first
     """
     class Run:
-        commit = skip = review = None
+        commit = skip = review = full = None
     run = Run()
     run.server = server
     item = make_rows(number, shape)
