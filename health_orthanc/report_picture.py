@@ -67,6 +67,7 @@ class ReportedInstance:
                 for instance, frame, window in shown])
         # Of which results the studies are now
         instances = cls.browse([i.id for i, *_ in shown])
+        cls._check_drafts(instances)
         values = [
             instance._attachment(picture, frame)
             for instance, picture, (_, frame, _) in zip(

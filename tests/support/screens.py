@@ -59,8 +59,12 @@ def shown(view):
     return [(name, '>=', first), (name, '<', first + dt.timedelta(31))]
 
 
-def open_list(Model, action, context, tab=0):
-    "Open a list at one of its tabs; return the ids of a page."
+def open_list(Model, action, context, tab=0, counts=True):
+    """Open a list at one of its tabs; return the ids of a page.
+
+    :param bool counts: whether to count what is in the other tabs, which
+        clients do afterwards
+    """
     Transaction().set_context(decoded(action.pyson_context, context) or {})
     domain = decoded(action.pyson_domain, context)
     order = decoded(action.pyson_order, context) or None
@@ -74,7 +78,7 @@ def open_list(Model, action, context, tab=0):
         Model.search_count([domain, first], 0, 100 * limit)
     read(Model, ids, view)
     for other, one in zip(tabs, action.act_window_domains):
-        if one.count:
+        if one.count and counts:
             Model.search_count([domain, other], 0, 1000)
     return ids
 
