@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which studies and requests have pictures that a modality acquired, and how
 many."""
-from sql import Null
+from sql import Literal, Null
 from sql.aggregate import Sum
 from sql.conditionals import Coalesce
 from sql.functions import Upper
+from sql.operators import Exists
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -14,15 +15,33 @@ from . import blocks, tables
 from .archive.pictures_kind import (
     NOT_PICTURE_MODALITIES, NOT_PICTURE_SOP_CLASSES, WAVEFORM_MODALITIES,
     WAVEFORM_SOP_CLASSES)
-from .links.further import studies_with_requests
+from .links.further import NAME, studies_with_requests
 
 
-def series_of_requests(columns, where=None, **options):
+def series_of_requests(columns, where=None, among=None, **options):
     """Return the query for the series with pictures of studies, with each of
-    their requests; parameters are those of series."""
+    their requests; parameters are those of series.
+
+    :param among: query of the ids of the requests that count, None: all
+    """
     return series(
         columns, where or (lambda study, _: study.request != Null),
-        studies_with_requests(), **options)
+        studies_with_requests(among), **options)
+
+
+def of_request(request):
+    """Return the SQL condition that a request has pictures.
+
+    :param request: SQL column of its id
+    """
+    link = Pool().get(NAME).__table__()
+    further = link.select(link.study, where=link.request == request)
+    own, other = [
+        Exists(series(lambda *_: [Literal(1)], where)) for where in [
+            lambda study, _: study.request == request,
+            lambda study, _: study.id.in_(further)]]
+    # An index serves each of them.
+    return own | other
 
 
 def series(columns, where, study=None, **options):

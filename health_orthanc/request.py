@@ -5,10 +5,9 @@ import datetime as dt
 import operator as op
 from collections import defaultdict
 
-from sql import Literal, Null
+from sql import Null
 from sql.aggregate import Min
 from sql.conditionals import Coalesce
-from sql.operators import Exists
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -297,9 +296,7 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
 
     @classmethod
     def _has_images(cls, request):
-        return Exists(acquired.series_of_requests(
-                lambda *_: [Literal(1)],
-                lambda study, _: study.request == request))
+        return acquired.of_request(request)
 
 
 def _question(studies):

@@ -18,8 +18,7 @@ class StatisticsTurnaround(metaclass=PoolMeta):
         tables['study'] = acquired.series_of_requests(
             lambda study, series: [study.request, Min(Coalesce(
                         series.create_date, study.create_date)).as_('first')],
-            lambda study, _: study.request.in_(cls._sent()),
-            group_by=lambda study, _: study.request)
+            among=cls._sent(), group_by=lambda study, _: study.request)
         return tables
 
     @classmethod

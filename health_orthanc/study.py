@@ -16,7 +16,7 @@ from trytond.modules.health_imaging.patient_exam import row_id
 from trytond.pool import Pool
 from trytond.pyson import Bool, Equal, Eval, If, Len
 
-from . import migration
+from . import blocks, migration
 from .archive import texts
 from .deletion import DeletableSeries, DeletableStudy
 from .encapsulated_report import ReportedStudy
@@ -311,6 +311,12 @@ class Study(
         # Without a request of its own it has none.
         if value is None:
             return [own]
+        if (name, operator) == ('requests', 'in') and isinstance(
+                value, (list, tuple)):
+            link = Pool().get(NAME).__table__()
+            # Indexes serve ids only where they are known.
+            return ['OR', own, ('id', 'in', list(blocks.ids(
+                            link, link.study, link.request, value)))]
         logic = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [logic, own, (f'further_{name}', *clause[1:])]
 

@@ -38,17 +38,26 @@ class StudyRequest(Ledger, ModelSQL):
         cls._sql_indexes.add(Index(table, (table.request, Index.Equality())))
 
 
-def studies_with_requests():
+def studies_with_requests(among=None):
     """Return the query for studies with each of their requests: a row for
-    each, with the columns of the study and its ``request``."""
+    each, with the columns of the study and its ``request``.
+
+    :param among: query of the ids of the requests that count, None: all.
+        The database finds a few of them only where each part asks for them
+    """
     pool = Pool()
     own, study = [
         pool.get('gnuhealth.imaging_orthanc.study').__table__() for _ in 'ab']
     link = pool.get(NAME).__table__()
+    has_request, is_further = own.request != Null, None
+    if among:
+        has_request &= own.request.in_(among)
+        is_further = link.request.in_(among)
     return Union(
         own.select(
             *(getattr(own, name) for name in _COLUMNS), own.request,
-            where=own.request != Null),
+            where=has_request),
         link.join(study, condition=link.study == study.id).select(
-            *(getattr(study, name) for name in _COLUMNS), link.request),
+            *(getattr(study, name) for name in _COLUMNS), link.request,
+            where=is_further),
         all_=True)

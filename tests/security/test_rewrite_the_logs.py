@@ -83,7 +83,6 @@ def test_in_the_model(administrator, model):
 
 @pytest.mark.parametrize('parent, door, model', [
         (STUDY, 'link_log', 'gnuhealth.orthanc.link_log'),
-        (SERVER, 'runs', 'gnuhealth.orthanc.sync_run'),
         (RESULT, 'critical_findings', 'gnuhealth.imaging.critical_finding'),
         (REQUEST, 'reschedules',
             'gnuhealth.imaging.test.request.reschedule.log'),
