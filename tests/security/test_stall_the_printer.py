@@ -103,7 +103,9 @@ class Watch:
             guards = {
                 p.pid for p in table if p.parent == self._parent
                 and 'office_guard' in p.command}
-            self.groups |= {p.group for p in table if p.parent in guards}
+            # Right after the fork they are in the group of the guard yet.
+            self.groups |= {p.group for p in table
+                if p.parent in guards and p.group == p.pid}
             self.commands |= {
                 p.name for p in table if p.group in self.groups}
             self.most = max(self.most, len(guards))
