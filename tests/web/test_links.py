@@ -24,8 +24,8 @@ class Before(Story):
 
     def _steps(self):
         return [
-            self._pacs, self._order, self._worklist, self._acquisition,
-            self._synchronization, self._results]
+            self._pacs, self._machines, self._order, self._worklist,
+            self._acquisition, self._synchronization, self._results]
 
     def _pacs(self):
         "The PACS is made known, and gets the reports"
@@ -235,6 +235,8 @@ def test_the_request_offers_the_study(person):
     doctor.menu(*IMAGING, "New Order")
     doctor.choose("Patient", "Müller")
     doctor.take(doctor.place.locator('input[name=tests]'), "Ultrasound")
+    doctor.place.locator('textarea[name=clinical_question]').fill(
+        "Gallstones?")
     doctor.press("Order")
     doctor.open_row("Ultrasound", "Requested")
     expect(doctor.row("walk-in")).to_be_visible()

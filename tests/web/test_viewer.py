@@ -5,6 +5,7 @@ pixels of what was opened, and of nothing else."""
 import io
 
 import pytest
+import seed
 from PIL import Image
 from run import cache_folder
 from sao import PATIENCE
@@ -106,10 +107,12 @@ def compared(hospital, rpc):
             'test.request', 'test.result', 'patient_exam']]
     study, former = [hospital.study(rpc, number) for number in [0, 1]]
     row, = rpc(f'model.{STUDY}.read', [study], ['patient'])
-    values = {'patient': row['patient']}
-    for name, model in [('requested_test', 'gnuhealth.imaging.test'),
-            ('doctor', 'gnuhealth.healthprofessional')]:
-        values[name], *_ = rpc(f'model.{model}.search', [], 0, 1, None)
+    values = {'patient': row['patient'], 'clinical_question': "Gallstones?"}
+    for name, model, domain in [
+            ('requested_test', 'gnuhealth.imaging.test',
+                [('code', '=', seed.ULTRASOUND.code)]),
+            ('doctor', 'gnuhealth.healthprofessional', [])]:
+        values[name], *_ = rpc(f'model.{model}.search', domain, 0, 1, None)
     ids = rpc(f'{request}.create', [values])
     for button in ['requested', 'generate_results']:
         rpc(f'{request}.{button}', ids)
