@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The reading list: requests whose images wait for a report."""
 import datetime as dt
+from itertools import chain
 
 from sql import Literal, Null
 from sql.aggregate import Count
@@ -228,8 +229,9 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         """
         changed = [r for r in cls.browse(list(results))
             if getattr(r.reported_in, 'id', None) != results[r.id]]
-        for request in changed:
-            cls.write([request], {'reported_in': results[request.id]})
+        if changed:
+            cls.write(*chain.from_iterable(
+                    ([r], {'reported_in': results[r.id]}) for r in changed))
         changed = cls.browse(changed)
         cls.do([r for r in changed
                 if r.reported_in and r.state == 'requested'])
