@@ -455,7 +455,7 @@ class Server(
     @classmethod
     def copy(cls, servers, default=None):
         return super().copy(servers, default={
-                **dict.fromkeys(cls._found - {'runs'}), **(default or {})})
+                **dict.fromkeys(cls._found), **(default or {})})
 
     @classmethod
     @ModelView.button
