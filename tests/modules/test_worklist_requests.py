@@ -17,7 +17,6 @@ from support.records import (
 from support.statements import counted
 from support.worklist import GOOD
 
-from trytond import backend
 from trytond.config import config
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.tables import execute
@@ -478,10 +477,9 @@ def test_only_what_differs_is_sent(recorded, change, sent):
     assert answer['same'] == {r.id for r in requests}
 
 
+@pytest.mark.postgresql
 def test_a_poll_reads_no_table(recorded):
     """Indexes say what changed, however many patients there are."""
-    if backend.name != 'postgresql':
-        pytest.skip("What the planner of PostgreSQL does.")
     request, cursor = recorded
     Request = Pool().get('gnuhealth.imaging.test.request')
     small = {changes.EXAM, changes.TYPE, changes.TEMPLATE, changes.MACHINE,
