@@ -416,6 +416,7 @@ def work(hospital):
     template.save()
     report_desk(hospital, 'by_uid')
     look(hospital, 'by_uid')
+    serve_both(hospital, 'served', 'tom')
     upload(hospital)
     delete(hospital, 'nobody')
     lose(hospital)
@@ -436,6 +437,21 @@ def begin_step(hospital, name):
                                 '00400009': {
                                     'vr': 'SH', 'Value': [request.step_id]},
                                 }]}}}], hospital.user('node').context)
+
+
+def serve_both(hospital, name, patient):
+    "Let the radiologist say that the images of a request are another's too."
+    first, second = (
+        order(hospital, f'{name}_{n}', patient, exam=exam)
+        for n, exam in enumerate(['CTHEAD', 'CTABDO']))
+    study = images(31, patient, accession_number=first.request)
+    send(hospital, study)
+    hospital.synchronize()
+    linked = hospital.study(study.uid)
+    linked.further_requests.append(
+        hospital.get(REQUEST, second.id, 'radiologist'))
+    hospital.save(linked)
+    made['studies'][name] = linked.id
 
 
 def report_desk(hospital, name):

@@ -21,6 +21,7 @@ RUN = 'gnuhealth_orthanc_sync_run'
 EVENT = 'gnuhealth_orthanc_link_event'
 LOG = 'gnuhealth_orthanc_link_log'
 ACCESS = 'gnuhealth_orthanc_access_log'
+FURTHER = 'gnuhealth_imaging_orthanc_study-request'
 STEP = 'gnuhealth_imaging_worklist_performed_step'
 FINDING = 'gnuhealth_imaging_safety_finding'
 ATTACHMENT = 'ir_attachment'
@@ -80,6 +81,8 @@ def test_the_filled_database_has_studies_of_each_kind(landed):
     assert values(before[CANDIDATE], 'study') >= {
         (studies['review'],), (studies['of_person'],)}
     assert before[STUDY][studies['review']]['undecided_since']
+    assert values(before[FURTHER], 'study', 'request') == {
+        (studies['served'], landed.made['requests']['served_1'])}
     assert studies['nobody'] not in before[STUDY]
     assert before[LOG]
 
