@@ -33,20 +33,19 @@ PAGE = ROOT / 'doc' / 'benchmarks.rst'
 #: These measure no time.
 LEFT_OUT = {'conftest.py', 'growth.py'}
 FULL = ['--full'], "the numbers of a hospital"
+TENTH = ['--share', '0.1'], "a tenth of the numbers of a hospital"
 SMALL = [], "small numbers"
 #: What is run without --full, as arguments of pytest and in words; small
 #: numbers where nothing stands here.
 NUMBERS = {
-    'large_hospital.py': (
-        ['--share', '0.1'], "a tenth of the numbers of a hospital"),
+    'imaging_requests.py': FULL,
+    'large_hospital.py': TENTH,
     'linking.py': FULL,
     'many_images.py': (
-        ['--full', '-k', '1000 and not 10000 and not killed'],
-        "a tenth of the numbers of a hospital"),
+        ['--full', '-k', '1000 and not 10000 and not killed'], TENTH[1]),
     'matching.py': FULL,
     'safety.py': FULL,
-    'screens.py': FULL,
-    'synchronization.py': FULL,
+    'synchronization.py': TENTH,
     'worklist.py': FULL,
     'worklist_node.py': FULL,
     }
@@ -133,9 +132,9 @@ def run(name, state, arguments, work):
                 if not name.startswith(('PYTHON', 'TRYTOND', 'DB_'))},
             'PYTHONUTF8': '1', 'ORTHANC_ARCHIVES': str(work / 'archives')},
         stdout=sys.stderr)
-    if not path.exists():
-        return [{'test': name, 'failure': "nothing was run"}]
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines] or [
+        {'test': name, 'failure': "nothing was measured"}]
 
 
 def commit_of_checkout():
