@@ -7,7 +7,6 @@ may be.  They print one table at the end.
 
 On PostgreSQL: ``python tests/support/postgres.py pytest tests/benchmarks``.
 ``tests/support/compare.py`` runs them before and after."""
-import json
 import os
 import re
 from pathlib import Path
@@ -30,6 +29,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    benchmarks.FILE = config.getoption('--lines')
     if config.getoption('--former'):
         former.adapt()
 
@@ -70,11 +70,7 @@ def reason(report):
         lines[0] if lines else '?')
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    path = config.getoption('--lines')
-    if path:
-        path.write_text(''.join(
-                json.dumps(line) + '\n' for line in benchmarks.LINES))
+def pytest_terminal_summary(terminalreporter):
     if benchmarks.LINES:
         load = ' '.join(f'{value:.1f}' for value in os.getloadavg())
         terminalreporter.section("benchmarks")

@@ -32,15 +32,17 @@ Benchmarks
 
 This page is made by ``sh his-utils/test.sh -e compare``; do not edit it.
 
-Each file of benchmarks was run with the modules and scripts before issue 20,
-commit ``{before}``, and with those of
-commit ``{after}``, one after the other
-on the same machine; the benchmarks themselves are those of the second one.
-A floor is the least that the same work can cost; each ratio is to the floor
-that was measured in the same process.
+Each file of benchmarks was run with the modules and scripts of two commits,
+one after the other on the same machine; the benchmarks themselves are those of
+the second one.  A floor is the least that the same work can cost; each ratio
+is to the floor that was measured in the same process.
 
 .. list-table::
 
+   * - Before
+     - Commit {before}
+   * - After
+     - Commit {after}
    * - Date
      - {begin:%Y-%m-%d %H:%M} UTC, {minutes} minutes
    * - Machine
@@ -59,7 +61,7 @@ def page(sections, begin, end, before, after):
 
     :param sections: list of Section
     :param datetime.datetime begin, end: of the run, in UTC
-    :param str before, after: names of the commits
+    :param str before, after: the commits, as they are described
     """
     head = HEAD.format(
         before=before, after=after, begin=begin,

@@ -3,12 +3,15 @@
 """How the benchmarks measure, and what they all tell: how many rows, what was
 called or asked for, seconds, and how many times the floor that is, the least
 that the same work can cost."""
+import json
 import os
 import time
 
 #: What was told, dicts: a measure with what `show` gets, a remark with its
 #: `text`, or a failure with its `failure`; each with the id of its `test`.
 LINES = []
+#: File to which they go, too, each a line of JSON; none without a name.
+FILE = None
 
 
 def measure(action, times=3, clock=time.perf_counter):
@@ -40,12 +43,15 @@ def tell(text):
 
 def fail(test, failure):
     "Add that a test failed, and why."
-    LINES.append({'test': test, 'failure': failure})
+    _add(test=test, failure=failure)
 
 
-def _add(**values):
-    test, _, _ = os.environ['PYTEST_CURRENT_TEST'].rpartition(' ')
+def _add(test=None, **values):
+    test = test or os.environ['PYTEST_CURRENT_TEST'].rpartition(' ')[0]
     LINES.append({'test': test, **values})
+    if FILE:
+        with open(FILE, 'a') as file:
+            file.write(json.dumps(LINES[-1]) + '\n')
 
 
 def table():

@@ -14,6 +14,7 @@ import datetime as dt
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ NUMBERS = {
     'worklist_node.py': FULL,
     }
 
-State = namedtuple('State', 'name tree python options')
+State = namedtuple('State', 'name tree python options minutes')
 
 
 def main(arguments):
@@ -67,13 +68,15 @@ def main(arguments):
         with tempfile.TemporaryDirectory(prefix='imaging-before-') as work:
             states = [
                 State('before', overlay(source, Path(work)),
-                    programs / 'python', ['--former']),
-                State('after', ROOT, sys.executable, [])]
+                    programs / 'python', ['--former'], options.minutes),
+                State('after', ROOT, sys.executable, [], options.minutes)]
             found = [
-                measure(name, states, options.full, number % 2, Path(work))
+                measure(name, options.numbers or NUMBERS.get(name, SMALL),
+                    states[::(-1) ** number], Path(work))
                 for number, name in enumerate(names)]
     PAGE.write_text(benchmark_page.page(
-            found, begin, now(), options.commit, commit_of_checkout()))
+            found, begin, now(), described(options.commit),
+            described('HEAD')))
     return any(
         'failure' in line for section in found for line in section.after)
 
@@ -85,10 +88,15 @@ def now():
 def make_options():
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('commit', nargs='?', default=BEFORE)
-    parser.add_argument('--full', action='store_true',
-        help="all numbers are those of a hospital, which takes hours")
+    parser.add_argument('--full', dest='numbers', action='store_const',
+        const=FULL, help="all numbers are those of a hospital, for hours")
+    parser.add_argument('--small', dest='numbers', action='store_const',
+        const=SMALL, help="all numbers are small, to see whether it works")
     parser.add_argument('--only', nargs='+', metavar='FILE',
         help="names of files in tests/benchmarks")
+    parser.add_argument('--minutes', type=int, default=20,
+        help="of a file, after which it is ended: what former modules never "
+        "do is not waited for; default 20")
     return parser
 
 
@@ -102,16 +110,15 @@ def overlay(source, work):
     return tree
 
 
-def measure(name, states, full, turn, work):
-    """Run the benchmarks of a file with each state.
+def measure(name, numbers, states, work):
+    """Run the benchmarks of a file with each state, in their order.
 
-    :param turn: whether the second state begins
+    :param numbers: arguments of pytest, and what they mean
     :return: benchmark_page.Section
     """
-    arguments, numbers = FULL if full else NUMBERS.get(name, SMALL)
-    lines = {}
-    for state in reversed(states) if turn else states:
-        print(f"{name}, {state.name} ..", flush=True)
+    (arguments, numbers), lines = numbers, {}
+    for state in states:
+        print(f"{name}, {state.name} ..", file=sys.stderr, flush=True)
         lines[state.name] = run(name, state, arguments, work)
     return benchmark_page.Section(
         BENCHMARKS / name, numbers, lines['before'], lines['after'])
@@ -121,7 +128,7 @@ def run(name, state, arguments, work):
     "Run the benchmarks of a file, return the dicts that they told."
     path = work / 'lines'
     path.unlink(missing_ok=True)
-    subprocess.run([
+    process = subprocess.Popen([
             # Limits are no matter here.
             state.python, ROOT / 'tests/support/postgres.py', state.python,
             '-O', '-m', 'pytest', '--assert=plain', '-q', '-W', 'ignore',
@@ -131,20 +138,41 @@ def run(name, state, arguments, work):
             **{name: value for name, value in os.environ.items()
                 if not name.startswith(('PYTHON', 'TRYTOND', 'DB_'))},
             'PYTHONUTF8': '1', 'ORTHANC_ARCHIVES': str(work / 'archives')},
-        stdout=sys.stderr)
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines] or [
-        {'test': name, 'failure': "nothing was measured"}]
+        stdout=sys.stderr, start_new_session=True)
+    in_time = wait_for(process, state.minutes * 60)
+    text = path.read_text() if path.exists() else ''
+    lines = [json.loads(line) for line in text.splitlines()]
+    if not lines or not in_time:
+        lines.append({'test': name, 'failure': (
+                    "nothing was measured" if in_time else "took too long")})
+    return lines
 
 
-def commit_of_checkout():
-    "Return the commit that is checked out, with a word if files differ."
-    def git(*words):
-        return subprocess.run(['git', '-C', ROOT, *words], text=True,
-            capture_output=True, check=True).stdout.strip()
-    changed = git('status', '--porcelain', '--untracked-files=no',
-        '--', '.', ':!doc/benchmarks.rst')
-    return git('rev-parse', 'HEAD') + (" and more" if changed else "")
+def wait_for(process, seconds):
+    """Wait for a process, and end it and all that it started when it takes
+    longer; return whether it did not."""
+    for sign in [signal.SIGINT, signal.SIGKILL]:
+        try:
+            process.wait(seconds)
+            return sign == signal.SIGINT
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, sign)
+            seconds = 60
+    process.wait()
+    return False
+
+
+def described(commit):
+    "Return a commit and its date, with a word if files differ from HEAD."
+    text = git('log', '-1', '--format=%H of %cs', commit)
+    changed = commit == 'HEAD' and git('status', '--porcelain',
+        '--untracked-files=no', '--', '.', ':!doc/benchmarks.rst')
+    return f'{text}, changed' if changed else text
+
+
+def git(*words):
+    return subprocess.run(['git', '-C', ROOT, *words], text=True,
+        capture_output=True, check=True).stdout.strip()
 
 
 if __name__ == '__main__':

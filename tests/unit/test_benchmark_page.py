@@ -43,7 +43,7 @@ def test_before_and_after_stand_in_one_row(make):
             "poll, 3 new", "20 → 3", "7 SQL", "2 SQL", "0.123", "123", "0.1",
             "0.05", "1.23", "2468"]]
     assert 'UTC, 12 minutes' in document.astext()
-    assert all(f'commit {name}' in document.astext() for name in ['a1', 'b2'])
+    assert all(f'Commit {name}' in document.astext() for name in ['a1', 'b2'])
 
 
 def test_what_is_measured_once_is_shown_alone(make):
