@@ -42,8 +42,8 @@ NUMBERS = {
     'imaging_requests.py': FULL,
     'large_hospital.py': TENTH,
     'linking.py': FULL,
-    'many_images.py': (
-        ['--full', '-k', '1000 and not 10000 and not killed'], TENTH[1]),
+    'many_images.py': (['--full', '-k', 'test_many_images and not 10000'],
+        TENTH[1]),
     'matching.py': FULL,
     'safety.py': FULL,
     'synchronization.py': TENTH,
@@ -94,9 +94,9 @@ def make_options():
         const=SMALL, help="all numbers are small, to see whether it works")
     parser.add_argument('--only', nargs='+', metavar='FILE',
         help="names of files in tests/benchmarks")
-    parser.add_argument('--minutes', type=int, default=20,
+    parser.add_argument('--minutes', type=int, default=10,
         help="of a file, after which it is ended: what former modules never "
-        "do is not waited for; default 20")
+        "do is not waited for; default 10")
     return parser
 
 
