@@ -164,7 +164,9 @@ def both(lines, name):
 
 def escaped(text):
     "Return a text in which nothing is a mark."
-    return re.sub(r'([\\*`|_])', r'\\\1', text.replace('``', ''))
+    text = re.sub(r'([\\*`|_]|(?<=:):)', r'\\\1', text.replace('``', ''))
+    # Such as a dash of a list
+    return text if text[:1].isalpha() else f'\\ {text}'
 
 
 def quoted(text):

@@ -70,6 +70,16 @@ def test_remarks_stand_between_the_rows(make):
         "13 MiB more *memory* → 7 MiB more *memory*", "poll, 20 new"]
 
 
+@pytest.mark.parametrize('text', [
+        "- a dash", "1. a number", "=====", "ends with ::", ".. odd::",
+        "C:\\x_ |y|", "a \"word\"", "`x`_"])
+def test_no_text_is_a_mark(make, text):
+    document = make([], [told(POLL, what=text), {'test': 'x', 'text': text},
+            {'test': 'x', 'failure': text}])
+    assert [row[0] for row in rows(document)] == [text, text]
+    assert f"x: {text}" in document.astext()
+
+
 def test_what_could_not_be_measured_is_said(make):
     failure = {'test': 'tests/benchmarks/x.py::test_new',
         'failure': "AttributeError: no_such_name_"}
