@@ -8,6 +8,7 @@
 #   sh his-utils/test.sh -e sqlite              one environment of tox.ini
 #   sh his-utils/test.sh -e sqlite -- -k order  with arguments for pytest
 #   sh his-utils/test.sh -e benchmarks          with -- --full: full numbers
+#   sh his-utils/test.sh -e compare             benchmarks before and after
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
 #   sh his-utils/test.sh -e orthancs            with newer Orthancs

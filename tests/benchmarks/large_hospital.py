@@ -31,7 +31,9 @@ def large(activated, full):
     with transaction():
         company = make_institution()
         with Transaction().set_context(company=company.id):
-            patients, requests = (300_000, 500_000) if full else (300, 1000)
+            patients, requests = (
+                (int(300_000 * full), int(500_000 * full)) if full
+                else (300, 1000))
             seconds, hospital = measure(lambda: Large(patients, requests), 1)
         show("requests, results, studies and steps made", 4 * requests,
             seconds)

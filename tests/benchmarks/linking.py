@@ -1,10 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long it takes to link new studies, half of them with a request, a
-quarter of a patient without one, a quarter nobody's; and to decide on the
-studies of a patient again when the patient changes.  The floor is to store
-the same studies, without their links.
-"""
+quarter of a patient without one, a quarter nobody's, and to decide on them
+again.  The floor is to store the same studies, without their links."""
 import datetime as dt
 import gc
 import itertools
@@ -16,7 +14,7 @@ from support.archive_rows import make_rows
 from support.benchmarks import show
 from support.records import (
     make_exam, make_institution, make_patient, make_professional, make_request,
-    on, run_wizard, settle)
+    settle)
 from support.statements import counted
 from support.synchronizing import new_server, transaction
 
@@ -159,55 +157,3 @@ def test_new_studies(hospital, full):
     assert best(linking).statements <= 42 * -(-count // BLOCK)
     if full:
         assert best(linking).seconds <= 10 * floor
-
-
-def with_studies(server, count):
-    "Make a patient with many studies."
-    patient = person()
-    *_, ids = store_and_link(
-        server, [rows_of(patient) for _ in range(count)])
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    assert all(s.patient == patient for s in Study.browse(ids))
-    settle()
-    Transaction().commit()
-    return patient, ids
-
-
-def test_corrected_birth_date(hospital, full):
-    count, times = 200 if full else 20, []
-    for _ in range(TIMES):
-        patient, ids = with_studies(hospital, count)
-        times.append(Took())
-        with times[-1].more():
-            type(patient.party).write(
-                [patient.party], {'dob': dt.date(1960, 5, 5)})
-            settle()
-        Transaction().commit()
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    assert {s.link_state for s in Study.browse(ids)} == {'review'}
-    took = best(times)
-    show("studies of a patient whose birth date is corrected", count,
-        took.seconds, f'{took.statements} SQL')
-
-
-def test_merge(hospital, full):
-    count, times = 200 if full else 20, []
-    for _ in range(TIMES):
-        patient, ids = with_studies(hospital, count)
-        party = patient.party
-        stays = make_patient(party.name, party.lastname, 'f', party.dob,
-            ref=f'STAYS{next(_numbers)}')
-        settle()
-        Transaction().commit()
-        times.append(Took())
-        with times[-1].more():
-            run_wizard('party.replace', [('replace', {'ask': {
-                            'source': party.id,
-                            'destination': stays.party.id}})], **on(party))
-            settle()
-        Transaction().commit()
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    assert all(s.patient == stays for s in Study.browse(ids))
-    took = best(times)
-    show("studies of a patient who is merged into another", count,
-        took.seconds, f'{took.statements} SQL')

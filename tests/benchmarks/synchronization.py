@@ -47,15 +47,12 @@ def orthanc_with(tmp_path):
 
 
 def test_synchronization(orthanc_with, full):
-    # In the smallest archive it is the fixed costs that count.
-    for count, most in [
-            (1500, 4), (15_000, 2.0), (150_000, 2.2)][:3 if full else 1]:
-        number = count // (SERIES * INSTANCES)
-        with orthanc_with(number) as orthanc:
-            measure(orthanc, number, count, most if full else None)
+    number = int(2000 * full) or 20
+    with orthanc_with(number) as orthanc:
+        measure(orthanc, number, number * SERIES * INSTANCES, full)
 
 
-def measure(orthanc, number, count, most):
+def measure(orthanc, number, count, full):
     # The same archive under two names, for the better of two first times.
     servers = [
         new_server(orthanc.url.replace('127.0.0.1', host))
@@ -78,14 +75,14 @@ def measure(orthanc, number, count, most):
         second_floor)
     show("nothing new", count, nothing, f'{len(statements)} SQL')
     tell(f"{max(more):.0f} MiB more memory for these")
-    if most:
-        assert first <= most * first_floor
+    if full:
+        assert first <= 2.2 * first_floor
         assert second <= 2 * second_floor
     assert max(more) < 150
 
 
 def test_one_long_series(orthanc, full):
-    size = 20_000 if full else 1000
+    size = int(20_000 * full) or 1000
     archive.upload(orthanc, [archive.study(1, series=1, instances=size)])
     server, floor = new_server(orthanc), Floor(orthanc)
     more, runs = [], []
@@ -100,24 +97,3 @@ def test_one_long_series(orthanc, full):
         seconds(floor.second))
     tell(f"{more[0]:.0f} MiB more memory for these")
     assert more[0] < 150
-
-
-def test_one_new_study(orthanc, full):
-    "What one new study of 75 images costs in archives of two sizes."
-    costs = []
-    for number in [20, 400] if full else [5, 40]:
-        archive.upload(orthanc, [
-                archive.study(n, series=1, instances=1)
-                for n in range(number)])
-        server = new_server(orthanc)
-        synchronize(server)
-        archive.upload(orthanc, [archive.study(9000 + number)])
-        with counted() as statements:
-            run = []
-            took = seconds(lambda: run.append(synchronize(server)))
-        assert run[0].instances_new == 75
-        costs.append((run[0].calls, len(statements)))
-        show(f"new images beside {number} studies", 75, took,
-            f'{costs[-1][0]} call {costs[-1][1]} SQL')
-    assert costs[0] == costs[1]
-    assert costs[0][0] <= 8

@@ -1,12 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the benchmarks measure, and the table in which they all tell it: how
-many rows, what was called or asked for, seconds, and how many times the floor
-that is, the least that the same work can cost."""
+"""How the benchmarks measure, and what they all tell: how many rows, what was
+called or asked for, seconds, and how many times the floor that is, the least
+that the same work can cost."""
+import json
+import os
 import time
 
-#: The lines of the table, printed at the end of the run.
+#: What was told, dicts: a measure with what `show` gets, a remark with its
+#: `text`, or a failure with its `failure`; each with the id of its `test`.
 LINES = []
+#: File to which they go, too, each a line of JSON; none without a name.
+FILE = None
 
 
 def measure(action, times=3, clock=time.perf_counter):
@@ -20,7 +25,7 @@ def measure(action, times=3, clock=time.perf_counter):
 
 
 def show(what, rows, seconds, calls='', floor=None):
-    """Add a line to the table.
+    """Add a measure to the table.
 
     :param what: what was done
     :param int rows: with how many
@@ -28,16 +33,38 @@ def show(what, rows, seconds, calls='', floor=None):
     :param calls: how many calls or statements it took, int or str
     :param floor: the least seconds that it can take
     """
-    ratio = f'{seconds / floor:8.2f} x floor' if floor else ''
-    LINES.append(
-        f'{what:<74}{rows:>8} {calls:>14} {seconds:10.4f} s {ratio}'.rstrip())
+    _add(what=what, rows=rows, seconds=seconds, calls=str(calls), floor=floor)
 
 
 def tell(text):
     "Add a remark to the table."
-    LINES.append(text)
+    _add(text=text)
 
 
-def title():
-    "Return the head of the table."
-    return f"{'':74}{'rows':>8} {'calls':>14} {'time':>10}"
+def fail(test, failure):
+    "Add that a test failed, and why."
+    _add(test=test, failure=failure)
+
+
+def _add(test=None, **values):
+    test = test or os.environ['PYTEST_CURRENT_TEST'].rpartition(' ')[0]
+    LINES.append({'test': test, **values})
+    if FILE:
+        with open(FILE, 'a') as file:
+            file.write(json.dumps(LINES[-1]) + '\n')
+
+
+def table():
+    "Return the table, a list of texts."
+    return [
+        f"{'':74}{'rows':>8} {'calls':>14} {'time':>10}",
+        *(_text(line) for line in LINES if 'failure' not in line)]
+
+
+def _text(line):
+    if 'text' in line:
+        return line['text']
+    seconds, floor = line['seconds'], line['floor']
+    ratio = f'{seconds / floor:8.2f} x floor' if floor else ''
+    return (f'{line["what"]:<74}{line["rows"]:>8} {line["calls"]:>14} '
+        f'{seconds:10.4f} s {ratio}'.rstrip())

@@ -46,11 +46,11 @@ def pinned(*names):
     return [f'{name}=={metadata.version(name)}' for name in names]
 
 
-def needed():
-    "Return the names of the packages that the suite asks for."
+def needed(section='options', key='install_requires'):
+    "Return the names of the packages that the suite, or an extra, asks for."
     parser = configparser.ConfigParser()
     parser.read(ROOT / 'setup.cfg')
-    lines = parser['options']['install_requires'].split('\n')
+    lines = parser[section][key].split('\n')
     return [re.match(r'[\w-]+', line).group() for line in lines if line]
 
 
@@ -72,6 +72,9 @@ REQUIREMENTS = {
         *OF_SUITE, 'gnuhealth-services==5.0.4', 'gnuhealth-lab==5.0.4'],
     # Landed states asked for requests.
     'state': [*OF_SUITE, *pinned('proteus'), 'requests'],
+    # One that runs the benchmarks of this checkout.
+    'measured': [
+        *OF_SUITE, *pinned(*needed('options.extras_require', 'test'))],
     }
 ALONE = {
     'services': [
@@ -212,13 +215,16 @@ class Releases:
             '--no-build-isolation', source)
 
     @contextlib.contextmanager
-    def _installed(self, commit):
+    def installed(self, commit, name='state'):
         """Give the folder with the files of a commit, and that with the
-        programs of an environment in which it is installed, for a while."""
+        programs of an environment in which it is installed, for a while.
+
+        :param name: of the environment, 'state' or 'measured'
+        """
         source = self.cache / f'source-{commit}'
-        programs = self.environment('state')
+        programs = self.environment(name)
         installed = programs.parent / 'installed'
-        with self._locked('state'):
+        with self._locked(name):
             if not (source / 'complete').exists():
                 shutil.rmtree(source, ignore_errors=True)
                 extract(commit, source)
@@ -267,7 +273,7 @@ class Releases:
         """
         name = f'state-{commit[:12]}'
         if not self.path(name).exists():
-            with self._installed(commit) as (source, programs):
+            with self.installed(commit) as (source, programs):
                 self._make_50(name, programs, filler, [], folder, [source])
         return name
 
