@@ -33,12 +33,12 @@ _RESULT = 'gnuhealth_imaging_test_result'
 _STEP = 'gnuhealth_imaging_worklist_performed_step'
 _STUDY = 'gnuhealth_imaging_orthanc_study'
 _REPORT = 'gnuhealth_orthanc_report'
+# What people did at least once, or nothing was tried
+_DONE = [
+    'exams ordered', 'exams canceled', 'steps told by the machine', 'images',
+    'reports signed']
 # Tables, and which of their rows, that are counted
 _COUNTED = {
-    'requests': f'{_REQUEST}',
-    'results': f'{_RESULT}',
-    'steps': f'{_STEP}',
-    'reports stored': f"{_REPORT} WHERE state = 'stored'",
     'runs': 'gnuhealth_orthanc_sync_run',
     'tasks that nobody finished': 'ir_queue WHERE finished_at IS NULL',
     }
@@ -154,8 +154,11 @@ class Counts:
         self._none("temporary files", self._leaks())
         self._none("processes that grow", growing(self.hospital.parts))
         self._none("log", surprises(self.hospital.folder))
-        self.counts.update(
-            (name, self._count(rows)) for name, rows in _COUNTED.items())
+        self.counts.update({
+                name: self._count(rows) for name, rows in _COUNTED.items()})
+        if self.hospital.parts.minutes >= 5:
+            self._none("nothing was done of", [
+                    name for name in _DONE if not self.compared[name][0]])
 
     def _orders(self):
         "Check that each order is there as often as people were told."
