@@ -135,11 +135,12 @@ def leaks(folder):
 
     The places that programs share are files that stay, see programs.Slots.
     """
-    places = Path(folder, f'gnuhealth-imaging-{os.getuid()}')
+    places = str(Path(folder, f'gnuhealth-imaging-{os.getuid()}'))
     return [
-        path for path in Path(folder).rglob('*')
-        if path != places and not (
-            path.parent == places and re.fullmatch(r'.+-\d+', path.name))]
+        Path(place, name) for place, folders, files in os.walk(folder)
+        for name in [*folders, *files]
+        if os.path.join(place, name) != places and not (
+            place == places and re.fullmatch(r'.+-\d+', name))]
 
 
 class Parts:
