@@ -36,6 +36,9 @@ class Health(Trytond):
 
     def __init__(self, folder, **options):
         super().__init__(folder, workers=2, **options)
+        # As much at once on each computer
+        for worker in self.processes[1:]:
+            worker.command += ['-n', '1']
         self.processes.append(
             self._process('trytond-cron', self.folder / 'cron.log'))
 

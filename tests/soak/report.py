@@ -72,9 +72,10 @@ def _processes(parts):
         (part.name, part.kills, part.deaths, part.left, len(part.leaked),
             *(f'{size:.0f}' for size in [part.peak, *warm.get(part, [])]))
         for part in parts.parts.values()]
-    heads = [
-        'killed', 'ended', 'files left', 'files that', 'MiB', 'MiB', 'MiB']
-    more = ['', '', 'itself', 'by kills', 'stayed', 'at most', 'half', 'end']
+    heads = ['killed', 'ended', 'files left', 'files that', 'MiB']
+    more = ['', '', 'itself', 'by kills', 'stayed', 'at most']
+    if warm:
+        heads, more = heads + ['MiB', 'MiB'], more + ['half', 'end']
     return [
         *_table("Processes, their temporary files, and their memory",
             heads, [more, *rows], [14, 8, 8, 12, 12, 9, 9, 9]),
