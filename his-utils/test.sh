@@ -2,7 +2,8 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Runs all tests: style, SQLite, PostgreSQL in a cluster of its own that is
-# thrown away, packaging, small benchmarks. What is missing is installed first.
+# thrown away, beside it the soak of five minutes, packaging, small benchmarks.
+# What is missing is installed first.
 #
 #   sh his-utils/test.sh                        everything
 #   sh his-utils/test.sh -e sqlite              one environment of tox.ini
@@ -12,7 +13,7 @@
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
 #   sh his-utils/test.sh -e orthancs            with newer Orthancs
-#   sh his-utils/test.sh -e soak                all at once, and all is killed
+#   sh his-utils/test.sh -e soak                the soak alone; SOAK_MINUTES=60
 #   sh his-utils/test.sh -e pictures            the documents' pictures anew
 #   sh his-utils/test.sh --quick                what needs no server: 3 minutes
 set -eu

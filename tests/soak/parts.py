@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The processes of the hospital: killed by plan, started again as systemd
 does, and how much memory they have."""
+import math
 import os
+import re
 import shutil
 import signal
 import sys
@@ -22,6 +24,10 @@ RESTART = 3
 NEVER_SPARED = {'orthanc', 'worker-1'}
 #: The PACS does not answer for so many seconds, once a minute.
 PAUSED = 10
+#: So long a process that is spared gets the memory that it keeps, seconds.
+WARMING = 180
+#: Nobody needs a temporary file for so many seconds.
+STAYS = 45
 _PAGE = os.sysconf('SC_PAGE_SIZE')
 
 
@@ -30,6 +36,9 @@ class Health(Trytond):
 
     def __init__(self, folder, **options):
         super().__init__(folder, workers=2, **options)
+        # As much at once on each computer
+        for worker in self.processes[1:]:
+            worker.command += ['-n', '1']
         self.processes.append(
             self._process('trytond-cron', self.folder / 'cron.log'))
 
@@ -56,6 +65,9 @@ class Part:
     :param process: services.Process, which does not run yet
     :param folder: in which the other one is made
     :ivar left: how many temporary files it had when it was killed
+    :ivar leaked: temporary files that stayed too long, paths
+    :ivar memory: of its last life: times and MiB
+    :ivar peak: the most memory that it had in any life, MiB
     """
 
     def __init__(self, name, process, folder):
@@ -66,7 +78,8 @@ class Part:
             **(process.environment or os.environ),
             'TMPDIR': str(self.temporary)}
         self.kills = self.deaths = self.left = 0
-        self.memory = []
+        self.leaked, self._seen = set(), {}
+        self.memory, self.peak = [], 0
         self._back_at = self._pid = None
 
     def kill(self):
@@ -91,11 +104,20 @@ class Part:
             self.process.start()
 
     def measure(self):
-        "Note the memory of it and its children, in MiB."
+        "Note the memory of it and its children, and its temporary files."
+        now = time.monotonic()
         if self._pid != self.process.pid:
-            self._pid, self.memory = self.process.pid, []
+            self._pid, self.memory, self._seen = self.process.pid, [], {}
         if self._pid and self.process.running:
-            self.memory.append((time.monotonic(), _resident(self._pid)))
+            size = _resident(self._pid)
+            self.memory.append((now, size))
+            self.peak = max(self.peak, size)
+            self._seen = {
+                path: self._seen.get(path, now)
+                for path in leaks(self.temporary)}
+            self.leaked.update(
+                path for path, since in self._seen.items()
+                if now - since > STAYS)
 
 
 def _resident(group):
@@ -112,14 +134,16 @@ def _resident(group):
 
 
 def leaks(folder):
-    """Return the files below a folder that should have been removed.
+    """Return the files below a folder that are there for a while only.
 
     The places that programs share are files that stay, see programs.Slots.
     """
+    places = str(Path(folder, f'gnuhealth-imaging-{os.getuid()}'))
     return [
-        path for path in Path(folder).rglob('*')
-        if not path.name.startswith('gnuhealth-imaging-')
-        and not path.parent.name.startswith('gnuhealth-imaging-')]
+        Path(place, name) for place, folders, files in os.walk(folder)
+        for name in [*folders, *files]
+        if os.path.join(place, name) != places and not (
+            place == places and re.fullmatch(r'.+-\d+', name))]
 
 
 class Parts:
@@ -141,8 +165,17 @@ class Parts:
 
     @property
     def spared_since(self):
-        "The minute from which on most are spared; never in a short run."
-        return self.minutes / 2 if self.minutes >= 10 else self.minutes
+        "The minute from which on most are spared; none in a short run."
+        return self.minutes / 2 if self.minutes >= 10 else math.inf
+
+    def memory(self):
+        """Yield each Part that was spared, with its memory when it was warm
+        and at the end, MiB."""
+        warm = self.begin + 60 * self.spared_since + WARMING
+        for name, part in self.parts.items():
+            sizes = [size for at, size in part.memory if at >= warm]
+            if sizes and name not in NEVER_SPARED:
+                yield part, sizes[0], sizes[-1]
 
     def _plan(self):
         "Yield when something happens, in seconds, and what."

@@ -23,6 +23,7 @@ from support.records import Rpc, RpcError
 REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 STUDY = 'gnuhealth.imaging_orthanc.study'
+STEP = 'gnuhealth.imaging_worklist.performed_step'
 CANDIDATE = 'gnuhealth.imaging_orthanc.link_candidate'
 ORDER = 'wizard.gnuhealth.patient.imaging.test.request'
 #: What the server says when it did nothing.
@@ -227,11 +228,13 @@ class Doctor(Person):
 
 class Radiographer(Person):
     """Examines whom two machines offer: one with the node and MPPS, one with
-    the worklist files of Orthanc and none."""
+    the worklist files of Orthanc and none. Says whose the steps are of a
+    patient who changed meanwhile."""
     login, pause = seed.RADIOGRAPHER.login, 0.5
 
     def work(self):
         "Examine one patient."
+        self.review()
         machine = self.chance.choice(self.hospital.machines)
         steps = hasattr(machine, 'begin')
         entries = self.do(f'worklist of {machine.aet}', machine.worklist)
@@ -251,6 +254,23 @@ class Radiographer(Person):
         self.journal.examined[str(entry.StudyInstanceUID)] = len(paths), uid
         for path in paths:
             path.unlink()
+
+    def review(self):
+        """Give steps with a problem to the request whose UID they have; return
+        how many."""
+        steps = self.do('steps to assign', lambda: self.find(
+                STEP, [('problem', '!=', None)], 'study_uid'))
+        for step in steps:
+            requests = self.do('requests of a step', lambda: self.find(
+                    REQUEST, [('merge_id', '=', step['study_uid'])]))
+            self.do('assign step', lambda: self.wizard(
+                    f'{STEP}.assign', 'assign',
+                    {'start': {'requests': [r['id'] for r in requests]}},
+                    STEP, step['id']),
+                lambda: self.find(
+                    STEP, [('id', '=', step['id']), ('problem', '=', None)]))
+            self.journal.done['steps assigned by the radiographer'] += 1
+        return len(steps)
 
     def _acquire(self, entry, folder):
         study = archive.study(0, uid=str(entry.StudyInstanceUID),

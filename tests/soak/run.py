@@ -25,7 +25,7 @@ class Given:
     def __init__(self, cluster):
         self._cluster = cluster
 
-    @pytest.fixture(scope='session')
+    @pytest.fixture
     def cluster(self):
         "The cluster in which the database is."
         return self._cluster
