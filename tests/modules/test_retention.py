@@ -168,6 +168,22 @@ def test_runs_are_kept_for_a_year(server, setting, small):
     assert [start for start, *_ in seen(server)] == [young] * 4
 
 
+def test_folding_that_is_killed_changed_nothing(server, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+    with transaction():
+        for minute in range(3):
+            add(server, day(20, 0, minute))
+    before = seen(server)
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, 'delete', kill)
+        with pytest.raises(KeyboardInterrupt), transaction():
+            Pool().get(RUN).tidy()
+    assert seen(server) == before
+    tidy()
+    assert [folded for *_, folded, _ in seen(server)] == [3]
+
+
 def test_folding_hides_no_complete_comparison(server):
     with transaction():
         for minute, full in enumerate([False, True, False]):
