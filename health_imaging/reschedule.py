@@ -3,7 +3,6 @@
 """Doing an exam at another time, and what is kept of it."""
 from typing import NamedTuple
 
-from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.model.exceptions import AccessError
@@ -115,6 +114,7 @@ class RescheduleMixin:
 class RescheduleLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Rescheduling of an Imaging Request"
     __name__ = 'gnuhealth.imaging.test.request.reschedule.log'
+    _years = 'health_imaging', 'reasons_years', 0
 
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,
@@ -129,11 +129,6 @@ class RescheduleLog(Forgotten, Ledger, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
-
-    @staticmethod
-    def years_kept():
-        """Return for how many years lines are kept, 0: for ever."""
-        return config.getint('health_imaging', 'reasons_years', default=0)
 
     def get_rec_name(self, name):
         return self.request.rec_name

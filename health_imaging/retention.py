@@ -10,6 +10,7 @@ from dateutil.relativedelta import relativedelta
 from sql import Column
 
 from trytond import backend
+from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index
 from trytond.pool import Pool
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 #: How many lines are deleted in a transaction, and for how many seconds a task
 #: goes on; the next day goes on where it ended.
 BLOCK, SECONDS = 1000, 300
+# How far back the calendar goes, about.
+_MOST_YEARS = 1000
 
 
 def unlocked():
@@ -36,9 +39,11 @@ def unlocked():
 
 
 class Forgotten:
-    """Mixin of logs whose old lines are deleted. They have ``years_kept``.
+    """Mixin of logs whose old lines are deleted.
 
     :cvar str _dated: name of the field with the age of a line
+    :cvar tuple _years: section and option of the configuration that says for
+        how many years they are kept, and what it is without
     """
     __slots__ = ()
 
@@ -50,6 +55,19 @@ class Forgotten:
         table = cls.__table__()
         cls._sql_indexes.add(Index(
                 table, (Column(table, cls._dated), Index.Range(order='DESC'))))
+
+    @classmethod
+    def years_kept(cls):
+        """Return for how many years lines are kept, 0: for ever, as where the
+        configuration has no such number."""
+        section, option, default = cls._years
+        try:
+            years = config.getint(section, option, default=default)
+        except ValueError:
+            logger.error("%s in [%s] of the configuration is no number of "
+                "years: nothing is deleted", option, section)
+            return 0
+        return years if 0 < years < _MOST_YEARS else 0
 
     @classmethod
     def forget(cls):

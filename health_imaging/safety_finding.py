@@ -5,7 +5,6 @@ import datetime as dt
 import json
 from typing import NamedTuple
 
-from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
@@ -41,6 +40,7 @@ class SafetyFinding(Forgotten, Ledger, ModelSQL, ModelView):
     "Safety Finding of an Imaging Request"
     __name__ = 'gnuhealth.imaging.safety.finding'
     _dated = 'found_at'
+    _years = 'health_imaging', 'reasons_years', 0
 
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,
@@ -59,11 +59,6 @@ class SafetyFinding(Forgotten, Ledger, ModelSQL, ModelView):
     def __setup__(cls):
         super().__setup__()
         cls._order = [('found_at', 'DESC'), ('id', 'ASC')]
-
-    @staticmethod
-    def years_kept():
-        """Return for how many years lines are kept, 0: for ever."""
-        return config.getint('health_imaging', 'reasons_years', default=0)
 
     @classmethod
     def view_attributes(cls):

@@ -14,9 +14,11 @@ from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
 
 from .institution import local_text
-from .tables import execute
+from .tables import ROWS, execute
 
 # Kept is a JSON list of texts and of pairs of code and parameters.
 _MARK = '['
@@ -76,19 +78,42 @@ def label(record, name):
             'value': getattr(value, 'rec_name', value)})
 
 
-def _line(kept):
-    """Return the text of what is kept, in the language of the user."""
+def _line(kept, say=gettext):
+    """Return the text of what is kept, in the language of the user.
+
+    :param say: function of a code and its parameters
+    """
     if not isinstance(kept, list):
         return local_text(kept) if isinstance(kept, dt.datetime) else kept
     code, parameters = kept
     if not code:
-        return parameters['between'].join(map(_line, parameters['parts']))
+        return parameters['between'].join(
+            _line(part, say) for part in parameters['parts'])
     model, _, name = code.partition(',')
     if name:
-        field = Pool().get(model).__names__(name)['field']
-        return f'{field}: {parameters["value"]}'
-    return gettext(code, **{
-            name: _line(value) for name, value in parameters.items()})
+        return _labelled(Pool().get(model), name, parameters['value'])
+    return say(code, **{
+            name: _line(value, say) for name, value in parameters.items()})
+
+
+def _labelled(Model, name, value):
+    """Return label and value of a field, in the language of the user."""
+    field = Model._fields[name]
+    if isinstance(field, fields.Selection):
+        value = field.get_selection_string(
+            field.get_selection(Model, name, None), value)
+    return f'{Model.__names__(name)["field"]}: {value}'
+
+
+def _known(code, **parameters):
+    """Return a message as gettext does, which returns the code in the place
+    of one that it does not know, without the parameters.
+
+    :raises KeyError, ValueError: it is not known, or names other parameters
+    """
+    module, message = code.split('.')
+    return Pool().get('ir.message').gettext(
+        module, message, Transaction().language, **parameters)
 
 
 def stored(value):
@@ -101,6 +126,9 @@ def stored(value):
         value = [value]
     if not isinstance(value, (list, tuple)):
         return value
+    if not all(isinstance(line, str) for line in value):
+        # What a client sent is a text.
+        return stored(str(value))
     return json.dumps(
         _kept(value), cls=JSONEncoder, ensure_ascii=False, sort_keys=True,
         ) if value else None
@@ -115,7 +143,8 @@ def shown(value):
         return value
     try:
         return '\n'.join(
-            map(_line, json.loads(value, object_hook=JSONDecoder())))
+            _line(line, _known)
+            for line in json.loads(value, object_hook=JSONDecoder()))
     except (
             AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return value
@@ -139,21 +168,28 @@ class Told(fields.Text):
         """
         return {row['id']: shown(row[name]) for row in values or []}
 
+    def sortable(self, model):
+        """Return False: it would be sorted by codes."""
+        return False
+
     def convert_domain(self, domain, tables, Model):
         """Return the condition of a clause: codes are compared by the texts
         that the user reads, each of them once."""
         table, _ = tables[None]
-        prose = super().convert_domain(domain, tables, Model)
         column, own = self.sql_column(table), Model.__table__()
-        of_software = Like(self.sql_column(own), f'{_MARK}%')
         kept = [text for text, in execute(own.select(
-                    self.sql_column(own), where=of_software,
-                    group_by=self.sql_column(own)))]
-        if not kept:
-            return prose
-        rows = With('kept', self.name, query=Values(
-                [[text, shown(text)] for text in kept]))
-        fitting = rows.select(rows.kept, with_=[rows], where=(
-                super().convert_domain(domain, {None: (rows, None)}, Model)))
-        is_prose = ~Like(Coalesce(column, ''), f'{_MARK}%')
-        return (is_prose & prose) | column.in_(fitting)
+                    self.sql_column(own), group_by=self.sql_column(own),
+                    where=Like(self.sql_column(own), f'{_MARK}%')))]
+        # Its values are not stored, but compared as they are read.
+        text = fields.Text(self.string)
+        text.name = self.name
+        fitting = []
+        for sub in grouped_slice(kept, ROWS):
+            rows = With('kept', self.name, query=Values(
+                    [[one, shown(one)] for one in sub]))
+            fitting += [one for one, in execute(rows.select(
+                        rows.kept, with_=[rows], where=text.convert_domain(
+                            domain, {None: (rows, None)}, Model)))]
+        found = ~Like(Coalesce(column, ''), f'{_MARK}%') & (
+            text.convert_domain(domain, tables, Model))
+        return found | column.in_(fitting) if fitting else found

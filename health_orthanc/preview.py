@@ -361,9 +361,10 @@ class Preview(ImageWizard, Wizard):
 
     def _found(self, series):
         """Return the instances of a series in their order, listed once for
-        all clicks in a preview."""
+        all clicks in a preview, and anew when there are more or less."""
         Instance = type(self.show.instance)
-        key = (Transaction().database.name, self._session_id, series.id)
+        key = (Transaction().database.name, self._session_id, series.id,
+            series.number_of_instances)
         ids = cache.listed(key) or []
         if not ids or (self.show.instance.series == series
                 and self.show.instance.id not in ids):

@@ -7,7 +7,6 @@ import time
 from sql import Column, Null
 from sql.conditionals import Coalesce
 
-from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.institution import (
@@ -30,12 +29,15 @@ _NEWS = ('skipped', *(
         f'{level}_{what}' for level in ['studies', 'series', 'instances']
         for what in ['new', 'changed', 'gone']),
     'studies_linked', 'studies_review', 'studies_undecided')
+# What is read of runs to fold
+_FOLDED = ['id', 'start', 'end', 'folded', 'calls', 'full']
 
 
 class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
     "Orthanc Synchronization"
     __name__ = 'gnuhealth.orthanc.sync_run'
     _dated = 'start'
+    _years = 'health_orthanc', 'sync_runs_years', 1
 
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
@@ -98,15 +100,12 @@ class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
         latest = (table.start, Index.Range(order='DESC'))
         cls._sql_indexes.update({
                 Index(table, (table.server, Index.Equality()), latest),
+                Index(table, (table.server, Index.Equality()), latest,
+                    where=table.folded != Null),
                 Index(table, latest),
                 })
         cls._buttons['show_studies'] = {
             'invisible': Eval('state') == 'running'}
-
-    @staticmethod
-    def years_kept():
-        """Return for how many years lines are kept, 0: for ever."""
-        return config.getint('health_orthanc', 'sync_runs_years', default=1)
 
     def get_rec_name(self, name):
         return f'{self.server.label} {self.start:%Y-%m-%d %H:%M}'
@@ -161,7 +160,8 @@ class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
         """Return the runs of a server, an id, after the last one that came to
         its end."""
         of_server, open_ = ('server', '=', server), ['running', 'interrupted']
-        last = cls.search([of_server, ('state', 'not in', open_)], limit=1)
+        last = cls.search([of_server, ('state', 'not in', open_)],
+            order=[('id', 'DESC')], limit=1)
         return cls.search([of_server, ('state', 'in', open_),
                 ('id', '>', last[0].id if last else 0)])
 
@@ -188,14 +188,26 @@ class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
     def _fold(cls, server, before):
         """Fold a block of the runs of a server, an id, before a moment, return
         how many; none where another worker does it."""
-        table = cls.__table__()
         of = Pool().get('gnuhealth.orthanc.config').__table__()
         if not tables.execute(of.select(
                     of.id, where=of.id == server, for_=unlocked())):
             return 0
-        names = ['id', 'start', 'end', 'folded', 'calls']
-        columns = [Column(table, name) for name in names]
-        # Older days are folded.
+        newest, found = cls._to_fold(server, before)
+        days, zone = {}, institution_timezone()
+        for row in newest + found if found else ():
+            run = cls(**dict(zip(_FOLDED, row)))
+            days.setdefault(
+                local_datetime(run.start, zone).date(), []).append(run)
+        for runs in days.values():
+            cls._fold_day(runs)
+        return len(found)
+
+    @classmethod
+    def _to_fold(cls, server, before):
+        """Return the last run of a server that is folded, as older days are,
+        and a block of those that are not; rows of _FOLDED."""
+        table = cls.__table__()
+        columns = [Column(table, name) for name in _FOLDED]
         newest = tables.execute(table.select(*columns,
                 where=(table.server == server) & (table.folded != Null),
                 order_by=table.start.desc, limit=1))
@@ -203,17 +215,8 @@ class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
             & (table.folded == Null) & cls._found_nothing(table))
         if newest:
             where &= table.start >= newest[0][1]
-        found = tables.execute(table.select(
-                *columns, where=where, order_by=[table.start, table.id],
-                limit=BLOCK))
-        days, zone = {}, institution_timezone()
-        for run in newest + found if found else ():
-            run = cls(**dict(zip(names, run)))
-            days.setdefault(
-                local_datetime(run.start, zone).date(), []).append(run)
-        for first, *others in days.values():
-            cls._fold_day(first, others)
-        return len(found)
+        return newest, tables.execute(table.select(
+                *columns, where=where, order_by=table.start, limit=BLOCK))
 
     @classmethod
     def _found_nothing(cls, table):
@@ -224,16 +227,18 @@ class SyncRun(Forgotten, Ledger, ModelSQL, ModelView):
         return where
 
     @classmethod
-    def _fold_day(cls, first, others):
-        """Make one row of the runs of a day."""
-        runs = [first, *others]
-        if first.folded and not others:
+    def _fold_day(cls, runs):
+        """Make one row of the runs of a day, in their order."""
+        if all(run.folded for run in runs):
             return
-        tables.set_values(cls, [first.id],
+        # The last id says which open runs are older.
+        *others, last = sorted(run.id for run in runs)
+        tables.set_values(cls, [last],
             folded=sum(run.folded or 1 for run in runs),
             calls=sum(run.calls or 0 for run in runs),
-            end=max(run.end for run in runs), started_by=None, full=None)
-        tables.delete(cls, [run.id for run in others])
+            start=runs[0].start, end=max(run.end for run in runs),
+            full=any(run.full for run in runs) or None, started_by=None)
+        tables.delete(cls, others)
 
     def summary(self):
         """Return state, error and counts, for scripts."""

@@ -3,7 +3,6 @@
 """Access log: who viewed, uploaded, deleted or reported which images."""
 import datetime as dt
 
-from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.direction import isolated
@@ -177,6 +176,7 @@ def check_group(*groups):
 class AccessLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Orthanc Access Log"
     __name__ = 'gnuhealth.orthanc.access_log'
+    _years = 'health_orthanc', 'access_log_years', 0
 
     at = Minute("Date", required=True, readonly=True)
     user = fields.Many2One(
@@ -215,11 +215,6 @@ class AccessLog(Forgotten, Ledger, ModelSQL, ModelView):
                 Index(table, (table.study, Index.Equality())),
                 Index(table, (table.patient, Index.Equality())),
                 })
-
-    @staticmethod
-    def years_kept():
-        """Return for how many years lines are kept, 0: for ever."""
-        return config.getint('health_orthanc', 'access_log_years', default=0)
 
     def get_rec_name(self, name):
         return f'{self.at:%Y-%m-%d %H:%M} {self.user.rec_name}'

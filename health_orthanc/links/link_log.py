@@ -3,7 +3,6 @@
 """History of the links of studies, read-only for users."""
 import json
 
-from trytond.config import config
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.minute import Minute, now
@@ -40,6 +39,7 @@ _ACTIONS = {'linked': 'link', 'unlinked': 'unlink', 'review': 'review'}
 class LinkLog(Forgotten, Ledger, ModelSQL, ModelView):
     "Link of a Study"
     __name__ = 'gnuhealth.orthanc.link_log'
+    _years = 'health_orthanc', 'link_log_years', 0
 
     study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", readonly=True,
@@ -102,11 +102,6 @@ class LinkLog(Forgotten, Ledger, ModelSQL, ModelView):
         table = cls.__table__()
         cls._order = [('at', 'DESC'), ('id', 'DESC')]
         cls._sql_indexes.add(Index(table, (table.study, Index.Equality())))
-
-    @staticmethod
-    def years_kept():
-        """Return for how many years lines are kept, 0: for ever."""
-        return config.getint('health_orthanc', 'link_log_years', default=0)
 
     def get_in_spite_of(self, name):
         return questions.text_of(json.loads(self.differing or '[]'))

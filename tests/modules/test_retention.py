@@ -168,6 +168,51 @@ def test_runs_are_kept_for_a_year(server, setting, small):
     assert [start for start, *_ in seen(server)] == [young] * 4
 
 
+def test_folding_that_is_killed_changed_nothing(server, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+    with transaction():
+        for minute in range(3):
+            add(server, day(20, 0, minute))
+    before = seen(server)
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, 'delete', kill)
+        with pytest.raises(KeyboardInterrupt), transaction():
+            Pool().get(RUN).tidy()
+    assert seen(server) == before
+    tidy()
+    assert [folded for *_, folded, _ in seen(server)] == [3]
+
+
+def test_folding_hides_no_complete_comparison(server):
+    with transaction():
+        for minute, full in enumerate([False, True, False]):
+            add(server, day(9, 0, minute), full=full)
+    tidy()
+    with transaction():
+        folded, = Pool().get(RUN).search([('server', '=', server)])
+        assert folded.full and folded.folded == 3
+
+
+def test_folding_opens_no_old_run_again(server):
+    """What was interrupted before others were done is not gone on with, which
+    would match all again that changed since."""
+    with transaction():
+        add(server, day(9, 1), studies_new=1)
+        add(server, day(9, 2))
+        add(server, day(9, 3), studies_new=1)
+        add(server, day(9, 4), state='interrupted')
+        add(server, day(9, 5))
+        Run = Pool().get(RUN)
+        assert not Run.unfinished(server)
+        Transaction().commit()
+    tidy()
+    with transaction():
+        assert not Pool().get(RUN).unfinished(server)
+        open_ = add(server, day(0), state='interrupted')
+        assert [r.id for r in Pool().get(RUN).unfinished(server)] == [open_]
+
+
 def test_a_task_ends_and_goes_on_the_next_day(server, small, monkeypatch):
     with transaction():
         for minute in range(5):
@@ -236,8 +281,9 @@ def test_logs_are_kept_for_ever_unless_the_configuration_says_otherwise(
         *old, young, now = fill(
             name, *[day(3 * 366)] * 5, day(700), day(0))
     for years, kept in [
-            ('0', {*old, young, now}), ('-1', {*old, young, now}),
-            ('2', {young, now}), ('1', {now})]:
+            *[(odd, {*old, young, now}) for odd in [
+                    '0', '-1', '', 'abc', '1.5', '9999', '99999999999999']],
+            ('5', {*old, young, now}), ('2', {young, now}), ('1', {now})]:
         setting(section, option, years)
         run_task(method)
         assert left(name) == kept
@@ -268,6 +314,10 @@ def test_the_settings_say_how_long(users, setting):
             "Rescheduling of an Imaging Request: for ever",
             "Safety Finding of an Imaging Request: for ever",
             ]
+    # The form opens nevertheless.
+    setting('health_orthanc', 'access_log_years', "ten")
+    with transaction(head, _check_access=True):
+        assert "Orthanc Access Log: for ever" in Pool().get(SETTINGS)(1).kept
 
 
 # Several workers, on PostgreSQL
@@ -291,6 +341,23 @@ def test_old_lines_are_found_by_an_index(users, name):
         found = plan(table.select(table.id, where=column < day(1),
                 order_by=column, limit=retention.BLOCK))
         assert 'Index Scan' in found and 'Sort' not in found, found
+
+
+@pytest.mark.postgresql
+def test_what_is_folded_is_found_by_an_index(server, monkeypatch):
+    "Ten years that were never folded are not read for each block of them."
+    with transaction():
+        asked = []
+
+        def watch(query):
+            asked.append(plan(query))
+            return []
+        monkeypatch.setattr(tables, 'execute', watch)
+        Pool().get(RUN)._to_fold(server, day(7))
+        newest, found = asked
+        for text in asked:
+            assert 'Index Scan' in text and 'Sort' not in text, text
+        assert 'Filter' not in newest, newest
 
 
 @pytest.mark.postgresql

@@ -251,7 +251,7 @@ def test_the_access_log_of_a_deletion(keeper, server, study):
         Study = Pool().get(STUDY)
         name = Study(study).rec_name
         tables.set_values(Study, [study], deleting_reason="[x] Of a cat.",
-            deleting_since=dt.datetime(2020, 1, 1))
+            deleting_since=dt.datetime(2020, 1, 1), link_rule='person')
         Study(study)._drop('done')
         note('upload', [], TYPED)
         Transaction().commit()
@@ -260,6 +260,9 @@ def test_the_access_log_of_a_deletion(keeper, server, study):
     for text, first in zip(texts, said('msg_deleted_done', record=name)):
         assert text.splitlines()[:2] == [first, "[x] Of a cat."]
         assert ': 1.2.' in text
+    assert "Linked by: A person" in texts[0]
+    assert not any('person' in line.split(': ') for line in texts[1].split(
+            '\n'))
     assert len({text.splitlines()[-1] for text in texts}) == 3
     # A name of a file does not become a sentence of the software.
     for language in LANGUAGES:
@@ -282,6 +285,41 @@ def test_moved_in_the_calendar(keeper):
     readings(keeper, log.__name__, log.id, 'reason')
     assert read(keeper, log.__name__, typed.id, 'reason', 'es') == (
         "[She] asked for it.")
+
+
+def test_nobody_speaks_for_the_software(keeper, study):
+    "A client may send a list where it should send a text."
+    with transaction():
+        request = make_requested()
+        Transaction().commit()
+    forged = ["health_orthanc.msg_event_failed", {}]
+    for message in [[forged], [[forged]], [[]], [1], {'a': 1}, forged]:
+        with transaction():
+            note_, = Pool().get(NOTE).create([{
+                        'resource': str(request), 'message': message}])
+            assert note_.message == str(message)
+            found, = Pool().get(NOTE).search([
+                    ('resource', '=', str(request)),
+                    ('message', '=', str(message))])
+            assert found == note_
+
+
+def test_what_a_later_version_says(keeper, server, monkeypatch):
+    "Who goes back to a former version loses no parameter."
+    later = '[["health_orthanc.msg_of_tomorrow", {"n": 7}]]'
+    other = '[["health_orthanc.msg_skipped_no_uid", {}], ["m.x,y", {}]]'
+    # Only in tests, trytond raises an error for an unknown message.
+    monkeypatch.setattr(Pool, 'test', False)
+    with transaction():
+        assert told.shown(later) == later
+        assert told.shown(other) == other
+
+
+def test_lists_are_not_sorted_by_codes(keeper):
+    with transaction(keeper):
+        for model, name in [(RUN, 'error'), (LOG, 'details'), (
+                NOTE, 'message')]:
+            assert not Pool().get(model).fields_get([name])[name]['sortable']
 
 
 # What is kept

@@ -25,6 +25,7 @@ from support.fault_server import SYSTEM, FaultServer, answer, status
 
 from trytond.modules.health_orthanc.archive import orthanc as client_module
 from trytond.modules.health_orthanc.archive import session, values
+from trytond.modules.health_orthanc.archive.connections import Connections
 from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, BadRequest, Changes, Conflict, ConnectionLost,
     ConnectionRefused, ConnectTimeout, Forbidden, HostNotFound, InvalidURL,
@@ -665,6 +666,17 @@ def test_certificate_that_is_not_trusted(tls_server, make_client, verify):
     client = make_client(tls_server.url, verify=verify)
     assert type(error_of(client.system)) is TLSError
     assert tls_server.count() == 0
+
+
+def test_a_connection_with_tls_is_kept(tls_server, make_client, certificate):
+    "What a server says after the handshake is no answer of its own accord."
+    kept = Connections()
+    for _ in range(3):
+        with make_client(
+                tls_server.url, verify=certificate[0], kept=kept) as client:
+            assert client.system() == SYSTEM
+    kept.close()
+    assert tls_server.accepted == 1
 
 
 def test_silence_instead_of_a_handshake(make_client):

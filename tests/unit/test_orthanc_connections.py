@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from support.fault_server import FaultServer, Reply, answer, reset
+from support.fault_server import FaultServer, Reply, answer, drop, reset
 
 from trytond.modules.health_orthanc.archive import connections as module
 from trytond.modules.health_orthanc.archive.connections import Connections
@@ -90,6 +90,37 @@ def test_what_the_server_closed_is_not_used(server, kept):
     server.start()
     ask(server, kept)
     assert server.accepted == 2
+
+
+def test_what_ends_when_it_is_used_is_asked_again_if_it_may_be(server, kept):
+    "The server may close it in the very moment."
+    server.on('^/gone', drop(), nth=1)
+    server.on('^/gone', answer(b'{}'))
+    ask(server, kept)
+    assert ask(server, kept, path='/gone').body == b'{}'
+    assert (server.count('/gone'), server.accepted) == (2, 2)
+
+
+@pytest.mark.parametrize('method', ['POST', 'DELETE'])
+def test_what_changes_something_is_sent_once_on_a_new_one(
+        server, kept, method):
+    server.on('^/change', drop())
+    ask(server, kept)
+    with Session(server.url, 'u', 'p', kept=kept) as session:
+        with pytest.raises(OrthancError):
+            session.request(method, '/change', b'x', repeat=False)
+    assert (server.count('/change'), server.accepted) == (1, 2)
+
+
+def test_few_wait_for_many_servers(kept):
+    for _ in range(module.MOST_OF_ALL + 3):
+        with FaultServer() as server:
+            server.on('^/$', answer(b'{}'))
+            ask(server, kept)
+    waiting = [connection for *_, connection in kept._idle]
+    assert len(waiting) == module.MOST_OF_ALL
+    kept.close()
+    assert not any(connection.sock for connection in waiting)
 
 
 def test_what_broke_is_not_kept(server, kept):
