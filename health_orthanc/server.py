@@ -23,7 +23,7 @@ from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
-from trytond.modules.health_imaging.told import Told
+from trytond.modules.health_imaging.told import Told, tell
 from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
@@ -39,6 +39,7 @@ from .encapsulated_report import ReportsServer
 from .exceptions import (
     PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
     ServerURLError, error_text)
+from .links.events import log_unexpected
 from .notice import NotifiedServer
 from .protection import ProtectingServer
 from .sync.lease import Busy, left_behind
@@ -531,7 +532,12 @@ class Server(
             with user_errors(self):
                 return answer.result()
         except (ServerError, SecretKeyError) as error:
-            return {'validated': False, 'last_error': error.message}
+            message = error.message
+        except Exception as error:
+            # The others are asked in the same task.
+            log_unexpected(error)
+            message = tell('health_orthanc.msg_sync_unexpected')
+        return {'validated': False, 'last_error': message}
 
     @classmethod
     @ModelView.button

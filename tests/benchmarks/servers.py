@@ -17,6 +17,7 @@ import statistics
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import NamedTuple
 
@@ -164,14 +165,20 @@ class Day:
         self.beside = [self.hanging, self.down]
 
     def copy(self):
-        cursor = Transaction().connection.cursor()
-        # They fit where those of the first server did.
-        cursor.execute('SET session_replication_role = replica')
-        for seed, id_ in list(enumerate(self.ids, 1))[1:]:
-            copy_rows(self.ids[0], id_, seed)
-        cursor.execute('SET session_replication_role = DEFAULT')
-        cursor.execute('ANALYZE')
         Transaction().commit()
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(self.copy_to, range(2, 1 + len(self.ids))))
+        Transaction().connection.cursor().execute('ANALYZE')
+        Transaction().commit()
+
+    def copy_to(self, seed):
+        with transaction():
+            cursor = Transaction().connection.cursor()
+            # They fit where those of the first server did.
+            cursor.execute('SET session_replication_role = replica')
+            copy_rows(self.ids[0], self.ids[seed - 1], seed)
+            cursor.execute('SET session_replication_role = DEFAULT')
+            Transaction().commit()
 
     def tick(self, number):
         "Let cron run, and wait until all healthy servers were looked at."

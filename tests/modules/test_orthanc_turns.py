@@ -15,6 +15,7 @@ from support.synchronizing import count_rows, new_server, transaction
 from trytond import backend
 from trytond.ir import queue_
 from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_orthanc import server as server_module
 from trytond.modules.health_orthanc.sync import run as sync_run
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -237,6 +238,18 @@ def test_many_servers_are_asked_at_once():
         (servers[n].id, 'sync_server', False) for n in (5, 4)]
 
 
+def test_one_server_does_not_keep_the_others_from_their_answers(monkeypatch):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes({}, {}) as pacs:
+        servers = Server.browse([new_server(each) for each in pacs])
+        monkeypatch.setattr(server_module, 'probe', lambda client, probe=(
+                    server_module.probe): (
+                {}['odd'] if client.url == pacs[0].url else probe(client)))
+        Server.check_and_sync(servers)
+    assert [server.validated for server in servers] == [False, True]
+    assert "unexpected" in servers[0].last_error
+
+
 def test_a_slow_server_is_not_given_up():
     Server = Pool().get('gnuhealth.orthanc.config')
     with fakes({'studies': 1}) as (pacs,), FaultServer(pacs.url) as slow:
@@ -255,9 +268,10 @@ def test_a_slow_server_is_not_given_up():
 
 
 def killed_at(server):
-    "Start a run that is killed while it reads, and return its process."
+    "Start a run that is killed while it waits for its server."
+    count = len(of_server(server))
     process = killed_runs.start(server)
-    while not of_server(server):
+    while len(of_server(server)) == count:
         time.sleep(0.05)
     process.kill()
     process.wait()
