@@ -95,7 +95,7 @@ class NotifiedServer:
     @classmethod
     def look_soon(cls, server):
         """Synchronize a server that gave notice, in the background."""
-        cls._enqueue('sync_noticed', server)
+        cls._enqueue('sync_noticed', [server])
 
     @classmethod
     @without_check_access

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
 from dateutil.relativedelta import relativedelta
@@ -22,7 +23,7 @@ from trytond.modules.health_imaging.minute import Minute
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
-from trytond.modules.health_imaging.told import Told
+from trytond.modules.health_imaging.told import Told, tell
 from trytond.modules.health_imaging.workflow import differs
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
@@ -38,11 +39,12 @@ from .encapsulated_report import ReportsServer
 from .exceptions import (
     PasswordAgainError, SecretKeyError, ServerError, ServerInUseError,
     ServerURLError, error_text)
+from .links.events import log_unexpected
 from .notice import NotifiedServer
 from .protection import ProtectingServer
-from .sync.lease import Busy
+from .sync.lease import Busy, left_behind
 from .sync.run import Run
-from .sync.transactions import now
+from .sync.transactions import now, transact
 from .viewer import ServerViewers
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,9 @@ logger = logging.getLogger(__name__)
 MASK = '*' * 10
 #: How long somebody waits for the test of a server, in seconds.
 TEST_SECONDS = 9
+#: How long servers may take at the most that nobody waits for, in seconds:
+#: less than passes until they are asked again.
+CHECK_SECONDS = 600
 #: How many runs the form of a server shows.
 SHOWN_RUNS = 100
 #: Plugins of Orthanc without which something is missed.
@@ -60,12 +65,14 @@ _CONNECTION = {
     'read_timeout'}
 #: To whom the password is sent.
 _RECIPIENT = {'domain', 'verify_tls', 'ca_file'}
-#: When the queue expects what is quick, and what may take long, to be done.
-_AT_ONCE, _LATER = dt.timedelta(0), dt.timedelta(minutes=15)
+#: When the queue expects what is quick to be done, what waits for those that
+#: may not answer, and what may take long. Who is expected first goes first.
+_AT_ONCE, _SOON = dt.timedelta(0), dt.timedelta(minutes=15)
+_LATER = dt.timedelta(days=1)
 #: Who waits for the end of a run that he started.
 _WAITED_FOR = {None, 'script', 'upload'}
-#: Tasks of which one that waits does for another.
-_SAME = {'check_and_sync', 'sync_server'}
+#: Tasks that do, while they wait, for another one.
+_DO_FOR = {'check_and_sync': {'check_and_sync', 'sync_server'}}
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 
@@ -402,9 +409,8 @@ class Server(
 
     @classmethod
     def _check_later(cls, servers):
-        for server in servers:
-            if server.active:
-                cls._enqueue('check_servers', [server])
+        cls._enqueue(
+            'check_servers', [s for s in servers if s.active], together=True)
 
     @classmethod
     def _new_addresses(cls, servers, values):
@@ -476,30 +482,62 @@ class Server(
 
     @classmethod
     @without_check_access
-    def check_servers(cls, servers, seconds=None):
-        """Ask servers whether they answer, keep what they say, and return the
-        translated problems, list. It ends transactions.
+    def check_servers(cls, servers, seconds=CHECK_SECONDS):
+        """Ask servers whether they answer, all at once, keep what they say,
+        and return the translated problems, list. It ends transactions.
 
-        :param seconds: how long each has to answer, None: as configured
+        :param seconds: how long each has to answer
         """
-        found = [(server, server._look(seconds)) for server in servers]
-        for server, values in found:
-            super().write([server], {**values, 'check_time': now()})
+        found = dict(cls._checked(servers, seconds))
         return [
-            values['last_error'] for _, values in found
-            if not values['validated']]
+            found[server]['last_error'] for server in servers
+            if not found[server]['validated']]
 
-    def _look(self, seconds=None):
-        """Ask the server who it is, return the values to keep. It ends the
-        transaction."""
-        try:
-            with user_errors(self), connect(self) as client:
+    @classmethod
+    @without_check_access
+    def check_and_sync(cls, servers, full=False, started_by=None):
+        """Ask servers whether they answer, all at once, and synchronize in
+        the background each that does, see sync_server. It ends transactions.
+        """
+        for server, values in cls._checked(servers):
+            if values['validated']:
+                cls.sync_later([server], full=full, started_by=started_by)
                 Transaction().commit()
-                if seconds:
-                    client.end_at(time.monotonic() + seconds)
-                return probe(client)
+
+    @classmethod
+    def _checked(cls, servers, seconds=CHECK_SECONDS):
+        """Ask servers who they are, all at once, and yield each as soon as it
+        answered, with the values that were kept. It ends transactions."""
+        end = time.monotonic() + seconds
+        with ThreadPoolExecutor(len(servers) or 1) as threads:
+            asked = {threads.submit(*s._question(end)): s for s in servers}
+            Transaction().commit()
+            for answer in as_completed(asked):
+                server = asked[answer]
+                values = {**server._outcome(answer), 'check_time': now()}
+                transact(lambda: super(Server, cls).write([server], values))
+                yield server, values
+
+    def _question(self, end):
+        """Return a function that asks the server who it is until a moment,
+        and what to call it with: it may run in a thread, without database."""
+        try:
+            return _answer, connect(self), end
+        except (SecretKeyError, orthanc.OrthancError) as error:
+            return _fail, error
+
+    def _outcome(self, answer):
+        """Return what to keep of an answer, a future."""
+        try:
+            with user_errors(self):
+                return answer.result()
         except (ServerError, SecretKeyError) as error:
-            return {'validated': False, 'last_error': error.message}
+            message = error.message
+        except Exception as error:
+            # The others are asked in the same task.
+            log_unexpected(error)
+            message = tell('health_orthanc.msg_sync_unexpected')
+        return {'validated': False, 'last_error': message}
 
     @classmethod
     @ModelView.button
@@ -516,18 +554,20 @@ class Server(
     @without_check_access
     def sync(cls, servers=None, full=False, started_by='cron'):
         """Fetch what is new on servers, by default on all that are active, in
-        a task for each, so that one that hangs delays no other.
+        a task for each. Those that did not answer the last time, and all that
+        are compared, are asked first whether they answer, in one task, so
+        that they keep no more than one worker.
 
         :param bool full: compare everything, not only what is new
         :param str started_by: see gnuhealth.orthanc.sync_run
         """
-        for server in cls.search([]) if servers is None else servers:
-            if full or not server.validated:
-                # One that failed is asked first whether it answers again.
-                cls._enqueue('check_and_sync', server,
-                    full=full, started_by=started_by)
-            else:
-                cls.sync_later([server], started_by=started_by)
+        if servers is None:
+            servers = cls.search([])
+        asked = [s for s in servers if full or not s.validated]
+        cls.sync_later(
+            [s for s in servers if s not in asked], started_by=started_by)
+        cls._enqueue('check_and_sync', asked, _SOON, together=True,
+            full=full, started_by=started_by)
 
     @classmethod
     def sync_later(cls, servers, full=False, started_by=None):
@@ -536,52 +576,52 @@ class Server(
         :param bool full: compare everything, not only what is new
         :param str started_by: see gnuhealth.orthanc.sync_run
         """
-        for server in servers:
-            cls._enqueue('sync_server', server,
-                full=full, started_by=started_by)
+        cls._enqueue('sync_server', servers, _LATER if full else _AT_ONCE,
+            full=full, started_by=started_by)
 
     @classmethod
-    def _enqueue(cls, method, server, **options):
-        """Let a worker call a method for a server, or a list of one, unless a
+    def _enqueue(cls, method, servers, expected=_AT_ONCE, together=False,
+            **options):
+        """Let workers call a method for servers, but for those for which a
         task that does the same waits already.
 
-        Who came first goes first, but what may take long lets all go first
-        that come within a quarter of an hour."""
-        full = options.get('full')
-        if queue_.has_worker and cls._is_queued(method, server, full):
-            return
-        slow = full or method == 'check_and_sync'
+        :param expected: how long what is put into the queue at once goes first
+        :param bool together: whether one task is for all of them
+        """
+        if servers and queue_.has_worker:
+            queued = cls._queued(method, options.get('full'))
+            servers = [s for s in servers if s.id not in queued]
         # Not where the context of a client sends it: it would wait for ever,
         # and keep others out.
         with Transaction().set_context(
                 queue_name='default', queue_scheduled_at=None,
-                queue_expected_at=_LATER if slow else _AT_ONCE):
-            getattr(cls.__queue__, method)(server, **options)
+                queue_expected_at=expected):
+            for some in [servers] if together and servers else servers:
+                getattr(cls.__queue__, method)(some, **options)
 
     @classmethod
     @without_check_access
-    def _is_queued(cls, method, server, full):
+    def _queued(cls, method, full):
+        """Return the ids of servers for which a task waits that does what a
+        method does, or which are asked just now whether they answer."""
         Queue = Pool().get('ir.queue')
-        methods = {method}
-        if method in _SAME:
-            methods = _SAME
-        id_ = server.id if isinstance(server, cls) else server[0].id
-        waiting = Queue.search([
-                ('name', '=', 'default'),
-                ('scheduled_at', '=', None),
-                ('dequeued_at', '=', None),
-                ('data.model', '=', cls.__name__)])
-        return any(
-            data['method'] in methods
-            and data['instances'] in (id_, [id_], (id_,))
-            and data['kwargs'].get('full') == full
-            for data in (task.data for task in waiting))
-
-    @classmethod
-    def check_and_sync(cls, server, full=False, started_by=None):
-        """Synchronize one server if it answers, see sync_server."""
-        if not cls.check_servers([server]):
-            return cls.sync_server(server, full, started_by)
+        methods, found = _DO_FOR.get(method, {method}), set()
+        # A worker that was killed does not finish its task.
+        since = dt.datetime.now() - dt.timedelta(seconds=CHECK_SECONDS)
+        for task in Queue.search([
+                    ('name', '=', 'default'),
+                    ('scheduled_at', '=', None),
+                    ('finished_at', '=', None),
+                    ['OR', ('dequeued_at', '=', None),
+                        ('dequeued_at', '>', since)],
+                    ('data.model', '=', cls.__name__)]):
+            data, asks = task.data, task.data['method'] == 'check_and_sync'
+            if (data['method'] in methods
+                    and data['kwargs'].get('full') == full
+                    and (asks or not task.dequeued_at)):
+                ids = data['instances']
+                found.update([ids] if isinstance(ids, int) else ids)
+        return found
 
     @classmethod
     @without_check_access
@@ -604,7 +644,18 @@ class Server(
         after_sync.follow(server.id, id_)
         if run.is_paused:
             cls.sync_later([server], full=run.full, started_by=started_by)
+        if queue_.has_worker:
+            cls._take_up()
         return id_
+
+    @classmethod
+    def _take_up(cls):
+        """Let workers read the servers of those that were killed, but not one
+        that may kill them all."""
+        SyncRun = Pool().get('gnuhealth.orthanc.sync_run')
+        cls.sync_later(
+            [s for s in cls.browse(left_behind())
+                if len(SyncRun.unfinished(s.id)) == 1])
 
     @classmethod
     @without_check_access
@@ -669,6 +720,17 @@ def normal_url(text, field):
     # What was typed is not repeated: a password may be in it.
     raise ServerURLError(
         gettext(f'health_orthanc.msg_url_{problem}', field=field))
+
+
+def _answer(client, end):
+    """Return what a server answers until a moment of time.monotonic."""
+    with client:
+        client.end_at(end)
+        return probe(client)
+
+
+def _fail(error):
+    raise error
 
 
 def probe(client):

@@ -37,7 +37,7 @@ class GetNewStudies(CheckedWizard, Wizard):
         servers = Server.search([])
         if not servers:
             raise ServerError(gettext('health_orthanc.msg_no_server'))
-        Server.sync_later(servers, started_by='wizard')
+        Server.sync(servers, started_by='wizard')
         return 'runs'
 
 
@@ -72,5 +72,5 @@ class FullSynchronize(CheckedWizard, Wizard):
 
     def transition_synchronize(self):
         Server = Pool().get('gnuhealth.orthanc.config')
-        Server.sync_later(self.start.servers, full=True, started_by='wizard')
+        Server.sync(self.start.servers, full=True, started_by='wizard')
         return 'runs'

@@ -108,6 +108,15 @@ class Lease:
         return cursor.rowcount == 1
 
 
+def left_behind():
+    """Return the ids of servers that belong to a run which was killed, as far
+    as it was of this computer or container."""
+    table = Pool().get('gnuhealth.orthanc.config').__table__()
+    leases = execute(table.select(table.id, table.lease,
+            where=(table.lease != Null) & table.active))
+    return [id_ for id_, lease in leases if not _is_alive(lease)]
+
+
 def _is_alive(token):
     """Return whether the process of a lease may still be working, as far as
     it is of this computer or container."""

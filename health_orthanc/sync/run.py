@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The synchronisation of one server: one run at a time, in short
 transactions, so that it can stop anywhere and go on in the next run."""
+import datetime as dt
 import logging
 import time
 from collections import defaultdict
 from functools import partial
+
+from sql import Null
 
 from trytond.config import config
 from trytond.exceptions import UserError
@@ -17,7 +20,7 @@ from ..archive import orthanc
 from ..connection import connect
 from ..exceptions import error_text
 from ..links import deciding, effects, events, twins
-from ..tables import set_values
+from ..tables import execute, set_values
 from . import known, storage
 from .ahead import ahead
 from .balance import LEVELS, Balance
@@ -36,8 +39,11 @@ HOUR = 3600
 GROUP_GONE = 500
 # How often a run follows a server that receives while it is read.
 ROUNDS = 3
-# How long a run of the queue reads before it lets others go first.
+# How long a run of the queue reads before it lets others go first, and at
+# least, when some that are quick wait already for some seconds.
 TURN_SECONDS = config.getint('health_orthanc', 'turn_seconds', default=300)
+LEAST_SECONDS = TURN_SECONDS / 10
+PATIENCE = dt.timedelta(seconds=5)
 _unexpected = partial(tell, 'health_orthanc.msg_sync_unexpected')
 
 
@@ -149,8 +155,8 @@ class Run:
         return 'done', True, self._warning
 
     def _synchronize(self):
-        # One that goes on reads first what came meanwhile.
-        if not self.full or self.resume and self.position is not None:
+        # One that compares everything may last.
+        if self.position is not None:
             self._synchronize_new()
         if self.full and not self.has_all:
             self._synchronize_all()
@@ -273,8 +279,10 @@ class Run:
 
         :raises EndOfTurn: it is their turn
         """
-        if (self.in_turns and self.has_advanced
-                and time.monotonic() - self.begin > TURN_SECONDS):
+        taken = time.monotonic() - self.begin
+        if self.in_turns and self.has_advanced and (
+                taken > TURN_SECONDS
+                or taken > LEAST_SECONDS and transact(_others_wait)):
             raise EndOfTurn
 
     def skip(self, orthanc_id, reason):
@@ -463,3 +471,14 @@ class Run:
                 step()
                 self.prolong()
                 after_each()
+
+
+def _others_wait():
+    "Return whether workers have no time for what should be done already."
+    task = Pool().get('ir.queue').__table__()
+    moment = now()
+    return bool(execute(task.select(
+                task.id, where=(task.dequeued_at == Null)
+                & (task.scheduled_at == Null)
+                & (task.expected_at <= moment)
+                & (task.enqueued_at < moment - PATIENCE), limit=1)))

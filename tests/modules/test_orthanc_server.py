@@ -522,19 +522,20 @@ def tasks(work):
 def test_each_server_has_a_task_of_its_own(server, orthanc):
     Server = get(SERVER)
     with transaction():
-        bad = new_server('http://127.0.0.1:1')
+        new_server('http://127.0.0.1:1')
         good = new_server(orthanc.url, password=SECRET)
         Server.write(Server.search([]), {'validated': False})
         Server.write([Server(server), Server(good)], {'validated': True})
         Server.write([Server(good)], {'label': "A"})
+        bad = [s.id for s in Server.search([('validated', '=', False)])]
         Transaction().commit()
-    found = tasks(Server.sync)
-    assert ('sync_server', server) in found
-    assert ('sync_server', good) in found
-    assert ('check_and_sync', bad) in found
-    assert all(isinstance(instance, int) for _, instance in found)
-    found = tasks(Server.full_sync)
-    assert {method for method, _ in found} == {'check_and_sync'}
+    # Those that did not answer have one for all of them.
+    assert tasks(Server.sync) == [
+        ('sync_server', good), ('sync_server', server),
+        ('check_and_sync', tuple(bad))]
+    (method, asked), = tasks(Server.full_sync)
+    assert method == 'check_and_sync'
+    assert set(asked) == {server, good, *bad}
     assert tasks(lambda: Server.sync([Server(server)])) == [
         ('sync_server', server)]
 
@@ -585,6 +586,9 @@ def test_buttons_and_wizards_use_the_queue(server):
     Server = get(SERVER)
     assert tasks(lambda: Server.do_sync([Server(server)])) == [
         ('sync_server', server)]
+    with transaction():
+        Server.write([Server(server)], {'validated': True})
+        Transaction().commit()
     assert ('sync_server', server) in tasks(lambda: run_wizard(
             'gnuhealth.imaging_orthanc.get_new_studies', 'update'))
     Queue = get('ir.queue')

@@ -1,13 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Servers take turns: what reads everything lets others go first, and goes on
-afterwards."""
+afterwards; those that do not answer keep one worker at the most."""
+import datetime as dt
+import time
+
 import pytest
+from support import killed_runs
 from support.fake_pacs import fakes
+from support.fault_server import FaultServer, delay
+from support.statements import counted
 from support.synchronizing import count_rows, new_server, transaction
 
 from trytond import backend
 from trytond.ir import queue_
+from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_orthanc import server as server_module
 from trytond.modules.health_orthanc.sync import run as sync_run
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -51,6 +59,9 @@ def pulled():
     Transaction().commit()
     database = backend.Database(Transaction().database.name)
     connection = database.get_connection(autocommit=True)
+    # Of a queue that was as good as empty when PostgreSQL looked at it last,
+    # trytond takes several tasks and tells of one.
+    connection.cursor().execute('SET enable_nestloop = off')
     try:
         while True:
             task, _ = Queue.pull(database, connection)
@@ -61,8 +72,14 @@ def pulled():
         database.put_connection(connection)
     Transaction().rollback()
     return [
-        (task.data['instances'], task.data['method'],
+        (servers_of(task), task.data['method'],
             task.data['kwargs'].get('full')) for task in map(Queue, found)]
+
+
+def servers_of(task):
+    "Return the id of the server of a task, or a list where it has one."
+    servers = task.data['instances']
+    return servers if isinstance(servers, int) else list(servers)
 
 
 def synchronize(server, **options):
@@ -113,19 +130,193 @@ def test_a_long_run_reads_what_came_when_it_goes_on(pacs):
     assert synchronize(pacs.server).calls == 3
 
 
+def servers_at(*names, **values):
+    "Return records of servers that answer nothing."
+    Server = Pool().get('gnuhealth.orthanc.config')
+    servers = Server.browse([
+            new_server(f'http://{name}.example', **values) for name in names])
+    forget_tasks()
+    return servers
+
+
+def answered(servers):
+    "Let servers have answered when they were asked last."
+    servers[0].__class__.write(list(servers), {'validated': True})
+    forget_tasks()
+
+
+def let_pass(**times):
+    "Let what is in the queue be there for longer, by column."
+    queue = Pool().get('ir.queue').__table__()
+    for name, past in times.items():
+        column = getattr(queue, name)
+        execute(queue.update([column], [column - past]))
+    Transaction().commit()
+
+
 def test_quick_runs_come_before_long_ones():
     Server = Pool().get('gnuhealth.orthanc.config')
-    good, bad = [
-        new_server(f'http://{name}.example') for name in ['good', 'bad']]
-    Server.write([Server(good)], {'validated': True})
-    forget_tasks()
-    Server.full_sync([Server(good), Server(bad)])
-    Server.sync([Server(bad), Server(good)])
-    Server.look_soon(Server(good))
+    good, bad = servers_at('good', 'bad')
+    answered([good])
+    Server.sync_later([good], full=True)
+    # After hours of waiting, too.
+    let_pass(
+        enqueued_at=dt.timedelta(hours=3), expected_at=dt.timedelta(hours=3))
+    Server.sync([bad, good])
+    Server.look_soon(good)
     assert pulled() == [
-        (good, 'sync_server', False), (good, 'sync_noticed', None),
-        (good, 'check_and_sync', True), (bad, 'check_and_sync', True),
-        (bad, 'check_and_sync', False)]
+        (good.id, 'sync_server', False), (good.id, 'sync_noticed', None),
+        ([bad.id], 'check_and_sync', False), (good.id, 'sync_server', True)]
+
+
+def test_a_long_run_gives_way_to_who_waits(pacs, monkeypatch):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    monkeypatch.setattr(sync_run, 'TURN_SECONDS', 1000)
+    monkeypatch.setattr(sync_run, 'LEAST_SECONDS', -1)
+    monkeypatch.setattr(sync_run, 'PATIENCE', dt.timedelta(minutes=10))
+    other, = servers_at('other')
+    Server.sync_later([other], full=True)
+    Server.sync_later([other], started_by='button')
+    # Another worker may take it.
+    run = synchronize(pacs.server, full=True, started_by='nightly')
+    assert run.state == 'done'
+    let_pass(enqueued_at=dt.timedelta(minutes=11))
+    run = synchronize(pacs.server, full=True, started_by='nightly')
+    assert run.state == 'interrupted'
+    assert [task[0] for task in pulled()] == [
+        other.id, other.id, pacs.server]
+
+
+def test_a_complete_comparison_begins_with_what_is_new(pacs):
+    while synchronize(pacs.server).state != 'done':
+        pass
+    pacs.set(studies=STUDIES + 2)
+    run = synchronize(pacs.server, full=True, started_by='nightly')
+    assert (run.state, run.studies_new) == ('interrupted', 2)
+
+
+def test_servers_that_do_not_answer_have_one_task():
+    Server = Pool().get('gnuhealth.orthanc.config')
+    good, *bad = servers_at('up', 'down-1', 'down-2', 'down-3')
+    answered([good])
+    servers, ids = [good, *bad], [server.id for server in bad]
+    for _ in range(3):
+        Server.sync(servers)
+    assert pulled() == [
+        (good.id, 'sync_server', False), (ids, 'check_and_sync', False)]
+    # While a worker asks them, no other one does.
+    Server.sync(servers)
+    assert pulled() == [(good.id, 'sync_server', False)]
+    # It may have been killed.
+    let_pass(dequeued_at=dt.timedelta(minutes=11))
+    Server.sync(servers)
+    assert (ids, 'check_and_sync', False) in pulled()
+
+
+def test_many_servers_are_asked_at_once():
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes(*[{'hangs': True}] * 4) as silent, FaultServer() as slow, \
+            fakes({'studies': 1}) as (quick,):
+        slow.target = quick.url
+        slow.on('/system', delay(1))
+        servers = Server.browse([
+                new_server(url, read_timeout=2)
+                for url in [*silent, slow, quick, 'http://127.0.0.1:1']])
+        forget_tasks()
+        begin = time.monotonic()
+        Server.check_and_sync(servers)
+        took = time.monotonic() - begin
+    assert 2 <= took < 5
+    assert [server.validated for server in servers] == [False] * 4 + [
+        True, True, False]
+    texts = [*["stopped"] * 4, None, None, "Nothing"]
+    for server, text in zip(servers, texts):
+        assert text is None or text in server.last_error
+        assert server.check_time
+    # Nobody waits for one that is slower.
+    assert pulled() == [
+        (servers[n].id, 'sync_server', False) for n in (5, 4)]
+
+
+def test_one_server_does_not_keep_the_others_from_their_answers(monkeypatch):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes({}, {}) as pacs:
+        servers = Server.browse([new_server(each) for each in pacs])
+        monkeypatch.setattr(server_module, 'probe', lambda client, probe=(
+                    server_module.probe): (
+                {}['odd'] if client.url == pacs[0].url else probe(client)))
+        Server.check_and_sync(servers)
+    assert [server.validated for server in servers] == [False, True]
+    assert "unexpected" in servers[0].last_error
+
+
+def test_a_slow_server_is_not_given_up():
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes({'studies': 1}) as (pacs,), FaultServer(pacs.url) as slow:
+        slow.on('', delay(0.7))
+        server, = servers = Server.browse([
+                new_server(slow, connect_timeout=1, read_timeout=2)])
+        for _ in range(2):
+            Server.write(servers, {'validated': False})
+            forget_tasks()
+            Server.sync(servers)
+            assert pulled() == [([server.id], 'check_and_sync', False)]
+            Server.check_and_sync(servers)
+            assert pulled() == [(server.id, 'sync_server', False)]
+            assert synchronize(server.id, started_by='script').state == 'done'
+            assert Server(server.id).validated
+
+
+def killed_at(server):
+    "Start a run that is killed while it waits for its server."
+    count = len(of_server(server))
+    process = killed_runs.start(server)
+    while len(of_server(server)) == count:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+
+
+def of_server(server):
+    "Return the states of the runs of a server, the last one first."
+    Transaction().rollback()
+    return [run.state for run in Pool().get('gnuhealth.orthanc.sync_run')
+        .search([('server', '=', server)])]
+
+
+def test_another_worker_takes_up_what_one_left_that_was_killed():
+    with fakes({'hangs': True}, {'studies': 1}) as (pacs, other):
+        server, good = [new_server(each) for each in (pacs, other)]
+        forget_tasks()
+        synchronize(good)
+        assert not pulled()
+        killed_at(server)
+        assert of_server(server) == ['running']
+        # While it is done by none.
+        for _ in range(2):
+            synchronize(good)
+        assert pulled() == [(server, 'sync_server', False)]
+        # Nor when it may be to blame.
+        killed_at(server)
+        assert of_server(server) == ['running', 'interrupted']
+        synchronize(good)
+        assert not pulled()
+        pacs.set(hangs=False)
+        assert synchronize(server).state == 'done'
+
+
+def test_the_queue_is_read_once_for_all_servers():
+    Server = Pool().get('gnuhealth.orthanc.config')
+    counts = []
+    for number in [3, 30]:
+        servers = servers_at(*(f'{n}-of-{number}' for n in range(number)))
+        answered(servers[1:])
+        Server.sync(servers)
+        Transaction().commit()
+        with counted() as statements:
+            Server.sync(servers)
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 5
 
 
 def test_what_is_gone_is_marked_in_blocks(pacs, monkeypatch):

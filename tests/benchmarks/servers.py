@@ -1,0 +1,441 @@
+# SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A day of fifty servers, one of which hangs, one is down and one is wiped:
+how far the others are behind each other, and who waits for whom.
+
+Cron's method runs in two threads at once, as two trytond-cron would; the
+tasks are done by real trytond-worker processes, and support.fake_pacs stands
+for the servers.  A day has a tick of cron every quarter of an hour.  What is
+left of it when each healthy server was looked at is not waited for: a moment
+of the day is that of its tick, and the seconds that passed since.  So a server
+that hangs keeps its worker for a far greater part of the day than it would."""
+import contextlib
+import datetime as dt
+import json
+import os
+import statistics
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import NamedTuple
+
+import pytest
+from services import Process, trytond_command, write_trytond_configuration
+from sql import Null
+from support.benchmarks import show, tell
+from support.copied_servers import copy_rows
+from support.fake_pacs import fakes, id_of
+from support.floor import BLOCK, LEVEL, Floor, seconds
+from support.synchronizing import new_server, synchronize, transaction
+
+from trytond import backend
+from trytond.config import config
+from trytond.ir import queue_
+from trytond.modules.health_imaging.tables import execute
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+#: Between two runs of the scheduled task, in seconds.
+TICK = 15 * 60
+SERVER = 'gnuhealth.orthanc.config'
+#: A server gets a study at each of so many ticks.
+RATE = 3
+
+pytestmark = pytest.mark.postgresql
+
+
+class Size(NamedTuple):
+    """How large all is.
+
+    :ivar servers: that are healthy, and the three that are not
+    :ivar ticks: of the day; one server is wiped in the middle
+    :ivar silence: for how many seconds one waits for a server that hangs
+    :ivar more: how many more hang in the last quarter
+    """
+    servers: int
+    studies: int
+    workers: int
+    ticks: int
+    silence: int
+    more: int
+
+
+SMALL = Size(6, 20, 2, 4, 1, 0)
+HOSPITAL = Size(
+    50, 20_000, 4, int(os.environ.get('BENCHMARK_TICKS', 96)), 60, 4)
+
+
+@pytest.fixture(autouse=True)
+def in_transaction(activated, monkeypatch):
+    monkeypatch.setattr(queue_, 'has_worker', True)
+    with transaction():
+        yield
+
+
+@pytest.fixture
+def size(full):
+    return HOSPITAL if full else SMALL
+
+
+@pytest.fixture
+def workers(size, tmp_path):
+    "Processes of trytond-worker, each of which does one task at once."
+    workers = [
+        Worker(tmp_path / f'{n}.conf') for n in range(size.workers)]
+    for worker in workers:
+        worker.start()
+    yield workers
+    for worker in workers:
+        worker.kill()
+
+
+class Worker(Process):
+    def __init__(self, path):
+        from trytond.tests.test_tryton import DB_NAME
+        write_trytond_configuration(
+            path, config.get('database', 'uri'), path.parent,
+            settings={'queue': {'worker': True}})
+        super().__init__(
+            [*trytond_command('trytond-worker'), '-v', '-c', path,
+                '-d', DB_NAME, '-n', '1', '-t', '2'],
+            path.with_suffix('.log'))
+
+
+def test_a_day_of_many_servers(size, workers):
+    settings = [
+        {'studies': size.studies, 'seed': seed, 'series': 1, 'instances': 1}
+        for seed in range(1, size.servers)]
+    with fakes(*settings) as pacs:
+        day = Day(size, pacs, workers)
+        day.prepare()
+        for tick in range(size.ticks):
+            day.tick(tick)
+        day.tell()
+        tell_floor(size, pacs, day)
+    day.check()
+
+
+class Look(NamedTuple):
+    """A synchronization of a server.
+
+    :ivar at: when it was over, in simulated seconds
+    :ivar server: id
+    :ivar tick: number
+    :ivar waited: seconds in the queue
+    :ivar took: seconds of a worker
+    """
+    at: float
+    server: int
+    tick: int
+    waited: float
+    took: float
+
+
+class Day:
+    "A simulated day, and what was seen of it."
+
+    def __init__(self, size, pacs, workers):
+        self.size, self.workers = size, workers
+        self.pacs, self.ids = pacs, []
+        self.looks, self.asked, self.ended = [], [], []
+        # Tasks of a worker that was killed, their servers, and how many
+        # seconds later these were read
+        self.lost, self.behind_by, self.again = set(), {}, []
+        self.waiting, self.says = 0, None
+
+    def prepare(self):
+        "Let all servers be known as they were the day before."
+        self.ids = [
+            new_server(one, read_timeout=self.size.silence)
+            for one in [*self.pacs, 'http://127.0.0.1:1']]
+        show("studies of a server, read the first time", self.size.studies,
+            seconds(lambda: synchronize(self.ids[0])))
+        took = seconds(self.copy)
+        tell(f"rows of {len(self.ids)} servers made of them in {took:.0f} s")
+        fill_queue(self.size.servers)
+        Cron = Pool().get('ir.cron')
+        Cron.write(Cron.search([
+                    ('method', '!=', f'{SERVER}|sync')]), {'active': False})
+        Transaction().commit()
+        *_, self.wiped, self.hanging, self.down = self.ids
+        self.pacs[-1].set(hangs=True)
+        self.healthy = dict(zip(self.ids[:-3], self.pacs))
+        self.beside = [self.hanging, self.down]
+
+    def copy(self):
+        Transaction().commit()
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(self.copy_to, range(2, 1 + len(self.ids))))
+        Transaction().connection.cursor().execute('ANALYZE')
+        Transaction().commit()
+
+    def copy_to(self, seed):
+        with transaction():
+            cursor = Transaction().connection.cursor()
+            # They fit where those of the first server did.
+            cursor.execute('SET session_replication_role = replica')
+            copy_rows(self.ids[0], self.ids[seed - 1], seed)
+            cursor.execute('SET session_replication_role = DEFAULT')
+            Transaction().commit()
+
+    def tick(self, number):
+        "Let cron run, and wait until all healthy servers were looked at."
+        self.happen(number)
+        for n, pacs in enumerate(self.healthy.values()):
+            if (number + n) % RATE == 0:
+                pacs.set(studies=pacs.ask()['studies'] + 1)
+        begin, end = dt.datetime.now(), time.monotonic() + TICK
+        run_cron()
+        self.waiting = max(self.waiting, self.most_waiting())
+        killed = number == self.size.ticks * 5 // 8 and self.kill()
+        while self.at_work(begin):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        self.note(number, begin)
+        if killed:
+            killed.start()
+        for id_, index in self.known().items():
+            assert id_ in self.behind_by or (
+                index == self.healthy[id_].ask()['studies'])
+
+    def happen(self, number):
+        "Do what happens to servers before a tick."
+        if number == self.size.ticks // 2:
+            self.pacs[-2].set(studies=0)
+        if number == self.size.ticks * 3 // 4:
+            self.says = self.page(self.wiped)
+            # They are not those that it had.
+            self.pacs[-2].set(first=10 ** 6, studies=2)
+            for id_ in list(self.healthy)[:self.size.more]:
+                self.healthy.pop(id_).set(hangs=True)
+                self.beside.append(id_)
+
+    def kill(self):
+        "Kill a worker while it is at work, and return it."
+        while True:
+            for id_, token in self.leases().items():
+                with contextlib.suppress(ProcessLookupError, ValueError):
+                    group = os.getpgid(int(token.split()[1]))
+                    worker, = [w for w in self.workers if w.pid == group]
+                    worker.kill()
+                    # It may have come to its end.
+                    if self.leases().get(id_) == token:
+                        self.lose(id_)
+                        return worker
+                    worker.start()
+
+    def lose(self, server):
+        "Note that the worker of a server was killed."
+        self.behind_by[server] = dt.datetime.now()
+        self.lost.update(
+            task.id for task in self.tasks(
+                ('dequeued_at', '!=', None), ('finished_at', '=', None))
+            if server in servers_of(task))
+
+    def leases(self):
+        "Return what holds healthy servers, by id."
+        table = Pool().get(SERVER).__table__()
+        return dict(rows(table.select(table.id, table.lease,
+                    where=table.id.in_(list(self.healthy))
+                    & (table.lease != Null))))
+
+    def known(self):
+        "Return how far healthy servers were read, by id."
+        table = Pool().get(SERVER).__table__()
+        return dict(rows(table.select(table.id, table.last_changed_index,
+                    where=table.id.in_(list(self.healthy)))))
+
+    def tasks(self, *domain):
+        Transaction().rollback()
+        return Pool().get('ir.queue').search(list(domain))
+
+    def most_waiting(self):
+        "Return how many tasks wait for one server at the most."
+        return max(Counter(
+                id_ for task in self.tasks(('dequeued_at', '=', None))
+                for id_ in servers_of(task)).values(), default=0)
+
+    def at_work(self, since):
+        "Return whether tasks of healthy servers are not done."
+        return any(
+            not {*self.beside} & {*servers_of(task)}
+            for task in self.tasks(
+                ('enqueued_at', '>=', since), ('finished_at', '=', None),
+                ('id', 'not in', list(self.lost))))
+
+    def note(self, number, begin):
+        "Keep what was done since a tick."
+        for task in self.tasks(
+                ('finished_at', '>=', begin), ('id', 'not in', self.ended)):
+            self.ended.append(task.id)
+            look = Look(
+                number * TICK + (task.finished_at - begin).total_seconds(),
+                servers_of(task)[0], number,
+                (task.dequeued_at - task.enqueued_at).total_seconds(),
+                (task.finished_at - task.dequeued_at).total_seconds())
+            if task.data['method'] == 'check_and_sync':
+                self.asked.append(look)
+            else:
+                self.looks.append(look)
+                killed = self.behind_by.pop(look.server, None)
+                if killed:
+                    self.again.append(
+                        (task.finished_at - killed).total_seconds())
+
+    def of_healthy(self):
+        "Return the looks at servers that are healthy until the end."
+        return [look for look in self.looks if look.server in self.healthy]
+
+    def behind(self):
+        """Return how many seconds a server was behind another one at any
+        moment, and at the end of a tick, at the most."""
+        last, at_any, at_end = {}, 0, 0
+        for look in sorted(self.of_healthy()):
+            last[look.server] = look.at
+            if len(last) == len(self.healthy):
+                at_any = max(at_any, look.at - min(last.values()))
+        for tick in range(self.size.ticks):
+            found = [at for at, _, n, *_ in self.of_healthy() if n == tick]
+            at_end = max(at_end, max(found) - min(found))
+        return at_any, at_end
+
+    def tell(self):
+        "Add to the table what was seen."
+        looks, size = self.of_healthy(), self.size
+        counts = sorted(Counter(look.server for look in looks).values())
+        waited = sorted(look.waited for look in looks)
+        took = sum(look.took for look in looks)
+        lengths = [
+            max(look.at for look in some) - tick * TICK
+            for tick, some in groupby(looks, lambda look: look.tick)]
+        at_any, at_end = self.behind()
+        tell(f"{len(self.ids)} servers of {size.studies} studies, "
+            f"{size.workers} workers, {size.ticks} ticks of 15 minutes")
+        tell(f"a tick took {min(lengths):.1f} to {max(lengths):.1f} s, "
+            f"{statistics.median(lengths):.1f} s in the middle; workers were "
+            f"busy for {took:.0f} s of {size.ticks * TICK * size.workers} s")
+        tell(f"runs of a healthy server: {counts[0]} to {counts[-1]}, "
+            f"{statistics.median(counts):.0f} in the middle")
+        tell(f"a server was behind another one by {at_any / 60:.1f} minutes "
+            f"at the most, by {at_end / 60:.1f} when a tick was done")
+        tell(f"in the queue: {statistics.median(waited):.2f} s in the middle, "
+            f"{waited[-1]:.2f} s at the most; {self.waiting} task a server")
+        tell("servers that do not answer were asked "
+            f"{len(self.asked)} times, which kept one worker for "
+            f"{sum(look.took for look in self.asked):.0f} s")
+        tell("the server of a worker that was killed was read again after "
+            f"{self.again[0]:.1f} s")
+        tell(f"wiped: {self.says}")
+        for what, id_ in [("wiped, and two other studies came", self.wiped),
+                ("hangs", self.hanging), ("down", self.down)]:
+            tell(f"{what}: {self.page(id_)}")
+
+    @staticmethod
+    def page(id_):
+        "Return what the form of a server says."
+        Transaction().rollback()
+        server = Pool().get(SERVER)(id_)
+        return (f"{server.number_of_studies} studies, {len(server.runs)} runs,"
+            f" {server.last_error!r}")
+
+    def check(self):
+        at_any, at_end = self.behind()
+        assert at_end <= TICK
+        # The next tick may take longer than this one.
+        assert at_any <= TICK + at_end
+        assert len(self.again) == 1 and not self.behind_by
+        assert self.waiting == 1
+        runs = Counter(
+            (look.server, look.tick) for look in self.of_healthy())
+        assert max(runs.values()) == 1
+        assert len(runs) >= len(self.healthy) * self.size.ticks - 1
+
+
+def fill_queue(servers):
+    """Put what was done for servers in the last month into the queue, and
+    nothing else. Of one that PostgreSQL believes to be empty trytond takes
+    tasks without telling of them."""
+    cursor = Transaction().connection.cursor()
+    cursor.execute('DELETE FROM ir_queue')
+    cursor.execute(
+        'INSERT INTO ir_queue (name, data, enqueued_at, expected_at, '
+        "dequeued_at, finished_at) SELECT 'default', %s, at, at, at, at "
+        "FROM (SELECT now() - n * interval '15 minutes' AS at "
+        'FROM generate_series(1, %s) AS n, generate_series(1, %s)) AS past',
+        [json.dumps({'model': SERVER, 'method': 'sync_server', 'instances': 1,
+                    'args': [], 'kwargs': {'full': False}}),
+            30 * 96, servers])
+    cursor.execute('ANALYZE ir_queue')
+
+
+def servers_of(task):
+    "Return the ids of the servers of a task, list."
+    ids = task.data['instances']
+    return [ids] if isinstance(ids, int) else ids
+
+
+def rows(query):
+    "Return what a query finds that other processes committed."
+    Transaction().rollback()
+    return execute(query)
+
+
+def run_cron():
+    "Let two programs do what is to be done by the clock, at once."
+    Cron = Pool().get('ir.cron')
+    table = Cron.__table__()
+    execute(table.update([table.next_call], [Null]))
+    Transaction().commit()
+    threads = [threading.Thread(target=run_crons) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def run_crons():
+    from trytond.tests.test_tryton import DB_NAME
+
+    # As trytond-cron does when another one is at it.
+    with contextlib.suppress(backend.DatabaseOperationalError):
+        Pool(DB_NAME).get('ir.cron').run(DB_NAME)
+
+
+def tell_floor(size, pacs, day):
+    """Compare what the looks cost with the least that the same calls and rows
+    can cost."""
+    looks = day.of_healthy()
+    news = sum(
+        one.ask()['studies'] - size.studies for one in day.healthy.values())
+    some = list(day.healthy.values())
+    floors = [Floor(one) for one in some]
+    floors[0].create()
+    idle = seconds(lambda: [look_at(floor) for floor in floors]) / len(some)
+    new = seconds(lambda: [
+            store(floor, 1 + day.ids.index(id_))
+            for id_, floor in zip(day.healthy, floors)]) / len(some)
+    show("looks of workers at healthy servers", len(looks),
+        sum(look.took for look in looks), f'{news} new',
+        len(looks) * idle + news * new)
+
+
+def look_at(floor):
+    "Ask what a run asks that finds nothing."
+    for path in ['system', 'changes?since=20000&limit=1', 'statistics']:
+        floor.session.get(f'{floor.url}/{path}').json()
+
+
+def store(floor, seed):
+    "Read a new study and insert its rows."
+    cursor = Transaction().connection.cursor()
+    for level in BLOCK:
+        item, = floor.session.post(f'{floor.url}/tools/bulk-content', json={
+                'Resources': [id_of(seed, 0)],
+                'Level': LEVEL[level], 'Metadata': False}).json()
+        row = floor.row(level, item)
+        cursor.execute(
+            f'INSERT INTO bare_{level} VALUES '
+            f'({", ".join(["%s"] * len(row))})', row)
+    Transaction().commit()
