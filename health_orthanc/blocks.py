@@ -30,15 +30,16 @@ class _In(Expression):
     def params(self):
         values = self._values
         if backend.name == 'postgresql':
-            values = ['{%s}' % ','.join(map(_quoted, values))]
+            values = [_array(values)]
         return (*self._column.params, *values)
 
 
-def _quoted(value):
-    """Return an int or a str as it stands in an array of PostgreSQL."""
-    if isinstance(value, int):
-        return str(value)
-    return '"%s"' % value.replace('\\', r'\\').replace('"', r'\"')
+def _array(values):
+    """Return values, all int or all str, as PostgreSQL writes an array."""
+    if isinstance(values[0], int):
+        return '{%s}' % ','.join(map(str, values))
+    return '{"%s"}' % '","'.join([
+            v.replace('\\', r'\\').replace('"', r'\"') for v in values])
 
 
 def rows(query, columns, column, values, where=None, **clauses):

@@ -70,16 +70,15 @@ def test_screens(user, full):
     slow = []
     for model, found in windows().items():
         Model = Pool(DB_NAME).get(model)
-        Action = Pool(DB_NAME).get('ir.action.act_window')
         _, floor, _ = opened(user, lambda: bare_rows(Model))
         ids = []
-        for action, name in found:
+        for window in found:
             ids, seconds, statements = opened(user, lambda: open_list(
-                    Model, Action(action),
+                    Model, window,
                     {'active_id': 1, 'active_ids': [1], 'groups': []}))
-            show(f"{model}: {name}", len(ids), seconds, f'{statements} SQL',
+            show(f"{model}: {window.name}", len(ids), seconds, f'{statements} SQL',
                 floor)
-            slow += [f"{model}: {name}"] * (seconds > LIMIT)
+            slow += [window.name] * (seconds > LIMIT)
         if ids:
             _, seconds, statements = opened(
                 user, lambda: open_form(Model, ids[0]))
