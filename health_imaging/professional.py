@@ -4,7 +4,10 @@
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
+from .tables import once
 
+
+@once
 @without_check_access
 def own_health_professional():
     """Return the id of the user's health professional, or None.

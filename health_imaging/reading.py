@@ -18,7 +18,7 @@ from .claim import ClaimMixin
 from .exceptions import NoImagesWarning, RequestNotReadyError
 from .institution import AgedMixin
 from .rights import check_rights
-from .tables import execute
+from .tables import execute, once
 
 _RESULT = 'gnuhealth.imaging.test.result'
 
@@ -47,12 +47,12 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     to_read = fields.Function(
         fields.Boolean("To Read"), 'get_to_read', searcher='search_to_read')
     waiting_since = fields.Function(
-        fields.DateTime("Waiting since", format='%H:%M'), 'get_waiting_since')
+        fields.DateTime("Waiting since", format='%H:%M'), 'get_waits')
     reading_wait = fields.Function(
         fields.Char("Waiting", help="For how long the exam waits for its "
             "report: since its images arrived, where that is known, else "
             "since its date."),
-        'get_reading_wait')
+        'get_waits')
     reported_in = fields.Many2One(
         _RESULT, "Reported in", readonly=True, ondelete='SET NULL',
         states={'invisible': ~Eval('reported_in')},
@@ -126,10 +126,8 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         wanted = bool(value[0] if isinstance(value, list) and value else value)
         if operator in {'!=', 'not in'}:
             wanted = not wanted
-        with without_check_access():
-            query = cls.search(cls._begun(), order=[], query=True)
         # They are few; an index serves each part of what is searched.
-        begun, known = [id_ for id_, in execute(query)], cls._with_images()
+        begun, known = cls._ids_of_begun(), cls._with_images()
         if wanted:
             return ['OR',
                 ('id', 'in', begun), [('state', '=', 'requested'), *known]]
@@ -139,7 +137,25 @@ class ReadingMixin(AgedMixin, ClaimMixin):
                 *(known and [('has_images', '=', False)])]]
 
     @classmethod
-    def get_waiting_since(cls, requests, name):
+    @once
+    @without_check_access
+    def _ids_of_begun(cls):
+        """Return the ids of the requests of _begun."""
+        return [id_ for id_, in execute(
+                cls.search(cls._begun(), order=[], query=True))]
+
+    @classmethod
+    def get_waits(cls, requests, names):
+        """Return since when requests wait for their report, and how long that
+        is, by name and id."""
+        since, now = cls.waiting_times(requests), dt.datetime.now()
+        return {
+            name: since if name == 'waiting_since' else {
+                id_: _duration(now - at) for id_, at in since.items()}
+            for name in names}
+
+    @classmethod
+    def waiting_times(cls, requests):
         """Return since when requests wait for their report, by id."""
         return {r.id: r.date for r in requests}
 
@@ -147,13 +163,6 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     def order_waiting_since(tables):
         table, _ = tables[None]
         return [table.date]
-
-    @classmethod
-    def get_reading_wait(cls, requests, name):
-        now = dt.datetime.now()
-        return {
-            id_: _duration(now - since) for id_, since
-            in cls.get_waiting_since(requests, 'waiting_since').items()}
 
     @classmethod
     def get_priors(cls, requests, name):

@@ -26,6 +26,24 @@ def execute(query):
     return cursor.fetchall() if cursor.description else []
 
 
+def once(function):
+    """Return a function that looks up what it returns once, until something
+    is written or the transaction ends: a list asks for it at each of its tabs.
+
+    :param function: its arguments can be keys of a dict
+    """
+    @functools.wraps(function)
+    def kept(*args):
+        transaction = Transaction()
+        # Of the user; a rollback clears it.
+        values = transaction.get_cache().setdefault(__name__, {})
+        key = function, args, transaction.counter
+        if key not in values:
+            values[key] = function(*args)
+        return values[key]
+    return kept
+
+
 def moment(value):
     """Return a datetime that a query computed: SQLite gives it as a text.
 

@@ -146,9 +146,9 @@ class Request(
                     where=table.worklist_status == 'todo'),
                 Index(table, (modified(table), Index.Range())),
                 *(Index(table, (expression, Index.Equality()))
-                    for column in [table.accession_number, table.step_id]
-                    for expression in [column, Lower(column)]),
-                Index(table, (table.former_merge_id, Index.Equality())),
+                    for expression in [
+                        table.accession_number, Lower(table.accession_number),
+                        Lower(table.step_id), table.former_merge_id]),
                 ])
         cls.__rpc__['get_worklist_entries'] = RPC(decorator=checked(
                 since=lambda since: since is None or isinstance(since, str),

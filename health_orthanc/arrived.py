@@ -7,6 +7,7 @@ from collections import defaultdict
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.modules.health_imaging.request_list import wanted
+from trytond.modules.health_imaging.tables import once
 from trytond.pyson import Eval
 
 from . import acquired
@@ -45,6 +46,7 @@ class ArrivedMixin:
             for r in requests}
 
     @classmethod
+    @once
     def _without_all_images(cls):
         """Return the ids of requests some of whose images did not come in
         time."""

@@ -3,6 +3,7 @@
 """Reads rows that have one of many values, some hundred in a statement."""
 from sql import Expression, Flavor
 
+from trytond import backend
 from trytond.tools import grouped_slice
 
 from .tables import execute
@@ -11,19 +12,34 @@ _VALUES = 1000
 
 
 class _In(Expression):
-    "As column.in_(values), without looking at each value, which takes longer."
+    """As column.in_(values), without looking at each value, which takes
+    longer; to PostgreSQL they are one value."""
     __slots__ = ('_column', '_values')
 
     def __init__(self, column, values):
         self._column, self._values = column, values
 
     def __str__(self):
-        marks = ', '.join([Flavor.get().param] * len(self._values))
+        param = Flavor.get().param
+        if backend.name == 'postgresql':
+            return f'({self._column} = ANY({param}))'
+        marks = ', '.join([param] * len(self._values))
         return f'({self._column} IN ({marks}))'
 
     @property
     def params(self):
-        return (*self._column.params, *self._values)
+        values = self._values
+        if backend.name == 'postgresql':
+            values = [_array(values)]
+        return (*self._column.params, *values)
+
+
+def _array(values):
+    """Return values, all int or all str, as PostgreSQL writes an array."""
+    if isinstance(values[0], int):
+        return '{%s}' % ','.join(map(str, values))
+    return '{"%s"}' % '","'.join([
+            v.replace('\\', r'\\').replace('"', r'\"') for v in values])
 
 
 def rows(query, columns, column, values, where=None, **clauses):
@@ -32,7 +48,7 @@ def rows(query, columns, column, values, where=None, **clauses):
     :param query: table or join of python-sql
     :param columns: what to read of each row
     :param column: what has one of the values
-    :param values: ids or other values
+    :param values: ids or texts
     :param where: further condition
     :param clauses: further clauses of each statement, such as order_by
     """
@@ -51,7 +67,7 @@ def ids(query, id_, column, values, where=None):
     :param query: table or join of python-sql
     :param id_: column to read
     :param column: what has one of the values
-    :param values: ids or other values
+    :param values: ids or texts
     :param where: further condition
     """
     return {found for found, in rows(query, [id_], column, values, where)}

@@ -69,13 +69,13 @@ def orthanc_patients(after, limit, dry_run):
     formers = Former.search([
             ('uuid', 'in', [s.orthanc_UID for s in studies])])
     known = {(f.server, f.uuid) for f in formers}
-    people = dict(zip(patients, facts.patient_facts(
-                [p.patient for p in patients])))
+    people = facts.patient_facts({p.patient.id for p in patients})
     contradicting = {
         study.id for study, row in zip(
             studies, facts.read_studies([s.id for s in studies]))
         if matching.contradiction(
-            facts.study_facts(row), people[study.orthanc_patient])}
+            facts.study_facts(row),
+            people[study.orthanc_patient.patient.id])}
     wishes = [
         Wish(study.orthanc_patient, study, study.orthanc_patient.patient,
             problem='contradiction' if study.id in contradicting else None)

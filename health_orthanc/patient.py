@@ -113,7 +113,7 @@ class OrthancPatient(Kept, ModelSQL, ModelView):
         nobody, and what the former one, by id, got as this one does."""
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for patient in cls.browse(patients):
-            person, = facts.patient_facts([patient.patient])
+            person, = facts.patient_facts([patient.patient.id]).values()
             before = former[patient.id]
             rows = facts.read_studies([
                     s.id for s in patient.imaging_studies

@@ -18,7 +18,7 @@ from trytond.modules.health_imaging.institution import (
 from trytond.modules.health_imaging.professional import own_health_professional
 from trytond.modules.health_imaging.reading import opened
 from trytond.modules.health_imaging.rights import check_rights
-from trytond.modules.health_imaging.tables import moment
+from trytond.modules.health_imaging.tables import moment, once
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, PYSONEncoder
 from trytond.tools import grouped_slice
@@ -155,6 +155,11 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
                     ('signed_by', '=', own_health_professional() or -1)])]
 
     @classmethod
+    @once
+    def _ids_of_signer(cls):
+        return [r.id for r in cls.search(cls._of_signer(), order=[])]
+
+    @classmethod
     def get_new_images(cls, requests, name):
         found = set(cls.search([
                     ('id', 'in', [r.id for r in requests]),
@@ -163,7 +168,7 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
 
     @classmethod
     def search_new_images(cls, name, clause):
-        found = [r.id for r in cls.search(cls._of_signer(), order=[])]
+        found = cls._ids_of_signer()
         wanted = request_list.wanted(clause, {True, False})
         return ['OR', ('id', '<', 0), *(
                 ('id', 'in' if one else 'not in', found) for one in wanted)]
@@ -193,10 +198,10 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
             }
 
     @classmethod
-    def get_waiting_since(cls, requests, name):
+    def waiting_times(cls, requests):
         """Return since when requests wait: since the first of their images
         was known here, where there are images."""
-        since = super().get_waiting_since(requests, name)
+        since = super().waiting_times(requests)
         for sub in grouped_slice(list(since)):
             since.update(
                 (id_, moment(at)) for id_, at in tables.execute(_arrivals(

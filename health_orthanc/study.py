@@ -212,8 +212,7 @@ class Study(
             ]
         cls._sql_indexes.update({
                 Index(table, (column, Index.Equality())) for column in (
-                    table.study_instance_UID, table.accession_number,
-                    table.patient_id, table.request,
+                    table.study_instance_UID, table.request,
                     table.patient_birth_date, Lower(table.accession_number),
                     Lower(table.patient_id))})
         latest = [

@@ -17,7 +17,7 @@ from trytond.transaction import without_check_access
 
 from .. import matching, tables
 from ..archive import texts
-from . import candidate, effects, facts, ledger, questions, twins
+from . import candidate, facts, ledger, questions, twins
 from .link import PERSON, Change, Link
 
 _BLOCK = 500
@@ -46,15 +46,15 @@ def link_studies(ids, cause='sync', new=(), review=None):
         # The study that replaced a missing one takes its link.
         replaced = twins.ambiguous_studies(
             [s.id for s in studies if s.missing_since])
+        again = twins.missing_twins(
+            [s.id for s in studies if not s.missing_since])
         linked += _link([
                 s for s in studies
                 if not s.link.is_of_person and s.id not in replaced],
-            cause, new, review)
-        replaced = twins.missing_twins(
-            [s.id for s in studies if not s.missing_since])
+            {id_ for id_, _ in again}, cause, new, review)
+        replaced = {missing for _, missing in again}
         ledger.keep(dict.fromkeys(replaced, Link()), 'replaced',
             dict.fromkeys(replaced, ()))
-    effects.count_images_of(set(ids).difference(new))
     return linked
 
 
@@ -141,13 +141,19 @@ def wanting_details(server, limit):
                 doubtful.id, order_by=doubtful.id.desc, limit=limit))]
 
 
-def _link(studies, cause, new, review):
+def _link(studies, again, cause, new, review):
+    """Match studies; parameters are those of link_studies.
+
+    :param again: ids of those that were sent again
+    """
     said = {s.id: facts.study_facts(s) for s in studies}
-    former = _former_links(said)
+    former = _former_links({
+            s.id: said[s.id] for s in studies
+            if s.id in again or not s.link.patient})
     links, candidates = {}, {}
     for index, ids in _indexes(studies, said):
-        for id_ in ids:
-            decision = matching.decide(said[id_], index)
+        for id_, decision in _decisions(
+                index, {id_: said[id_] for id_ in ids}).items():
             for one in former[id_]:
                 decision = _with_former_link(decision, one)
             links[id_] = _taken_over(_link_of(decision, index), former[id_])
@@ -161,6 +167,19 @@ def _link(studies, cause, new, review):
         for state in [matching.LINKED, matching.REVIEW]}
     review |= came[matching.REVIEW]
     return len(came[matching.LINKED])
+
+
+def _decisions(index, said):
+    """Return the Decisions on StudyFacts, both by id of the study.
+
+    Who else has a date of birth is read only where a decision asks for it.
+    """
+    found = {id_: matching.decide(one, index) for id_, one in said.items()}
+    asked = facts.add_born(index)
+    found.update(
+        (id_, matching.decide(one, index)) for id_, one in said.items()
+        if matching.full_date(one.birth_date) in asked)
+    return found
 
 
 def _indexes(studies, said):
@@ -222,10 +241,7 @@ def _former_links(said):
     """Return _FormerLinks by id of the present study, of StudyFacts by id."""
     rows = twins.former_links(said)
     present = facts.present_patients({link.patient for *_, link in rows})
-    Patient = Pool().get('gnuhealth.patient')
-    patients = {
-        p.id: p for p in facts.patient_facts(Patient.browse(sorted(
-                    facts.active_patients(present.values()))))}
+    patients = facts.patient_facts(set(present.values()), ())
     found = defaultdict(list)
     for id_, of, patient_id, link in rows:
         patient = patients.get(present[link.patient])

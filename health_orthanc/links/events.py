@@ -26,7 +26,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import blocks, matching, tables
 from ..sync import transactions
-from . import deciding, facts, twins
+from . import deciding, effects, facts, twins
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 KEPT = dt.timedelta(days=7)
 # Allowed difference of the clocks of two computers.
 CLOCKS = dt.timedelta(seconds=2)
+# Causes that change nothing of whether a request has images but its links.
+_OF_PEOPLE = {'people', 'merge'}
 # A date of birth shared by more studies identifies nobody.
 _MOST_STUDIES_OF_ONE_DAY = 500
 
@@ -200,6 +202,9 @@ def decide(ids, cause):
     :param str cause: one of link.CAUSES
     """
     deciding.link_studies(ids, cause)
+    if cause not in _OF_PEOPLE:
+        # A request may be open again, or a study was stored without its link.
+        effects.count_images_of(ids)
     table = _study_table()
     tables.execute(table.update([table.undecided_since], [Null],
             where=reduce_ids(table.id, ids)
@@ -242,8 +247,7 @@ def _studies_of_people(parties, identifiers):
     former one among them, or date of birth."""
     present = set(facts.patients_of(parties).values())
     patients = present.union(facts.patients_by_party(parties).values())
-    Patient = Pool().get('gnuhealth.patient')
-    known = facts.patient_facts(Patient.browse(sorted(present)))
+    known = facts.patient_facts(present).values()
     codes = {*identifiers}
     for person in known:
         codes |= {person.puid, *(code for code, _ in person.alternative_ids)}

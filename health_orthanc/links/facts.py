@@ -165,27 +165,32 @@ def index_of(facts, linked=(), chosen=()):
     roots = tuple(dict.fromkeys([
                 *matching.UID_ROOTS, root.rstrip('.') + '.']))
     keys = [matching.keys(fact, roots) for fact in facts]
-    uids, numbers, identifiers, births, days = (
+    uids, numbers, identifiers, _, days = (
         set().union(*values) for values in zip(*keys))
     people = _patients_identified(identifiers) | set(chosen)
-    Request = Pool().get('gnuhealth.imaging.test.request')
-    table = Request.__table__()
     requests = _requests(uids, numbers)
-    all_people = people | blocks.ids(
-        table, table.patient, table.id, requests)
-    requests |= _requests_of(all_people, days)
+    all_people = people.union(requests.values())
+    requests = {*requests, *_requests_of(all_people, days)}
     steps = _requests_of_steps(facts, all_people, days)
-    requests.update(*steps.values())
-    requests = _request_facts(Request.browse(sorted(requests)))
+    requests = _request_facts(requests.union(*steps.values()))
     of_requests = {r.patient for r in requests}
-    people |= _born(births)
-    people = (active_patients(people) | of_requests
-        | (people | of_requests) & set(linked))
+    people |= of_requests
     nobody = config.get('health_orthanc', 'nobody', default='').split(',')
-    Patient = Pool().get('gnuhealth.patient')
     return matching.Index(
-        requests, patient_facts(Patient.browse(sorted(people))), roots,
-        issuers=_issuers(), nobody=map(str.strip, nobody), steps=steps)
+        requests, patient_facts(people, of_requests.union(linked)).values(),
+        roots, issuers=_issuers(), nobody=map(str.strip, nobody), steps=steps)
+
+
+def add_born(index):
+    """Add to a matching.Index the patients with the dates of birth of which
+    it was asked who has them.
+
+    :return: set of these dates
+    """
+    asked = index.asked - {None}
+    index.add_patients(patient_facts(
+            _born(asked).difference(index.patients), ()).values())
+    return asked
 
 
 def _issuers():
@@ -198,16 +203,18 @@ def _issuers():
 
 
 def _requests(uids, numbers):
-    """Return the ids of the requests with a UID or a number."""
+    """Return the patients of the requests with a UID or a number, ids by id
+    of the request."""
     Request = Pool().get('gnuhealth.imaging.test.request')
-    table, found = Request.__table__(), set()
+    table, found = Request.__table__(), {}
     numbers = {n.lower() for n in numbers}
     for name in ['request', 'request_line', *_OF_WORKLIST]:
         if name in Request._fields:
             column, values = getattr(table, name), uids
             if not name.endswith('merge_id'):
                 column, values = Lower(column), numbers
-            found |= blocks.ids(table, table.id, column, values)
+            found.update(blocks.rows(
+                    table, [table.id, table.patient], column, values))
     return found
 
 
@@ -240,25 +247,32 @@ def _span(days):
         dt.datetime.combine(max(days), dt.time.max))
 
 
-def _request_facts(requests):
+def _request_facts(ids):
     pool = Pool()
     Request = pool.get('gnuhealth.imaging.test.request')
+    request = Request.__table__()
+    exam = pool.get('gnuhealth.imaging.test').__table__()
+    type_ = pool.get('gnuhealth.imaging.test.type').__table__()
     result = pool.get('gnuhealth.imaging.test.result').__table__()
-    zone, ids = institution_timezone(), [r.id for r in requests]
+    zone = institution_timezone()
     results = {
         request: values for request, *values in blocks.rows(
             result, [result.request, result.id, result.state],
             result.request, ids)}
-    rows = Request.read(ids, [
-            'patient', 'state', 'date', 'done_at', 'request', 'request_line',
-            'requested_test.test_type.code',
-            *(name for name in _OF_WORKLIST if name in Request._fields)])
+    names = ['id', 'patient', 'state', 'date', 'done_at', 'request',
+        'request_line', *(n for n in _OF_WORKLIST if n in Request._fields)]
+    rows = blocks.rows(
+        request.join(exam, condition=request.requested_test == exam.id)
+        .join(type_, condition=exam.test_type == type_.id),
+        [type_.code, *(getattr(request, name) for name in names)],
+        request.id, ids, order_by=request.id)
     return [
-        _one_request(row, *results.get(row['id'], (None, None)), zone)
-        for row in rows]
+        _one_request(dict(zip(names, values)), code,
+            *results.get(values[0], (None, None)), zone)
+        for code, *values in rows]
 
 
-def _one_request(row, result, result_state, zone):
+def _one_request(row, modality, result, result_state, zone):
     def own(name):
         return tuple(filter(None, [row.get(name)]))
     return matching.RequestFacts(
@@ -270,12 +284,12 @@ def _one_request(row, result, result_state, zone):
         other_order_numbers=own('accession_number'),
         former_uids=own('former_merge_id'),
         patient=row['patient'],
-        modality=row['requested_test.']['test_type.']['code'],
+        modality=modality,
         state=row['state'],
         result=result,
         result_state=result_state,
-        done_at=row['done_at'],
-        date=local_datetime(row['date'], zone).date()
+        done_at=moment(row['done_at']),
+        date=local_datetime(moment(row['date']), zone).date()
         if row['date'] else None)
 
 
@@ -457,18 +471,26 @@ def _born(births):
     return found
 
 
-def patient_facts(patients):
-    """Return the matching.PatientFacts of patients, with what is known of
-    people merged into them."""
-    Patient = Pool().get('gnuhealth.patient')
-    rows = Patient.read([p.id for p in patients], [
-            'party', 'biological_sex',
-            *(f'party.{name}' for name in _OF_PARTY)])
-    names, codes = _of_people([row['party'] for row in rows])
-    found = {
-        row['id']: _one_patient(row, names[row['party']], codes[row['party']])
-        for row in rows}
-    return [found[p.id] for p in patients]
+def patient_facts(ids, inactive=None):
+    """Return the matching.PatientFacts of patients by id, with what is known
+    of people merged into them.
+
+    :param inactive: ids of those that count even if they are not active,
+        None: all
+    """
+    patient, party, query = _people()
+    rows = [row for *active, row in (
+            (*row[:2], row[2:]) for row in blocks.rows(
+                query, [patient.active, party.active, patient.id,
+                    patient.biological_sex, party.id,
+                    *(getattr(party, name) for name in _OF_PARTY)],
+                patient.id, ids, order_by=patient.id))
+        if all(active) or inactive is None or row[0] in inactive]
+    names, codes = _of_people([party for _, _, party, *_ in rows])
+    return {
+        id_: _one_patient(
+            id_, sex, dict(zip(_OF_PARTY, values)), names[party], codes[party])
+        for id_, sex, party, *values in rows}
 
 
 def _merged_into(parties):
@@ -514,14 +536,12 @@ def _of_people(parties):
     return names, codes
 
 
-def _one_patient(row, names, codes):
-    party = row['party.']
+def _one_patient(id_, sex, party, names, codes):
     return matching.PatientFacts(
-        id=row['id'],
+        id=id_,
         puid=party['ref'],
         alternative_ids=tuple((c, k) for c, k in codes if c),
         names=((party['lastname'], party['name']), *names),
         birth_date=party['dob'],
-        sexes=matching.compatible_sexes(
-            party['gender'], row['biological_sex']),
+        sexes=matching.compatible_sexes(party['gender'], sex),
         birth_date_estimated=bool(party['est_dob']))

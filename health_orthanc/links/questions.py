@@ -9,7 +9,7 @@ from trytond.modules.health_imaging.direction import isolated
 from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
-from .. import blocks, matching
+from .. import matching
 from ..exceptions import LinkDiffersWarning, SignedLinkError, UndoLinkWarning
 from . import candidate, facts
 from .link import Change, requests_of
@@ -28,14 +28,11 @@ def ask_to_link(links):
     Patient, Study = map(pool.get, [
             'gnuhealth.patient', 'gnuhealth.imaging_orthanc.study'])
     of = {id_: link.patient for id_, link in links.items() if link.patient}
-    table = Patient.__table__()
-    there = Patient.browse(sorted(
-            blocks.ids(table, table.id, table.id, set(of.values()))))
-    known = dict(zip(there, facts.patient_facts(there)))
+    known = facts.patient_facts(set(of.values()))
     doubts = {
         study.id: matching.doubts(
-            facts.study_facts(study), known[Patient(of[study.id])])
-        for study in facts.read_studies(of) if Patient(of[study.id]) in known}
+            facts.study_facts(study), known[of[study.id]])
+        for study in facts.read_studies(of) if of[study.id] in known}
     doubts = {id_: some for id_, some in sorted(doubts.items()) if some}
     _ask('imaging_link_differs', LinkDiffersWarning,
         [(id_, of[id_], some) for id_, some in doubts.items()], [

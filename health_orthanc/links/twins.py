@@ -51,16 +51,21 @@ def studies_sent_again():
 
 
 def missing_twins(ids):
-    "Return the ids of missing studies that are present under other ids."
+    """Return pairs of a study and of a missing one that is present under its
+    id.
+
+    :param ids: ids of the present studies
+    """
     study, other, twins = _twins()
-    return blocks.ids(
-        twins, other.id, study.id, ids, other.missing_since != Null)
+    return blocks.rows(twins, [study.id, other.id], study.id, ids,
+        other.missing_since != Null)
 
 
 def former_links(ids):
     """Return the former links of studies that were sent again.
 
-    :param ids: ids of the present studies
+    :param ids: ids of the present studies: those with missing twins, and
+        those that may have come back
     :return: list of: id of the study, id of the missing one or of itself, its
         PatientID (0010,0020, VR LO), and its Link to a patient
     """

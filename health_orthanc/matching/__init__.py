@@ -14,4 +14,4 @@ from .facts import (
 from .index import Index
 from .rules import (
     RULES, Rule, contradiction, decide, differences, doubts, requests_beside)
-from .values import UID_ROOTS
+from .values import UID_ROOTS, full_date

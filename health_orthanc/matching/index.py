@@ -17,13 +17,15 @@ class Index:
     :param nobody: further values of PatientID that mean nobody
     :param steps: ids of the requests that the step which made the images of
         a study names, where they are several; by id of the study
+    :ivar asked: dates of birth of which it was asked who has them: others may
+        have them who are not in the index
     :raises ValueError: the patient of a request is missing
     """
 
     def __init__(self, requests, patients, roots=UID_ROOTS, issuers=(),
             nobody=frozenset(), steps=None):
         self.requests = {r.id: r for r in requests}
-        self.patients = {p.id: p for p in patients}
+        self.patients, self.asked = {}, set()
         self.roots = tuple(roots)
         self._steps = steps or {}
         self.issuers = {clean(i).casefold() for i in issuers} - {''}
@@ -31,9 +33,17 @@ class Index:
         self._names, self._sounds, self._requests_of = {}, {}, {}
         self._uids, self._lines, self._orders = {}, {}, {}
         self._ids, self._births = {}, {}
+        self.add_patients(patients)
         for request in self.requests.values():
             self._add_request(request)
-        for patient in self.patients.values():
+
+    def add_patients(self, patients):
+        """Add PatientFacts, of those who are not in the index."""
+        self._sounds.clear()
+        for patient in patients:
+            if patient.id in self.patients:
+                continue
+            self.patients[patient.id] = patient
             _file(self._births, full_date(patient.birth_date), patient)
             for code, issuer in [
                     (patient.puid, None), *patient.alternative_ids]:
@@ -67,6 +77,7 @@ class Index:
         :param names: list of Name, see ``study_names``
         """
         day = full_date(birth_date)
+        self.asked.add(day)
         if day not in self._sounds:
             self._sounds[day] = {}
             for patient in self._births.get(day, []):

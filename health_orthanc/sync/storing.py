@@ -65,8 +65,10 @@ class Keeper:
             self.note_resent(item, tree, [
                     row for _, rows in item.series for row in rows])
         if link:
+            new = tree.new_studies()
             tree.counts['studies_linked'] = deciding.link_studies(
-                tree.touched, new=tree.new_studies(), review=self.run.review)
+                tree.touched, new=new, review=self.run.review)
+            effects.count_images_of(tree.touched - {s.id for s in new})
         else:
             events.mark_undecided(tree.touched)
             self.run.undecided |= tree.touched
@@ -149,6 +151,7 @@ class LargeStudy:
             tree.counts[name] = max(tree.counts[name] - seen, 0)
         tree.counts['studies_linked'] = deciding.link_studies(
             self.head.touched | tree.touched, review=self.keeper.run.review)
+        effects.count_images_of(self.head.touched | tree.touched)
         effects.images_arrived(
             tree.arrived - {s.id for s in self.head.new_studies()})
         return tree.counts

@@ -54,14 +54,13 @@ def test_screens(large, full):
 
     for model, found in windows().items():
         Model = Pool(DB_NAME).get(model)
-        Action = Pool(DB_NAME).get('ir.action.act_window')
         _, floor, _ = opened(large.user.id, lambda: bare_rows(Model))
         ids = []
-        for action, name in found:
-            ids = tell_of(f'{model}: {name}', lambda: open_list(
-                    Model, Action(action), {
+        for window in found:
+            ids = tell_of(f'{model}: {window.name}', lambda: open_list(
+                    Model, window, {
                         'active_id': 1, 'active_ids': [1], 'groups': [],
-                        '_user': large.user.id}, counts=False), floor) or ids
+                        '_user': large.user.id}), floor) or ids
         if ids:
             tell_of(f'{model}: form', lambda: open_form(Model, ids[0]), floor)
     tell(f"slower than {LIMIT} s or more than {MOST} SQL: "

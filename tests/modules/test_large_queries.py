@@ -60,11 +60,11 @@ def whole(work):
         for text, nodes in unserved(statements, tables)]
 
 
-def open_screen(model, action):
+def open_screen(model, window):
     "Open a list at each of its tabs, then the form of its first record."
     Model, ids = Pool().get(model), []
-    for tab in range(len(action.act_window_domains) or 1):
-        ids = open_list(Model, action, {
+    for tab in range(len(window.tabs) or 1):
+        ids = open_list(Model, window, {
                 'active_id': 1, 'active_ids': [1], 'groups': [],
                 '_user': Transaction().user}, tab) or ids
     for id_ in ids[:1]:
@@ -72,14 +72,14 @@ def open_screen(model, action):
 
 
 def test_screens(large):
-    Action, found = Pool(DB_NAME).get('ir.action.act_window'), {}
-    for model, actions in windows().items():
-        for id_, name in actions:
+    found = {}
+    for model, some in windows().items():
+        for window in some:
             with Transaction().start(DB_NAME, large.user.id, readonly=True,
                     context={'_check_access': True, 'company': large.company}):
-                problems = whole(lambda: open_screen(model, Action(id_)))
+                problems = whole(lambda: open_screen(model, window))
             if problems:
-                found[f'{model}: {name}'] = problems
+                found[f'{model}: {window.name}'] = problems
     assert not found, '\n\n'.join(
         f'{name}\n' + '\n'.join(some) for name, some in found.items())
 

@@ -3,6 +3,7 @@
 """Opens the lists and forms of the modules as clients do."""
 import datetime as dt
 import xml.etree.ElementTree as ET
+from typing import NamedTuple, Optional
 
 from sources import MODULES
 from support.benchmarks import measure
@@ -59,26 +60,50 @@ def shown(view):
     return [(name, '>=', first), (name, '<', first + dt.timedelta(31))]
 
 
-def open_list(Model, action, context, tab=0, counts=True):
+class Window(NamedTuple):
+    """What a client knows of a list before it opens it: the server keeps what
+    menus open.
+
+    :ivar domain, context, order: texts of PYSON
+    :ivar tabs: pairs of a domain and whether what is in it is counted
+    :ivar int view: id of the list's view, or None
+    """
+    name: str
+    domain: str
+    context: str
+    order: str
+    limit: Optional[int]
+    tabs: tuple
+    view: Optional[int]
+
+    @classmethod
+    def of(cls, action):
+        views = [v.view.id for v in action.act_window_views]
+        return cls(
+            action.name, action.pyson_domain, action.pyson_context,
+            action.pyson_order, action.limit, tuple(
+                (domain, count) for _, domain, count in action.domains),
+            views[0] if views else None)
+
+
+def open_list(Model, window, context, tab=0):
     """Open a list at one of its tabs; return the ids of a page.
 
-    :param bool counts: whether to count what is in the other tabs, which
-        clients do afterwards
+    Clients count afterwards what is in each tab that has a number.
     """
-    Transaction().set_context(decoded(action.pyson_context, context) or {})
-    domain = decoded(action.pyson_domain, context)
-    order = decoded(action.pyson_order, context) or None
-    own = [v.view.id for v in action.act_window_views]
-    view = Model.fields_view_get(own[0] if own else None, 'tree')
-    tabs = [decoded(tab.domain, context) for tab in action.act_window_domains]
+    Transaction().set_context(decoded(window.context, context) or {})
+    domain = decoded(window.domain, context)
+    order = decoded(window.order, context) or None
+    view = Model.fields_view_get(window.view, 'tree')
+    tabs = [decoded(tab, context) for tab, _ in window.tabs]
     first = [tabs[tab] if tabs else [], shown(view)]
-    limit = action.limit or PAGE
+    limit = window.limit or PAGE
     ids = [r.id for r in Model.search([domain, first], 0, limit, order)]
     if len(ids) == limit:
         Model.search_count([domain, first], 0, 100 * limit)
     read(Model, ids, view)
-    for other, one in zip(tabs, action.act_window_domains):
-        if one.count and counts:
+    for other, (_, count) in zip(tabs, window.tabs):
+        if count:
             Model.search_count([domain, other], 0, 1000)
     return ids
 
@@ -118,8 +143,8 @@ def bare_rows(Model, limit=PAGE):
 
 
 def windows():
-    "Return the ids and names of the windows by model."
+    "Return the Windows by model."
     with Transaction().start(DB_NAME, 1, readonly=True):
         return {
-            model: [(a.id, a.name) for a in found]
+            model: list(map(Window.of, found))
             for model, found in sorted(actions().items())}
