@@ -4,6 +4,7 @@
 many rows, what was called or asked for, seconds, and how many times the floor
 that is, the least that the same work can cost."""
 import time
+from pathlib import Path
 
 #: The lines of the table, printed at the end of the run.
 LINES = []
@@ -17,6 +18,14 @@ def measure(action, times=3, clock=time.perf_counter):
         result = action()
         seconds.append(clock() - begin)
     return min(seconds), result
+
+
+def processor(pid):
+    "Return the seconds of the processor that a process used, float."
+    # The files of the threads add up, that of the process is its first one.
+    return sum(
+        int(file.read_text().split()[0])
+        for file in Path(f'/proc/{pid}/task').glob('*/schedstat')) / 1e9
 
 
 def show(what, rows, seconds, calls='', floor=None):
