@@ -117,12 +117,7 @@ def make_old(ids, count):
     "Make what is there old, and add requests that are done."
     cursor = Transaction().connection.cursor()
     past = dt.datetime(2026, 1, 1)
-    for name in [
-            REQUEST, 'gnuhealth.patient', 'party.party',
-            'gnuhealth.imaging.test', 'gnuhealth.person_name',
-            'gnuhealth.imaging.test.type', 'gnuhealth.healthprofessional',
-            'gnuhealth.imaging_worklist.worklist_template']:
-        table = Pool().get(name).__table__()
+    for table, _, _ in changes.sources():
         cursor.execute(*table.update(
                 [table.create_date, table.write_date], [past, None]))
     if not count:

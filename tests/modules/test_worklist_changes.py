@@ -27,7 +27,6 @@ DISEASE = 'gnuhealth.patient.disease'
 @pytest.fixture
 def hospital(transaction):
     company = make_institution()
-    versions._digests._database_cache.clear()
     with Transaction().set_context(company=company.id, _skip_warnings=True):
         yield company
 

@@ -294,16 +294,10 @@ def test_the_same_request_gives_the_same_bytes(request_):
 @pytest.fixture
 def recorded(request_):
     "The request, as if all was recorded an hour ago; with the cursor."
-    cursor = Transaction().connection.cursor()
-    for name in [
-            'gnuhealth.imaging.test.request', 'gnuhealth.patient',
-            'party.party', 'gnuhealth.imaging.test', 'gnuhealth.person_name',
-            'gnuhealth.imaging.test.type', 'gnuhealth.healthprofessional',
-            'gnuhealth.imaging_worklist.worklist_template']:
-        table = Pool().get(name).__table__()
-        past = dt.datetime(2026, 1, 1)
-        cursor.execute(*table.update(
-                [table.create_date, table.write_date], [past, None]))
+    for table, _, _ in changes.sources():
+        execute(table.update(
+                [table.create_date, table.write_date],
+                [dt.datetime(2026, 1, 1), None]))
     return request_, entries()['cursor']
 
 
