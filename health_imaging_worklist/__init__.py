@@ -39,6 +39,8 @@ def register():
         changes.Evaluation,
         changes.Disease,
         changes.Medication,
+        changes.Pathology,
+        changes.Medicament,
         module='health_imaging_worklist', type_='model')
     Pool.register(
         changes.Lab,

@@ -25,7 +25,8 @@ from .exceptions import ApplicationEntityError
 logger = logging.getLogger(__name__)
 
 # How long the templates of an answer may work together, and for each entry
-# besides: some ten times what ours need. Each template has an equal share, so
+# besides, in seconds of the processor, which do not pass while others have
+# it: some ten times what ours need. Each template has an equal share, so
 # that a slow one does not keep the entries of others from the modalities.
 POLL_SECONDS = 20
 ENTRY_SECONDS = .02
@@ -88,12 +89,12 @@ class Batch:
         left = self._seconds.get(template.id, POLL_SECONDS)
         if left <= 0:
             raise rendering.LimitError('limit_seconds')
-        begin = time.monotonic()
+        begin = time.thread_time()
         try:
             yield rendering.LIMITS._replace(
                 seconds=min(rendering.LIMITS.seconds, left / 4))
         finally:
-            self._seconds[template.id] = left - time.monotonic() + begin
+            self._seconds[template.id] = left - time.thread_time() + begin
 
     @cached_property
     def zone(self):

@@ -35,16 +35,23 @@ PARTY = 'party.party'
 TYPE = 'gnuhealth.imaging.test.type'
 TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
 MACHINE = 'gnuhealth.imaging_worklist.machine'
+COMPANY = 'company.company'
+#: What belongs to all requests.
+ALL = None
 #: What entries are made of: the model, the column of what it belongs to, and
 #: the model of that. Some come with modules that may not be activated.
 SOURCES = [
     *((name, 'id', name) for name in [
             REQUEST, EXAM, PATIENT, DOCTOR, PARTY, TYPE, TEMPLATE, MACHINE]),
     ('gnuhealth.person_name', 'party', PARTY),
+    ('gnuhealth.hp_specialty', 'healthprof', DOCTOR),
     *((name, 'patient', PATIENT) for name in [
             'gnuhealth.patient.evaluation', 'gnuhealth.patient.disease',
             'gnuhealth.patient.medication', 'gnuhealth.patient.pregnancy',
             'gnuhealth.patient.menstrual_history', 'gnuhealth.lab']),
+    *((name, 'id', ALL) for name in [
+            COMPANY, 'gnuhealth.institution', 'gnuhealth.specialty',
+            'gnuhealth.pathology', 'gnuhealth.medicament']),
     ]
 
 
@@ -61,14 +68,15 @@ class Changes:
     def __init__(self, since):
         now = database_time()
         self.moment, seen = _read(since, now)
-        self._touched, noted = {}, []
-        for source, id_, owner, at in _changed((self.moment or now) - OVERLAP):
+        self._touched, noted, there = {}, [], sources()
+        for source, id_, owner, at in _changed(
+                there, (self.moment or now) - OVERLAP):
             key = _key(source, id_, at)
             # What this transaction changed may change again.
             if moment(at) < now:
                 noted.append(key)
             if key not in seen and owner:
-                self._touched.setdefault(SOURCES[source][2], set()).add(owner)
+                self._touched.setdefault(there[source][2], set()).add(owner)
         self.cursor = f"{now.isoformat()}|{''.join(noted[-MOST_SEEN:])}"
 
     def requests(self, is_open):
@@ -80,11 +88,14 @@ class Changes:
         """
         get = self._touched.get
         parties = get(PARTY, ())
+        table = Pool().get(REQUEST).__table__()
+        around = {}
+        if get(ALL) or _ids(COMPANY, 'party', parties):
+            around.update(execute(table.select(
+                        table.id, table.request_line, where=is_open(table))))
         exams = get(EXAM, set()) | _ids(
             EXAM, 'test_type', get(TYPE, ())) | _ids(
             EXAM, 'imaging_worklist_template', get(TEMPLATE, ()))
-        table = Pool().get(REQUEST).__table__()
-        around = {}
         for column, ids in [
                 (table.patient, get(PATIENT, set()) | _ids(
                         PATIENT, 'party', parties)),
@@ -100,18 +111,24 @@ class Changes:
             id_: number for id_, number in around.items() if id_ not in own}
 
 
-def _changed(moment):
+def _changed(there, moment):
     "Return index of the source, id, id of the owner, and stamp of rows."
-    pool = Pool()
-    known, queries = {name for name, _ in pool.iterobject()}, []
-    for index, (name, column, _) in enumerate(SOURCES):
-        if name in known:
-            table = pool.get(name).__table__()
-            queries.append(table.select(
-                    Literal(index), table.id, getattr(table, column),
-                    modified(table), where=modified(table) >= moment))
+    queries = [
+        table.select(
+            Literal(index), table.id, getattr(table, column), modified(table),
+            where=modified(table) >= moment)
+        for index, (table, column, _) in enumerate(there)]
     return sorted(execute(Union(*queries, all_=True)),
         key=lambda row: str(row[-1]))
+
+
+def sources():
+    """Return the SOURCES there are, with the tables (SQL) of their models."""
+    pool = Pool()
+    known = {name for name, _ in pool.iterobject()}
+    return [
+        (pool.get(name).__table__(), column, owner)
+        for name, column, owner in SOURCES if name in known]
 
 
 def _ids(name, column, values):
@@ -209,3 +226,11 @@ class MenstrualHistory(StampedMixin, metaclass=PoolMeta):
 
 class Lab(StampedMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.lab'
+
+
+class Pathology(StampedMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.pathology'
+
+
+class Medicament(StampedMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.medicament'

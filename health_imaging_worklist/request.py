@@ -36,6 +36,7 @@ from .slots import SlotsMixin
 from .steps import StepsMixin
 from .template import error_text
 from .variables import VARIABLES
+from .versions import Versions
 
 # How many entries a caller may know, and by how much of their digests.
 _MOST_KNOWN, _LEAST_KNOWN = 200_000, 16
@@ -478,27 +479,47 @@ class Request(
             if changes.moment:
                 own, around = changes.requests(
                     lambda table: _is_open(table, filters.get('done')))
-                if around and known == {}:
-                    return _answer(since, ask=list(around))
+                if not own and not around:
+                    return _answer(changes.cursor)
                 domain.append(('id', 'in', [*own, *around]))
-            entries = cls._worklist_entries(domain)
-        told = {entry['id'] for entry in entries}
-        same = {entry['id'] for entry in entries
-            if entry['id'] not in own and _is_known(entry, known)}
+            if since and known == {}:
+                asked = list(around) if changes.moment else [
+                    request.id for request in cls.search(domain)]
+                if asked:
+                    return _answer(since, ask=asked)
+            # What changed itself is told whatever is known of it.
+            entries, same = cls._worklist_entries(
+                domain, {**(known or {}), **dict.fromkeys(map(str, own))})
+        told = {*same, *(entry['id'] for entry in entries)}
         return _answer(
-            changes.cursor, not changes.moment,
-            [entry for entry in entries if entry['id'] not in same],
+            changes.cursor, not changes.moment, entries,
             [{'id': id_, 'number': number}
                 for id_, number in [*own.items(), *around.items()]
                 if id_ not in told],
-            sorted(same))
+            same)
 
     @classmethod
-    def _worklist_entries(cls, domain):
-        """Return the entries of the requests of a domain, list of dicts."""
-        requests = cls.search(domain, order=[('id', 'ASC')])
+    def _worklist_entries(cls, domain, known):
+        """Return the entries of the requests of a domain, list of dicts, but
+        of those that are as they are known the ids only.
+
+        :param dict known: begins of digests by str of the id
+        """
+        versions = Versions(cls.search(domain, order=[], query=True))
+        same = [id_ for id_ in versions.ids
+            if _is_known(known.get(str(id_)), versions.digest(id_))]
+        requests = cls.browse(sorted({*versions.ids} - {*same}))
         with Transaction().set_context(_worklist_batch=Batch(requests)):
-            return [r._worklist_entry() for r in requests]
+            made = [r._worklist_entry() for r in requests]
+        entries = []
+        for entry in made:
+            id_, digest = entry['id'], entry['digest']
+            versions.keep(id_, digest)
+            if _is_known(known.get(str(id_)), digest):
+                same.append(id_)
+            else:
+                entries.append(entry)
+        return entries, sorted(same)
 
     @classmethod
     def get_worklist_exams(cls):
@@ -596,11 +617,11 @@ def _is_digests(known):
         and all(isinstance(v, str) for v in known.values()))
 
 
-def _is_known(entry, known):
-    """Return whether an entry is as the caller knows it: the digests of both
-    begin with the same letters."""
-    begin = (known or {}).get(str(entry['id']), '')
-    return len(begin) >= _LEAST_KNOWN and entry['digest'].startswith(begin)
+def _is_known(begin, digest):
+    """Return whether a digest is the one that begins as the caller knows, None
+    or short where he knows none."""
+    return bool(begin and digest) and (
+        len(begin) >= _LEAST_KNOWN and digest.startswith(begin))
 
 
 def _answer(cursor, full=False, entries=(), removed=(), same=(), ask=()):

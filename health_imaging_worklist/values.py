@@ -207,7 +207,7 @@ class State:
         self.memory = limits.memory
         self.rounds = limits.rounds
         self.room = limits.output
-        self.deadline = time.monotonic() + limits.seconds
+        self.deadline = time.thread_time() + limits.seconds
         self.line = 1
         self.marking = False
         self.known = {}, {}
@@ -261,7 +261,7 @@ class State:
         if self.rounds < 0:
             raise LimitError('limit_rounds')
         if self.rounds % _UNWATCHED == 0 and (
-                time.monotonic() > self.deadline):
+                time.thread_time() > self.deadline):
             raise LimitError('limit_seconds')
 
     def count(self, value):

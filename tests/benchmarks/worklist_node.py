@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How fast the modality node answers one, ten and twenty machines at once,
 beside Orthanc with the same entries in files, asked by the same clients."""
-import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +10,7 @@ from multiprocessing import get_context
 import pytest
 from pynetdicom import AE
 from services import HOST, Process, free_port
-from support.benchmarks import show, tell
+from support.benchmarks import processor, show, tell
 from unit.test_node_parts import keys, machine
 from unit.test_script_connection import SCRIPTS, environment, wait_for
 from unit.test_worklist_script import make_entry
@@ -57,13 +56,6 @@ def measure(port, machines, name, times):
         seconds = sorted(s for one in found for s in one.result())
     return (seconds[len(seconds) // 2], seconds[int(len(seconds) * .99)],
         len(seconds))
-
-
-def processor(pid):
-    "Return the seconds of the processor that a process used."
-    with open(f'/proc/{pid}/stat') as file:
-        fields = file.read().rpartition(')')[2].split()
-    return sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
 
 
 @pytest.fixture

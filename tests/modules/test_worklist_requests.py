@@ -204,7 +204,7 @@ def test_a_slow_template_leaves_time_to_the_others(
     for _ in range(4):
         Request.requested([make_request(patient, slow, request_.doctor)])
     # Each entry takes a second, of the three that each template has.
-    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    clock = SimpleNamespace(thread_time=itertools.count().__next__)
     monkeypatch.setattr(f'{module}.time', clock)
     monkeypatch.setattr(f'{module}.POLL_SECONDS', 6)
     monkeypatch.setattr(f'{module}.ENTRY_SECONDS', 0)
@@ -294,16 +294,10 @@ def test_the_same_request_gives_the_same_bytes(request_):
 @pytest.fixture
 def recorded(request_):
     "The request, as if all was recorded an hour ago; with the cursor."
-    cursor = Transaction().connection.cursor()
-    for name in [
-            'gnuhealth.imaging.test.request', 'gnuhealth.patient',
-            'party.party', 'gnuhealth.imaging.test', 'gnuhealth.person_name',
-            'gnuhealth.imaging.test.type', 'gnuhealth.healthprofessional',
-            'gnuhealth.imaging_worklist.worklist_template']:
-        table = Pool().get(name).__table__()
-        past = dt.datetime(2026, 1, 1)
-        cursor.execute(*table.update(
-                [table.create_date, table.write_date], [past, None]))
+    for table, _, _ in changes.sources():
+        execute(table.update(
+                [table.create_date, table.write_date],
+                [dt.datetime(2026, 1, 1), None]))
     return request_, entries()['cursor']
 
 

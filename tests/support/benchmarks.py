@@ -6,6 +6,7 @@ that the same work can cost."""
 import json
 import os
 import time
+from pathlib import Path
 
 #: What was told, dicts: a measure with what `show` gets, a remark with its
 #: `text`, or a failure with its `failure`; each with the id of its `test`.
@@ -22,6 +23,14 @@ def measure(action, times=3, clock=time.perf_counter):
         result = action()
         seconds.append(clock() - begin)
     return min(seconds), result
+
+
+def processor(pid):
+    "Return the seconds of the processor that a process used, float."
+    # The files of the threads add up, that of the process is its first one.
+    return sum(
+        int(file.read_text().split()[0])
+        for file in Path(f'/proc/{pid}/task').glob('*/schedstat')) / 1e9
 
 
 def show(what, rows, seconds, calls='', floor=None):

@@ -20,11 +20,13 @@ import worklist_entries  # noqa: E402
 class Caller:
     """Asks for what it does not have.
 
+    :param filters: those of get_worklist_entries
     :ivar int calls: of the last time
     """
 
-    def __init__(self):
+    def __init__(self, **filters):
         self.cursor, self.digests, self.calls = None, {}, 0
+        self.filters = filters
 
     def __call__(self):
         "Return the answer to what is new."
@@ -42,7 +44,12 @@ class Caller:
     def _fetch(self, cursor, known):
         self.calls += 1
         return Pool().get(changes.REQUEST).get_worklist_entries(
-            cursor, {'known': known})
+            cursor, {**self.filters, 'known': known})
+
+    def all(self):
+        "Compare all; return the answer."
+        self.cursor = None
+        return self()
 
     def _known(self, ids):
         return {id_: digest for id_, digest in self.digests.items()

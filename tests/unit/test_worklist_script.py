@@ -1187,6 +1187,30 @@ def test_rest_does_not_publish_what_has_images(rest):
         'new': 1, 'unchanged': 1}
 
 
+def test_rest_finds_what_others_changed(rest):
+    """Orthanc is asked for what it has, GNU Health for the rest."""
+    publisher = rest_desk(rest)
+    health = GnuHealth(*map(make_entry, [1, 2, 3]))
+    update = Update(health, publisher, publisher.messages)
+
+    def compare():
+        update._full_at = None
+        update()
+        return health.sent.pop(), {k: n for k, n in update.report.items() if n}
+    assert compare() == ([1, 2, 3], {'new': 3})
+    assert compare() == ([], {'unchanged': 3})
+    tags = rest.worklists['gnuhealth-his-001-01-01']
+    rest.worklists['gnuhealth-his-001-01-01'] = {
+        **tags, '0010,0010': 'Edited^By^Hand'}
+    del rest.worklists['gnuhealth-his-002-01-01']
+    assert compare() == ([1, 2], {'changed': 1, 'new': 1, 'unchanged': 1})
+    assert rest.worklists['gnuhealth-his-001-01-01'] == tags
+    assert compare() == ([], {'unchanged': 3})
+    del health.entries[3]
+    assert compare() == ([], {'unchanged': 2, 'removed': 1})
+    assert compare() == ([], {'unchanged': 2})
+
+
 def test_rest_one_entry_is_refused(rest):
     rest.refuse['2.25.1001'] = 'Bad file format'
     publisher = rest_desk(rest)

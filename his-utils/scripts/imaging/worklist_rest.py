@@ -22,9 +22,10 @@ class RestWorklist:
         self.orthanc = orthanc
         self.dry_run = dry_run
         self._prefix = prefix(database)
-        # Tags that Orthanc has, and hashes of what was published, by name.
+        # Tags that Orthanc has; what was published: id of the request, hash
+        # and tags. Both by name.
         self._there = {}
-        self._sources = {}
+        self._published = {}
 
     def _nothing(self, *arguments):
         "Orthanc keeps everything at once, and knows what was published."
@@ -32,8 +33,14 @@ class RestWorklist:
     open = close = flush = older = forget = keep_only = _nothing
 
     def known(self):
-        "Return nothing: all is compared with what Orthanc has."
-        return {}
+        """Return name and begin of the source of what Orthanc has as it was
+        published by this process, by id of the request; raise Unreachable,
+        Refused."""
+        there = self.refresh()
+        return {
+            id_: (name, source[:16])
+            for name, (id_, source, _) in self._published.items()
+            if name in there and there[name].intact}
 
     def refresh(self):
         "Return what is there, Marks by name; raise Unreachable, Refused."
@@ -57,7 +64,9 @@ class RestWorklist:
     def look(self, name):
         "Return the Mark of an entry, None if it is not there."
         if name in self._there:
-            return Mark(None, self._sources.get(name, '')[:16], True)
+            _, source, tags = self._published.get(name, (None, '', {}))
+            return Mark(
+                None, source[:16], contains(self._there[name], tags))
 
     def vanished(self, name, entry, source):
         "Whether images of an entry that is not there are in Orthanc."
@@ -84,7 +93,7 @@ class RestWorklist:
 
     def remember(self, name, entry, source):
         "Note what an entry was made from."
-        self._sources[name] = source
+        self._published[name] = entry.id, source, self._there[name]
 
     def remove(self, name):
         "Remove an entry that is there."
@@ -95,7 +104,7 @@ class RestWorklist:
                 if error.args[1] != 404:
                     raise Unreachable(error.args[0], temporary=True)
         self._there.pop(name)
-        self._sources.pop(name, None)
+        self._published.pop(name, None)
 
     def _request(self, *arguments):
         try:
