@@ -27,6 +27,7 @@ from .links.link_log import last_not_undone
 from .open_viewer import ViewerLinks
 from .preview import InstancePreview, SeriesPreview, StudyPreview
 from .report_picture import ReportedInstance
+from .tables import leave_out_index
 
 
 class OnServer(Kept):
@@ -484,6 +485,11 @@ class StudySeries(
         cls._order = [('series_number', 'ASC NULLS LAST'), ('id', 'ASC')]
 
     @classmethod
+    def _update_sql_indexes(cls):
+        leave_out_index(cls, 'study')
+        super()._update_sql_indexes()
+
+    @classmethod
     def __register__(cls, module):
         migration.migrate_series(cls, module)
         super().__register__(module)
@@ -529,6 +535,11 @@ class SeriesInstance(
                 'health_orthanc.msg_instance_unique'),
             ]
         cls._order = [('instance_number', 'ASC NULLS LAST'), ('id', 'ASC')]
+
+    @classmethod
+    def _update_sql_indexes(cls):
+        leave_out_index(cls, 'series')
+        super()._update_sql_indexes()
 
     @classmethod
     def __register__(cls, module):

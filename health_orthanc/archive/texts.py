@@ -24,9 +24,11 @@ def clean_text(value):
     """Return what JSON holds as text that every database stores, '' for none:
     the values of a list with backslashes between them (PS3.5, 6.4), without
     padding, control characters and the end of a very long text."""
+    # What nearly all values are is dealt with first: there are millions.
+    if value is None:
+        return ''
     if (type(value) is str and value.isprintable()
             and len(value) <= MAX_TEXT):
-        # What nearly all values are is dealt with first: there are millions.
         return value.strip()
     if isinstance(value, list):
         text = '\\'.join(filter(None, map(_plain, value)))
@@ -99,7 +101,12 @@ def parse_time(value):
 
 def parse_integer(value):
     "Return the integer of 32 bits of '3', '3.0', ' 3 ' or 3, or None."
-    match = _INTEGER.match(clean_text(value))
+    text = clean_text(value)
+    if not text:
+        return None
+    if len(text) < 10 and text.isascii() and text.isdigit():
+        return int(text)
+    match = _INTEGER.match(text)
     number = int(match.group(1)) if match else None
     if match and -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
         return number

@@ -236,8 +236,8 @@ class Reader:
         for block in self._instance_blocks(all_series, classes):
             for uid, rows in self._convert_instances(block).items():
                 instances[uid].extend(rows)
-        studies = self._told(studies, series, {
-                row.id for rows in instances.values() for row in rows})
+        studies = self._told(studies, series, (
+                row.id for rows in instances.values() for row in rows))
         items = list(filter(None, [
                     self._convert_study(s, series[s.id]) for s in studies]))
         for item in items:
@@ -253,6 +253,7 @@ class Reader:
         ids; those that went meanwhile are not missed."""
         if not self._odd:
             return studies
+        told = frozenset(told)
         missed = {
             s.id for s in studies if not told.issuperset(
                 id_ for item in series[s.id] for id_ in item.children)}

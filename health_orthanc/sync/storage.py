@@ -126,7 +126,7 @@ class Tree:
         :rtype: tables.Upsert
         """
         done = upsert(self.Instance, 'series', 'sop_instance_UID', rows,
-            complete=complete, names=_INSTANCE)
+            complete=complete, names=_INSTANCE, copied=True)
         self._count('instances', done)
         if self.told:
             self.resent.update(

@@ -7,6 +7,7 @@ No Orthanc of that size fits beside the tests: support.fake_pacs stands for
 it, in a process of its own.  It answers faster than an Orthanc, and the floor
 asks the same fake."""
 import time
+from operator import itemgetter
 
 import pytest
 from support import killed_runs
@@ -19,6 +20,8 @@ from support.synchronizing import (
     count_rows, new_server, synchronize, transaction)
 
 from trytond.modules.health_imaging.tables import execute
+from trytond.modules.health_orthanc.sync import run as sync_run
+from trytond.modules.health_orthanc.sync.transactions import transact
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -27,7 +30,19 @@ EACH = SERIES * INSTANCES
 #: Instances that a run stores at once.
 BLOCK = 5000
 RUN = 'gnuhealth.orthanc.sync_run'
-sizes = pytest.mark.parametrize('studies', [60, 1000, 10_000])
+#: Of how many studies: in the small form, and with the numbers of a hospital.
+SIZES = {
+    'test_many_images': ([60], [1000, 10_000]),
+    'test_rows_that_are_there_do_not_slow_a_run': ([60], [12_500]),
+    'test_killed_again_and_again': ([15], [1000, 10_000]),
+    'test_wiped': ([60], [2000, 20_000]),
+    }
+
+
+def pytest_generate_tests(metafunc):
+    sizes = SIZES[metafunc.function.__name__]
+    metafunc.parametrize(
+        'studies', sizes[metafunc.config.getoption('--full')])
 
 
 @pytest.fixture(autouse=True)
@@ -36,35 +51,34 @@ def in_transaction(activated):
         yield
 
 
-@pytest.fixture(autouse=True)
-def of_a_hospital(request, full):
-    "Leave out the large numbers without --full, and the small ones with it."
-    studies = getattr(request.node, 'callspec', None)
-    if studies and (studies.params['studies'] == 60) == full:
-        pytest.skip("the other size")
+def timed(server):
+    "Synchronize a server; return the run and its seconds."
+    runs = []
+    took = seconds(lambda: runs.append(synchronize(server)))
+    assert runs[0].state == 'done', runs[0].error
+    return runs[0], took
 
 
 def measured(server):
-    "Synchronize a server; return the run, its seconds and statements."
-    runs = []
+    """Synchronize a server; return the run, its seconds and the number of its
+    statements, all of which are kept."""
     with counted() as statements:
-        took = seconds(lambda: runs.append(synchronize(server)))
-    assert runs[0].state == 'done', runs[0].error
-    return runs[0], took, len(statements)
+        run, took = timed(server)
+    return run, took, len(statements)
 
 
-@sizes
 def test_many_images(full, studies):
     count, more = studies * EACH, []
     with fakes({'studies': studies, 'series': SERIES}) as (pacs,):
         server = new_server(pacs)
         with more_memory(more):
-            run, first, _ = measured(server)
+            run, first = timed(server)
         assert count_rows(server) == (studies, studies * SERIES, count)
         least = seconds(Floor(pacs).first)
         show("images synchronized the first time", count, first,
             f'{run.calls} call', least)
-        run, nothing, statements = measured(server)
+        run, nothing, statements = min(
+            (measured(server) for _ in range(3)), key=itemgetter(1))
         show("nothing new", count, nothing,
             f'{run.calls} call {statements} SQL')
         assert run.calls == 3
@@ -81,7 +95,6 @@ def test_many_images(full, studies):
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize('studies', [60, 12_500])
 def test_rows_that_are_there_do_not_slow_a_run(full, studies):
     "What runs cost beside nothing, and beside four servers of such a size."
     series, costs = SERIES, []
@@ -91,7 +104,7 @@ def test_rows_that_are_there_do_not_slow_a_run(full, studies):
             {'studies': 50, 'seed': 98, 'series': series}) as pacs:
         servers = [new_server(each) for each in pacs]
         costs.append(costs_of(pacs[1], servers[1]))
-        _, took, _ = measured(servers[0])
+        _, took = timed(servers[0])
         tell(f"{studies * EACH} images read in {took:.0f} s")
         for seed in [2, 3, 4]:
             copy_rows(servers[0], new_server(f'http://copy-{seed}'), seed)
@@ -118,15 +131,13 @@ def costs_of(pacs, server):
 
 
 @pytest.mark.postgresql
-@sizes
 def test_killed_again_and_again(full, studies):
     """Kill the process of a first synchronization, every 20 seconds of a
     million images, every two of less, or each time it has stored two blocks
     more, until one comes to its end."""
     pause = (20 if studies == 10_000 else 2) if full else None
-    # Three studies are a block.
-    size = BLOCK // 3 // SERIES if studies == 60 else INSTANCES
-    studies = 15 if studies == 60 else studies
+    # In the small form three studies are a block.
+    size = INSTANCES if full else BLOCK // 3 // SERIES
     total, per_block = studies * SERIES * size, max(BLOCK // SERIES // size, 1)
     with fakes({
                 'studies': studies, 'series': SERIES, 'instances': size,
@@ -153,6 +164,37 @@ def test_killed_again_and_again(full, studies):
     tell(f"{given - total} of them were asked for again")
     # What was under way, and what was read ahead
     assert kills >= 2 and given - total <= kills * 4 * (BLOCK + EACH)
+
+
+@pytest.mark.postgresql
+def test_wiped(full, studies, monkeypatch):
+    """A server that lost everything but one study: all others are marked as
+    missing in short transactions."""
+    more, held = [], []
+    with fakes({'studies': studies, 'series': 1, 'instances': 1}) as (pacs,):
+        server = new_server(pacs)
+        timed(server)
+        pacs.set(first=studies, studies=1)
+        monkeypatch.setattr(sync_run, 'transact', lambda work: taking(
+                held, lambda: transact(work)))
+        with more_memory(more):
+            run, took = timed(server)
+    assert (run.studies_gone, run.studies_new) == (studies, 1)
+    show("studies marked as missing", studies, took, f'{run.calls} call')
+    tell(f"{more[0]:.0f} MiB more memory for these, {max(held):.2f} s the "
+        "longest transaction")
+    assert more[0] < 60
+    if full:
+        assert max(held) < 2
+
+
+def taking(kept, action):
+    "Note how long an action takes, and return what it returns."
+    begin = time.perf_counter()
+    try:
+        return action()
+    finally:
+        kept.append(time.perf_counter() - begin)
 
 
 def wait_for_death(process, pause, pacs, is_enough):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No statement of a synchronization reads a whole table of what is in the
 PACS, and one with nothing new looks at no study."""
+import datetime as dt
 import re
 
 import pytest
@@ -10,6 +11,9 @@ from support.plans import unserved
 from support.statements import counted
 from support.synchronizing import new_server, synchronize, transaction
 
+from trytond.ir import queue_
+from trytond.modules.health_orthanc.sync import run as sync_run
+from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 PREFIX = 'gnuhealth_imaging_orthanc_'
@@ -38,12 +42,79 @@ def in_transaction(activated):
         yield
 
 
-def recorded(pacs, **options):
+@pytest.fixture(scope='module')
+def kinds(pacs):
+    "The statements of each kind of run."
+    with transaction():
+        return dict(recorded_kinds(pacs))
+
+
+@pytest.fixture
+def large():
+    """Let the planner believe that the tables are large, and of many servers:
+    of small ones it reads all."""
+    cursor = Transaction().connection.cursor()
+    cursor.execute('ANALYZE')
+    cursor.execute(
+        'UPDATE pg_class SET reltuples = 1e7 WHERE relname IN %s',
+        [tuple(TABLES)])
+    cursor.execute('DELETE FROM pg_statistic USING pg_attribute '
+        'WHERE attrelid = starelid AND attnum = staattnum '
+        "AND attname IN ('server', 'orthanc_server')")
+    yield cursor
+    Transaction().rollback()
+
+
+def recorded(pacs, state='done', **options):
     "Synchronize, return the run and its statements."
     with counted() as statements:
         run = synchronize(pacs.server, **options)
-    assert run.state == 'done', run.error
+    assert run.state == state, run.error
     return run, statements
+
+
+def recorded_kinds(pacs):
+    "Yield kinds of runs and their statements."
+    with pytest.MonkeyPatch.context() as patch:
+        # It lets others go first after one of two blocks.
+        patch.setattr(queue_, 'has_worker', True)
+        patch.setattr(sync_run, 'TURN_SECONDS', -1)
+        run, statements = recorded(
+            pacs, 'interrupted', started_by='schedule')
+    yield 'first', statements
+    assert 0 < run.studies_new < STUDIES
+    run, statements = recorded(pacs)
+    yield 'resumed', statements
+    assert 0 < run.studies_new < STUDIES
+    pacs.set(studies=STUDIES + 1)
+    run, statements = recorded(pacs)
+    yield 'new study', statements
+    assert run.studies_new == 1
+    run, statements = recorded(pacs)
+    yield 'nothing new', statements
+    assert run.calls == 3
+    run, statements = recorded(pacs, full=True)
+    yield 'full', statements
+    assert not run.studies_changed
+    # A series is gone of each study, one study is, and all are but one.
+    for kind, values, gone in [
+            ('fewer series', {'series': 1}, 0),
+            ('fewer studies', {'first': 1, 'studies': STUDIES}, 1),
+            ('wiped', {'first': STUDIES, 'studies': 1}, STUDIES - 1)]:
+        pacs.set(**values)
+        run, statements = recorded(pacs)
+        yield kind, statements
+        assert (run.studies_gone, bool(run.series_gone)) == (
+            gone, kind == 'fewer series')
+
+
+def read_as_a_whole(kinds):
+    "Return what statements read whole tables, lists by kind of run."
+    found = {
+        kind: [(shortened(statement), nodes) for statement, nodes in unserved(
+                filter(is_of_run, statements), TABLES)]
+        for kind, statements in kinds.items()}
+    return {kind: some for kind, some in found.items() if some}
 
 
 def test_foreign_keys_are_not_checked_by_reading_whole_tables():
@@ -73,44 +144,84 @@ def read_by_scans(cursor):
     return count
 
 
-def test_no_statement_reads_a_whole_table(pacs):
-    kinds = {}
-    run, kinds['first'] = recorded(pacs)
-    assert run.studies_new == STUDIES
-    pacs.set(studies=STUDIES + 1)
-    run, kinds['new study'] = recorded(pacs)
-    assert run.studies_new == 1
-    run, kinds['nothing new'] = recorded(pacs)
-    assert run.calls == 3
-    run, kinds['full'] = recorded(pacs, full=True)
-    assert not run.studies_changed
-    Transaction().connection.cursor().execute('ANALYZE')
-    # A series is gone of each study, one study is, and all are but one.
-    for what, values, gone in [
-            ('fewer series', {'series': 1}, 0),
-            ('fewer studies', {'first': 1, 'studies': STUDIES}, 1),
-            ('wiped', {'first': STUDIES, 'studies': 1}, STUDIES - 1)]:
-        pacs.set(**values)
-        run, kinds[what] = recorded(pacs)
-        assert (run.studies_gone, bool(run.series_gone)) == (
-            gone, what == 'fewer series')
-    cursor = Transaction().connection.cursor()
-    # The planner believes them to be large, and of many servers: of small
-    # ones it reads all.
-    cursor.execute(
-        'UPDATE pg_class SET reltuples = 1e7 WHERE relname IN %s',
-        [tuple(TABLES)])
-    cursor.execute('DELETE FROM pg_statistic USING pg_attribute '
-        'WHERE attrelid = starelid AND attnum = staattnum '
-        "AND attname IN ('server', 'orthanc_server')")
-    found = {
-        kind: [(shortened(statement), nodes) for statement, nodes in unserved(
-                filter(is_of_run, statements), TABLES)]
-        for kind, statements in kinds.items()}
-    Transaction().rollback()
-    assert not any(found.values()), '\n'.join(
+@pytest.mark.parametrize('listed, stored', [
+        (r'1\2\3', r'1\2\3'), (r'\N', r'\N'), (r'\.', r'\.'),
+        ('Übel, "so"; \'x\'', 'Übel, "so"; \'x\''), ('a\r\nb\t\0c', 'a  b c'),
+        ('\ud800', '\ufffd'), ('', None)])
+def test_images_are_copied_as_they_are(listed, stored):
+    with fakes({
+                'studies': 1, 'series': 1, 'instances': 2, 'seed': 8,
+                'position': listed}) as (pacs,):
+        pacs.server = new_server(pacs)
+        run, _ = recorded(pacs)
+        again, _ = recorded(pacs, full=True)
+    assert (run.instances_new, again.instances_changed) == (2, 0)
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    images = Instance.search([
+            ('series.study.orthanc_server', '=', pacs.server)])
+    assert [i.image_position_patient for i in images] == [stored] * 2
+    assert all(i.create_uid.id == Transaction().user for i in images)
+    assert all(
+        abs(i.create_date - i.series.create_date) < dt.timedelta(minutes=1)
+        for i in images)
+
+
+def test_no_statement_reads_a_whole_table(kinds, large):
+    found = read_as_a_whole(kinds)
+    assert not found, '\n'.join(
         f'{kind}: {text} {nodes}' for kind, some in found.items()
         for text, nodes in some)
+
+
+@pytest.mark.parametrize('table, key, unserved_kinds', [
+        ('study', 'orthanc_uid_unique', {
+                'first', 'resumed', 'new study', 'full', 'fewer series',
+                'fewer studies', 'wiped'}),
+        ('study_series', 'series_uid_unique', {
+                'first', 'resumed', 'new study', 'full', 'fewer series'}),
+        ('series_instances', 'sop_uid_unique', {
+                'first', 'resumed', 'new study', 'full', 'fewer series'}),
+        ])
+def test_without_its_key_a_table_is_read_as_a_whole(
+        kinds, large, table, key, unserved_kinds):
+    "What the test above finds where an index is missing."
+    large.execute(f'ALTER TABLE {PREFIX}{table} '
+        f'DROP CONSTRAINT {PREFIX}{table}_{key}')
+    found = read_as_a_whole(kinds)
+    assert found.keys() >= unserved_kinds
+    assert {
+        node['Relation Name'] for some in found.values() for _, nodes in some
+        for node in nodes} == {PREFIX + table}
+
+
+def test_no_index_repeats_a_key():
+    """What trytond declares for each One2Many would be written for each image
+    beside the unique key that begins with the same column."""
+    cursor = Transaction().connection.cursor()
+    assert not repeated(cursor)
+    # As a database has them that was made before.
+    for table, column in [
+            ('series_instances', 'series'), ('study_series', 'study')]:
+        cursor.execute(f'CREATE INDEX idx_former_{table} '
+            f'ON {PREFIX}{table} ({column})')
+    assert len(repeated(cursor)) == 2
+    for name in ['series_instances', 'study_series']:
+        Model = Pool().get(f'gnuhealth.imaging_orthanc.{name}')
+        Model._update_sql_indexes()
+    assert not repeated(cursor)
+    Transaction().rollback()
+
+
+def repeated(cursor):
+    "Return the indexes with whose columns those of another one begin."
+    cursor.execute('SELECT one.indexrelid::regclass::text '
+        'FROM pg_index AS one JOIN pg_index AS other USING (indrelid) '
+        'JOIN pg_class ON pg_class.oid = indrelid '
+        'WHERE one.indexrelid <> other.indexrelid AND NOT one.indisunique '
+        'AND one.indpred IS NULL AND other.indpred IS NULL '
+        "AND other.indkey::text LIKE one.indkey::text || ' %%' "
+        'AND relname = ANY(%s)', [list(TABLES)])
+    return [name for name, in cursor.fetchall()]
 
 
 def test_a_run_with_nothing_new_looks_at_no_study(pacs):

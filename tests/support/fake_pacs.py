@@ -59,13 +59,16 @@ class Pacs:
     :param int instances: how many instances each series has
     :param pause: seconds after which one more study comes, None: never
     :param bool hangs: whether it accepts connections and says nothing
+    :param position: what ImagePositionPatient (0020,0032) is in each image,
+        None: of a CT
     """
 
     def __init__(self, seed=1, studies=0, first=0, series=3, instances=25,
-            pause=None, hangs=False):
+            pause=None, hangs=False, position=None):
         self.seed, self.first = seed, first
         self.series, self.instances = series, instances
         self.hangs, self.pause, self.came = hangs, pause, studies
+        self.position = position
         self.since = time.monotonic()
         # What it was asked for
         self.calls = self.given = 0
@@ -243,13 +246,16 @@ class Pacs:
             }
 
     def _instance(self, uid, study, series, instance):
+        position = self.position
+        if position is None:
+            position = f'-120\\-120\\{instance * 5}'
         return {
             'FileSize': 525_000,
             'FileUuid': id_of(self.seed, study, series, instance),
             'IndexInSeries': instance,
             'MainDicomTags': {
                 'ImageOrientationPatient': '1\\0\\0\\0\\1\\0',
-                'ImagePositionPatient': f'-120\\-120\\{instance * 5}',
+                'ImagePositionPatient': position,
                 'InstanceNumber': str(instance),
                 'SOPInstanceUID': uid,
                 },
