@@ -1,9 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dates with times to the minute, as people read them."""
+"""Dates with times to the minute, and lengths of time, as people read them."""
 import datetime as dt
 
+from babel import Locale, UnknownLocaleError
+from babel.dates import TIMEDELTA_UNITS, format_timedelta
+
 from trytond.model import fields
+from trytond.transaction import Transaction
 
 
 class Minute(fields.DateTime):
@@ -35,3 +39,19 @@ def now():
 def whole(moment):
     """Return a datetime, or None, without its seconds."""
     return moment and moment.replace(second=0, microsecond=0)
+
+
+def in_words(count, unit, **options):
+    """Return a length of time in the language of the user, such as "2 years".
+
+    :param int count: how many, below 0: in the past
+    :param str unit: minute, hour, day, month or year
+    :param options: of babel.dates.format_timedelta
+    """
+    try:
+        locale = Locale.parse(Transaction().language)
+    except (UnknownLocaleError, ValueError):
+        locale = Locale('en')
+    length = dt.timedelta(seconds=count * dict(TIMEDELTA_UNITS)[unit])
+    return format_timedelta(
+        length, granularity=unit, threshold=1, locale=locale, **options)

@@ -17,7 +17,7 @@ from trytond.pool import Pool
 from trytond.tools import reduce_ids
 from trytond.transaction import Transaction
 
-from .minute import now
+from .minute import in_words, now
 from .tables import execute, forget
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,8 @@ def kept_lines():
     for _, Model in Pool().iterobject():
         if issubclass(Model, Forgotten):
             years = Model.years_kept()
-            message = 'msg_kept_years' if years > 0 else 'msg_kept_for_ever'
-            lines.append(gettext(f'health_imaging.{message}',
-                    log=Model.__names__()['model'], years=years))
+            lines.append(gettext('health_imaging.msg_kept',
+                    log=Model.__names__()['model'],
+                    time=in_words(years, 'year') if years > 0
+                    else gettext('health_imaging.msg_for_ever')))
     return sorted(lines)

@@ -63,7 +63,7 @@ VIEWS = [
     synchronize.GetNewStudiesStart,
     result.LinkStudiesStart,
     open_viewer.OpenViewerStart,
-    preview.PreviewPicture, preview.PreviewShow,
+    preview.PreviewShow,
     upload.UploadStart,
     upload.UploadFile,
     upload.UploadDone,

@@ -9,20 +9,22 @@ from types import MappingProxyType
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
+from trytond.model.modelview import on_change_result
+from trytond.modules.health_imaging.calls import CheckedCalls
 from trytond.modules.health_imaging.doors import check_selected
 from trytond.modules.health_imaging.rights import check_read
 from trytond.modules.health_imaging.told import join, tell
 from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.rpc import RPC
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from .exceptions import NoPictureError
 from .gallery import SECONDS, Wanted, cache, fetch, sentence
 from .image_wizard import ImageWizard
-from .links.access_log import note
+from .links.access_log import USERS, check_group, note
 from .pictures import WITHOUT_PICTURES
 
 _PICTURES = ['image', 'no_image', 'thumbnail']
@@ -216,20 +218,24 @@ class InstancePreview(PreviewMixin):
         return found[index]
 
 
-# As a line with the id of a record it is not sent back with the view.
-class PreviewPicture(ModelView):
-    "Picture"
-    __name__ = 'gnuhealth.imaging_orthanc.preview.picture'
-
-    picture = fields.Binary("Picture", readonly=True, filename='file_name')
-    file_name = fields.Char("File Name", readonly=True,
-        states={'invisible': True})
+# What a button of the form takes: clients send nothing else, and not the
+# picture, and change what they show.
+_TAKEN = [
+    'session', 'instance', 'frame', 'window_center', 'window_width',
+    'shown_center', 'shown_width']
 
 
-class PreviewShow(ModelView):
+def _form_button(method):
+    """Decorate what a button of the form does: as a state of a wizard it runs
+    without access checks."""
+    return ModelView.button_change(*_TAKEN)(without_check_access(method))
+
+
+class PreviewShow(CheckedCalls, ModelView):
     "Preview"
     __name__ = 'gnuhealth.imaging_orthanc.preview.show'
 
+    session = fields.Integer("Session", states={'invisible': True})
     instance = fields.Many2One(
         'gnuhealth.imaging_orthanc.series_instances', "Image",
         states={'invisible': True})
@@ -248,15 +254,138 @@ class PreviewShow(ModelView):
         states={'invisible': True})
     shown_width = fields.Float("Default Window Width", readonly=True,
         states={'invisible': True})
-    pictures = fields.One2Many(
-        'gnuhealth.imaging_orthanc.preview.picture', None, "Picture",
-        readonly=True, states={'invisible': ~Eval('has_picture')})
+    picture = fields.Binary("Picture", readonly=True, filename='file_name',
+        states={'invisible': ~Eval('has_picture')})
+    file_name = fields.Char("File Name", readonly=True,
+        states={'invisible': True})
     has_picture = fields.Boolean("Has Picture", readonly=True,
         states={'invisible': True})
     has_viewer = fields.Boolean("Has Viewer", readonly=True,
         states={'invisible': True})
     message = fields.Text("Message", readonly=True,
         states={'invisible': ~Eval('message')})
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({
+                'previous': {}, 'again': {}, 'next_': {},
+                'attach': {'invisible': ~Eval('has_picture')}})
+        # Who saw what is noted.
+        cls.__rpc__.update({
+                name: RPC(readonly=False, instantiate=0,
+                    result=on_change_result)
+                for name in cls._buttons})
+
+    @_form_button
+    def previous(self):
+        """Show the frame or image before."""
+        self._step(-1)
+
+    @_form_button
+    def next_(self):
+        """Show the next frame or image."""
+        self._step(1)
+
+    @_form_button
+    def again(self):
+        """Show the image with the frame and window that the user chose."""
+        self.look(self.checked())
+
+    @_form_button
+    def attach(self):
+        """Add the image to the report."""
+        instance = self.checked()
+        type(instance).attach_pictures([
+                (instance, self._frame(instance), self._window())])
+        self.message = gettext('health_orthanc.msg_added_to_report',
+            result=instance.of_study.imaging_test.rec_name)
+
+    def checked(self):
+        """Return the instance that the client sent back, if its user may see
+        it."""
+        check_group(*USERS)
+        instance = self.instance
+        check_selected(instance)
+        check_read([instance])
+        return instance
+
+    def _step(self, step):
+        """Go to the next frame or image, or to the one before."""
+        instance = self.checked()
+        frame = self._frame(instance) + step
+        if 1 <= frame <= (instance.number_of_frames or 1):
+            self.frame = frame
+        else:
+            neighbour = instance.neighbour(step, self._found)
+            if not neighbour:
+                self.message = gettext('health_orthanc.msg_no_more_images')
+                return
+            if neighbour.series != instance.series:
+                self.window_center = self.window_width = None
+            self.instance, instance = neighbour, neighbour
+            self.frame = 1 if step > 0 else neighbour.number_of_frames
+        self.look(instance)
+
+    def _found(self, series):
+        """Return the instances of a series in their order, listed once for
+        all clicks in a preview, and anew when there are more or less."""
+        transaction = Transaction()
+        key = (transaction.database.name, transaction.user, self.session,
+            series.id, series.number_of_instances)
+        ids = cache.listed(key) or []
+        if not ids or (self.instance.series == series
+                and self.instance.id not in ids):
+            ids = cache.listed(
+                key, [i.id for i in series.instances_in_order()])
+        return type(self.instance).browse(ids)
+
+    def _frame(self, instance):
+        """Return the number of the wanted frame, from 1."""
+        return min(max(self.frame or 1, 1), instance.number_of_frames or 1)
+
+    def _window(self):
+        """Return the window that the user chose, None when it is the default
+        that was shown."""
+        center, width = self.window_center, self.window_width
+        if None in {center, width} or (center, width) == (
+                self.shown_center, self.shown_width):
+            return None
+        if math.isfinite(center) and math.isfinite(width):
+            return center, max(width, 1)
+
+    def look(self, instance):
+        """Show the picture of an instance, or why there is none."""
+        frame, window = self._frame(instance), self._window()
+        found = self._found(instance.series)
+        self.series = instance.series
+        self.frame, self.number_of_frames = (
+            frame, instance.number_of_frames or 1)
+        self.position = gettext('health_orthanc.msg_position',
+            index=found.index(instance) + 1, count=len(found))
+        self.has_viewer = bool(viewable(instance))
+        self.message = None
+        picture, = fetch([Wanted(instance, frame - 1, window, SIDE)])
+        self._show(instance, picture, window)
+
+    def _show(self, instance, picture, window):
+        """Show what was fetched, a Picture or an error, with the window that
+        was chosen, or None."""
+        self.has_picture = not isinstance(picture, Exception)
+        self.picture = self.file_name = None
+        self.shown_center = self.shown_width = None
+        if self.has_picture:
+            note('view', [instance.of_study], instance.position_text(
+                    instance.series.rec_name, self.frame), once=True)
+            self.picture = fields.Binary.cast(picture.content)
+            self.file_name = 'picture.' + (
+                picture.media_type.rpartition('/')[2])
+            if picture.window and not window:
+                self.shown_center, self.shown_width = picture.window
+            window = picture.window
+        else:
+            self.message = sentence(picture, instance)
+        self.window_center, self.window_width = window or (None, None)
 
 
 class Preview(ImageWizard, Wizard):
@@ -272,21 +401,10 @@ class Preview(ImageWizard, Wizard):
     show = StateView('gnuhealth.imaging_orthanc.preview.show',
         'health_orthanc.preview_show_view_form', [
             Button("Close", 'end', 'tryton-close'),
-            Button("Add to Report", 'attach', 'tryton-attach',
-                states={'invisible': ~Eval('has_picture')}),
             Button("Open in Viewer", 'viewer', 'tryton-public',
                 states={'invisible': ~Eval('has_viewer')}),
-            Button("Show", 'again', 'tryton-refresh'),
-            Button("Previous", 'previous', 'tryton-arrow-left'),
-            Button("Next", 'next_', 'tryton-arrow-right', default=True),
             ])
-    previous = StateTransition()
-    next_ = StateTransition()
-    attach = StateTransition()
     viewer = StateAction('health_orthanc.url_viewer')
-    again = StateTransition()
-
-    _pictures = ()
 
     def transition_open_(self):
         record, *_ = self._selected()
@@ -294,26 +412,16 @@ class Preview(ImageWizard, Wizard):
         if not instance:
             raise NoPictureError(gettext(
                     'health_orthanc.msg_no_images', record=record.rec_name))
-        self._go_to(instance)
+        self.show.instance = instance
         return 'show'
 
-    def transition_previous(self):
-        return self._step(-1)
-
-    def transition_next_(self):
-        return self._step(1)
-
-    def transition_again(self):
-        self.show.message = None
-        return 'show'
-
-    def transition_attach(self):
-        instance = self._instance()
-        type(instance).attach_pictures([
-                (instance, self._frame(instance), self._window())])
-        self.show.message = gettext('health_orthanc.msg_added_to_report',
-            result=instance.of_study.imaging_test.rec_name)
-        return 'show'
+    def default_show(self, field_names):
+        Show = Pool().get('gnuhealth.imaging_orthanc.preview.show')
+        show = Show(**{name: getattr(self.show, name, None)
+                for name in _TAKEN})
+        show.session = self._session_id
+        show.look(show.checked())
+        return show._default_values
 
     def do_viewer(self, action):
         """Open the series in the best viewer of its server, or the study when
@@ -321,115 +429,17 @@ class Preview(ImageWizard, Wizard):
 
         :raises NoViewerError: there is none
         """
-        instance = self._instance()
-        record = _viewable(instance) or instance.of_study
+        self.show.picture = None
+        instance = self.show.checked()
+        record = viewable(instance) or instance.of_study
         action.update(type(record)._open([record]))
         return action, {}
 
-    transition_viewer = transition_again
-
-    def _step(self, step):
-        """Go to the next frame or image, or to the one before."""
-        instance = self._instance()
-        frame = self._frame(instance) + step
-        if 1 <= frame <= (instance.number_of_frames or 1):
-            self._go_to(instance, frame)
-            return 'show'
-        neighbour = instance.neighbour(step, self._found)
-        if neighbour:
-            last = neighbour.number_of_frames or 1
-            self._go_to(neighbour, 1 if step > 0 else last)
-        else:
-            self.show.message = gettext('health_orthanc.msg_no_more_images')
+    def transition_viewer(self):
         return 'show'
 
-    def _go_to(self, instance, frame=1):
-        show = self.show
-        before = getattr(show, 'instance', None)
-        if not before or before.series != instance.series:
-            show.window_center = show.window_width = None
-        show.instance, show.frame, show.message = instance, frame, None
 
-    def _instance(self):
-        """Return the instance that the client sent back, if its user may see
-        it."""
-        self.show.pictures = None
-        instance = getattr(self.show, 'instance', None)
-        check_selected(instance)
-        check_read([instance])
-        return instance
-
-    def _found(self, series):
-        """Return the instances of a series in their order, listed once for
-        all clicks in a preview, and anew when there are more or less."""
-        Instance = type(self.show.instance)
-        key = (Transaction().database.name, self._session_id, series.id,
-            series.number_of_instances)
-        ids = cache.listed(key) or []
-        if not ids or (self.show.instance.series == series
-                and self.show.instance.id not in ids):
-            ids = cache.listed(
-                key, [i.id for i in series.instances_in_order()])
-        return Instance.browse(ids)
-
-    def _frame(self, instance):
-        """Return the number of the wanted frame, from 1."""
-        frame = getattr(self.show, 'frame', None) or 1
-        return min(max(frame, 1), instance.number_of_frames or 1)
-
-    def _window(self):
-        """Return the window that the user chose, None when it is the default
-        that was shown."""
-        center, width, *shown = [
-            getattr(self.show, name, None) for name in [
-                'window_center', 'window_width', 'shown_center',
-                'shown_width']]
-        if None in {center, width} or [center, width] == shown:
-            return None
-        if math.isfinite(center) and math.isfinite(width):
-            return center, max(width, 1)
-
-    def default_show(self, field_names):
-        instance = self._instance()
-        frame, chosen = self._frame(instance), self._window()
-        found = self._found(instance.series)
-        values = {
-            'instance': instance.id,
-            'series': instance.series.id,
-            'frame': frame,
-            'number_of_frames': instance.number_of_frames or 1,
-            'position': gettext('health_orthanc.msg_position',
-                index=found.index(instance) + 1, count=len(found)),
-            'message': getattr(self.show, 'message', None),
-            'has_picture': False,
-            'has_viewer': bool(_viewable(instance)),
-            }
-        study, window = instance.of_study, chosen
-        picture, = fetch([Wanted(instance, frame - 1, chosen, SIDE)])
-        if isinstance(picture, Exception):
-            values['message'] = sentence(picture, instance)
-        else:
-            note('view', [study], instance.position_text(
-                    instance.series.rec_name, frame), once=True)
-            window = picture.window
-            shown = window if window and not chosen else (None, None)
-            self._pictures = [{
-                    'id': instance.id,
-                    'picture': fields.Binary.cast(picture.content),
-                    'file_name': 'picture.' + (
-                        picture.media_type.rpartition('/')[2]),
-                    }]
-            values.update(has_picture=True,
-                shown_center=shown[0], shown_width=shown[1])
-        center, width = window or (None, None)
-        return {**values, 'window_center': center, 'window_width': width}
-
-    def value_show(self, field_names):
-        """Return what the client shows and does not send back."""
-        return {'pictures': self._pictures}
-
-
-def _viewable(instance):
+def viewable(instance):
     "Return the series of an instance, or its study, that a viewer opens."
     return next((
             record for record in [instance.series, instance.of_study]

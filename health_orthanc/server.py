@@ -19,7 +19,7 @@ from trytond.ir import queue_
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import (
     CheckedCalls, checked, is_texts)
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.minute import Minute, in_words
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
@@ -296,12 +296,10 @@ class Server(
         if not moment:
             return ''
         delta = relativedelta(dt.datetime.now(), moment)
-        for unit in ['years', 'months', 'days', 'hours', 'minutes']:
-            count = getattr(delta, unit)
-            if count == 1:
-                return gettext(f'health_orthanc.msg_since_{unit[:-1]}')
+        for unit in ['year', 'month', 'day', 'hour', 'minute']:
+            count = getattr(delta, f'{unit}s')
             if count > 0:
-                return gettext(f'health_orthanc.msg_since_{unit}', n=count)
+                return in_words(-count, unit, add_direction=True)
         return gettext('health_orthanc.msg_since_now')
 
     def get_findings(self, name):

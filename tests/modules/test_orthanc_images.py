@@ -14,7 +14,7 @@ from support.fault_server import (
     truncate)
 from support.hospitals import with_pacs
 from support.images import (
-    INSTANCE, SERIES, STUDY, context_of, ct_series, variant)
+    INSTANCE, PREVIEW, SERIES, STUDY, Preview, context_of, ct_series, variant)
 from support.records import RpcError, make_patient, make_picture
 
 from trytond.modules.health_orthanc import gallery, password, preview, tables
@@ -22,8 +22,6 @@ from trytond.modules.health_orthanc.links.access_log import note
 from trytond.pool import Pool
 
 hospital = with_pacs
-
-PREVIEW = 'gnuhealth.imaging_orthanc.preview'
 
 
 @pytest.fixture(autouse=True)
@@ -52,25 +50,10 @@ def attachments(hospital, study):
 
 def show(hospital, login, model, id_, *steps):
     "Return the values that the preview shows last."
-    context = context_of(model, id_)
-    rpc = hospital.rpc(login)
-    session, start, _ = rpc(f'wizard.{PREVIEW}.create', **context)
-    values, state = {}, start
-    for state, changes in [(start, {}), *steps]:
-        data = {'show': {**values, **changes}} if values else {}
-        result = rpc(
-            f'wizard.{PREVIEW}.execute', session, data, state, **context)
-        values, picture = shown(result['view'])
-    return {**values, 'picture': picture}
-
-
-def shown(view):
-    "Return the values that a client sends back, and the picture it shows."
-    lines = view['values']['pictures']
-    return {
-        **{n: v for n, v in view['defaults'].items() if '.' not in n},
-        'pictures': [{'id': line['id']} for line in lines],
-        }, next((line['picture'] for line in lines), None)
+    person = Preview(hospital, login, model, id_)
+    for button, changes in steps:
+        person.click(button, **changes)
+    return person.values
 
 
 def test_preview_of_a_ct_without_window_is_not_black(hospital):
@@ -138,14 +121,13 @@ def test_preview_goes_through_images_and_series(hospital):
 
 
 def test_preview_offers_the_next_image_and_the_viewer(hospital, monkeypatch):
-    """Enter goes on, the ids of a series are listed once for all steps, and
-    the viewer opens while the preview stays."""
+    """The ids of a series are listed once for all steps, and the viewer opens
+    while the preview stays."""
     study = hospital.store(*ct_series(3, SeriesDescription="CT Thorax"))
     series, = hospital.series(study)
-    context, listed = context_of(STUDY, study), []
+    listed = []
     assert hospital.read(SERIES, series, 'rec_name')['rec_name'] == (
         "1 CT Thorax")
-    rpc = hospital.rpc('radiologist')
 
     def set_viewers(viewers):
         with hospital.transaction():
@@ -157,29 +139,20 @@ def test_preview_offers_the_next_image_and_the_viewer(hospital, monkeypatch):
         lambda self, limit=None, list_=(
             preview.SeriesPreview.instances_in_order):
             listed.append(limit) or list_(self, limit))
-    session, start, _ = rpc(f'wizard.{PREVIEW}.create', **context)
-
-    def step(state, view):
-        data = {'show': shown(view)[0]} if view else {}
-        return rpc(
-            f'wizard.{PREVIEW}.execute', session, data, state, **context)
-
-    view = step(start, None)['view']
-    assert [b['state'] for b in view['buttons'] if b['default']] == ['next_']
-    assert not view['defaults']['has_viewer']
+    person = Preview(hospital, 'radiologist', STUDY, study)
+    assert not person.values['has_viewer']
     listed.clear()
-    view = step('next_', view)['view']
+    person.click('next_')
     assert not listed
-    assert view['defaults']['position'] == "Image 2 of 3"
+    assert person.values['position'] == "Image 2 of 3"
     with pytest.raises(RpcError, match="No viewer"):
-        step('viewer', view)
+        person.execute('viewer')
     set_viewers(['stone'])
-    view = step('again', view)['view']
-    assert view['defaults']['has_viewer']
-    result = step('viewer', view)
-    (action, _), = result['actions']
+    person.click('again')
+    assert person.values['has_viewer']
+    (action, _), = person.execute('viewer')['actions']
     assert '/stone-webviewer/' in action['url']
-    assert result['view']['defaults']['position'] == "Image 2 of 3"
+    assert person.values['position'] == "Image 2 of 3"
     assert hospital.log(study=study, action='viewer')
     set_viewers(['explorer'])
 
@@ -278,13 +251,17 @@ def test_a_person_without_rights_sees_nothing(hospital):
         show(hospital, 'desk', 'res.user', hospital.users['desk'])
     with pytest.raises(RpcError):
         desk(f'model.{INSTANCE}.read', [instance], ['image'])
-    # A session of a person who may is no way around.
+    # A session of a person who may is no way around, nor are the buttons.
     rpc = hospital.rpc('radiologist')
     session, *_ = rpc(f'wizard.{PREVIEW}.create',
         **context_of(STUDY, study))
     with pytest.raises(RpcError):
         desk(f'wizard.{PREVIEW}.execute', session,
-            {'show': {'instance': instance}}, 'again')
+            {'show': {'instance': instance}}, 'viewer')
+    for button in ['again', 'next_', 'previous', 'attach']:
+        with pytest.raises(RpcError, match="members of"):
+            desk(f'model.{PREVIEW}.show.{button}',
+                {'session': session, 'instance': instance})
     assert not hospital.faults.count('preview|rendered')
 
 

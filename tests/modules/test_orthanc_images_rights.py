@@ -45,6 +45,7 @@ EVENT = 'gnuhealth.orthanc.link_event'
 FORMER = 'gnuhealth.orthanc.study'
 VIEWER = 'gnuhealth.orthanc.viewer'
 RUN = 'gnuhealth.orthanc.sync_run'
+SHOW = 'gnuhealth.imaging_orthanc.preview.show'
 WIZARD = 'gnuhealth.imaging_orthanc'
 MODELS = {
     "Servers": SERVER,
@@ -82,6 +83,7 @@ BUTTONS = {
     "Request: Images": (REQUEST, 'open_images'),
     "Orthanc patient: Orthanc Explorer": (PATIENT, 'open_explorer'),
     "Image: Add to Report": (INSTANCE, 'attach_image_to_imaging_test_report'),
+    "Preview: Add to Report": (SHOW, 'attach'),
     "Study: Link to Candidate": (STUDY, 'accept'),
     "Study: None of These": (STUDY, 'reject'),
     "Study: Undo Link": (STUDY, 'undo_link'),
@@ -383,8 +385,10 @@ def test_buttons(hospital, users, row, group, cell):
     with hospital.transaction():
         id_ = _untouched.take(
             BUTTONS[row], lambda: for_button(hospital, model, button))
+    # That of the preview takes what its form shows.
+    records = {'session': 1, 'instance': id_} if model == SHOW else [id_]
     assert refused(
-        users[group], f'model.{model}.{button}', [id_]) == (not cell)
+        users[group], f'model.{model}.{button}', records) == (not cell)
     if not cell:
         _untouched[BUTTONS[row]] = id_
 
@@ -395,7 +399,7 @@ def for_button(hospital, model, button):
         return make_linked().id
     if button == 'do_sync':
         return hospital.server
-    if button == 'attach_image_to_imaging_test_report':
+    if button in {'attach', 'attach_image_to_imaging_test_report'}:
         return Pool().get(STUDY)(hospital.linked).series[0].instances[0].id
     return make(model).id
 
@@ -404,10 +408,6 @@ def steps(hospital, row):
     "Return the name of a wizard, its state, the data and the context."
     name, state, data, context = {
         "Preview": lambda: ('preview', 'open_', {},
-            context_of(STUDY, hospital.linked)),
-        "Preview: Add to Report": lambda: ('preview', 'attach',
-            {'show': {'instance': Pool().get(STUDY)(
-                        hospital.linked).series[0].instances[0].id}},
             context_of(STUDY, hospital.linked)),
         "Open in a Viewer": lambda: ('open_viewer', 'open_',
             {'start': {'viewer': 'explorer'}},

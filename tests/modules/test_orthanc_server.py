@@ -580,6 +580,17 @@ def test_since_sync(server, ago, text):
         Transaction().rollback()
 
 
+@pytest.mark.parametrize('days, text', [
+        (1, "قبل يوم واحد"), (2, "قبل يومين"), (3, "قبل 3 أيام")])
+def test_since_sync_in_arabic(server, days, text):
+    Server = get(SERVER)
+    with transaction(1, language='ar'):
+        Server.write([Server(server)], {
+                'sync_time': now() - dt.timedelta(days=days, seconds=5)})
+        assert Server(server).since_sync == text
+        Transaction().rollback()
+
+
 # Buttons and wizards
 
 def test_buttons_and_wizards_use_the_queue(server):

@@ -310,7 +310,7 @@ def test_the_settings_say_how_long(users, setting):
         assert Pool().get(SETTINGS)(1).kept.splitlines() == [
             "Link of a Study: for ever",
             "Orthanc Access Log: 10 years",
-            "Orthanc Synchronization: 1 years",
+            "Orthanc Synchronization: 1 year",
             "Rescheduling of an Imaging Request: for ever",
             "Safety Finding of an Imaging Request: for ever",
             ]
@@ -318,6 +318,27 @@ def test_the_settings_say_how_long(users, setting):
     setting('health_orthanc', 'access_log_years', "ten")
     with transaction(head, _check_access=True):
         assert "Orthanc Access Log: for ever" in Pool().get(SETTINGS)(1).kept
+
+
+@pytest.mark.parametrize('language, texts', [
+        ('ar', ["سنة", "سنتان", "3 سنوات", "11 سنة"]),
+        ('de', ["1 Jahr", "2 Jahre", "3 Jahre", "11 Jahre"]),
+        ('es', ["1 año", "2 años", "3 años", "11 años"]),
+        ('fr', ["1\xa0an", "2 ans", "3 ans", "11 ans"]),
+        ('it', ["1 anno", "2 anni", "3 anni", "11 anni"]),
+        ('pt_BR', ["1 ano", "2 anos", "3 anos", "11 anos"]),
+        ('zh_CN', ["1年", "2年", "3年", "11年"]),
+        # No language that Babel knows.
+        ('xx', ["1 year", "2 years", "3 years", "11 years"]),
+        ])
+def test_the_settings_count_as_the_language_does(
+        users, setting, language, texts):
+    for years, text in zip([1, 2, 3, 11], texts):
+        setting('health_orthanc', 'access_log_years', years)
+        with transaction(1, language=language):
+            assert text in [
+                line.rpartition(': ')[2]
+                for line in Pool().get(SETTINGS)(1).kept.splitlines()]
 
 
 # Several workers, on PostgreSQL

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 from support.images import (
-    INSTANCE, SERIES, STUDY, Hospital, context_of, ct_series)
+    INSTANCE, SERIES, STUDY, Hospital, Preview, ct_series)
 from support.records import make_attachment, make_patient, make_result
 
 from trytond.config import config
@@ -17,7 +17,6 @@ from trytond.transaction import Transaction
 LOG = 'gnuhealth.orthanc.access_log'
 RESULT = 'gnuhealth.imaging.test.result'
 REPORT = 'patient.imaging_report_results'
-PREVIEW = 'gnuhealth.imaging_orthanc.preview'
 PATIENT = 'gnuhealth.orthanc.patient'
 
 
@@ -47,12 +46,9 @@ def actions(hospital, study):
 
 
 def test_page_through_a_series(hospital, study, doctor):
-    doctor.run_wizard(PREVIEW, [
-            ('open_', {}), *[('next_', {'show': {
-                            'instance': i, 'series': hospital.series(
-                                study)[0]}})
-                for i in hospital.instances(study)]],
-        **context_of(STUDY, study))
+    person = Preview(hospital, 'radiologist', STUDY, study)
+    for _ in hospital.instances(study):
+        person.click('next_')
     for id_ in hospital.instances(study):
         doctor(f'model.{INSTANCE}.read', [id_], ['image'])
         doctor(f'model.{INSTANCE}.read', [id_], ['thumbnail'])

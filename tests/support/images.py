@@ -4,6 +4,8 @@
 process with a PACS, behind a server that can do harm."""
 import io
 import itertools
+import json
+import xml.etree.ElementTree as ET
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from services import Orthanc
 
 from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 from trytond.pool import Pool
+from trytond.protocols.jsonrpc import JSONEncoder
 from trytond.transaction import Transaction
 
 from .fault_server import FaultServer
@@ -27,6 +30,7 @@ FOLDERS = [
 STUDY = 'gnuhealth.imaging_orthanc.study'
 SERIES = 'gnuhealth.imaging_orthanc.study_series'
 INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
+PREVIEW = 'gnuhealth.imaging_orthanc.preview'
 LOGINS = {
     'keeper': ['health_orthanc.group_imaging_orthanc_admin'],
     'radiologist': [
@@ -211,3 +215,51 @@ def context_of(model, *ids):
     "Return the context of a wizard that is started on records."
     return {
         'active_model': model, 'active_id': ids[0], 'active_ids': list(ids)}
+
+
+class Preview:
+    """A person in the preview, as the clients do it.
+
+    :param model: of what it is started on, and id
+    :ivar values: what the form shows
+    :ivar sent: how many characters each click sent
+    """
+
+    def __init__(self, hospital, login, model, id_):
+        self.rpc, self.sent = hospital.rpc(login), []
+        self._context = context_of(model, id_)
+        self._session, start, _ = self.rpc(
+            f'wizard.{PREVIEW}.create', **self._context)
+        self.values, self._view = {}, None
+        self.execute(start)
+
+    def execute(self, state):
+        "Press a button of the wizard, and return what it answers."
+        data = {'show': self.values} if self.values else {}
+        result = self.rpc(
+            f'wizard.{PREVIEW}.execute', self._session, data, state,
+            **self._context)
+        self._view = result['view']
+        self.values = {
+            name: value for name, value in self._view['defaults'].items()
+            if '.' not in name}
+        return result
+
+    def click(self, button, **changes):
+        "Press a button of the form; it sends what the view names."
+        self.values.update(changes)
+        element = ET.fromstring(self._view['fields_view']['arch']).find(
+            f'.//button[@name="{button}"]')
+        assert element.get('type') == 'instance'
+        data = {name: self.values.get(name)
+            for name in json.loads(element.get('change'))}
+        self.sent.append(len(json.dumps(data, cls=JSONEncoder)))
+        changed = self.rpc(f'model.{PREVIEW}.show.{button}', data)
+        self.values.update({
+                name: value for name, value in changed.items()
+                if '.' not in name and name != 'id'})
+
+    @property
+    def picture(self):
+        "The picture that it shows, bytes or None."
+        return self.values.get('picture')

@@ -226,9 +226,17 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     expect(picture).to_be_visible()
     radiologist.settle()
     assert picture.evaluate(BRIGHT) > 0.2
-    expect(radiologist.place.locator('.btn-primary')).to_have_text("Next")
-    expect(radiologist.place.locator('input[name=position]')).to_have_value(
-        "Image 1 of 2")
+    position = radiologist.place.locator('input[name=position]')
+    expect(position).to_have_value("Image 1 of 2")
+    radiologist.press("Next")
+    expect(position).to_have_value("Image 2 of 2")
+    radiologist.press("Previous")
+    expect(position).to_have_value("Image 1 of 2")
+    # Enter goes on with what was pressed last.
+    radiologist.press("Next")
+    radiologist.press("Previous")
+    radiologist.page.keyboard.press('Enter')
+    radiologist.see("no more images")
     radiologist.shoot('preview')
     radiologist.page.set_viewport_size(PHONE)
     box = picture.bounding_box()
