@@ -31,6 +31,8 @@ from support.releases import Releases  # noqa: E402
 BEFORE = '65ec582da191bf12e4ef8b942e3b1d7a593e91ef'
 BENCHMARKS = ROOT / 'tests' / 'benchmarks'
 PAGE = ROOT / 'doc' / 'benchmarks.rst'
+#: Seconds that what is interrupted has to end.
+PATIENCE = 60
 #: These measure no time.
 LEFT_OUT = {'conftest.py', 'growth.py'}
 FULL = ['--full'], "the numbers of a hospital"
@@ -157,7 +159,7 @@ def wait_for(process, seconds):
             return sign == signal.SIGINT
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, sign)
-            seconds = 60
+            seconds = PATIENCE
     process.wait()
     return False
 

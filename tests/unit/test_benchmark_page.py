@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""What the page of the benchmarks shows of what they told."""
 import datetime as dt
 
 import docutils.nodes
