@@ -536,7 +536,7 @@ def test_poll(store):
         [{'id': 1, 'number': 'x'}], False, '2')
     poll()
     assert health.calls[-1] == (
-        'get_worklist_entries', '1', {'known': {}})
+        'get_worklist_entries', '1', {'known': {}, 'text': False})
     found, = worklist.entries('CT1')
     assert found.PatientName == 'New^Name'
     # An entry that can no longer be made is no entry; it is told once.
