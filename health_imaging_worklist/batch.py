@@ -45,7 +45,7 @@ class Batch:
 
     def __init__(self, requests):
         self._requests = requests
-        self._kept = {}
+        self._kept, self._exams = {}, {}
         self._logged = set()
 
     def log(self, error):
@@ -109,7 +109,12 @@ class Batch:
 
     def exam(self, request):
         """Return the variables that depend on the exam and its side alone."""
-        exam, side = request.requested_test, request.side
+        if request.id not in self._exams:
+            self._exams[request.id] = self._exam(
+                request.requested_test, request.side)
+        return self._exams[request.id]
+
+    def _exam(self, exam, side):
         if (exam, side) not in self._kept:
             template = exam.imaging_worklist_template
             name = attributes.exam_name(exam.name, exam.title(side))

@@ -351,13 +351,14 @@ class Request(
     def _worklist_text(self):
         made = {}
         with self._alone(made):
-            made['text'], _ = self._render_entry()
+            entry, _ = self._render_entry()
+            made['text'] = dataset.to_dump(entry)
         return made.get('error') or made['text']
 
     def _render_entry(self):
-        """Return the dump (str) and the file (bytes) of this request.
+        """Return the `dataset.Entry` and the file (bytes) of this request.
 
-        The dump has what the file has, not what the template wrote: dump2dcm
+        A dump is made of the entry, not of what the template wrote: dump2dcm
         would read files of its host where a text says so.
 
         :raises WorklistEntryError: there is no template, or it is wrong
@@ -375,7 +376,7 @@ class Request(
                 data = dataset.to_bytes(entry, template.charset)
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistEntryError(error_text(error, template)) from None
-        return dataset.to_dump(entry), data
+        return entry, data
 
     @classmethod
     @without_check_access
@@ -463,7 +464,8 @@ class Request(
         :param dict filters: `aetitles` and `modalities`, lists of str; `done`,
             whether to add requests that are done and have no images; `known`,
             the begins of the digests of entries that the caller has, str by
-            str of the id
+            str of the id; `text`, whether entries have their dump, True by
+            default
         :return: dict with `cursor` (str), `full` (whether all are listed),
             `entries` and `removed`, lists of dicts; an entry has `dicom`, the
             bytes of its file, or `error`, a sentence; `same`, ids of entries
@@ -489,7 +491,8 @@ class Request(
                     return _answer(since, ask=asked)
             # What changed itself is told whatever is known of it.
             entries, same = cls._worklist_entries(
-                domain, {**(known or {}), **dict.fromkeys(map(str, own))})
+                domain, {**(known or {}), **dict.fromkeys(map(str, own))},
+                filters.get('text', True))
         told = {*same, *(entry['id'] for entry in entries)}
         return _answer(
             changes.cursor, not changes.moment, entries,
@@ -499,18 +502,19 @@ class Request(
             same)
 
     @classmethod
-    def _worklist_entries(cls, domain, known):
+    def _worklist_entries(cls, domain, known, dumped):
         """Return the entries of the requests of a domain, list of dicts, but
         of those that are as they are known the ids only.
 
         :param dict known: begins of digests by str of the id
+        :param bool dumped: whether entries have their dump
         """
         versions = Versions(cls.search(domain, order=[], query=True))
         same = [id_ for id_ in versions.ids
             if _is_known(known.get(str(id_)), versions.digest(id_))]
         requests = cls.browse(sorted({*versions.ids} - {*same}))
         with Transaction().set_context(_worklist_batch=Batch(requests)):
-            made = [r._worklist_entry() for r in requests]
+            made = [r._worklist_entry(dumped) for r in requests]
         entries = []
         for entry in made:
             id_, digest = entry['id'], entry['digest']
@@ -552,8 +556,11 @@ class Request(
             domain.append(('modality', 'in', list(filters['modalities'])))
         return domain
 
-    def _worklist_entry(self):
-        """Return what the script needs of this request, a dict."""
+    def _worklist_entry(self, dumped=True):
+        """Return what the script needs of this request, a dict.
+
+        :param bool dumped: whether it needs the dump
+        """
         number = self.request_line or str(self.id)
         entry = {
             'id': self.id, 'number': number, 'order': self.request or '',
@@ -569,7 +576,9 @@ class Request(
             if template:
                 entry['charset'] = template.charset or ''
                 entry['template_type'] = template.template_type
-            entry['text'], data = self._render_entry()
+            made, data = self._render_entry()
+            if dumped:
+                entry['text'] = dataset.to_dump(made)
             entry['digest'] = hashlib.sha256(data).hexdigest()
             entry['dicom'] = data
         return entry
@@ -606,7 +615,8 @@ def _is_filters(filters):
     return filters is None or (
         isinstance(filters, dict)
         and all(is_texts(filters.get(n)) for n in ['aetitles', 'modalities'])
-        and isinstance(filters.get('done'), (bool, int, type(None)))
+        and all(isinstance(filters.get(n), (bool, int, type(None)))
+            for n in ['done', 'text'])
         and _is_digests(filters.get('known')))
 
 

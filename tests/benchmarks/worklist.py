@@ -350,9 +350,9 @@ def test_script(
     rows = update.report['new']
     show("new entries published", rows, used.seconds, f'{count} call',
         floor.seconds)
-    tell(f"    {used.wall:.3f} s went by")
+    tell(f"    {used.own:.3f} s of it the script, {used.wall:.3f} s went by")
     assert rows == written >= numbers.new and count == 1
-    assert not full or used.seconds <= PUBLISH * floor.seconds
+    new = used.seconds
 
     update.regenerate, update._full_at = False, None
     with spent(server, database) as used:
@@ -376,13 +376,15 @@ def test_script(
     assert not full or seconds < max(POLL, 2 * least)
     folder.close()
     trytond.close()
+    assert not full or new <= PUBLISH * floor.seconds
 
 
 def make_update(trytond, folder, database):
     messages = command_line.Messages(-1)
     return worklist_publisher.Update(
         lambda cursor, known: trytond.call(
-            REQUEST, 'get_worklist_entries', cursor, {'known': known}),
+            REQUEST, 'get_worklist_entries', cursor,
+            {'known': known, 'text': False}),
         worklist_publisher.Publisher(
             folder, database, worklist_entries.make_maker(False), messages),
         messages)
@@ -392,6 +394,7 @@ class Spent:
     """What something took.
 
     :ivar float seconds: of the processor, of script, server and database
+    :ivar float own: of them those of the script
     :ivar float wall: that went by
     """
 
@@ -415,7 +418,8 @@ def spent(server, database):
         own, begin = time.process_time(), time.perf_counter()
         yield found
         found.wall = time.perf_counter() - begin
-        found.seconds = time.process_time() - own + sum(
+        found.own = time.process_time() - own
+        found.seconds = found.own + sum(
             seconds - before.get(pid, 0)
             for pid, seconds in processors().items())
 

@@ -70,9 +70,9 @@ def made(monkeypatch):
     "The ids of the requests whose entries were made."
     made, make = [], request.Request._worklist_entry
 
-    def noted(self):
+    def noted(self, *args):
         made.append(self.id)
-        return make(self)
+        return make(self, *args)
     monkeypatch.setattr(request.Request, '_worklist_entry', noted)
     return made
 
@@ -108,6 +108,13 @@ def test_all_are_compared_without_being_made(requests, made):
     versions._digests._database_cache.clear()
     del made[:]
     assert not sent(caller.all()) and len(made) == 3
+
+
+def test_dumps_are_for_those_who_want_them(requests):
+    for filters, dumped in [({}, True), ({'text': False}, False)]:
+        entries = Caller(**filters)()['entries']
+        assert [bool(entry['text']) for entry in entries] == [dumped] * 3
+        assert all(entry['dicom'] for entry in entries)
 
 
 def test_comparing_all_costs_few_statements(requests):

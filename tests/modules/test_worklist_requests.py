@@ -477,7 +477,8 @@ def test_a_poll_reads_no_table(recorded):
     request, cursor = recorded
     Request = Pool().get('gnuhealth.imaging.test.request')
     small = {changes.EXAM, changes.TYPE, changes.TEMPLATE, changes.MACHINE,
-        changes.DOCTOR}
+        changes.DOCTOR, changes.COMPANY, 'gnuhealth.institution',
+        'gnuhealth.specialty', 'gnuhealth.hp_specialty'}
     large = {model._table for name, model in Pool().iterobject()
         if name in {source for source, _, _ in changes.SOURCES} - small}
     assert len(large) >= 7

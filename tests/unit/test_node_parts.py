@@ -536,7 +536,7 @@ def test_poll(store):
         [{'id': 1, 'number': 'x'}], False, '2')
     poll()
     assert health.calls[-1] == (
-        'get_worklist_entries', '1', {'known': {}})
+        'get_worklist_entries', '1', {'known': {}, 'text': False})
     found, = worklist.entries('CT1')
     assert found.PatientName == 'New^Name'
     # An entry that can no longer be made is no entry; it is told once.
@@ -567,8 +567,9 @@ def test_only_what_differs_is_sent_to_the_node(store):
     poll()
     *_, first, second = [call for call in health.calls
         if call[0] == 'get_worklist_entries']
-    assert first[2] == {'known': {}}
-    assert second[2] == {'known': {**known, '3': ''}}
+    assert first[2] == {'known': {}, 'text': False}
+    assert second[2] == {
+        'known': {**known, '3': ''}, 'text': False}
     health.answer = answer(
         [make_entry(2, name='New^Name')], full=False, same=[1])
     poll()
@@ -577,7 +578,7 @@ def test_only_what_differs_is_sent_to_the_node(store):
     health.answer = answer([], same=[1])
     poll, worklist = make_poll(store, health)
     poll()
-    assert health.calls[-1][1:] == (None, {'known': {
+    assert health.calls[-1][1:] == (None, {'text': False, 'known': {
                 **known, '2': make_entry(2, name='New^Name')['digest'][:16]}})
     assert set(store.entries()) == {1} and worklist.size == 1
 

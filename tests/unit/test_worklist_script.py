@@ -922,7 +922,7 @@ def test_command(stand_in, path):
     assert done.stdout == "Worklist: 2 new.\n"
     assert stand_in.calls() == [['entries', [None, {
                 'aetitles': ['CT1', 'CT2'], 'modalities': ['CT'],
-                'known': {}}]]]
+                'text': False, 'known': {}}]]]
     stand_in.say(entries=worklist([
                 make_entry(2), make_entry(3, error="No template.")]))
     done = publish(stand_in, path, '-v', '-m')

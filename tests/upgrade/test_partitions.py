@@ -107,7 +107,7 @@ def test_the_manual_is_followed(copy, shell, manual):
     before = keys(copy)
     cut, taken_out = (
         block.replace('\n   ', '\n') for block in re.findall(
-            r'code-block:: sql\n\n((?:   .*\n|\n)+)', manual))
+            r'code-block:: (?:postgre)?sql\n\n((?:   .*\n|\n)+)', manual))
     shell(f'psql -v ON_ERROR_STOP=1 {DB_NAME}', cut)
     releases.upgrade(copy)
     assert len(before) > 5 and keys(copy) == before

@@ -197,7 +197,8 @@ class Poll:
             cursor = None
         machines = read_machines(self.trytond.call(MACHINE, 'get_machines'))
         answer = ask(lambda cursor, known: self.trytond.call(
-                REQUEST, 'get_worklist_entries', cursor, {'known': known}),
+                REQUEST, 'get_worklist_entries', cursor,
+                {'known': known, 'text': False}),
             cursor, self._known)
         files, entries = self._read(answer['entries'])
         removed = self._removed(answer, files)

@@ -141,7 +141,8 @@ def work(options, server, messages):
     "Do what the options say; return the exit status."
     _require(options)
     orthanc = _make_orthanc(options)
-    filters = {'aetitles': options.aet, 'modalities': options.modality}
+    filters = {'aetitles': options.aet, 'modalities': options.modality,
+        'text': options.with_dump2dcm}
     if options.handle_done_state:
         filters['done'] = True
     with Trytond(server, MODULE) as trytond:

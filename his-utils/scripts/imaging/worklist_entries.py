@@ -18,6 +18,11 @@ PREFIX = 'gnuhealth-'
 DUMP2DCM_SECONDS = 20
 #: The bytes before the mark of a DICOM file, PS3.10 section 7.1.
 PREAMBLE = 128
+# Value representations of texts, and what begins other characters in one.
+_PLAIN = frozenset([
+        'AE', 'AS', 'CS', 'DA', 'DT', 'LO', 'LT', 'PN', 'SH', 'ST', 'TM',
+        'UC', 'UI', 'UT'])
+_ESCAPE = b'\x1b'
 
 
 class EntryFailure(Exception):
@@ -215,7 +220,7 @@ def verify(data, entry):
             warnings.simplefilter('ignore')
             dataset = dcmread(io.BytesIO(data))
             whole = _is_whole(dataset)
-            texts = list(texts_of(dataset))
+            texts = list(_doubtful(dataset))
     except Exception as error:
         raise EntryFailure(
             f"its file cannot be read back: {type(error).__name__}.")
@@ -241,6 +246,20 @@ def _is_whole(dataset):
     return all(
         len(raw.value or b'') == raw.length for raw in raws
         if getattr(raw, 'is_raw', False) and raw.length != 0xffffffff)
+
+
+def _doubtful(dataset):
+    """Yield the values of a data set and its items as text, but not texts of
+    ASCII alone, which all character sets have: most of the time goes there."""
+    for tag in dataset.keys():
+        raw = dataset.get_item(tag)
+        plain = raw.VR in _PLAIN and isinstance(raw.value, bytes) and (
+            raw.value.isascii() and _ESCAPE not in raw.value)
+        if raw.VR == 'SQ':
+            for item in dataset[tag].value:
+                yield from _doubtful(item)
+        elif not plain and raw.VR not in {'OB', 'OW', 'UN'}:
+            yield str(dataset[tag].value)
 
 
 def texts_of(dataset):
