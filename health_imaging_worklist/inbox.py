@@ -11,6 +11,7 @@ from trytond.modules.health_imaging.institution import institution_timezone
 from trytond.modules.health_imaging.patient_facts import sex_of
 from trytond.modules.health_imaging.tables import write_each
 from trytond.pool import Pool
+from trytond.transaction import Transaction, without_check_access
 
 from . import performed
 from .machine import parsed, short
@@ -27,6 +28,8 @@ _NAMES = [
     'problem']
 # Requests whose exam a machine may do.
 _OPEN = {'requested', 'done'}
+# So often the same person is merged.
+_MERGES = 20
 _UID = re.compile(r'[0-9.]{1,64}')
 
 
@@ -301,5 +304,19 @@ def differs(told, patient):
     party, sex = patient.party, sex_of(patient).upper()
     return bool(
         told.puid and _puid(told.puid) != _puid(party.ref)
+        and not _is_merged(told.puid, party)
         or told.birth and party.dob and told.birth != party.dob
         or {told.sex, sex} == {'M', 'F'})
+
+
+def _is_merged(puid, party):
+    """Return whether a PUID is of somebody who was merged into a party since
+    the machine read its worklist."""
+    Party = Pool().get('party.party')
+    with Transaction().set_context(active_test=False), without_check_access():
+        found = Party.search([('ref', '=', puid.strip())])
+        for _ in range(_MERGES):
+            found = [p.replaced_by for p in found if not p.active]
+            if party in found:
+                return True
+    return False

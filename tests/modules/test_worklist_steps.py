@@ -10,7 +10,8 @@ import pytest
 from support.archive_rows import have_images
 from support.records import (
     RpcError, as_asked, as_user, make_exam, make_institution, make_patient,
-    make_professional, make_request, make_requested, make_user, on, run_wizard)
+    make_professional, make_request, make_requested, make_user, merge, on,
+    run_wizard)
 from support.statements import counted
 
 from trytond.model.exceptions import AccessError
@@ -273,6 +274,22 @@ def test_of_whom_a_step_is(request_, change, problem):
     assert console.tell(console.begin('1.2', request_, **change)) == [1]
     assert step('1.2').problem == problem
     assert bool(step('1.2').requests) is (problem is None)
+
+
+def test_a_patient_who_was_merged_since_the_machine_read_its_list(
+        patient, request_):
+    console = Console()
+    begun = console.begin('1.2', request_)
+    second, third = [
+        make_patient("José", "Núñez", 'm', dt.date(1984, 2, 29), ref=puid)
+        for puid in ['PUID-2', 'PUID-3']]
+    merge(patient.party, second.party)
+    merge(second.party, third.party)
+    console.tell(begun, console.begin(
+            '1.3', request_, **{'_00100020': ['PUID-4']}))
+    assert fresh(request_).patient == third
+    assert (step('1.2').problem, *step('1.2').requests) == (None, request_)
+    assert step('1.3').problem == 'patient_differs'
 
 
 @pytest.mark.parametrize('puid, linked', [

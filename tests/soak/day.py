@@ -203,7 +203,9 @@ def work(hospital):
             hospital.parts.tick()
     hospital.over.set()
     with hospital.phase("they end what they began"):
-        while any(person.is_alive() for person in people):
+        # With the rest of the plan: the PACS may be stopped.
+        while any(p.is_alive() for p in people) or (
+                hospital.parts.plan and not any(p.error for p in people)):
             hospital.parts.tick()
     assert not any(p.error for p in people), '\n'.join(
         p.error for p in people if p.error)
