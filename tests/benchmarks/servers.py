@@ -53,6 +53,7 @@ class Size(NamedTuple):
     :ivar ticks: of the day; one server is wiped in the middle
     :ivar silence: for how many seconds one waits for a server that hangs
     :ivar more: how many more hang in the last quarter
+    :ivar images: in each study of a server that is new in the second quarter
     """
     servers: int
     studies: int
@@ -60,11 +61,13 @@ class Size(NamedTuple):
     ticks: int
     silence: int
     more: int
+    images: int
 
 
-SMALL = Size(6, 20, 2, 4, 1, 0)
+SMALL = Size(6, 20, 2, 4, 1, 0, 10)
 HOSPITAL = Size(
-    50, 20_000, 4, int(os.environ.get('BENCHMARK_TICKS', 96)), 60, 4)
+    50, int(os.environ.get('BENCHMARK_STUDIES', 20_000)), 4,
+    int(os.environ.get('BENCHMARK_TICKS', 96)), 60, 4, 5)
 
 
 @pytest.fixture(autouse=True)
@@ -107,11 +110,15 @@ def test_a_day_of_many_servers(size, workers):
     settings = [
         {'studies': size.studies, 'seed': seed, 'series': 1, 'instances': 1}
         for seed in range(1, size.servers)]
+    settings.append({
+            'studies': size.studies, 'seed': 999, 'series': 1,
+            'instances': size.images})
     with fakes(*settings) as pacs:
         day = Day(size, pacs, workers)
         day.prepare()
         for tick in range(size.ticks):
             day.tick(tick)
+            print('tick', tick, time.strftime('%H:%M:%S'), flush=True)
         day.tell()
         tell_floor(size, pacs, day)
     day.check()
@@ -138,7 +145,8 @@ class Day:
 
     def __init__(self, size, pacs, workers):
         self.size, self.workers = size, workers
-        self.pacs, self.ids = pacs, []
+        *self.pacs, self.large = pacs
+        self.ids, self.new = [], None
         self.looks, self.asked, self.ended = [], [], []
         # Tasks of a worker that was killed, their servers, and how many
         # seconds later these were read
@@ -202,6 +210,9 @@ class Day:
 
     def happen(self, number):
         "Do what happens to servers before a tick."
+        if number == self.size.ticks // 4:
+            self.new = new_server(self.large)
+            self.beside.append(self.new)
         if number == self.size.ticks // 2:
             self.pacs[-2].set(studies=0)
         if number == self.size.ticks * 3 // 4:
@@ -327,6 +338,11 @@ class Day:
             f"{sum(look.took for look in self.asked):.0f} s")
         tell("the server of a worker that was killed was read again after "
             f"{self.again[0]:.1f} s")
+        Run = Pool().get('gnuhealth.orthanc.sync_run')
+        runs = Run.search([('server', '=', self.new)])
+        tell(f"a new server of {size.studies * size.images} images: "
+            f"{sum(run.instances_new or 0 for run in runs)} were read in "
+            f"{len(runs)} turns, the last one {runs[0].state}")
         tell(f"wiped: {self.says}")
         for what, id_ in [("wiped, and two other studies came", self.wiped),
                 ("hangs", self.hanging), ("down", self.down)]:

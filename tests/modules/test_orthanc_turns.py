@@ -250,8 +250,9 @@ def test_one_server_does_not_keep_the_others_from_their_answers(monkeypatch):
     assert "unexpected" in servers[0].last_error
 
 
-def test_a_slow_server_is_not_given_up():
+def test_a_slow_server_is_not_given_up(monkeypatch):
     Server = Pool().get('gnuhealth.orthanc.config')
+    monkeypatch.setattr(sync_run, 'HASTE_SECONDS', 0.4)
     with fakes({'studies': 1}) as (pacs,), FaultServer(pacs.url) as slow:
         slow.on('', delay(0.7))
         server, = servers = Server.browse([
@@ -263,8 +264,15 @@ def test_a_slow_server_is_not_given_up():
             assert pulled() == [([server.id], 'check_and_sync', False)]
             Server.check_and_sync(servers)
             assert pulled() == [(server.id, 'sync_server', False)]
-            assert synchronize(server.id, started_by='script').state == 'done'
+            # No other waits for it, but it is asked again with patience.
+            run = synchronize(server.id, started_by='cron')
+            assert (run.state, run.calls) == ('interrupted', 1)
+            assert "too slow" in run.error
+            assert pulled() == [([server.id], 'check_and_sync', False)]
+            run = synchronize(server.id, started_by='cron', answered=True)
+            assert run.calls > 1 and not run.error
             assert Server(server.id).validated
+            assert not Server(server.id).last_error
 
 
 def killed_at(server):
@@ -317,6 +325,20 @@ def test_the_queue_is_read_once_for_all_servers():
             Server.sync(servers)
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 5
+
+
+def test_what_was_lost_is_marked_when_a_wiped_server_gets_studies(pacs):
+    while synchronize(pacs.server).state != 'done':
+        pass
+    pacs.set(studies=0)
+    for _ in range(3):
+        run = synchronize(pacs.server)
+        assert (run.state, run.studies_gone) == ('done', 0)
+    assert "no studies" in run.error
+    pacs.set(first=STUDIES, studies=1)
+    run = synchronize(pacs.server)
+    assert (run.studies_new, run.studies_gone) == (1, STUDIES)
+    assert not run.error
 
 
 def test_what_is_gone_is_marked_in_blocks(pacs, monkeypatch):
