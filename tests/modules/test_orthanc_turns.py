@@ -264,6 +264,7 @@ def test_a_slow_server_is_not_given_up(monkeypatch):
             assert pulled() == [([server.id], 'check_and_sync', False)]
             Server.check_and_sync(servers)
             assert pulled() == [(server.id, 'sync_server', False)]
+            forget_tasks()
             # No other waits for it, but it is asked again with patience.
             run = synchronize(server.id, started_by='cron')
             assert (run.state, run.calls) == ('interrupted', 1)
