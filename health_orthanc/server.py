@@ -501,8 +501,7 @@ class Server(
         """
         for server, values in cls._checked(servers):
             if values['validated']:
-                cls.sync_later([server], full=full, started_by=started_by,
-                    answered=True)
+                cls.sync_later([server], full=full, started_by=started_by)
                 Transaction().commit()
 
     @classmethod
@@ -567,23 +566,18 @@ class Server(
         asked = [s for s in servers if full or not s.validated]
         cls.sync_later(
             [s for s in servers if s not in asked], started_by=started_by)
-        cls._check_first(asked, full, started_by)
-
-    @classmethod
-    def _check_first(cls, servers, full, started_by):
-        cls._enqueue('check_and_sync', servers, _SOON, together=True,
+        cls._enqueue('check_and_sync', asked, _SOON, together=True,
             full=full, started_by=started_by)
 
     @classmethod
-    def sync_later(cls, servers, full=False, started_by=None, **options):
+    def sync_later(cls, servers, full=False, started_by=None):
         """Synchronize servers in the background, each in a task of its own.
 
         :param bool full: compare everything, not only what is new
         :param str started_by: see gnuhealth.orthanc.sync_run
-        :param options: further ones of sync_server
         """
         cls._enqueue('sync_server', servers, _LATER if full else _AT_ONCE,
-            full=full, started_by=started_by, **options)
+            full=full, started_by=started_by)
 
     @classmethod
     def _enqueue(cls, method, servers, expected=_AT_ONCE, together=False,
@@ -631,28 +625,22 @@ class Server(
 
     @classmethod
     @without_check_access
-    def sync_server(cls, server, full=False, started_by=None, answered=False):
+    def sync_server(cls, server, full=False, started_by=None):
         """Synchronize one server, keep what happened as a run, and do what
         follows. The transaction is committed.
 
         :param bool full: compare everything, not only what is new
         :param str started_by: see gnuhealth.orthanc.sync_run
-        :param bool answered: whether it answered just now
         :return: id of the run, None where one is going on already
         """
         # Where somebody waits for the run, no other takes its turn.
-        workers = queue_.has_worker
-        run = Run(server, full, started_by,
-            in_turns=workers and started_by not in _WAITED_FOR,
-            hasty=workers and started_by == 'cron' and not answered)
+        run = Run(server, full, started_by, in_turns=(
+                queue_.has_worker and started_by not in _WAITED_FOR))
         try:
             id_ = run.go()
         except Busy:
             logger.info("server %s is synchronized already", server.id)
             return None
-        if run.is_silent:
-            cls._check_first([server], full, started_by)
-            return id_
         after_sync.follow(server.id, id_)
         if run.is_paused:
             cls.sync_later([server], full=run.full, started_by=started_by)

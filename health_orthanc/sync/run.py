@@ -44,9 +44,6 @@ ROUNDS = 3
 TURN_SECONDS = config.getint('health_orthanc', 'turn_seconds', default=300)
 LEAST_SECONDS = TURN_SECONDS / 10
 PATIENCE = dt.timedelta(seconds=5)
-# How long a server has to say who it is, in seconds, before it is asked with
-# more patience where no others wait for it.
-HASTE_SECONDS = 10
 _unexpected = partial(tell, 'health_orthanc.msg_sync_unexpected')
 
 
@@ -65,14 +62,11 @@ class Run:
     :param only: Orthanc ids of studies, to fetch nothing else; all the rest
         is left to the next run
     :param bool in_turns: whether to let others go first when it lasts
-    :param bool hasty: whether to wait no longer than HASTE_SECONDS for the
-        first answer
     :ivar bool is_paused: whether it did, so that another run has to go on
-    :ivar bool is_silent: whether the first answer did not come in that time
     """
 
     def __init__(self, server, full=False, started_by=None, only=None,
-            in_turns=False, hasty=False):
+            in_turns=False):
         pool = Pool()
         self.SyncRun = pool.get('gnuhealth.orthanc.sync_run')
         self.server = pool.get('gnuhealth.orthanc.config')(server.id)
@@ -84,7 +78,6 @@ class Run:
         self.begin = time.monotonic()
         self.end = self.begin + self.server.run_hours * HOUR
         self.in_turns, self.is_paused = in_turns, False
-        self.hasty, self.is_silent = hasty, False
         # Whether a run that goes on has less to do than this one had, and
         # whether everything was read
         self.has_advanced = self.has_all = False
@@ -136,9 +129,10 @@ class Run:
         valid, and a function that returns what a person should know."""
         try:
             with connect(self.server) as self.client:
+                self.client.end_at(self.end)
                 roll_back()
                 self.reader = Reader(self.client, self.keeper)
-                self.version = self._greet()
+                self.version = self.client.version()
                 if self.only is None:
                     self._synchronize()
                 else:
@@ -149,10 +143,7 @@ class Run:
                     tell, 'health_orthanc.msg_sync_out_of_time',
                     n=self.server.run_hours)
             logger.info("server %s: %s", self.server.id, error)
-            message = partial(error_text, error, self.label)
-            if self.is_silent:
-                return 'interrupted', None, message
-            return 'failed', False, message
+            return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
             return 'failed', False, lambda text=error.message: text
         except (EndOfTurn, LostLease) as end:
@@ -162,18 +153,6 @@ class Run:
             events.log_unexpected(error)
             return 'failed', None, _unexpected
         return 'done', True, self._warning
-
-    def _greet(self):
-        "Return the version of the server."
-        if self.hasty:
-            self.client.end_at(time.monotonic() + HASTE_SECONDS)
-        try:
-            return self.client.version()
-        except orthanc.Timeout:
-            self.is_silent = self.hasty
-            raise
-        finally:
-            self.client.end_at(self.end)
 
     def _synchronize(self):
         # One that compares everything may last.
