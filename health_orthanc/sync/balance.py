@@ -58,8 +58,10 @@ class Balance:
 
     def agrees(self, remote):
         """Return whether nothing has to be looked for, as the server tells its
-        numbers."""
-        return not self.hidden and self.is_believed(remote)
+        numbers. One that has fewer studies than are known is believed only
+        while it is empty: what came later is no replacement."""
+        return (not self.hidden and self.is_believed(remote)
+            and (not remote[0] or remote[0] >= self.present[0]))
 
     def is_believed(self, remote):
         """Return whether the server has as much beyond what is known as the

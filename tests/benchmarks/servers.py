@@ -8,7 +8,8 @@ tasks are done by real trytond-worker processes, and support.fake_pacs stands
 for the servers.  A day has a tick of cron every quarter of an hour.  What is
 left of it when each healthy server was looked at is not waited for: a moment
 of the day is that of its tick, and the seconds that passed since.  So a server
-that hangs keeps its worker for a far greater part of the day than it would."""
+that hangs keeps its worker for a far greater part of the day than it would.
+BENCHMARK_TICKS in the environment makes the day of --full shorter."""
 import contextlib
 import datetime as dt
 import json
@@ -53,6 +54,7 @@ class Size(NamedTuple):
     :ivar ticks: of the day; one server is wiped in the middle
     :ivar silence: for how many seconds one waits for a server that hangs
     :ivar more: how many more hang in the last quarter
+    :ivar images: in each study of a server that is new in the second quarter
     """
     servers: int
     studies: int
@@ -60,11 +62,12 @@ class Size(NamedTuple):
     ticks: int
     silence: int
     more: int
+    images: int
 
 
-SMALL = Size(6, 20, 2, 4, 1, 0)
+SMALL = Size(6, 20, 2, 4, 1, 0, 10)
 HOSPITAL = Size(
-    50, 20_000, 4, int(os.environ.get('BENCHMARK_TICKS', 96)), 60, 4)
+    50, 20_000, 4, int(os.environ.get('BENCHMARK_TICKS', 96)), 60, 4, 5)
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +110,9 @@ def test_a_day_of_many_servers(size, workers):
     settings = [
         {'studies': size.studies, 'seed': seed, 'series': 1, 'instances': 1}
         for seed in range(1, size.servers)]
+    settings.append({
+            'studies': size.studies, 'seed': 999, 'series': 1,
+            'instances': size.images})
     with fakes(*settings) as pacs:
         day = Day(size, pacs, workers)
         day.prepare()
@@ -138,7 +144,8 @@ class Day:
 
     def __init__(self, size, pacs, workers):
         self.size, self.workers = size, workers
-        self.pacs, self.ids = pacs, []
+        *self.pacs, self.large = pacs
+        self.ids, self.new = [], None
         self.looks, self.asked, self.ended = [], [], []
         # Tasks of a worker that was killed, their servers, and how many
         # seconds later these were read
@@ -202,6 +209,9 @@ class Day:
 
     def happen(self, number):
         "Do what happens to servers before a tick."
+        if number == self.size.ticks // 4:
+            self.new = new_server(self.large)
+            self.beside.append(self.new)
         if number == self.size.ticks // 2:
             self.pacs[-2].set(studies=0)
         if number == self.size.ticks * 3 // 4:
@@ -288,6 +298,13 @@ class Day:
         "Return the looks at servers that are healthy until the end."
         return [look for look in self.looks if look.server in self.healthy]
 
+    def lengths(self):
+        "Return after how many seconds of each tick all were looked at."
+        return [
+            max(look.at for look in some) - tick * TICK
+            for tick, some in groupby(
+                self.of_healthy(), lambda look: look.tick)]
+
     def behind(self):
         """Return how many seconds a server was behind another one at any
         moment, and at the end of a tick, at the most."""
@@ -307,9 +324,7 @@ class Day:
         counts = sorted(Counter(look.server for look in looks).values())
         waited = sorted(look.waited for look in looks)
         took = sum(look.took for look in looks)
-        lengths = [
-            max(look.at for look in some) - tick * TICK
-            for tick, some in groupby(looks, lambda look: look.tick)]
+        lengths = self.lengths()
         at_any, at_end = self.behind()
         tell(f"{len(self.ids)} servers of {size.studies} studies, "
             f"{size.workers} workers, {size.ticks} ticks of 15 minutes")
@@ -327,6 +342,11 @@ class Day:
             f"{sum(look.took for look in self.asked):.0f} s")
         tell("the server of a worker that was killed was read again after "
             f"{self.again[0]:.1f} s")
+        Run = Pool().get('gnuhealth.orthanc.sync_run')
+        runs = Run.search([('server', '=', self.new), ('full', '=', True)])
+        tell(f"a new server of {size.studies * size.images} images: "
+            f"{sum(run.instances_new or 0 for run in runs)} were read in "
+            f"{len(runs)} turns, the last one {runs[0].state}")
         tell(f"wiped: {self.says}")
         for what, id_ in [("wiped, and two other studies came", self.wiped),
                 ("hangs", self.hanging), ("down", self.down)]:
@@ -344,7 +364,7 @@ class Day:
         at_any, at_end = self.behind()
         assert at_end <= TICK
         # The next tick may take longer than this one.
-        assert at_any <= TICK + at_end
+        assert at_any <= TICK + max(self.lengths())
         assert len(self.again) == 1 and not self.behind_by
         assert self.waiting == 1
         runs = Counter(

@@ -319,6 +319,20 @@ def test_the_queue_is_read_once_for_all_servers():
     assert counts[0] == counts[1] <= 5
 
 
+def test_what_was_lost_is_marked_when_a_wiped_server_gets_studies(pacs):
+    while synchronize(pacs.server).state != 'done':
+        pass
+    pacs.set(studies=0)
+    for _ in range(3):
+        run = synchronize(pacs.server)
+        assert (run.state, run.studies_gone) == ('done', 0)
+    assert "no studies" in run.error
+    pacs.set(first=STUDIES, studies=1)
+    run = synchronize(pacs.server)
+    assert (run.studies_new, run.studies_gone) == (1, STUDIES)
+    assert not run.error
+
+
 def test_what_is_gone_is_marked_in_blocks(pacs, monkeypatch):
     synchronize(pacs.server)
     monkeypatch.setattr(sync_run, 'GROUP_GONE', 2)

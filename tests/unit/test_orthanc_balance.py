@@ -64,6 +64,12 @@ def test_server_without_studies():
     assert not settled((0, 0, 0)).is_emptied()
 
 
+def test_server_that_is_not_empty_any_more():
+    balance = settled((5, 10, 300), (0, 0, 0), looks=3)
+    balance.add([1, 1, 1])
+    assert not balance.agrees((1, 1, 1))
+
+
 def test_what_is_hidden_is_looked_for_each_time():
     balance = settled((3, 6, 12), (5, 10, 20), looks=2)
     balance.hidden = 2
