@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sql import Column, Flavor, Select, Table
 from sql.functions import CurrentTimestamp
 
+from trytond import backend
 from trytond.modules.health_imaging.tables import ROWS, execute, forget
 from trytond.modules.health_imaging.told import Told
 from trytond.tools import grouped_slice, reduce_ids
@@ -104,9 +105,10 @@ def _stored(Model, scope, key, names, wanted, complete=False):
 
 def _insert(Model, names, rows, returned=()):
     "Insert rows, return the values of some columns of each."
-    user, found = Transaction().user, []
-    # SQLite would compute it for each row, which takes a third of the time.
-    moment = execute(Select([CurrentTimestamp()]))[0] if rows else ()
+    user, found, moment = Transaction().user, [], ()
+    if rows and backend.name == 'sqlite':
+        # It would compute it for each row, which takes a third of the time.
+        moment = execute(Select([CurrentTimestamp()]))[0]
     for start in range(0, len(rows), ROWS):
         sub = rows[start:start + ROWS]
         text = _insert_text(
@@ -141,10 +143,11 @@ def insert(Model, rows):
 def _insert_text(table, names, count, returned, paramstyle):
     "Return the statement that inserts rows; to write it takes longest."
     table = Table(table)
+    values = [''] * (len(names) + 1) + [
+        '' if backend.name == 'sqlite' else CurrentTimestamp()]
     names = (*names, 'create_uid', 'create_date')
     text = str(table.insert(
-            [Column(table, name) for name in names],
-            [[''] * len(names)] * count))
+            [Column(table, name) for name in names], [values] * count))
     if returned:
         # python-sql gives the columns an alias that SQLite does not know.
         text += ' RETURNING ' + ', '.join(f'"{name}"' for name in returned)

@@ -76,8 +76,8 @@ def test_screens(user, full):
             ids, seconds, statements = opened(user, lambda: open_list(
                     Model, window,
                     {'active_id': 1, 'active_ids': [1], 'groups': []}))
-            show(f"{model}: {window.name}", len(ids), seconds, f'{statements} SQL',
-                floor)
+            show(f"{model}: {window.name}", len(ids), seconds,
+                f'{statements} SQL', floor)
             slow += [window.name] * (seconds > LIMIT)
         if ids:
             _, seconds, statements = opened(
