@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ET
 
 from dateutil.relativedelta import relativedelta
 from sql import Literal, Null, Values, Window
-from sql.aggregate import Count, Min, Sum
+from sql.aggregate import Aggregate, Count, Min, Sum
 from sql.conditionals import Case, Coalesce, Greatest
 from sql.functions import Abs, CurrentTimestamp, Extract, RowNumber
 
+from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
@@ -113,6 +114,11 @@ class StatisticsContext(ModelView):
         return Transaction().context.get('type')
 
 
+class _Percentile(Aggregate):
+    __slots__ = ()
+    _sql = 'PERCENTILE_CONT'
+
+
 class Shares(ModelSQL, ModelView):
     """Base of the statistics with percentiles."""
 
@@ -120,18 +126,19 @@ class Shares(ModelSQL, ModelView):
     def _share(cls, ranked, stage, name):
         """Return the column of a percentile, in hours.
 
-        Interpolated as percentile_cont of PostgreSQL; SQLite has no such
-        function, so each value is weighted by the distance of its rank from
-        the wanted place.
+        SQLite has no such function: each value is weighted by the distance of
+        its rank from the wanted place.
         """
-        name_ = f'{stage}_{name}'
-        taken, rank, number = [
-            getattr(ranked, n)
-            for n in [stage, f'{stage}_rank', f'{stage}_count']]
-        place = (number - 1) * _SHARES[name] + 1
-        weight = Greatest(Literal(1) - Abs(rank - place), 0)
-        return getattr(cls, name_).sql_cast(
-            Sum(taken * weight) / 3600.0).as_(name_)
+        name_, taken = f'{stage}_{name}', getattr(ranked, stage)
+        if backend.name == 'postgresql':
+            value = _Percentile(Literal(_SHARES[name]), within=taken)
+        else:
+            rank, number = [
+                getattr(ranked, f'{stage}_{n}') for n in ['rank', 'count']]
+            place = (number - 1) * _SHARES[name] + 1
+            value = Sum(
+                taken * Greatest(Literal(1) - Abs(rank - place), 0))
+        return getattr(cls, name_).sql_cast(value / 3600.0).as_(name_)
 
 
 class _Statistic(Shares):
@@ -377,12 +384,14 @@ class StatisticsTurnaround(_Statistic):
 
     @classmethod
     def _ranked(cls):
-        """Return the query of the requests with their ranks.
+        """Return the query of the requests, with their ranks for SQLite.
 
         The rank of a stage is among the requests of the same exam and urgency
         that have it; the query has also their number.
         """
         request = cls._requests()
+        if backend.name == 'postgresql':
+            return request
         columns = [request.id, request.exam, request.modality, request.urgent]
         for stage in cls._stages():
             taken = getattr(request, stage)

@@ -37,7 +37,8 @@ def once(function):
         transaction = Transaction()
         # Of the user; a rollback clears it.
         values = transaction.get_cache().setdefault(__name__, {})
-        key = function, args, transaction.counter
+        key = (
+            function, args, transaction.check_access, transaction.counter)
         if key not in values:
             values[key] = function(*args)
         return values[key]

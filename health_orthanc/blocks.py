@@ -11,7 +11,7 @@ from .tables import execute
 _VALUES = 1000
 
 
-class _In(Expression):
+class In(Expression):
     """As column.in_(values), without looking at each value, which takes
     longer; to PostgreSQL they are one value."""
     __slots__ = ('_column', '_values')
@@ -54,7 +54,7 @@ def rows(query, columns, column, values, where=None, **clauses):
     """
     found = []
     for sub in grouped_slice(sorted(values), _VALUES):
-        has_one = _In(column, list(sub))
+        has_one = In(column, list(sub))
         found += execute(query.select(
                 *columns, **clauses,
                 where=has_one if where is None else has_one & where))

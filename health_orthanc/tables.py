@@ -114,9 +114,10 @@ def _stored(Model, scope, key, names, wanted, complete=False):
 
 def _insert(Model, names, rows, returned=()):
     "Insert rows, return the values of some columns of each."
-    user, found = Transaction().user, []
-    # SQLite would compute it for each row, which takes a third of the time.
-    moment = execute(Select([CurrentTimestamp()]))[0] if rows else ()
+    user, found, moment = Transaction().user, [], ()
+    if rows and backend.name == 'sqlite':
+        # It would compute it for each row, which takes a third of the time.
+        moment = execute(Select([CurrentTimestamp()]))[0]
     for start in range(0, len(rows), ROWS):
         sub = rows[start:start + ROWS]
         text = _insert_text(
@@ -172,10 +173,11 @@ def copy(Model, names, rows):
 def _insert_text(table, names, count, returned, paramstyle):
     "Return the statement that inserts rows; to write it takes longest."
     table = Table(table)
+    values = [''] * (len(names) + 1) + [
+        '' if backend.name == 'sqlite' else CurrentTimestamp()]
     names = (*names, 'create_uid', 'create_date')
     text = str(table.insert(
-            [Column(table, name) for name in names],
-            [[''] * len(names)] * count))
+            [Column(table, name) for name in names], [values] * count))
     if returned:
         # python-sql gives the columns an alias that SQLite does not know.
         text += ' RETURNING ' + ', '.join(f'"{name}"' for name in returned)

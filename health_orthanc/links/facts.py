@@ -8,12 +8,12 @@ import datetime as dt
 import json
 from collections import defaultdict, namedtuple
 
-from sql import Literal, Null, Window
+from sql import Literal, Null, Union, Window
 from sql.functions import Lower, RowNumber
 
 from trytond.config import config
 from trytond.modules.health_imaging.institution import (
-    institution, institution_timezone, local_datetime)
+    current_company, institution_timezone, local_datetime)
 from trytond.modules.health_imaging.tables import moment
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -195,27 +195,33 @@ def add_born(index):
 
 def _issuers():
     """Return the names under which the institution issues PUIDs."""
-    place = institution()
-    if not place:
-        return []
-    row, = type(place).read([place.id], ['code', 'party.name'])
-    return [row['code'], row['party.']['name']]
+    pool = Pool()
+    place = pool.get('gnuhealth.institution').__table__()
+    party = pool.get('party.party').__table__()
+    company = current_company()
+    return [] if not company else [
+        name for names in tables.execute(
+            place.join(party, condition=place.party == party.id).select(
+                place.code, party.name, where=party.id == company.party.id,
+                order_by=place.id, limit=1))
+        for name in names]
 
 
 def _requests(uids, numbers):
     """Return the patients of the requests with a UID or a number, ids by id
     of the request."""
     Request = Pool().get('gnuhealth.imaging.test.request')
-    table, found = Request.__table__(), {}
-    numbers = {n.lower() for n in numbers}
+    table, numbers = Request.__table__(), {n.lower() for n in numbers}
+    queries = []
     for name in ['request', 'request_line', *_OF_WORKLIST]:
-        if name in Request._fields:
-            column, values = getattr(table, name), uids
-            if not name.endswith('merge_id'):
-                column, values = Lower(column), numbers
-            found.update(blocks.rows(
-                    table, [table.id, table.patient], column, values))
-    return found
+        column, values = getattr(table, name), uids
+        if not name.endswith('merge_id'):
+            column, values = Lower(column), numbers
+        if name in Request._fields and values:
+            queries.append(table.select(
+                    table.id, table.patient,
+                    where=blocks.In(column, sorted(values))))
+    return dict(tables.execute(Union(*queries))) if queries else {}
 
 
 def _requests_of(patients, days):

@@ -8,17 +8,21 @@ import pytest
 from support.large import Large
 from support.plans import unserved
 from support.records import make_institution, merge, settle
-from support.screens import open_form, open_list, windows
+from support.screens import open_form, open_list, opened, windows
 from support.statements import counted
 from support.synchronizing import transaction as new_transaction
 
 from trytond.model import ModelSQL
+from trytond.modules.health_imaging.professional import own_health_professional
+from trytond.modules.health_orthanc import blocks
 from trytond.modules.health_orthanc.links import deciding
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 pytestmark = pytest.mark.postgresql
+#: Most statements of a list.
+MOST = 30
 #: Models of which a hospital has hundreds of thousands of records.
 LARGE = [
     'party.party', 'gnuhealth.patient',
@@ -82,6 +86,45 @@ def test_screens(large):
                 found[f'{model}: {window.name}'] = problems
     assert not found, '\n\n'.join(
         f'{name}\n' + '\n'.join(some) for name, some in found.items())
+
+
+def test_lists_and_numbers_of_their_tabs_take_few_statements(large):
+    slow = {}
+    for model, some in windows().items():
+        for window in some if model in LARGE else ():
+            _, _, statements = opened(
+                large.user.id, lambda: open_list(Pool().get(model), window, {
+                        'active_id': 1, 'active_ids': [1], 'groups': [],
+                        '_user': large.user.id}), company=large.company)
+            if statements > MOST:
+                slow[f'{model}: {window.name}'] = statements
+    assert not slow
+
+
+def test_what_is_asked_once_follows_what_is_written(large):
+    with new_transaction(company=large.company) as transaction:
+        with transaction.set_user(large.user.id):
+            own = own_health_professional()
+            assert own == large.doctors[0].id
+        Professional = Pool().get('gnuhealth.healthprofessional')
+        Professional.write([Professional(own)], {'active': False})
+        with transaction.set_user(large.user.id):
+            assert not own_health_professional()
+        transaction.rollback()
+        with transaction.set_user(large.user.id):
+            assert own_health_professional() == own
+
+
+def test_texts_are_looked_up_as_they_are(activated):
+    texts = ['a"b', 'c\\d', '{e,f}', 'g h', "i'j", 'NULL', '%s', '\u6771']
+    with new_transaction() as transaction:
+        Party = Pool().get('party.party')
+        parties = Party.create([{'name': text} for text in texts])
+        table = Party.__table__()
+        assert dict(blocks.rows(
+                table, [table.name, table.id], table.name, texts)) == {
+            text: party.id for text, party in zip(texts, parties)}
+        transaction.rollback()
 
 
 def test_links(large):

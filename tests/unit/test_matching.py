@@ -141,6 +141,24 @@ def test_other_studies_of_the_block_do_not_matter(first):
         assert decide(labelled.study, index) == decision
 
 
+def test_who_has_the_birth_date_is_looked_up_when_asked(first):
+    asked = 0
+    for labelled, decision in zip(first.studies, decide_all(first)):
+        found = keys(labelled.study)
+        index = Index(
+            *first.look_up([found._replace(birth_dates=frozenset())]),
+            issuers=['General'], nobody=['WALK-IN'])
+        now = decide(labelled.study, index)
+        if index.asked - {None}:
+            asked += 1
+            index.add_patients(first.look_up([found])[1])
+            now = decide(labelled.study, index)
+        assert (now.link_state, now.patient, now.request) == (
+            decision.link_state, decision.patient, decision.request)
+    # The name of most is exactly that of the patient.
+    assert 0 < asked < len(first.studies) / 2
+
+
 # Of whom only the date of birth finds the other.
 TWINS = {'card_of_the_twin', 'damaged_name_of_the_twin'}
 
