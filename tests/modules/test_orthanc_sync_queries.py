@@ -80,7 +80,7 @@ def recorded_kinds(pacs):
         patch.setattr(queue_, 'has_worker', True)
         patch.setattr(sync_run, 'TURN_SECONDS', -1)
         run, statements = recorded(
-            pacs, 'interrupted', started_by='schedule')
+            pacs, 'interrupted', started_by='cron')
     yield 'first', statements
     assert 0 < run.studies_new < STUDIES
     run, statements = recorded(pacs)
