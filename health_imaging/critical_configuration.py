@@ -39,7 +39,7 @@ class ImagingConfiguration(
         help="Who is told of a critical finding that is not acknowledged in "
         "time, one after the other.")
 
-    kept = fields.Function(fields.Text("Kept",
+    kept = fields.Function(fields.Text("How Long Logs Are Kept",
             help="For how long logs are kept. The configuration of trytond "
             "says so."),
         'get_kept')

@@ -306,7 +306,7 @@ class PreviewShow(CheckedCalls, ModelView):
         it."""
         check_group(*USERS)
         instance = self.instance
-        check_selected(instance)
+        check_selected(isinstance(instance, InstancePreview))
         check_read([instance])
         return instance
 
