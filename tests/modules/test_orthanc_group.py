@@ -17,7 +17,7 @@ from trytond.exceptions import UserError
 from trytond.modules.health_imaging.result_report import ImagingReport
 from trytond.modules.health_orthanc.exceptions import UndoLinkWarning
 from trytond.modules.health_orthanc.links import (
-    deciding, facts, further, ledger)
+    deciding, effects, facts, further, ledger)
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
