@@ -17,7 +17,7 @@ from trytond.exceptions import UserError
 from trytond.modules.health_imaging.result_report import ImagingReport
 from trytond.modules.health_orthanc.exceptions import UndoLinkWarning
 from trytond.modules.health_orthanc.links import (
-    deciding, facts, further, ledger)
+    deciding, effects, facts, further, ledger)
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
@@ -401,7 +401,9 @@ def test_merged_deleted_missing(server, patient, two):
         ledger.let_requests_go([first.id], 'request')
     assert of(study) == [second, third] and not list(faults(study))
     with without_check_access():
+        # As a synchronization does.
         storage.Tree(server.id, now()).mark_missing([study.id])
+        effects.count_images_of([study.id])
         deciding.link_studies([study.id])
     assert of(study) == [second, third]
     assert not fresh(second).number_of_images
