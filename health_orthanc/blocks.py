@@ -28,18 +28,11 @@ class In(Expression):
 
     @property
     def params(self):
+        """The parameters of the statement, tuple."""
         values = self._values
         if backend.name == 'postgresql':
-            values = [_array(values)]
+            values = [values]
         return (*self._column.params, *values)
-
-
-def _array(values):
-    """Return values, all int or all str, as PostgreSQL writes an array."""
-    if isinstance(values[0], int):
-        return '{%s}' % ','.join(map(str, values))
-    return '{"%s"}' % '","'.join([
-            v.replace('\\', r'\\').replace('"', r'\"') for v in values])
 
 
 def rows(query, columns, column, values, where=None, **clauses):
