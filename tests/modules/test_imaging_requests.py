@@ -540,7 +540,9 @@ def test_list_has_its_columns_and_marks_one_word(transaction):
     assert 'danger' in arch.find('field[@name="urgency"]').get('visual')
     assert view['fields']['time']['format'] == '"%H:%M"'
     for name in ['patient', 'requested_test']:
-        assert int(arch.find(f'field[@name="{name}"]').get('width')) >= 200
+        column = arch.find(f'field[@name="{name}"]')
+        # The other columns fit beside them on a laptop.
+        assert column.get('expand') and int(column.get('width')) >= 160
 
 
 @pytest.mark.parametrize('clause, found', [
