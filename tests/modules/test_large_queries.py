@@ -120,7 +120,8 @@ def test_texts_are_looked_up_as_they_are(activated):
     with new_transaction() as transaction:
         Party = Pool().get('party.party')
         parties = Party.create([
-            {'name': text, 'code': f'odd-text-{n}'} for n, text in enumerate(texts)])
+            {'name': text, 'code': f'odd-{n}'}
+            for n, text in enumerate(texts)])
         table = Party.__table__()
         assert dict(blocks.rows(
                 table, [table.name, table.id], table.name, texts)) == {
