@@ -250,9 +250,14 @@ def keys_read():
     found = set()
     for path in module_files('**/*.py', core=False):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-            if (isinstance(node, ast.Call)
+            if (isinstance(node, ast.Assign)
+                    and getattr(node.targets[0], 'id', None) == '_years'):
+                # A log, see health_imaging.retention.
+                found.add(tuple(map(str, ast.literal_eval(node.value))))
+            elif (isinstance(node, ast.Call)
                     and getattr(node.func, 'attr', '').startswith('get')
-                    and getattr(node.func.value, 'id', None) == 'config'):
+                    and getattr(node.func.value, 'id', None) == 'config'
+                    and not isinstance(node.args[0], ast.Name)):
                 section = ast.literal_eval(node.args[0])
                 if section in {'email', 'request', 'session'}:
                     # trytond's own

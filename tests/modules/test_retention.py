@@ -3,9 +3,7 @@
 """What only grows: how long runs, logs and reasons are kept, and who deletes
 them."""
 import datetime as dt
-import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from support.records import (
@@ -421,32 +419,3 @@ def test_what_another_worker_holds_is_left_to_it(server, setting):
         worker.submit(run_task, f'{ACCESS}|forget').result(30)
     assert left(ACCESS) == {held}
     assert [folded for *_, folded, _ in seen(server)] == [None, None]
-
-
-@pytest.mark.postgresql
-def test_the_access_log_is_cut_by_years_as_documented(users):
-    page = Path(__file__).parents[2] / 'doc' / 'operation.rst'
-    cut, take_out = [
-        '\n'.join(re.findall('^   (.*)$', block, re.M))
-        for block in re.findall(
-            r'code-block:: sql\n\n((?:   .*\n)+)', page.read_text())]
-    with transaction():
-        old, = fill(ACCESS, dt.datetime(2020, 5, 4))
-        cursor = Transaction().connection.cursor()
-        cursor.execute(cut.replace('BEGIN;', '').replace('COMMIT;', ''))
-        Model = Pool().get(ACCESS)
-        for _ in range(2):
-            # An update comes again.
-            Model.__register__('health_orthanc')
-            Model._update_sql_indexes()
-        new, = Model.create([{
-                    'at': dt.datetime(2027, 5, 4), 'user': 1,
-                    'action': 'view'}])
-        assert {r.id for r in Model.search([])} == {old, new.id}
-        table = Model.__table__()
-        found = plan(table.select(
-                table.id, order_by=table.at.desc, limit=5))
-        assert 'Index' in found, found
-        cursor.execute(take_out)
-        assert [r.id for r in Model.search([])] == [new.id]
-        Transaction().rollback()
