@@ -150,6 +150,7 @@ class Day:
         # Tasks of a worker that was killed, their servers, and how many
         # seconds later these were read
         self.lost, self.behind_by, self.again = set(), {}, []
+        self.killed = set()
         self.waiting, self.says = 0, None
 
     def prepare(self):
@@ -238,6 +239,7 @@ class Day:
 
     def lose(self, server):
         "Note that the worker of a server was killed."
+        self.killed.add(server)
         self.behind_by[server] = dt.datetime.now()
         self.lost.update(
             task.id for task in self.tasks(
@@ -307,12 +309,15 @@ class Day:
 
     def behind(self):
         """Return how many seconds a server was behind another one at any
-        moment, and at the end of a tick, at the most."""
+        moment, and at the end of a tick, at the most. That of the worker that
+        was killed may come at the next tick only."""
         last, at_any, at_end = {}, 0, 0
+        others = {*self.healthy} - self.killed
         for look in sorted(self.of_healthy()):
             last[look.server] = look.at
-            if len(last) == len(self.healthy):
-                at_any = max(at_any, look.at - min(last.values()))
+            if others <= {*last}:
+                at_any = max(
+                    at_any, look.at - min(last[id_] for id_ in others))
         for tick in range(self.size.ticks):
             found = [at for at, _, n, *_ in self.of_healthy() if n == tick]
             at_end = max(at_end, max(found) - min(found))
