@@ -119,9 +119,8 @@ def test_texts_are_looked_up_as_they_are(activated):
     texts = ['a"b', 'c\\d', '{e,f}', 'g h', "i'j", 'NULL', '%s', '\u6771']
     with new_transaction() as transaction:
         Party = Pool().get('party.party')
-        parties = Party.create([
-            {'name': text, 'code': f'odd-{n}'}
-            for n, text in enumerate(texts)])
+        # GNU Health makes several at once several times.
+        parties = [Party.create([{'name': text}])[0] for text in texts]
         table = Party.__table__()
         assert dict(blocks.rows(
                 table, [table.name, table.id], table.name, texts)) == {
