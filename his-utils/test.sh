@@ -13,7 +13,7 @@
 #   sh his-utils/test.sh -e web                 the web client in Chromium
 #   sh his-utils/test.sh -e desktop             the desktop client
 #   sh his-utils/test.sh -e orthancs            with newer Orthancs
-#   sh his-utils/test.sh -e upgrades            from 4.4.1 and a former state
+#   sh his-utils/test.sh -e upgrades            from 4.4.1, former, on SQLite
 #   sh his-utils/test.sh -e soak                the soak alone; SOAK_MINUTES=60
 #   sh his-utils/test.sh -e pictures            the documents' pictures anew
 #   sh his-utils/test.sh --quick                what needs no server: 3 minutes

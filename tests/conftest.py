@@ -48,19 +48,20 @@ from support.scenarios import ScenarioFile  # noqa: E402
 Orthanc.__exit__ = lambda orthanc, *exception: orthanc.kill()
 
 templates_key = pytest.StashKey()
-#: Long files that need none of the kept databases: they begin first, while
-#: another process makes those.
+#: Long files that need none of the kept databases, or install packages before:
+#: they begin first, while another process makes those.
 WITHOUT_KEPT = {
-    'test_script_connection.py', 'test_upgrade_441.py',
-    'test_worklist_script.py'}
+    'test_modality_node.py', 'test_script_connection.py',
+    'test_upgrade_441.py', 'test_upgrade_504.py', 'test_upgrade_landed.py'}
 #: Files that take more than a minute.
 LONGEST = {
-    'test_demo.py', 'test_imaging_report.py', 'test_link_processes.py',
-    'test_link_table.py', 'test_modality_node.py',
-    'test_orthanc_images_rights.py',
+    'test_attach_picture_bombs.py', 'test_demo.py',
+    'test_imaging_concurrency.py', 'test_imaging_report.py',
+    'test_imaging_rights.py', 'test_link_processes.py', 'test_link_table.py',
+    'test_orthanc_images.py', 'test_orthanc_images_rights.py',
     'test_orthanc_link_queries.py', 'test_story.py',
-    'test_synchronization_processes.py', 'test_upgrade_504.py',
-    'test_upgrade_landed.py', 'test_worklist_script_live.py'}
+    'test_synchronization_processes.py', 'test_worklist_script_live.py',
+    'test_write_class_attributes.py'}
 
 
 def pytest_configure(config):

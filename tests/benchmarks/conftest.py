@@ -50,6 +50,18 @@ def full(request):
         or request.config.getoption('--share'))
 
 
+def pytest_sessionfinish(session):
+    output = getattr(session.config, 'workeroutput', None)
+    if output is not None:
+        output['lines'] = benchmarks.LINES
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Several processes tell what they found when they end."""
+    benchmarks.LINES += getattr(node, 'workeroutput', {}).get('lines', [])
+
+
 def pytest_collectreport(report):
     if report.failed:
         benchmarks.fail(report.nodeid, reason(report))

@@ -91,6 +91,14 @@ def views_of(wizard):
     return commit(find)
 
 
+@pytest.fixture(scope='module')
+def begun(doctors):
+    """The session and the first state of each wizard, by name: what is
+    refused leaves them as they are."""
+    return {
+        name: doctors[0](f'wizard.{name}.create')[:2] for name in wizards()}
+
+
 @contextlib.contextmanager
 def refused():
     """The server says no in a sentence, and shows nothing of its inside."""
@@ -134,11 +142,11 @@ def test_every_wizard_says_on_what_it_is_used(activated):
 
 
 @pytest.mark.parametrize('key', KEYS)
-def test_only_views_are_written(doctor, key):
+def test_only_views_are_written(doctor, begun, key):
     before = shared(RESULT, 'gnuhealth.patient')
     for name, wizard in wizards().items():
+        session, start = begun[name]
         for context in started(wizard):
-            session, start, _ = doctor(f'wizard.{name}.create', **context)
             with refused():
                 doctor(f'wizard.{name}.execute', session,
                     {key: KEYS[key]}, start, **context)
@@ -170,19 +178,18 @@ def test_classes_are_not_written_behind_the_protocols(doctor):
 @pytest.mark.parametrize('data', [
         None, 7, 'x', [], ['x'], [['start', {}]], {'start': 7},
         {'start': None}, {'start': ['reason']}, {'show': 'x'}], ids=str)
-def test_data_must_be_of_views(doctor, data):
-    for name in wizards():
-        session, start, _ = doctor(f'wizard.{name}.create')
+def test_data_must_be_of_views(doctor, begun, data):
+    for name, (session, start) in begun.items():
         with refused():
             doctor(f'wizard.{name}.execute', session, data, start)
 
 
 @pytest.mark.parametrize('field', NAMES)
-def test_only_fields_are_written(doctor, field):
+def test_only_fields_are_written(doctor, begun, field):
     tried = 0
     before = shared(RESULT)
     for name, wizard in wizards().items():
-        session, _, _ = doctor(f'wizard.{name}.create')
+        session, _ = begun[name]
         for state, Model in views_of(wizard):
             assert field not in Model._fields
             for value in ['x', 7]:
@@ -208,9 +215,8 @@ def test_fields_take_no_odd_values(doctor, value):
 
 @pytest.mark.parametrize('state', [
         'nothing', '__class__', 'model', '', None, 7, ['start'], {}], ids=repr)
-def test_states_must_be_of_the_wizard(doctor, state):
-    for name in wizards():
-        session, _, _ = doctor(f'wizard.{name}.create')
+def test_states_must_be_of_the_wizard(doctor, begun, state):
+    for name, (session, _) in begun.items():
         with refused():
             doctor(f'wizard.{name}.execute', session, {}, state)
 
@@ -251,11 +257,10 @@ def test_sessions_are_of_their_wizard(doctor):
 
 
 @pytest.mark.parametrize('model', ODD_MODELS, ids=repr)
-def test_wizards_start_only_on_their_models(doctor, model):
-    for name, wizard in wizards().items():
+def test_wizards_start_only_on_their_models(doctor, begun, model):
+    for name, (session, start) in begun.items():
         if name == 'party.replace' and not odd(model):
             continue
-        session, start, _ = doctor(f'wizard.{name}.create')
         for call in [('create',), ('execute', session, {}, start)]:
             method, *args = call
             with refused():
@@ -268,9 +273,8 @@ def odd(model):
 
 @pytest.mark.parametrize('id_', ODD_IDS, ids=repr)
 @pytest.mark.parametrize('name', ['active_id', 'active_ids', 'action_id'])
-def test_wizards_start_on_no_odd_records(doctor, name, id_):
-    for wizard in wizards():
-        session, start, _ = doctor(f'wizard.{wizard}.create')
+def test_wizards_start_on_no_odd_records(doctor, begun, name, id_):
+    for wizard, (session, start) in begun.items():
         for value in [id_, [id_]]:
             with refused():
                 doctor(f'wizard.{wizard}.create', **{name: value})
