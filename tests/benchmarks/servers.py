@@ -14,7 +14,6 @@ import contextlib
 import datetime as dt
 import json
 import os
-import re
 import statistics
 import threading
 import time
@@ -122,6 +121,7 @@ def test_a_day_of_many_servers(size, workers):
             day.tick(tick)
         # Such as servers that hang, and the new one.
         wait(lambda: day.unfinished(('id', 'not in', list(day.lost))))
+        day.note(tick, day.begin)
         day.tell()
         tell_floor(size, pacs, day)
     day.check()
@@ -152,9 +152,9 @@ class Day:
         self.size, self.workers = size, workers
         *self.pacs, self.large = pacs
         self.ids, self.new = [], None
-        self.looks, self.ended = [], []
-        # When servers were asked whether they answer, by the ids of tasks
-        self.asked = {}
+        self.begin, self.looks, self.ended = None, [], []
+        # From when to when servers were asked whether they answer
+        self.asked = []
         # Tasks of a worker that was killed, their servers, and how many
         # seconds later these were read
         self.lost, self.behind_by, self.again = set(), {}, []
@@ -208,7 +208,7 @@ class Day:
         if number == self.size.ticks * 5 // 8:
             *_, victim = self.healthy
             self.healthy[victim].set(hangs=True)
-        begin = dt.datetime.now()
+        self.begin = begin = dt.datetime.now()
         run_cron()
         self.waiting = max(self.waiting, self.most_waiting())
         if victim:
@@ -274,19 +274,21 @@ class Day:
         return self.tasks(('finished_at', '=', None), *domain)
 
     def most_waiting(self):
-        "Return how many synchronizations wait for one server at the most."
+        """Return how many tasks that do the same wait for one server at the
+        most."""
         return max(Counter(
-                id_ for task in self.tasks(('dequeued_at', '=', None))
+                (id_, task.data['kwargs'].get('full'))
+                for task in self.tasks(('dequeued_at', '=', None))
                 if task.data['method'] in {'sync_server', 'check_and_sync'}
                 for id_ in servers_of(task)).values(), default=0)
 
     def at_work(self, since):
-        "Return the tasks of healthy servers that are not done."
+        "Return the tasks of servers that are waited for."
         return [
             task for task in self.unfinished(
                 ('enqueued_at', '>=', since),
                 ('id', 'not in', list(self.lost)))
-            if {*self.healthy} & {*servers_of(task)}]
+            if {*servers_of(task)} - {*self.beside}]
 
     def note(self, number, begin):
         "Keep what was done since a tick."
@@ -294,7 +296,7 @@ class Day:
                 ('finished_at', '>=', begin), ('id', 'not in', self.ended)):
             self.ended.append(task.id)
             if task.data['method'] == 'check_and_sync':
-                self.asked[task.id] = task.dequeued_at, task.finished_at
+                self.asked.append((task.dequeued_at, task.finished_at))
                 continue
             look = Look(
                 number * TICK + (task.finished_at - begin).total_seconds(),
@@ -310,12 +312,11 @@ class Day:
     def asking(self):
         """Return for how many seconds workers asked servers that had not
         answered, and how many workers did so at once at the most. A task
-        that another one took over was not given to a worker."""
-        given = {
-            int(id_) for worker in self.workers
-            for id_ in re.findall(
-                r'<Task (\d+)@\S+> in', worker.log.read_text())}
-        times = [self.asked[id_] for id_ in given & self.asked.keys()]
+        that another one took over ends right before that."""
+        times = [
+            (begin, end) for begin, end in self.asked if not any(
+                first < begin and end <= last < end + dt.timedelta(seconds=1)
+                for first, last in self.asked)]
         return (
             sum((end - begin).total_seconds() for begin, end in times),
             max((sum(begin <= at < end for begin, end in times)
