@@ -94,7 +94,11 @@ def taken(limit=None):
     connection.cursor().execute('SET enable_nestloop = off')
     try:
         while limit != 0:
-            task, _ = Queue.pull(database, connection)
+            try:
+                task, _ = Queue.pull(database, connection)
+            except backend.DatabaseOperationalError:
+                # As a worker does when another one takes the same.
+                continue
             if not task:
                 break
             yield task
@@ -373,6 +377,24 @@ def test_servers_that_begin_to_hang_keep_one_worker(hasty):
         for server in silent:
             validated, error, *_ = states(server)
             assert not validated and "stopped" in error
+
+
+@pytest.mark.parametrize('limit', [1, None])
+def test_workers_that_ask_silent_servers_at_once_ask_all(hasty, limit):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes(*[{'studies': 1}] * 8) as pacs:
+        servers = known(pacs, read_timeout=2)
+        for each in pacs:
+            each.set(hangs=True)
+        for server in servers:
+            Server.sync([server], full=True)
+        Transaction().commit()
+        assert len(asking('dequeued_at')) == 8
+        with ThreadPoolExecutor(4) as threads:
+            done = list(threads.map(worked_beside, [limit] * 4))
+        assert 1 <= sum(map(len, done)) <= 8
+        assert not asking('finished_at')
+        assert not any(states(server)[0] for server in servers)
 
 
 def test_a_slow_server_is_synchronized_and_not_declared_down(hasty):
