@@ -71,8 +71,6 @@ _AT_ONCE, _SOON = dt.timedelta(0), dt.timedelta(minutes=15)
 _LATER = dt.timedelta(days=1)
 #: Who waits for the end of a run that he started.
 _WAITED_FOR = {None, 'script', 'upload'}
-#: Tasks that do, while they wait, for another one.
-_DO_FOR = {'check_and_sync': {'check_and_sync', 'sync_server'}}
 _URL_PROBLEMS = {'credentials', 'blank', 'scheme'}
 
 
@@ -494,13 +492,21 @@ class Server(
     @classmethod
     @without_check_access
     def check_and_sync(cls, servers, full=False, started_by=None):
-        """Ask servers whether they answer, all at once, and synchronize in
-        the background each that does, see sync_server. It ends transactions.
+        """Ask servers whether they answer, all at once, together with those
+        for which another such task waits, and synchronize in the background
+        each that does, see sync_server. It ends transactions.
         """
+        options = {'full': full, 'started_by': started_by}
+        tasks = transact(lambda: cls._take_over('check_and_sync', options))
+        others = {id_ for task in tasks for id_ in _servers_of(task.data)}
+        servers = [*servers, *cls.search([
+                    ('id', 'in', list(others - {s.id for s in servers}))])]
         for server, values in cls._checked(servers):
             if values['validated']:
-                cls.sync_later([server], full=full, started_by=started_by)
+                cls.sync_later([server], patient=True, **options)
                 Transaction().commit()
+        transact(lambda: Pool().get('ir.queue').write(
+                tasks, {'finished_at': dt.datetime.now()}))
 
     @classmethod
     def _checked(cls, servers, seconds=CHECK_SECONDS):
@@ -564,18 +570,25 @@ class Server(
         asked = [s for s in servers if full or not s.validated]
         cls.sync_later(
             [s for s in servers if s not in asked], started_by=started_by)
-        cls._enqueue('check_and_sync', asked, _SOON, together=True,
+        cls._check_first(asked, full, started_by)
+
+    @classmethod
+    def _check_first(cls, servers, full, started_by):
+        "Let check_and_sync be called for servers, in one task."
+        cls._enqueue('check_and_sync', servers, _SOON, together=True,
             full=full, started_by=started_by)
 
     @classmethod
-    def sync_later(cls, servers, full=False, started_by=None):
+    def sync_later(cls, servers, full=False, started_by=None, patient=False):
         """Synchronize servers in the background, each in a task of its own.
 
         :param bool full: compare everything, not only what is new
         :param str started_by: see gnuhealth.orthanc.sync_run
+        :param bool patient: see sync_server
         """
         cls._enqueue('sync_server', servers, _LATER if full else _AT_ONCE,
-            full=full, started_by=started_by)
+            full=full, started_by=started_by,
+            **({'patient': True} if patient else {}))
 
     @classmethod
     def _enqueue(cls, method, servers, expected=_AT_ONCE, together=False,
@@ -587,7 +600,7 @@ class Server(
         :param bool together: whether one task is for all of them
         """
         if servers and queue_.has_worker:
-            queued = cls._queued(method, options.get('full'))
+            queued = cls._queued(method, options)
             servers = [s for s in servers if s.id not in queued]
         # Not where the context of a client sends it: it would wait for ever,
         # and keep others out.
@@ -599,49 +612,80 @@ class Server(
 
     @classmethod
     @without_check_access
-    def _queued(cls, method, full):
+    def _queued(cls, method, options):
         """Return the ids of servers for which a task waits that does what a
         method does, or which are asked just now whether they answer."""
-        Queue = Pool().get('ir.queue')
-        methods, found = _DO_FOR.get(method, {method}), set()
+        methods, names = {method}, ['full']
+        if options.get('patient'):
+            names.append('patient')
+        elif method == 'check_and_sync' or options.get('started_by') == 'cron':
+            methods = {'check_and_sync', 'sync_server'}
         # A worker that was killed does not finish its task.
         since = dt.datetime.now() - dt.timedelta(seconds=CHECK_SECONDS)
-        for task in Queue.search([
-                    ('name', '=', 'default'),
-                    ('scheduled_at', '=', None),
-                    ('finished_at', '=', None),
-                    ['OR', ('dequeued_at', '=', None),
-                        ('dequeued_at', '>', since)],
-                    ('data.model', '=', cls.__name__)]):
-            data, asks = task.data, task.data['method'] == 'check_and_sync'
-            if (data['method'] in methods
-                    and data['kwargs'].get('full') == full
-                    and (asks or not task.dequeued_at)):
-                ids = data['instances']
-                found.update([ids] if isinstance(ids, int) else ids)
-        return found
+        return {
+            id_ for task in cls._tasks(
+                methods,
+                ['OR', ('dequeued_at', '=', None),
+                    [('dequeued_at', '>', since),
+                        ('data.method', '=', 'check_and_sync')]])
+            if all(task.data['kwargs'].get(name) == options.get(name)
+                for name in names)
+            for id_ in _servers_of(task.data)}
+
+    @classmethod
+    def _take_over(cls, method, options):
+        """Return the tasks that wait and call a method with the same options,
+        and let no worker take them: the task that runs does it for them."""
+        if not queue_.has_worker:
+            return []
+        tasks = [
+            task for task in cls._tasks([method], ('dequeued_at', '=', None))
+            if task.data['kwargs'] == options]
+        Pool().get('ir.queue').write(
+            tasks, {'dequeued_at': dt.datetime.now()})
+        return tasks
+
+    @classmethod
+    def _tasks(cls, methods, *domain):
+        "Return the tasks of the queue that are not done, of some methods."
+        return Pool().get('ir.queue').search([
+                ('name', '=', 'default'),
+                ('scheduled_at', '=', None),
+                ('finished_at', '=', None),
+                ('data.model', '=', cls.__name__),
+                ('data.method', 'in', list(methods)),
+                *domain])
 
     @classmethod
     @without_check_access
-    def sync_server(cls, server, full=False, started_by=None):
+    def sync_server(cls, server, full=False, started_by=None, patient=False):
         """Synchronize one server, keep what happened as a run, and do what
         follows. The transaction is committed.
 
+        A server that is silent while others may wait for the worker is left to
+        check_and_sync, and no run is kept.
+
         :param bool full: compare everything, not only what is new
         :param str started_by: see gnuhealth.orthanc.sync_run
+        :param bool patient: wait for the first answer for as long as for any
         :return: id of the run, None where one is going on already
         """
         # Where somebody waits for the run, no other takes its turn.
-        run = Run(server, full, started_by, in_turns=(
-                queue_.has_worker and started_by not in _WAITED_FOR))
+        in_turns = queue_.has_worker and started_by not in _WAITED_FOR
+        run = Run(server, full, started_by, in_turns=in_turns,
+            hasty=in_turns and not patient)
         try:
             id_ = run.go()
         except Busy:
             logger.info("server %s is synchronized already", server.id)
             return None
-        after_sync.follow(server.id, id_)
+        if run.is_silent:
+            cls._check_first([server], full, started_by)
+        else:
+            after_sync.follow(server.id, id_)
         if run.is_paused:
-            cls.sync_later([server], full=run.full, started_by=started_by)
+            cls.sync_later([server], full=run.full, started_by=started_by,
+                patient=patient)
         if queue_.has_worker:
             cls._take_up()
         return id_
@@ -725,6 +769,12 @@ def _answer(client, end):
     with client:
         client.end_at(end)
         return probe(client)
+
+
+def _servers_of(data):
+    "Return the ids of the servers that the data of a task names, list."
+    ids = data['instances']
+    return [ids] if isinstance(ids, int) else ids
 
 
 def _fail(error):

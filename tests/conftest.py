@@ -33,6 +33,8 @@ from trytond.config import config  # noqa: E402
 # trytond cleans its caches every five minutes. On SQLite this commits what a
 # test means to roll back, and the next test fails.
 config.set('cache', 'clean_timeout', '86400')
+# As in the tests themselves, pytest tells what was asserted.
+pytest.register_assert_rewrite('support')
 # The models of trytond are a quarter of a million objects that stay: to look
 # through them for garbage again and again takes 7 % of the time.
 gc.set_threshold(50_000, 20, 100)

@@ -20,7 +20,7 @@ from ..archive import orthanc
 from ..connection import connect
 from ..exceptions import error_text
 from ..links import deciding, effects, events, twins
-from ..tables import execute, set_values
+from ..tables import delete, execute, set_values
 from . import known, storage
 from .ahead import ahead
 from .balance import LEVELS, Balance
@@ -44,11 +44,17 @@ ROUNDS = 3
 TURN_SECONDS = config.getint('health_orthanc', 'turn_seconds', default=300)
 LEAST_SECONDS = TURN_SECONDS / 10
 PATIENCE = dt.timedelta(seconds=5)
+# How long a server has for its first answer where others may wait for it.
+HASTE_SECONDS = 5
 _unexpected = partial(tell, 'health_orthanc.msg_sync_unexpected')
 
 
 class EndOfTurn(Exception):
     """The run lets others go first."""
+
+
+class Silent(Exception):
+    """The server did not answer at once."""
 
 
 class Run:
@@ -62,11 +68,16 @@ class Run:
     :param only: Orthanc ids of studies, to fetch nothing else; all the rest
         is left to the next run
     :param bool in_turns: whether to let others go first when it lasts
-    :ivar bool is_paused: whether it did, so that another run has to go on
+    :param bool hasty: whether to wait for HASTE_SECONDS only until the server
+        says who it is; no record is left of a run that was to no avail
+    :ivar bool is_paused: whether it let others go first, so that another run
+        has to go on
+    :ivar bool is_silent: whether the server took longer, so that it has to be
+        asked with patience
     """
 
     def __init__(self, server, full=False, started_by=None, only=None,
-            in_turns=False):
+            in_turns=False, hasty=False):
         pool = Pool()
         self.SyncRun = pool.get('gnuhealth.orthanc.sync_run')
         self.server = pool.get('gnuhealth.orthanc.config')(server.id)
@@ -78,6 +89,7 @@ class Run:
         self.begin = time.monotonic()
         self.end = self.begin + self.server.run_hours * HOUR
         self.in_turns, self.is_paused = in_turns, False
+        self.hasty, self.is_silent = hasty, False
         # Whether a run that goes on has less to do than this one had, and
         # whether everything was read
         self.has_advanced = self.has_all = False
@@ -118,7 +130,9 @@ class Run:
             events.log_unexpected(error)
             roll_back()
             state, message = 'interrupted', _unexpected
-        transact(lambda: self._finish(state, validated, message()))
+        transact(
+            self._leave if self.is_silent
+            else lambda: self._finish(state, validated, message()))
         logger.info("server %s: run %s is %s, %s of %s studies, %s calls",
             self.server.id, self.run, state, self.done, self.total,
             self._calls())
@@ -132,7 +146,7 @@ class Run:
                 self.client.end_at(self.end)
                 roll_back()
                 self.reader = Reader(self.client, self.keeper)
-                self.version = self.client.version()
+                self.version = self._greet()
                 if self.only is None:
                     self._synchronize()
                 else:
@@ -146,13 +160,29 @@ class Run:
             return 'failed', False, partial(error_text, error, self.label)
         except UserError as error:
             return 'failed', False, lambda text=error.message: text
-        except (EndOfTurn, LostLease) as end:
+        except (EndOfTurn, LostLease, Silent) as end:
             self.is_paused = isinstance(end, EndOfTurn)
+            self.is_silent = isinstance(end, Silent)
             return 'interrupted', None, lambda: None
         except Exception as error:
             events.log_unexpected(error)
             return 'failed', None, _unexpected
         return 'done', True, self._warning
+
+    def _greet(self):
+        """Return the version of the server.
+
+        :raises Silent: the run is hasty, and that took too long
+        """
+        if not self.hasty:
+            return self.client.version()
+        self.client.end_at(time.monotonic() + HASTE_SECONDS)
+        try:
+            return self.client.version()
+        except orthanc.Timeout:
+            raise Silent from None
+        finally:
+            self.client.end_at(self.end)
 
     def _synchronize(self):
         # One that compares everything may last.
@@ -203,6 +233,11 @@ class Run:
                     'state': 'running',
                     }])
         self.run = run.id
+
+    def _leave(self):
+        "Give the server back as it was."
+        delete(self.SyncRun, [self.run])
+        self.lease.release(compared=str(self.balance))
 
     def _finish(self, state, validated, message):
         set_values(self.SyncRun, [self.run], state=state, error=message,

@@ -38,6 +38,8 @@ def pytest_collect_file(file_path, parent):
     named = [Path(name).resolve() for name in parent.config.args]
     if (HERE in named and file_path.parent == HERE
             and file_path.suffix == '.py' and file_path != Path(__file__)):
+        # By its name it is no test, of which pytest tells what it asserted.
+        pytest.register_assert_rewrite(file_path.stem)
         return pytest.Module.from_parent(parent, path=file_path)
 
 

@@ -65,7 +65,8 @@ class Size(NamedTuple):
     images: int
 
 
-SMALL = Size(6, 20, 2, 4, 1, 0, 10)
+# A healthy one is not that silent, however busy the machine is.
+SMALL = Size(6, 20, 2, 4, 10, 0, 10)
 HOSPITAL = Size(
     50, 20_000, 4, int(os.environ.get('BENCHMARK_TICKS', 96)), 60, 4, 5)
 
@@ -118,6 +119,9 @@ def test_a_day_of_many_servers(size, workers):
         day.prepare()
         for tick in range(size.ticks):
             day.tick(tick)
+        # Such as servers that hang, and the new one.
+        wait(lambda: day.unfinished(('id', 'not in', list(day.lost))))
+        day.note(tick, day.begin)
         day.tell()
         tell_floor(size, pacs, day)
     day.check()
@@ -131,12 +135,14 @@ class Look(NamedTuple):
     :ivar tick: number
     :ivar waited: seconds in the queue
     :ivar took: seconds of a worker
+    :ivar patient: whether it had been asked before
     """
     at: float
     server: int
     tick: int
     waited: float
     took: float
+    patient: bool
 
 
 class Day:
@@ -146,7 +152,9 @@ class Day:
         self.size, self.workers = size, workers
         *self.pacs, self.large = pacs
         self.ids, self.new = [], None
-        self.looks, self.asked, self.ended = [], [], []
+        self.begin, self.looks, self.ended = None, [], []
+        # From when to when servers were asked whether they answer
+        self.asked = []
         # Tasks of a worker that was killed, their servers, and how many
         # seconds later these were read
         self.lost, self.behind_by, self.again = set(), {}, []
@@ -158,6 +166,8 @@ class Day:
         self.ids = [
             new_server(one, read_timeout=self.size.silence)
             for one in [*self.pacs, 'http://127.0.0.1:1']]
+        # Workers ask new servers whether they answer.
+        wait(self.unfinished)
         show("studies of a server, read the first time", self.size.studies,
             seconds(lambda: synchronize(self.ids[0])))
         took = seconds(self.copy)
@@ -194,19 +204,24 @@ class Day:
         for n, pacs in enumerate(self.healthy.values()):
             if (number + n) % RATE == 0:
                 pacs.set(studies=pacs.ask()['studies'] + 1)
-        begin, end = dt.datetime.now(), time.monotonic() + TICK
+        victim = killed = None
+        if number == self.size.ticks * 5 // 8:
+            *_, victim = self.healthy
+            self.healthy[victim].set(hangs=True)
+        self.begin = begin = dt.datetime.now()
         run_cron()
         self.waiting = max(self.waiting, self.most_waiting())
-        killed = number == self.size.ticks * 5 // 8 and self.kill()
-        while self.at_work(begin):
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        if victim:
+            killed = self.kill(victim)
+        wait(lambda: self.at_work(begin))
         self.note(number, begin)
         if killed:
             killed.start()
-        for id_, index in self.known().items():
-            assert id_ in self.behind_by or (
-                index == self.healthy[id_].ask()['studies'])
+        behind = {
+            id_: (index, self.page(id_)) for id_, index in self.known().items()
+            if id_ not in self.behind_by
+            and index != self.healthy[id_].ask()['studies']}
+        assert not behind
 
     def happen(self, number):
         "Do what happens to servers before a tick."
@@ -223,28 +238,20 @@ class Day:
                 self.healthy.pop(id_).set(hangs=True)
                 self.beside.append(id_)
 
-    def kill(self):
-        "Kill a worker while it is at work, and return it."
-        while True:
-            for id_, token in self.leases().items():
-                with contextlib.suppress(ProcessLookupError, ValueError):
-                    group = os.getpgid(int(token.split()[1]))
-                    worker, = [w for w in self.workers if w.pid == group]
-                    worker.kill()
-                    # It may have come to its end.
-                    if self.leases().get(id_) == token:
-                        self.lose(id_)
-                        return worker
-                    worker.start()
-
-    def lose(self, server):
-        "Note that the worker of a server was killed."
+    def kill(self, server):
+        """Kill the worker that waits for a server which hangs, let that answer
+        again, and return the worker."""
+        wait(lambda: server not in self.leases() and self.unfinished())
+        task, = [t.id for t in self.unfinished() if server in servers_of(t)]
+        group = os.getpgid(int(self.leases()[server].split()[1]))
+        worker, = [w for w in self.workers if w.pid == group]
+        worker.kill()
+        assert task in [t.id for t in self.unfinished()]
         self.killed.add(server)
+        self.lost.add(task)
         self.behind_by[server] = dt.datetime.now()
-        self.lost.update(
-            task.id for task in self.tasks(
-                ('dequeued_at', '!=', None), ('finished_at', '=', None))
-            if server in servers_of(task))
+        self.healthy[server].set(hangs=False)
+        return worker
 
     def leases(self):
         "Return what holds healthy servers, by id."
@@ -263,38 +270,57 @@ class Day:
         Transaction().rollback()
         return Pool().get('ir.queue').search(list(domain))
 
+    def unfinished(self, *domain):
+        return self.tasks(('finished_at', '=', None), *domain)
+
     def most_waiting(self):
-        "Return how many tasks wait for one server at the most."
+        """Return how many tasks that do the same wait for one server at the
+        most."""
         return max(Counter(
-                id_ for task in self.tasks(('dequeued_at', '=', None))
+                (id_, task.data['kwargs'].get('full'))
+                for task in self.tasks(('dequeued_at', '=', None))
+                if task.data['method'] in {'sync_server', 'check_and_sync'}
                 for id_ in servers_of(task)).values(), default=0)
 
     def at_work(self, since):
-        "Return whether tasks of healthy servers are not done."
-        return any(
-            not {*self.beside} & {*servers_of(task)}
-            for task in self.tasks(
-                ('enqueued_at', '>=', since), ('finished_at', '=', None),
-                ('id', 'not in', list(self.lost))))
+        "Return the tasks of servers that are waited for."
+        return [
+            task for task in self.unfinished(
+                ('enqueued_at', '>=', since),
+                ('id', 'not in', list(self.lost)))
+            if {*servers_of(task)} - {*self.beside}]
 
     def note(self, number, begin):
         "Keep what was done since a tick."
         for task in self.tasks(
                 ('finished_at', '>=', begin), ('id', 'not in', self.ended)):
             self.ended.append(task.id)
+            if task.data['method'] == 'check_and_sync':
+                self.asked.append((task.dequeued_at, task.finished_at))
+                continue
             look = Look(
                 number * TICK + (task.finished_at - begin).total_seconds(),
                 servers_of(task)[0], number,
                 (task.dequeued_at - task.enqueued_at).total_seconds(),
-                (task.finished_at - task.dequeued_at).total_seconds())
-            if task.data['method'] == 'check_and_sync':
-                self.asked.append(look)
-            else:
-                self.looks.append(look)
-                killed = self.behind_by.pop(look.server, None)
-                if killed:
-                    self.again.append(
-                        (task.finished_at - killed).total_seconds())
+                (task.finished_at - task.dequeued_at).total_seconds(),
+                bool(task.data['kwargs'].get('patient')))
+            self.looks.append(look)
+            killed = self.behind_by.pop(look.server, None)
+            if killed:
+                self.again.append((task.finished_at - killed).total_seconds())
+
+    def asking(self):
+        """Return for how many seconds workers asked servers that had not
+        answered, and how many workers did so at once at the most. A task
+        that another one took over ends right before that."""
+        times = [
+            (begin, end) for begin, end in self.asked if not any(
+                first < begin and end <= last < end + dt.timedelta(seconds=1)
+                for first, last in self.asked)]
+        return (
+            sum((end - begin).total_seconds() for begin, end in times),
+            max((sum(begin <= at < end for begin, end in times)
+                for at, _ in times), default=0))
 
     def of_healthy(self):
         "Return the looks at servers that are healthy until the end."
@@ -342,9 +368,9 @@ class Day:
             f"at the most, by {at_end / 60:.1f} when a tick was done")
         tell(f"in the queue: {statistics.median(waited):.2f} s in the middle, "
             f"{waited[-1]:.2f} s at the most; {self.waiting} task a server")
-        tell("servers that do not answer were asked "
-            f"{len(self.asked)} times, which kept one worker for "
-            f"{sum(look.took for look in self.asked):.0f} s")
+        asked, most = self.asking()
+        tell("to ask servers that did not answer kept workers for "
+            f"{asked:.0f} s, {most} at once at the most")
         tell("the server of a worker that was killed was read again after "
             f"{self.again[0]:.1f} s")
         Run = Pool().get('gnuhealth.orthanc.sync_run')
@@ -371,11 +397,19 @@ class Day:
         # The next tick may take longer than this one.
         assert at_any <= TICK + max(self.lengths())
         assert len(self.again) == 1 and not self.behind_by
-        assert self.waiting == 1
+        failed = {
+            server.id for server in Pool().get(SERVER).search([])
+            if server.last_error}
+        assert {self.hanging, self.down} <= failed
+        assert not failed & {*self.healthy}
+        # Workers may have been faster.
+        assert self.waiting <= 1
         runs = Counter(
-            (look.server, look.tick) for look in self.of_healthy())
-        assert max(runs.values()) == 1
-        assert len(runs) >= len(self.healthy) * self.size.ticks - 1
+            (look.server, look.tick, look.patient)
+            for look in self.of_healthy() if look.server not in self.killed)
+        assert max(runs.values()) == 1, runs.most_common(3)
+        looks = {(look.server, look.tick) for look in self.of_healthy()}
+        assert len(looks) >= len(self.healthy) * self.size.ticks - 1
 
 
 def fill_queue(servers):
@@ -393,6 +427,14 @@ def fill_queue(servers):
                     'args': [], 'kwargs': {'full': False}}),
             30 * 96, servers])
     cursor.execute('ANALYZE ir_queue')
+
+
+def wait(work):
+    "Wait until a function does not return any more what is to be done."
+    end = time.monotonic() + TICK
+    while left := work():
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
 
 
 def servers_of(task):

@@ -4,6 +4,7 @@
 afterwards; those that do not answer keep one worker at the most."""
 import datetime as dt
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import killed_runs
@@ -55,7 +56,36 @@ def pacs():
 
 def pulled():
     "Return the tasks that wait in the order in which a worker takes them."
-    Queue, found = Pool().get('ir.queue'), []
+    found = list(taken())
+    Transaction().rollback()
+    return list(map(told, found))
+
+
+def worked(limit=None):
+    """Do what waits, and what waits then, as a worker does; return what that
+    was.
+
+    :param limit: how many tasks at the most
+    """
+    Queue, done = Pool().get('ir.queue'), []
+    for id_ in taken(limit):
+        Transaction().rollback()
+        task = Queue(id_)
+        done.append(told(id_))
+        task.run()
+        Transaction().commit()
+    return done
+
+
+def told(task):
+    task = Pool().get('ir.queue')(task)
+    return (
+        servers_of(task), task.data['method'], task.data['kwargs'].get('full'))
+
+
+def taken(limit=None):
+    "Yield the ids of the tasks that a worker takes."
+    Queue = Pool().get('ir.queue')
     Transaction().commit()
     database = backend.Database(Transaction().database.name)
     connection = database.get_connection(autocommit=True)
@@ -63,17 +93,18 @@ def pulled():
     # trytond takes several tasks and tells of one.
     connection.cursor().execute('SET enable_nestloop = off')
     try:
-        while True:
-            task, _ = Queue.pull(database, connection)
+        while limit != 0:
+            try:
+                task, _ = Queue.pull(database, connection)
+            except backend.DatabaseOperationalError:
+                # As a worker does when another one takes the same.
+                continue
             if not task:
                 break
-            found.append(task)
+            yield task
+            limit = limit and limit - 1
     finally:
         database.put_connection(connection)
-    Transaction().rollback()
-    return [
-        (servers_of(task), task.data['method'],
-            task.data['kwargs'].get('full')) for task in map(Queue, found)]
 
 
 def servers_of(task):
@@ -265,6 +296,130 @@ def test_a_slow_server_is_not_given_up():
             assert pulled() == [(server.id, 'sync_server', False)]
             assert synchronize(server.id, started_by='script').state == 'done'
             assert Server(server.id).validated
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(sync_run, 'HASTE_SECONDS', 0.4)
+
+
+def known(pacs, **values):
+    "Return servers that were read."
+    Server = Pool().get('gnuhealth.orthanc.config')
+    servers = Server.browse([new_server(each, **values) for each in pacs])
+    for server in servers:
+        synchronize(server.id, started_by='script')
+    forget_tasks()
+    return servers
+
+
+def states(server):
+    "Return what a server is said to be, and its runs."
+    server = server.__class__(server.id)
+    return (
+        server.validated, server.last_error, bool(server.compared),
+        server.lease, of_server(server.id))
+
+
+@pytest.mark.parametrize('started_by', ['cron', 'button', 'notice'])
+def test_a_server_that_begins_to_hang_is_left_to_one_task(hasty, started_by):
+    with fakes({'studies': 1}) as pacs:
+        server, = known(pacs, read_timeout=60)
+        pacs[0].set(hangs=True)
+        begin = time.monotonic()
+        synchronize(server.id, started_by=started_by)
+        assert time.monotonic() - begin < 5
+        # Nobody says that it is down.
+        assert states(server) == (True, None, True, None, ['done'])
+        synchronize(server.id, started_by=started_by)
+        # The clock leaves it there, too, and does not ask it in haste again.
+        server.__class__.sync([server])
+        assert pulled() == [([server.id], 'check_and_sync', False)]
+        server.__class__.sync([server])
+        assert pulled() == []
+
+
+def worked_beside(limit):
+    with transaction():
+        return worked(limit)
+
+
+def asking(state):
+    "Return the tasks that ask servers and have no time of a state yet."
+    Transaction().rollback()
+    return Pool().get('ir.queue').search([
+            (state, '=', None), ('data.method', '=', 'check_and_sync')])
+
+
+def test_servers_that_begin_to_hang_keep_one_worker(hasty):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes(*[{'studies': 1}] * 4) as pacs:
+        *silent, again = servers = known(pacs, read_timeout=3)
+        ids = [server.id for server in servers]
+        for each in pacs:
+            each.set(hangs=True)
+        Server.sync(servers)
+        assert worked(4) == [(id_, 'sync_server', False) for id_ in ids]
+        assert len(asking('dequeued_at')) == 4
+        pacs[-1].set(hangs=False)
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(worked_beside, 1)
+            while asking('dequeued_at'):
+                time.sleep(0.05)
+            # Nor does another worker get them while they are asked.
+            Server.write(silent, {'validated': False})
+            Server.sync(silent)
+            assert not asking('dequeued_at')
+            assert done.result() == [(ids[:1], 'check_and_sync', False)]
+        assert not asking('finished_at')
+        assert (again.id, 'sync_server', False) in worked()
+        assert states(again) == (True, None, True, None, ['done'] * 2)
+        for server in silent:
+            validated, error, *_ = states(server)
+            assert not validated and "stopped" in error
+
+
+@pytest.mark.parametrize('limit', [1, None])
+def test_workers_that_ask_silent_servers_at_once_ask_all(hasty, limit):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes(*[{'studies': 1}] * 8) as pacs:
+        servers = known(pacs, read_timeout=2)
+        for each in pacs:
+            each.set(hangs=True)
+        for server in servers:
+            Server.sync([server], full=True)
+        Transaction().commit()
+        assert len(asking('dequeued_at')) == 8
+        with ThreadPoolExecutor(4) as threads:
+            done = list(threads.map(worked_beside, [limit] * 4))
+        assert 1 <= sum(map(len, done)) <= 8
+        assert not asking('finished_at')
+        assert not any(states(server)[0] for server in servers)
+
+
+def test_a_slow_server_is_synchronized_and_not_declared_down(hasty):
+    Server = Pool().get('gnuhealth.orthanc.config')
+    with fakes({'studies': 1}) as (pacs,), FaultServer(pacs.url) as slow:
+        server, = known([slow], read_timeout=3)
+        slow.on('', delay(0.7))
+        for studies in [2, 3]:
+            pacs.set(studies=studies)
+            Server.sync([server])
+            Server.sync([server])
+            one = server.id, 'sync_server', False
+            assert worked() == [
+                one, ([server.id], 'check_and_sync', False), one]
+            assert count_rows(server.id)[0] == studies
+            assert states(server) == (
+                True, None, True, None, ['done'] * studies)
+
+
+def test_without_workers_nobody_else_asks_a_slow_server(hasty, monkeypatch):
+    monkeypatch.setattr(queue_, 'has_worker', False)
+    with fakes({'studies': 1}) as (pacs,), FaultServer(pacs.url) as slow:
+        slow.on('', delay(0.7))
+        assert synchronize(
+            new_server(slow), started_by='cron').state == 'done'
 
 
 def killed_at(server):

@@ -1,12 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A plugin of pytest that writes which tests were collected, with their
-parameters, to the file that COLLECTED_TESTS names: a line of JSON each."""
+parameters, and whether they tell what they assert, to the file that
+COLLECTED_TESTS names: a line of JSON each."""
 import datetime as dt
 import json
 import os
 from decimal import Decimal
 from pathlib import Path
+
+import pytest
 
 _PLAIN = (
     str, bytes, bool, int, float, Decimal, type(None), dt.date, dt.time,
@@ -15,8 +18,14 @@ _PLAIN = (
 
 def pytest_collection_finish(session):
     lines = [
-        json.dumps([item.nodeid, _parameters(item)]) for item in session.items]
+        json.dumps([item.nodeid, _parameters(item), _tells(item)])
+        for item in session.items]
     Path(os.environ['COLLECTED_TESTS']).write_text('\n'.join(lines))
+
+
+def _tells(item):
+    # What pytest adds to a module whose asserts it rewrites
+    return '@pytest_ar' in vars(getattr(item, 'module', pytest))
 
 
 def _parameters(item):
