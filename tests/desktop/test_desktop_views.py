@@ -13,6 +13,7 @@ CRITICAL = ["Critical Findings"]
 READING = ["Reading List", "Results to Sign"]
 WORKLIST = ["Today's Worklist"]
 ORDERS = ["My Orders"]
+MISSING = ["Images Missing"]
 STUDIES = ["Studies to Review"]
 ARCHIVE = [*STUDIES, "Servers with Trouble", "Reports to Store"]
 OF_ORTHANC = {
@@ -24,10 +25,12 @@ OF_IMAGING = {
     "Statistics / Requests per Month", "Statistics / Turnaround",
     "Statistics / Graph of Requests per Month",
     "Statistics / Graph of Turnaround", "Statistics / Critical Findings"}
+OF_MACHINES = {"Worklist", "Calendar", "Steps of Machines"}
 CATALOG = {
     "Exam Types", "Exams", "Report Texts", "Import Templates",
     "Reasons for Cancellation", "Words for Sides",
-    "Critical Findings and Notices", "Worklist Templates"}
+    "Critical Findings and Notices", "Worklist Templates", "Machines",
+    "Asked, Not Known"}
 SERVERS = {
     "Orthanc / Add Orthanc Server", "Orthanc / Servers",
     "Orthanc / Synchronizations", "Orthanc / Waiting Decisions",
@@ -91,14 +94,14 @@ def look_around(someone, way):
 @pytest.mark.parametrize('login, imaging, configuration, parts', [
         ('doctor', OF_IMAGING | OF_ORTHANC | {"My Orders"}, set(),
             CRITICAL + ORDERS),
-        ('radiologist', OF_IMAGING | OF_ORTHANC | {
-                "My Orders", "Worklist", "Reading List", "Macros"}, set(),
+        ('radiologist', OF_IMAGING | OF_ORTHANC | OF_MACHINES | {
+                "My Orders", "Reading List", "Macros"}, set(),
             CRITICAL + ORDERS + READING + ARCHIVE),
-        ('radiographer', OF_IMAGING | OF_ORTHANC | {"Worklist"}, set(),
-            CRITICAL + WORKLIST + STUDIES),
-        ('imaging_admin', OF_IMAGING | OF_ORTHANC | {
-                "Worklist", "Reading List", "Macros"}, CATALOG,
-            CRITICAL + READING + WORKLIST + STUDIES + [
+        ('radiographer', OF_IMAGING | OF_ORTHANC | OF_MACHINES, set(),
+            CRITICAL + WORKLIST + STUDIES + MISSING),
+        ('imaging_admin', OF_IMAGING | OF_ORTHANC | OF_MACHINES | {
+                "Reading List", "Macros"}, CATALOG,
+            CRITICAL + READING + WORKLIST + STUDIES + MISSING + [
                 "Servers with Trouble"]),
         ('it', OF_ORTHANC, SERVERS, ARCHIVE),
         ('pacs_user', OF_ORTHANC, set(), ARCHIVE),
