@@ -6,8 +6,8 @@ What comes with modules that are not activated is unknown.
 """
 import datetime as dt
 from collections import defaultdict
-from dataclasses import replace
 from functools import cached_property
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from sql import Literal, Null
@@ -38,6 +38,10 @@ _CREATININE = [
 # In what the specimen or the test is called when it is not serum.
 _URINE = ['urin', 'orin', 'pipi', '尿', 'بول', 'البول']
 _YES = Literal(True)
+# The last one comes with gynecology.
+_FIELDS = [
+    'party.dob', 'party.gender', 'party.deceased', 'biological_sex',
+    'critical_info', 'menopausal']
 
 
 def sex_of(patient):
@@ -73,10 +77,28 @@ class PatientFacts:
     """The facts of patients.
 
     :param patients: gnuhealth.patient records
+    :param fields: names of fields that `people` have besides, those of the
+        party with ``party.`` before
     """
 
-    def __init__(self, patients):
-        self._patients = {p.id: p for p in patients}
+    def __init__(self, patients, fields=()):
+        self._patients = {p.id for p in patients}
+        self._fields = {*_FIELDS, *fields}
+
+    @cached_property
+    def people(self):
+        """What is stored of the patients and their parties, by id of the
+        patient: plain objects with the fields of the records, of which each
+        look at a field takes far longer."""
+        Patient = Pool().get('gnuhealth.patient')
+        names = [n for n in self._fields
+            if '.' in n or n in Patient._fields]
+        people = {}
+        with without_check_access():
+            for row in Patient.read(list(self._patients), names):
+                row['party'] = SimpleNamespace(**row.pop('party.'))
+                people[row['id']] = SimpleNamespace(**row)
+        return people
 
     @without_check_access
     def of(self, patient, day, request=None):
@@ -88,23 +110,23 @@ class PatientFacts:
         :rtype: safety.facts.Patient
         """
         id_ = patient.id
-        return replace(
-            self.person(patient, day),
-            medication=tuple(self._medication[id_]),
+        return self.person(
+            patient, day, medication=tuple(self._medication[id_]),
             former=tuple(
                 former for key, former in self._former[id_]
                 if key is None or key != request))
 
     @without_check_access
-    def person(self, patient, day):
+    def person(self, patient, day, **more):
         """Return what is known of a patient, without what was taken and done.
 
         :param patient: gnuhealth.patient record, one of the class
         :param day: datetime.date of the exam
+        :param more: what is known besides
         :rtype: safety.facts.Patient
         """
-        patient = self._patients[patient.id]
         id_ = patient.id
+        patient = self.people[id_]
         sex = sex_of(patient)
         return facts.Patient(
             birth_date=patient.party.dob,
@@ -117,7 +139,7 @@ class PatientFacts:
             pregnancy=self.pregnancy(patient, day),
             creatinine=self._creatinine.get(id_),
             height=self.measured('height').get(id_),
-            weight=self.measured('weight').get(id_))
+            weight=self.measured('weight').get(id_), **more)
 
     @cached_property
     def conditions(self):
@@ -168,7 +190,7 @@ class PatientFacts:
     def pregnancy(self, patient, day):
         """Return whether a patient is pregnant.
 
-        :param patient: gnuhealth.patient record
+        :param patient: gnuhealth.patient record, one of the class
         :param day: datetime.date
         :return: a value of safety.facts.Patient.pregnancy
         """
@@ -180,7 +202,7 @@ class PatientFacts:
             return facts.PREGNANT
         if begun:
             return facts.POSSIBLE
-        if getattr(patient, 'menopausal', False):
+        if getattr(self.people[patient.id], 'menopausal', False):
             return facts.NOT
         last = self._menstruations.get(patient.id)
         if last and 0 <= (day - last).days <= _SAFE_DAYS:
@@ -279,9 +301,12 @@ class PatientFacts:
                 Literal(Null)],
             (result.request == Null) & (result.date >= since))
         exams = {e.id: e for e in Exam.browse({row[2] for row in rows})}
+        kinds = {
+            (exam, side): exams[exam].safety_facts(side)
+            for exam, side in {(row[2], row[4]) for row in rows}}
         found = defaultdict(list)
         for patient, id_, exam, date, side in rows:
-            exam = exams[exam].safety_facts(side)
+            exam = kinds[exam, side]
             day = local_datetime(moment(date), zone).date()
             found[patient].append((id_, facts.Former(
                         day, exam.code, exam.modality, exam.body_part,

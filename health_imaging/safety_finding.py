@@ -109,11 +109,15 @@ class Checks:
         facts = facts or PatientFacts([patient for _, patient, *_ in asked])
         self.findings = {}
         self._patients = {key: patient for key, patient, *_ in asked}
+        exams = {}
         for key, patient, exam, side, date, request in asked:
             day = local_datetime(date, zone).date()
+            kind = exam.id, side, exam.greatest_weight(request)
+            if kind not in exams:
+                exams[kind] = exam.safety_facts(side, request)
             self.findings[key] = check(
                 facts.of(patient, day, request and request.id),
-                exam.safety_facts(side, request), day)
+                exams[kind], day)
 
     def has(self, kind):
         """Return whether something of a kind was found.

@@ -9,6 +9,11 @@ from trytond.pyson import Eval
 from trytond.transaction import without_check_access
 
 
+def aetitle(request):
+    """Return the AE title of the machine of a request, or of its exam."""
+    return (request.machine or request.requested_test).aetitle
+
+
 class AtMachineMixin:
     """Mixin of requests: the machine that does the exam."""
     __slots__ = ()
@@ -32,9 +37,7 @@ class AtMachineMixin:
 
     @classmethod
     def get_aetitle(cls, requests, name):
-        return {
-            r.id: r.machine.aetitle if r.machine else r.requested_test.aetitle
-            for r in requests}
+        return {r.id: aetitle(r) for r in requests}
 
     @classmethod
     def search_aetitle(cls, name, clause):

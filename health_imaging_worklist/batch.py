@@ -9,6 +9,7 @@ import traceback
 from collections import Counter, namedtuple
 from contextlib import contextmanager
 from functools import cached_property
+from types import SimpleNamespace
 
 from trytond.i18n import gettext
 from trytond.modules.health_imaging.institution import (
@@ -17,9 +18,10 @@ from trytond.modules.health_imaging.patient_facts import PatientFacts
 from trytond.modules.health_imaging.tables import execute
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from . import attributes, rendering
+from .at_machine import aetitle
 from .exceptions import ApplicationEntityError
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,19 @@ logger = logging.getLogger(__name__)
 # that a slow one does not keep the entries of others from the modalities.
 POLL_SECONDS = 20
 ENTRY_SECONDS = .02
+
+# What is read of requests, and of patients besides what safety needs.
+_OF_REQUEST = [
+    'request', 'request_line', 'accession_number', 'step_id', 'merge_id',
+    'date', 'urgent', 'clinical_question', 'comment', 'side', 'patient',
+    'doctor', 'requested_test', 'machine']
+_OF_PATIENT = [
+    'party.ref', 'party.name', 'party.lastname', 'crit_dbt', 'crit_hbp',
+    'crit_cardio', 'crit_immuno', 'crit_cognitive']
+_RECORDS = [
+    ('doctor', 'gnuhealth.healthprofessional'),
+    ('requested_test', 'gnuhealth.imaging.test'),
+    ('machine', 'gnuhealth.imaging_worklist.machine')]
 
 # Names that people do not go by.
 _FORMER_USES = {'old', 'maiden', 'anonymous'}
@@ -45,8 +60,42 @@ class Batch:
 
     def __init__(self, requests):
         self._requests = requests
-        self._kept, self._exams = {}, {}
+        self._kept = {}
         self._logged = set()
+
+    @cached_property
+    def _stored(self):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        with without_check_access():
+            return Request.read([r.id for r in self._requests], _OF_REQUEST)
+
+    @cached_property
+    def _patients(self):
+        Patient = Pool().get('gnuhealth.patient')
+        return PatientFacts(
+            Patient.browse({row['patient'] for row in self._stored}),
+            _OF_PATIENT)
+
+    @cached_property
+    def _rows(self):
+        pool, records = Pool(), {'patient': self._patients.people}
+        for name, model in _RECORDS:
+            ids = {row[name] for row in self._stored if row[name]}
+            records[name] = {r.id: r for r in pool.get(model).browse(ids)}
+        return {
+            row['id']: SimpleNamespace(**{**row, **{
+                        name: some.get(row[name])
+                        for name, some in records.items()}})
+            for row in self._stored}
+
+    def row(self, request):
+        """Return a plain object with what is stored of a request, of which
+        each look at a field takes far less than of the record. Its patient
+        and the party of that are such as well.
+
+        :param request: record, or its plain object
+        """
+        return self._rows[request.id]
 
     def log(self, error):
         """Log where something happened, once for all requests, but not its
@@ -73,8 +122,8 @@ class Batch:
     def _seconds(self):
         "The seconds that each template may still work, by id."
         entries = Counter(
-            r.worklist_template.id for r in self._requests
-            if r.worklist_template)
+            template.id for template in map(self.template, self._requests)
+            if template)
         return {
             template: POLL_SECONDS / len(entries) + ENTRY_SECONDS * count
             for template, count in entries.items()}
@@ -107,66 +156,66 @@ class Batch:
         place = institution()
         return attributes.long_string(place.party.name if place else '')
 
+    def _keep(self, make, row, *key):
+        """Return what a function makes of a plain object, once for all that
+        have the same key."""
+        key = make, *key
+        if key not in self._kept:
+            self._kept[key] = make(row)
+        return self._kept[key]
+
+    def template(self, request):
+        """Return the record of the template of a request, or None."""
+        row = self.row(request)
+        return self._keep(_template, row, row.requested_test.id)
+
+    def place(self, request):
+        """Return the AE title and the modality code of a request, as they
+        are."""
+        row = self.row(request)
+        return self._keep(
+            _place, row, row.requested_test.id, row.machine and row.machine.id)
+
     def exam(self, request):
         """Return the variables that depend on the exam and its side alone."""
-        if request.id not in self._exams:
-            self._exams[request.id] = self._exam(
-                request.requested_test, request.side)
-        return self._exams[request.id]
-
-    def _exam(self, exam, side):
-        if (exam, side) not in self._kept:
-            template = exam.imaging_worklist_template
-            name = attributes.exam_name(exam.name, exam.title(side))
-            self._kept[exam, side] = {
-                'template_type': template.template_type if template else None,
-                'SpecificCharacterSet':
-                    template.valid_charset if template else '',
-                'RequestedProcedureDescription': name,
-                'ScheduledProcedureStepDescription': name,
-                'Modality': attributes.code_string(exam.test_type.code),
-                }
-        return self._kept[exam, side]
+        row = self.row(request)
+        return self._keep(_exam, row, row.requested_test.id, row.side)
 
     def station(self, request):
         """Return the variables of the machine of a request.
 
-        :param request: record
         :raises ApplicationEntityError: the AE title is none
         """
-        exam, machine = request.requested_test, request.machine
-        # Others have the exam and its side as their key.
-        key = 'station', exam, machine
-        if key not in self._kept:
-            self._kept[key] = {
-                'ScheduledStationAETitle':
-                    machine.aetitle if machine else _application_entity(exam),
-                'ScheduledStationName': attributes.short_string(
-                    machine.name if machine else ''),
-                }
-        return self._kept[key]
+        row = self.row(request)
+        return self._keep(
+            _station, row, row.requested_test.id,
+            row.machine and row.machine.id)
 
-    def doctor(self, doctor, charset):
-        """Return the variables that depend on the doctor alone."""
-        key = doctor, charset
-        if key not in self._kept:
-            name = self.person_name(doctor.party, charset)
-            specialty = doctor.main_specialty
-            self._kept[key] = {
-                'RequestingPhysician': name,
-                'ReferringPhysicianName': name,
-                'RequestingService': attributes.long_string(
-                    specialty.rec_name if specialty else ''),
-                }
-        return self._kept[key]
+    def doctor(self, request):
+        """Return the variables that depend on the doctor and the exam alone.
+        """
+        row = self.row(request)
+        return self._keep(
+            self._doctor, row, row.requested_test.id, row.doctor.id)
+
+    def _doctor(self, row):
+        doctor = row.doctor
+        name = self.person_name(
+            doctor.party, self.exam(row)['SpecificCharacterSet'])
+        specialty = doctor.main_specialty
+        return {
+            'RequestingPhysician': name,
+            'ReferringPhysicianName': name,
+            'RequestingService': attributes.long_string(
+                specialty.rec_name if specialty else ''),
+            }
 
     @cached_property
     def _facts(self):
-        facts = PatientFacts([r.patient for r in self._requests])
         # What machines show is in English.
         with Transaction().set_context(language='en'):
-            facts.conditions
-        return facts
+            self._patients.conditions
+        return self._patients
 
     def allergies(self, request):
         """Return what the patient of a request is allergic to.
@@ -175,7 +224,8 @@ class Batch:
         :rtype: list of str, in English
         """
         return [
-            c.name for c in self._facts.conditions[request.patient.id]
+            c.name for c in self._facts.conditions[
+                self.row(request).patient.id]
             if c.is_allergy]
 
     def weight(self, request):
@@ -184,7 +234,8 @@ class Batch:
         :param request: record
         :rtype: float in kg, or None
         """
-        return self._facts.measured('weight').get(request.patient.id)
+        return self._facts.measured('weight').get(
+            self.row(request).patient.id)
 
     def pregnancy(self, request):
         """Return whether the patient of a request is pregnant.
@@ -192,30 +243,33 @@ class Batch:
         :param request: record
         :return: a value of health_imaging.safety.facts.Patient.pregnancy
         """
-        day = local_datetime(request.date, self.zone).date()
-        return self._facts.pregnancy(request.patient, day)
+        row = self.row(request)
+        day = local_datetime(row.date, self.zone).date()
+        return self._facts.pregnancy(row.patient, day)
 
     @cached_property
     def findings(self):
         """What the rules of safety find now: lists of
         health_imaging.safety.rules.Finding by id of the request."""
         Request = Pool().get('gnuhealth.imaging.test.request')
-        return Request.safety_checks(self._requests, self._facts).findings
+        return Request.safety_checks(
+            self._rows.values(), self._facts).findings
 
     @cached_property
     def _names(self):
         "The names that are valid today, lists by party id."
-        people = {
-            person for request in self._requests
-            for person in (request.patient, request.doctor) if person}
-        return _read_names({person.party.id for person in people})
+        rows = self._rows.values()
+        doctors = {row.doctor for row in rows if row.doctor}
+        return _read_names({
+                *(row.patient.party.id for row in rows),
+                *(doctor.party.id for doctor in doctors)})
 
     def person_name(self, party, charset):
         """Return the name of a person (PN): the official one while it is
         valid, else that of the person, those in other scripts in the other
         component groups.
 
-        :param party: record of the person
+        :param party: record of the person, or a plain object as of `row`
         :param str charset: SpecificCharacterSet (CS) that the name must fit,
             empty for ASCII only, None for any
         """
@@ -240,6 +294,36 @@ class Batch:
         return (
             first or attributes.Name(party.lastname or '', party.name or ''),
             others)
+
+
+def _template(row):
+    return row.requested_test.imaging_worklist_template
+
+
+def _place(row):
+    return aetitle(row) or '', row.requested_test.test_type.code or ''
+
+
+def _exam(row):
+    exam, template = row.requested_test, _template(row)
+    name = attributes.exam_name(exam.name, exam.title(row.side))
+    return {
+        'template_type': template.template_type if template else None,
+        'SpecificCharacterSet': template.valid_charset if template else '',
+        'RequestedProcedureDescription': name,
+        'ScheduledProcedureStepDescription': name,
+        'Modality': attributes.code_string(exam.test_type.code),
+        }
+
+
+def _station(row):
+    exam, machine = row.requested_test, row.machine
+    return {
+        'ScheduledStationAETitle':
+            machine.aetitle if machine else _application_entity(exam),
+        'ScheduledStationName': attributes.short_string(
+            machine.name if machine else ''),
+        }
 
 
 def _application_entity(exam):

@@ -363,12 +363,13 @@ class Request(
 
         :raises WorklistEntryError: there is no template, or it is wrong
         """
-        template = self.worklist_template
+        batch = self._batch()
+        template = batch.template(self)
         if not template:
             raise WorklistEntryError(gettext(
                     'health_imaging_worklist.msg_no_template',
                     exam=self.requested_test.rec_name))
-        variables, batch = self.get_worklist_template_data(), self._batch()
+        variables = self.get_worklist_template_data(batch)
         try:
             with batch.clocked(template) as limits:
                 entry = template.to_entry(rendering.render(
@@ -417,19 +418,23 @@ class Request(
         name.  Other modules extend this."""
         return dict(VARIABLES)
 
-    def get_worklist_template_data(self):
-        """Return the values of the variables of the template, dict by name."""
-        batch = self._batch()
+    def get_worklist_template_data(self, batch=None):
+        """Return the values of the variables of the template, dict by name.
+
+        :param batch.Batch batch: of requests of which this is one
+        """
+        batch = batch or self._batch()
         return {
             name: variable.value(self, batch)
             for name, variable in batch.variables.items()}
 
-    def _patient_id(self, charset):
+    def _patient_id(self, batch):
         """Return PatientID (0010,0020, VR LO), which is the PUID unchanged.
 
         :raises WorklistEntryError: it is no valid LO, or not in the set
         """
-        puid = (self.patient.party.ref or '').strip()
+        charset = batch.exam(self)['SpecificCharacterSet']
+        puid = (batch.row(self).patient.party.ref or '').strip()
         if puid and not attributes.is_identifier(puid, 'LO'):
             raise WorklistEntryError(gettext(
                     'health_imaging_worklist.msg_puid_invalid',
@@ -448,9 +453,9 @@ class Request(
             _FOUND[f.reason].format(**dict(f.parameters))
             + ('?' if f.kind == 'question' else '')
             for f in batch.findings[self.id] if f.reason in _FOUND]
+        patient = batch.row(self).patient
         return [*dict.fromkeys(found), *(
-                text for name, text in _ALERTS
-                if getattr(self.patient, name))]
+                text for name, text in _ALERTS if getattr(patient, name))]
 
     # RPC of the worklist script
 
@@ -561,18 +566,19 @@ class Request(
 
         :param bool dumped: whether it needs the dump
         """
-        number = self.request_line or str(self.id)
+        batch = self._batch()
+        row = batch.row(self)
+        number = row.request_line or str(self.id)
         entry = {
-            'id': self.id, 'number': number, 'order': self.request or '',
+            'id': self.id, 'number': number, 'order': row.request or '',
             'filename': self._filename(number),
-            'study_instance_uid': self.merge_id or '', 'aetitle': '',
+            'study_instance_uid': row.merge_id or '', 'aetitle': '',
             'modality': '', 'charset': '', 'template_type': '', 'text': '',
             'dicom': None, 'digest': '', 'error': None,
             }
         with self._alone(entry):
-            template = self.worklist_template
-            entry['aetitle'] = self.station()
-            entry['modality'] = self.modality or ''
+            template = batch.template(self)
+            entry['aetitle'], entry['modality'] = batch.place(self)
             if template:
                 entry['charset'] = template.charset or ''
                 entry['template_type'] = template.template_type

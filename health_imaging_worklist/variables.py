@@ -43,8 +43,15 @@ OPEN_FIELDS = {
 _SAMPLE = sample_request()
 
 
-def _field(name):
+def _plain(value, sample):
+    """Return the variable that a function makes of the plain object of a
+    request, see `batch.Batch.row`."""
     return Variable(
+        lambda request, batch: value(batch.row(request), batch), sample)
+
+
+def _field(name):
+    return _plain(
         lambda request, batch: getattr(request, name) or '',
         getattr(_SAMPLE, name))
 
@@ -60,14 +67,9 @@ def _station(name, sample):
         lambda request, batch: batch.station(request)[name], sample)
 
 
-def _charset(request, batch):
-    return batch.exam(request)['SpecificCharacterSet']
-
-
 def _doctor(name, sample):
     return Variable(
-        lambda request, batch: batch.doctor(
-            request.doctor, _charset(request, batch))[name], sample)
+        lambda request, batch: batch.doctor(request)[name], sample)
 
 
 def _sex(request, batch):
@@ -106,39 +108,40 @@ VARIABLES = {
     'template_type': _exam('template_type', DUMP2DCM),
     'MergeID': _field('merge_id'),
     'SpecificCharacterSet': _exam('SpecificCharacterSet', 'ISO_IR 192'),
-    'TimezoneOffsetFromUTC': Variable(
+    'TimezoneOffsetFromUTC': _plain(
         lambda request, batch: attributes.timezone_offset(
             request.date, batch.zone), '-0500'),
     'AccessionNumber': _field('accession_number'),
     'RequestedProcedureID': _field('step_id'),
-    'ReasonForTheRequestedProcedure': Variable(
+    'ReasonForTheRequestedProcedure': _plain(
         lambda request, batch: attributes.long_string(
             ' '.join((request.clinical_question or '').split())),
         "Bleeding?"),
-    'RequestedProcedureComments': Variable(
+    'RequestedProcedureComments': _plain(
         lambda request, batch: attributes.long_text(
             request.clinical_question, request.comment), "Bleeding?"),
     'RequestedProcedureDescription': _exam(
         'RequestedProcedureDescription', _DESCRIPTION),
-    'RequestedProcedurePriority': Variable(
+    'RequestedProcedurePriority': _plain(
         lambda request, batch: 'STAT' if request.urgent else 'ROUTINE',
         'ROUTINE'),
     'StudyInstanceUID': _field('merge_id'),
-    'PatientName': Variable(
+    'PatientName': _plain(
         lambda request, batch: batch.person_name(
-            request.patient.party, _charset(request, batch)), 'Doe^Jane'),
+            request.patient.party,
+            batch.exam(request)['SpecificCharacterSet']), 'Doe^Jane'),
     'PatientID': Variable(
-        lambda request, batch: request._patient_id(_charset(request, batch)),
+        lambda request, batch: request._patient_id(batch),
         _SAMPLE.patient.puid),
-    'PatientBirthDate': Variable(
+    'PatientBirthDate': _plain(
         lambda request, batch: attributes.dicom_date(
             request.patient.party.dob), '19800229'),
-    'PatientAge': Variable(_age, '045Y'),
-    'PatientSex': Variable(_sex, 'F'),
-    'PatientWeight': Variable(
+    'PatientAge': _plain(_age, '045Y'),
+    'PatientSex': _plain(_sex, 'F'),
+    'PatientWeight': _plain(
         lambda request, batch: attributes.patient_weight(
             batch.weight(request)), '70.5'),
-    'PregnancyStatus': Variable(_pregnancy_status, '4'),
+    'PregnancyStatus': _plain(_pregnancy_status, '4'),
     'Allergies': Variable(
         lambda request, batch: attributes.multi_value(
             batch.allergies(request)),
@@ -157,10 +160,10 @@ VARIABLES = {
     'ScheduledStationAETitle': _station(
         'ScheduledStationAETitle', _SAMPLE.requested_test.aetitle),
     'ScheduledStationName': _station('ScheduledStationName', "CT 1"),
-    'ScheduledProcedureStepStartDate': Variable(
+    'ScheduledProcedureStepStartDate': _plain(
         lambda request, batch: attributes.dicom_date(
             request.date, batch.zone), '20260131'),
-    'ScheduledProcedureStepStartTime': Variable(
+    'ScheduledProcedureStepStartTime': _plain(
         lambda request, batch: attributes.dicom_time(
             request.date, batch.zone), '083000'),
     'ScheduledProcedureStepID': _field('step_id'),

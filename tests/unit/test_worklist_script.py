@@ -3,19 +3,23 @@
 """The worklist script: its folder, the REST worklist of newer Orthancs (a
 fake of the documented API), polling, and what it does when things go wrong.
 """
+import contextlib
 import errno
 import hashlib
 import io
 import json
 import os
+import random
 import resource
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import threading
 import time
 import urllib.parse
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -405,6 +409,100 @@ def test_bad_entry_does_not_stop_the_others(desk, bad, words):
     assert desk.messages.errors[0].startswith("001-01-01: ")
     assert words in desk.messages.errors[0]
     assert desk.apply([make_entry(1), make_entry(2)])['new'] == 1
+
+
+def element(tag, vr, value, long=False):
+    "Return an element of Explicit VR Little Endian, bytes."
+    length = struct.pack('<HL' if long else '<H', *[0] * long, len(value))
+    return struct.pack(
+        '<HH2s', tag >> 16, tag & 0xffff, vr) + length + value
+
+
+UID = element(0x20000d, b'UI', b'2.25.1001\0')
+STEP = element(0x400100, b'SQ', struct.pack('<HHL', 0xfffe, 0xe000, 0), True)
+LAST = 0x400101
+
+
+@pytest.mark.parametrize('syntax, body, words', [
+        ('1.2.840.10008.1.2', UID + STEP, "read back"),
+        ('1.2.840.10008.1.2.1.99', UID + STEP, "read back"),
+        ('', UID, "no scheduled procedure step"),
+        ('', UID + element(0x400100, b'SQ', b'', True),
+            "no scheduled procedure step"),
+        ('', UID + element(0x400100, b'LO', b'CT'), "read back"),
+        ('', element(0x20000d, b'LO', b'2.25.1001 ') + STEP, "read back"),
+        ('', UID + UID + STEP, "read back"),
+        ('', STEP + UID, "read back"),
+        ('', UID + STEP + b'\0', "incomplete"),
+        ('', UID + STEP[:-8] + struct.pack('<HHL', 0xfffe, 0xe000, 8),
+            "incomplete"),
+        ('', UID + STEP[:-8] + struct.pack('<HHL', 0xfffe, 0xe00d, 0),
+            "read back"),
+        ('', UID + STEP[:-12] + b'\xff' * 4 + STEP[-8:], "incomplete"),
+        ('', element(0x20010, b'UI', b'1.2\0') + UID + STEP, "read back"),
+        ('', UID + STEP + element(LAST, b'US', b'123456'[:3]), "read back"),
+        ('', UID + STEP + element(LAST, b'UL', b'12'), "read back"),
+        ('', UID + STEP + element(LAST, b'ZZ', b'12'), "read back"),
+        ('', UID + STEP + element(LAST, b'DS', b'1.5x'), "read back"),
+        ('', UID + STEP + element(LAST, b'IS', b'1' * 65_000), "read back"),
+        ('', UID + STEP + element(LAST, b'DS', b'\\' * 65_000 + b'xx'),
+            "read back"),
+        ('', UID + STEP + element(LAST, b'LO', b'\xc3\xa4'),
+            "character set"),
+        ('', element(0x80005, b'CS', b'ISO_IR 192') + UID + STEP
+            + element(LAST, b'LO', b'\xe4 '), "character set"),
+        ('', element(0x80005, b'CS', b'ISO_IR 192') + UID + STEP
+            + element(LAST, b'CS', b'\xc3\xa4'), "character set"),
+        ], ids=lambda value: value if isinstance(value, str) else 'body')
+def test_file_that_is_none(desk, syntax, body, words):
+    syntax = (syntax or ExplicitVRLittleEndian).encode()
+    meta = element(0x20010, b'UI', syntax + b'\0' * (len(syntax) % 2))
+    dicom = b''.join([
+            b'\0' * 128, b'DICM',
+            element(0x20000, b'UL', struct.pack('<L', len(meta))), meta])
+    good, bad = (
+        dict(make_entry(1), dicom=dicom + made)
+        for made in [UID + STEP, body])
+    assert desk.apply([bad]) == {'failed': 1}
+    assert words in desk.messages.errors[0]
+    assert desk.names == []
+    if syntax.decode() == ExplicitVRLittleEndian:
+        assert desk.apply([good]) == {'new': 1}
+
+
+def test_sequences_in_sequences_without_end(desk):
+    deep = b''
+    for _ in range(3000):
+        deep = element(0x400100, b'SQ', struct.pack(
+                '<HHL', 0xfffe, 0xe000, len(deep)) + deep, True)
+    dicom = make_entry(1)['dicom']
+    start = dicom.index(UID) + len(UID)
+    bad = dict(make_entry(1), dicom=dicom[:start] + deep)
+    assert desk.apply([bad]) == {'failed': 1}
+    assert "read back: RecursionError" in desk.messages.errors[0]
+
+
+@pytest.mark.parametrize('charset', NAMES)
+def test_a_file_that_is_accepted_can_be_read(charset):
+    "Change bytes: what is accepted pydicom reads, with the same UID."
+    entry = worklist_entries.Entry.read(
+        make_entry(1, charset=charset, name=NAMES[charset]))
+    chance, accepted = random.Random(charset), 0
+    for _ in range(1000):
+        data = bytearray(entry.dicom)
+        at = chance.randrange(128, len(data))
+        data[at:at + chance.randrange(3)] = chance.randbytes(
+            chance.randrange(3))
+        with contextlib.suppress(worklist_entries.EntryFailure):
+            worklist_entries.verify(bytes(data), entry)
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                dataset = dcmread(io.BytesIO(data))
+                values = [str(e.value) for e in dataset.iterall()]
+            assert dataset.StudyInstanceUID == entry.study_instance_uid
+            assert '\ufffd' not in ''.join(values)
+            accepted += 1
+    assert 10 < accepted < 500
 
 
 @pytest.mark.parametrize('removed', [

@@ -23,7 +23,7 @@ from connection import ServerFailed, Trytond
 from node_services import Services, describe_age
 from node_store import Store
 from node_worklist import MOST_ASKED, Worklist, load_letters, read_entry
-from worklist_entries import MODULE, Entry, EntryFailure, ask, hash_of, verify
+from worklist_entries import MODULE, Entry, EntryFailure, ask, hash_of, read
 from worklist_publisher import FULL_EVERY
 
 REQUEST = 'gnuhealth.imaging.test.request'
@@ -229,7 +229,7 @@ class Poll:
                 continue
             try:
                 entry.check()
-                verify(entry.dicom or b'', entry)
+                read(entry.dicom or b'', entry)
                 entries[entry.id] = read_entry(entry.dicom)
                 files[entry.id] = entry.dicom
                 self._failed.pop(entry.id, None)

@@ -38,8 +38,8 @@ canceled.  Files that this script did not make are never touched."""
 
 EPILOG = f"""\
 files:
-  A file appears complete or not at all, and is read back and compared with
-  the request before.  A mark in its first 128 bytes, which DICOM leaves free,
+  A file appears complete or not at all, and is read and compared with the
+  request before.  A mark in its first 128 bytes, which DICOM leaves free,
   tells that it was made by this script, for which database and from what.
   Orthanc 1.12.10 and later removes a file itself once its images are there
   (DeleteWorklistsOnStableStudy).  Therefore a file that vanished is not

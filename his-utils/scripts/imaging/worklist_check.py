@@ -14,7 +14,7 @@ from connection import Rejected
 from files import read_all
 from worklist_charsets import ENCODINGS, damages, fits, letters
 from worklist_entries import (
-    Entry, EntryFailure, make_maker, read_answer, read_exams, texts_of, verify)
+    Entry, EntryFailure, make_maker, read, read_answer, read_exams, texts_of)
 from worklist_folder import LARGEST_FILE, Folder
 from worklist_query import Dicom, QueryCut, QueryFailed, QueryRefused
 from worklist_rest import RestWorklist
@@ -143,7 +143,7 @@ class Check:
                 self.entries.append(entry)
                 entry.check()
                 data, _ = maker(entry)
-                self.made.append((entry, verify(data(), entry)))
+                self.made.append((entry, read(data(), entry)))
             except EntryFailure as error:
                 self.bad(f"{label}{error.args[0]}")
         counts = Counter(

@@ -5,10 +5,12 @@ it."""
 import hashlib
 import io
 import re
+import struct
 import subprocess
 import tempfile
 import warnings
 from collections import namedtuple
+from functools import lru_cache
 from pathlib import Path
 
 from command_line import interruptible, misfit
@@ -18,11 +20,34 @@ PREFIX = 'gnuhealth-'
 DUMP2DCM_SECONDS = 20
 #: The bytes before the mark of a DICOM file, PS3.10 section 7.1.
 PREAMBLE = 128
-# Value representations of texts, and what begins other characters in one.
+
+# Explicit VR Little Endian, PS3.5 sections 7.1.2 and 7.5: the begin of the
+# file after the preamble, of elements and of items.
+_EXPLICIT = '1.2.840.10008.1.2.1'
+_BEGIN, _ELEMENT, _ITEM, _LENGTH = map(struct.Struct, [
+        '<4sHH2sHL', '<HH2sH', '<HHL', '<L'])
+_SYNTAX, _CHARSET, _UID, _STEPS = 0x20010, 0x80005, 0x20000d, 0x400100
+_FIXED = {_SYNTAX: b'UI', _CHARSET: b'CS', _UID: b'UI', _STEPS: b'SQ'}
+# Bounds, or long ones would take minutes.
+_NUMBER = re.compile(
+    rb'(?: {0,16}(?:[-+]?(?:\d{1,16}(?:\.\d{0,16})?|\.\d{1,16})'
+    rb'(?:[eE][-+]?\d{1,16})?)? {0,16}(?:\\|$))*')
+# Value representations by how their values are made, and those whose length
+# takes four bytes after two that are reserved.
+_ENCODED = frozenset([b'LO', b'LT', b'PN', b'SH', b'ST', b'UC', b'UT'])
 _PLAIN = frozenset([
-        'AE', 'AS', 'CS', 'DA', 'DT', 'LO', 'LT', 'PN', 'SH', 'ST', 'TM',
-        'UC', 'UI', 'UT'])
+        b'AE', b'AS', b'CS', b'DA', b'DT', b'TM', b'UI', b'UR'])
+_NUMBERS = frozenset([b'DS', b'IS'])
+_WIDTHS = {
+    b'AT': 4, b'FD': 8, b'FL': 4, b'OB': 1, b'OD': 8, b'OF': 4, b'OL': 4,
+    b'OV': 8, b'OW': 2, b'SL': 4, b'SS': 2, b'SV': 8, b'UL': 4, b'UN': 1,
+    b'US': 2, b'UV': 8}
+_LONG = frozenset([
+        b'OB', b'OD', b'OF', b'OL', b'OV', b'OW', b'SQ', b'SV', b'UC', b'UN',
+        b'UR', b'UT', b'UV'])
 _ESCAPE = b'\x1b'
+# What ends the use of another set, PS3.5 section 6.1.2.5.3.
+_DELIMITERS = set(b'\\^=\r\n\t\f')
 
 
 class EntryFailure(Exception):
@@ -209,57 +234,138 @@ def _encode_dump(text, charset):
 
 
 def verify(data, entry):
-    """Read a DICOM file completely and compare it with its entry.
+    """Read a DICOM file completely, which is in Explicit VR Little Endian, and
+    compare it with its entry.
 
-    :return: the pydicom data set
     :raises EntryFailure: it is damaged, or of another request
     """
-    from pydicom import dcmread
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            dataset = dcmread(io.BytesIO(data))
-            whole = _is_whole(dataset)
-            texts = list(_doubtful(dataset))
-    except Exception as error:
+        *begin, length = _BEGIN.unpack_from(data, PREAMBLE)
+        if begin != [b'DICM', 2, 0, b'UL', 4]:
+            raise ValueError
+        end = PREAMBLE + _BEGIN.size + length
+        meta = _read(data[end - length:end])
+        values = _read(data[end:])
+        if (_text(meta.get(_SYNTAX)) != _EXPLICIT
+                or {tag >> 16 for tag in meta} != {2}
+                or any(tag >> 16 < 3 for tag in values)):
+            raise ValueError
+    except struct.error:
+        raise EntryFailure("its file is incomplete.")
+    except (ValueError, LookupError, RecursionError) as error:
         raise EntryFailure(
             f"its file cannot be read back: {type(error).__name__}.")
-    if not whole:
-        raise EntryFailure("its file is incomplete.")
-    uid = str(dataset.get('StudyInstanceUID', ''))
+    uid = _text(values.get(_UID))
     if not uid or uid != entry.study_instance_uid:
         raise EntryFailure(
             f"its file has the StudyInstanceUID \"{uid}\", the request has "
             f"\"{entry.study_instance_uid}\".")
-    if not dataset.get('ScheduledProcedureStepSequence'):
+    if not values.get(_STEPS):
         raise EntryFailure("its file has no scheduled procedure step, no "
             "modality would find it.")
-    if any('\ufffd' in text for text in texts):
+
+
+def _read(data, charset=b''):
+    """Return the values of a data set by tag, bytes and lists of such dicts.
+
+    :param charset: SpecificCharacterSet unless it names one
+    :raises struct.error: something is shorter than its length says
+    :raises ValueError: it is no data set
+    :raises EntryFailure: a text is not in its character set
+    """
+    values, last, begin, end = {}, -1, 0, len(data)
+    while begin < end:
+        group, number, vr, length = _ELEMENT.unpack_from(data, begin)
+        begin += _ELEMENT.size
+        if vr in _LONG:
+            length, = _LENGTH.unpack_from(data, begin)
+            begin += _LENGTH.size
+        tag, value = group << 16 | number, _part(data, begin, length)
+        begin += length
+        if tag <= last or length % 2 or _FIXED.get(tag, vr) != vr:
+            raise ValueError
+        values[tag], last = value, tag
+        if vr == b'SQ':
+            values[tag] = [_read(item, charset) for item in _items(value)]
+        elif vr in _ENCODED:
+            if not value.isascii() or _ESCAPE in value:
+                _check_text(value, charset)
+        elif vr in _PLAIN:
+            if not value.isascii():
+                _check_text(value, b'')
+        elif vr in _NUMBERS:
+            if not _NUMBER.fullmatch(value.rstrip(b'\0')):
+                raise ValueError
+        elif length % _WIDTHS[vr]:
+            raise ValueError
+        if tag == _CHARSET:
+            charset = value
+    return values
+
+
+def _items(data):
+    "Yield the items of a sequence; raises what _read does."
+    begin = 0
+    while begin < len(data):
+        *head, length = _ITEM.unpack_from(data, begin)
+        begin += _ITEM.size
+        if head != [0xfffe, 0xe000]:
+            raise ValueError
+        yield _part(data, begin, length)
+        begin += length
+
+
+def _part(data, begin, length):
+    if length > len(data) - begin:
+        raise struct.error
+    return data[begin:begin + length]
+
+
+def _text(value):
+    return (value or b'').rstrip(b' \0').decode('ascii')
+
+
+def _check_text(value, charset):
+    "Raise EntryFailure unless a text is in a SpecificCharacterSet."
+    codecs = _codecs(charset)
+    if _ESCAPE in value:
+        from pydicom.charset import decode_bytes
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            text = decode_bytes(value, codecs, _DELIMITERS)
+    else:
+        text = value.decode(codecs[0], 'replace')
+    if '\ufffd' in text:
         raise EntryFailure("its text is not in the character set that its "
             "file names.")
+
+
+@lru_cache(maxsize=64)
+def _codecs(charset):
+    "Return the codecs of a SpecificCharacterSet, ASCII where it is empty."
+    from pydicom.charset import convert_encodings
+    terms = _text(charset).split('\\')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return convert_encodings(terms) if any(terms) else ['ascii']
+
+
+def read(data, entry):
+    """Return the pydicom data set of a DICOM file that `verify` accepts.
+
+    :raises EntryFailure: it does not, or pydicom cannot read it
+    """
+    from pydicom import dcmread
+    verify(data, entry)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            dataset = dcmread(io.BytesIO(data))
+            list(dataset.iterall())
+    except Exception as error:
+        raise EntryFailure(
+            f"its file cannot be read back: {type(error).__name__}.")
     return dataset
-
-
-def _is_whole(dataset):
-    "Whether no value of a data set is shorter than its length says."
-    raws = map(dataset.get_item, dataset.keys())
-    return all(
-        len(raw.value or b'') == raw.length for raw in raws
-        if getattr(raw, 'is_raw', False) and raw.length != 0xffffffff)
-
-
-def _doubtful(dataset):
-    """Yield the values of a data set and its items as text, but not texts of
-    ASCII alone, which all character sets have: most of the time goes there."""
-    for tag in dataset.keys():
-        raw = dataset.get_item(tag)
-        plain = raw.VR in _PLAIN and isinstance(raw.value, bytes) and (
-            raw.value.isascii() and _ESCAPE not in raw.value)
-        if raw.VR == 'SQ':
-            for item in dataset[tag].value:
-                yield from _doubtful(item)
-        elif not plain and raw.VR not in {'OB', 'OW', 'UN'}:
-            yield str(dataset[tag].value)
 
 
 def texts_of(dataset):

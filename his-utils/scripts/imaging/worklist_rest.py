@@ -6,7 +6,7 @@ import urllib.parse
 
 from command_line import Unreachable
 from connection import Rejected
-from worklist_entries import EntryFailure, prefix, verify
+from worklist_entries import EntryFailure, prefix, read
 from worklist_folder import Mark
 
 
@@ -79,7 +79,7 @@ class RestWorklist:
     def put(self, name, entry, source, data):
         """Publish a DICOM file; return whether anything was changed, raise
         EntryFailure when it is not what it should be."""
-        dataset = verify(data, entry)
+        dataset = read(data, entry)
         tags = _json_tags(dataset)
         changed = not contains(self._there.get(name), tags)
         if changed and not self.dry_run:
