@@ -205,10 +205,11 @@ class Batch:
     @cached_property
     def _names(self):
         "The names that are valid today, lists by party id."
-        people = {
-            person for request in self._requests
-            for person in (request.patient, request.doctor) if person}
-        return _read_names({person.party.id for person in people})
+        # In the order of the requests: trytond reads the others along with
+        # the first one that is looked at, but not the one before it.
+        return _read_names({
+                person.party.id for request in self._requests
+                for person in (request.patient, request.doctor) if person})
 
     def person_name(self, party, charset):
         """Return the name of a person (PN): the official one while it is
