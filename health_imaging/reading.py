@@ -4,7 +4,7 @@
 import datetime as dt
 from itertools import chain
 
-from sql import Literal, Null
+from sql import Literal, Null, Union
 from sql.aggregate import Count
 
 from trytond.i18n import gettext
@@ -17,10 +17,13 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from .claim import ClaimMixin
 from .exceptions import NoImagesWarning, RequestNotReadyError
 from .institution import AgedMixin
+from .request_list import one_of
 from .rights import check_rights
-from .tables import execute, once
+from .tables import In, execute, once
 
 _RESULT = 'gnuhealth.imaging.test.result'
+# How many requests a statement names, rather than look for them again.
+_MOST_NAMED = 10_000
 
 
 def opened(results):
@@ -45,7 +48,7 @@ class ReadingMixin(AgedMixin, ClaimMixin):
     __slots__ = ()
 
     to_read = fields.Function(
-        fields.Boolean("To Read"), 'get_to_read', searcher='search_to_read')
+        fields.Boolean("To Read"), 'get_to_read')
     waiting_since = fields.Function(
         fields.DateTime("Waiting since", format='%H:%M'), 'get_waits')
     reading_wait = fields.Function(
@@ -112,37 +115,54 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         return [('state', '=', 'done'), ('results.state', '=', 'draft')]
 
     @classmethod
+    def _domains_to_read(cls):
+        """Return the domains of the requests that are to be read; an index
+        serves each of them."""
+        return [
+            cls._begun(), [('state', '=', 'requested'), *cls._with_images()]]
+
+    @classmethod
     def get_to_read(cls, requests, name):
         ids = [r.id for r in requests]
         found = {
             r.id for some in grouped_slice(ids)
             for r in cls.search(
-                [('id', 'in', list(some)), ('to_read', '=', True)], order=[])}
+                [('id', 'in', list(some)), ['OR', *cls._domains_to_read()]],
+                order=[])}
         return {id_: id_ in found for id_ in ids}
 
     @classmethod
-    def search_to_read(cls, name, clause):
-        _, operator, value = clause
-        wanted = bool(value[0] if isinstance(value, list) and value else value)
-        if operator in {'!=', 'not in'}:
-            wanted = not wanted
-        # They are few; an index serves each part of what is searched.
-        begun, known = cls._ids_of_begun(), cls._with_images()
-        if wanted:
-            return ['OR',
-                ('id', 'in', begun), [('state', '=', 'requested'), *known]]
-        return [
-            ('id', 'not in', begun),
-            ['OR', ('state', '!=', 'requested'),
-                *(known and [('has_images', '=', False)])]]
+    def domain_to_read(cls, domain, tables):
+        """Return the SQL condition of requests that are to be read, or not.
+
+        :param domain: name, operator and value
+        :param tables: of the search
+        """
+        table, _ = tables[None]
+        name, operator, value, *_ = domain
+        value = [bool(v) for v in value] \
+            if operator in {'in', 'not in'} else bool(value)
+        ids = cls._ids_to_read()
+        to_read = In(table.id, ids) if len(ids) <= _MOST_NAMED \
+            else table.id.in_(cls._query_to_read())
+        return one_of((name, operator, value), {
+                True: to_read, False: ~to_read})
+
+    @classmethod
+    @without_check_access
+    def _query_to_read(cls):
+        return Union(*(
+                cls.search(domain, order=[], query=True)
+                for domain in cls._domains_to_read()))
 
     @classmethod
     @once
-    @without_check_access
-    def _ids_of_begun(cls):
-        """Return the ids of the requests of _begun."""
+    def _ids_to_read(cls):
+        """Return the ids of the requests that are to be read, of a few more
+        than are named where they are too many."""
+        query = cls._query_to_read()
         return [id_ for id_, in execute(
-                cls.search(cls._begun(), order=[], query=True))]
+                query.select(query.id, limit=_MOST_NAMED + 1))]
 
     @classmethod
     def get_waits(cls, requests, names):

@@ -89,7 +89,9 @@ class Request(
         states={'invisible': ~Eval('requested_at')})
     done_at = fields.DateTime("Done at", readonly=True)
     done_minute = fields.Function(Minute("Done at",
-            states={'invisible': ~Eval('done_minute')}), 'get_done_minute')
+            states={'invisible': ~Eval('done_minute')},
+            # Clients read it along: else all else would be read, too.
+            depends={'done_at'}), 'get_done_minute')
     canceled_by = fields.Many2One('res.user', "Canceled by", readonly=True,
         states={'invisible': ~Eval('canceled_by')})
     canceled_at = Minute("Canceled at", readonly=True,

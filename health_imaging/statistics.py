@@ -6,7 +6,7 @@ import itertools
 import xml.etree.ElementTree as ET
 
 from dateutil.relativedelta import relativedelta
-from sql import Literal, Null, Values, Window
+from sql import As, Cast, Column, Literal, Null, Values, Window
 from sql.aggregate import Aggregate, Count, Min, Sum
 from sql.conditionals import Case, Coalesce, Greatest
 from sql.functions import Abs, CurrentTimestamp, Extract, RowNumber
@@ -20,6 +20,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .dashboard import today, utc
 from .institution import institution_timezone
+from .tables import execute, once
 
 #: Longest period of a statistic, in months.
 MONTHS = 600
@@ -406,6 +407,32 @@ class StatisticsTurnaround(_Statistic):
 
     @classmethod
     def table_query(cls):
+        """Return the query of the rows, which are computed once: clients
+        search them and read them."""
+        query = cls._computed()
+        rows = cls._rows(*instants(), Transaction().context.get('type'))
+        if not rows:
+            return query
+        names = [
+            c.output_name if isinstance(c, As) else c.name
+            for c in query.columns]
+        if backend.name == 'postgresql':
+            # It takes the types from the first row.
+            types = [cls._fields[name].sql_type().base for name in names]
+            rows = [list(map(Cast, rows[0], types)), *rows[1:]]
+        row = Values(rows)
+        return row.select(*(
+                Column(row, f'column{n}').as_(name)
+                for n, name in enumerate(names, 1)))
+
+    @classmethod
+    @once
+    def _rows(cls, start, end, type_):
+        """Return the rows of a period, see instants, and of a modality."""
+        return execute(cls._computed())
+
+    @classmethod
+    def _computed(cls):
         ranked = cls._ranked()
         return ranked.select(
             Min(ranked.id).as_('id'),

@@ -5,7 +5,7 @@ import datetime as dt
 import functools
 from contextlib import nullcontext
 
-from sql import Cast, Column, Flavor, Table, Values, With
+from sql import Cast, Column, Expression, Flavor, Table, Values, With
 from sql.functions import CurrentTimestamp
 
 from trytond import backend
@@ -24,6 +24,30 @@ def execute(query):
     cursor = Transaction().connection.cursor()
     cursor.execute(*query)
     return cursor.fetchall() if cursor.description else []
+
+
+class In(Expression):
+    """As column.in_(values), without looking at each value, which takes
+    longer; to PostgreSQL they are one value."""
+    __slots__ = ('_column', '_values')
+
+    def __init__(self, column, values):
+        self._column, self._values = column, values
+
+    def __str__(self):
+        param = Flavor.get().param
+        if backend.name == 'postgresql':
+            return f'({self._column} = ANY({param}))'
+        marks = ', '.join([param] * len(self._values))
+        return f'({self._column} IN ({marks}))'
+
+    @property
+    def params(self):
+        """The parameters of the statement, tuple."""
+        values = self._values
+        if backend.name == 'postgresql':
+            values = [values]
+        return (*self._column.params, *values)
 
 
 def once(function):

@@ -54,8 +54,10 @@ class AtMachineMixin:
     def _next_machine(self):
         """Return the active machine of the exam that comes after that of the
         request, or None."""
+        if self.state not in OPEN:
+            return None
         machines = [m for m in self.requested_test.machines if m.active]
-        if self.state not in OPEN or machines in ([], [self.machine]):
+        if machines in ([], [self.machine]):
             return None
         if self.machine not in machines:
             return machines[0]

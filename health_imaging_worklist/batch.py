@@ -258,11 +258,13 @@ class Batch:
     @cached_property
     def _names(self):
         "The names that are valid today, lists by party id."
-        rows = self._rows.values()
-        doctors = {row.doctor for row in rows if row.doctor}
+        # In the order of the requests: trytond reads the others along with
+        # the first one that is looked at, but not the one before it.
         return _read_names({
-                *(row.patient.party.id for row in rows),
-                *(doctor.party.id for doctor in doctors)})
+                party for row in self._rows.values()
+                for party in [
+                    row.patient.party.id,
+                    *([row.doctor.party.id] if row.doctor else [])]})
 
     def person_name(self, party, charset):
         """Return the name of a person (PN): the official one while it is

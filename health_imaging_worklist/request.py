@@ -25,7 +25,7 @@ from trytond.pyson import Bool, Eval
 from trytond.rpc import RPC
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import (
-    Transaction, TransactionError, without_check_access)
+    Transaction, TransactionError, check_access, without_check_access)
 
 from . import attributes, dataset, identifiers, migration, rendering
 from .at_machine import AtMachineMixin
@@ -123,9 +123,11 @@ class Request(
         fields.Boolean("Show Worklist Entry"),
         'get_show_worklist_text', setter='set_show_worklist_text')
     worklist_text = fields.Function(
+        fields.Text("Worklist Entry"), 'get_worklist_text')
+    worklist_entry = fields.Function(
         fields.Text("Worklist Entry",
             states={'invisible': ~Bool(Eval('show_worklist_text'))}),
-        'get_worklist_text')
+        'on_change_with_worklist_entry')
 
     @classmethod
     def __setup__(cls):
@@ -378,6 +380,16 @@ class Request(
         except (rendering.TemplateError, dataset.DatasetError) as error:
             raise WorklistEntryError(error_text(error, template)) from None
         return entry, data
+
+    @fields.depends('show_worklist_text')
+    def on_change_with_worklist_entry(self, name=None):
+        """Return the text sent to modalities once the user asks to see it; it
+        takes longer than all else that the form shows."""
+        if not self.show_worklist_text or (self.id or -1) < 0:
+            return ''
+        with check_access():
+            values, = self.read([self.id], ['worklist_text'])
+        return values['worklist_text']
 
     @classmethod
     @without_check_access

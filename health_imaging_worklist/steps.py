@@ -15,7 +15,7 @@ from trytond.modules.health_imaging.institution import (
     institution_timezone, local_datetime)
 from trytond.modules.health_imaging.minute import Minute, whole
 from trytond.modules.health_imaging.request_list import one_of, wanted
-from trytond.modules.health_imaging.tables import execute, moment
+from trytond.modules.health_imaging.tables import execute, moment, once
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.tools import grouped_slice, reduce_ids
@@ -31,10 +31,19 @@ ENDED = _STATES[1:]
 
 
 class _Step(NamedTuple):
+    """A step of a request; one step may be of several.
+
+    :ivar int id: of the step
+    :ivar int request: id
+    """
+    id: int
+    request: int
     state: str
+    received: dt.datetime
     start: dt.datetime
     end: dt.datetime
     reason: str
+    images: int
 
 
 class StepsMixin:
@@ -68,26 +77,43 @@ class StepsMixin:
         'get_to_examine', searcher='search_to_examine')
 
     @classmethod
+    @once
+    def _steps(cls, ids):
+        """Return the steps of requests, those that are of other requests too
+        also with those, the first ones first.
+
+        :param tuple ids: of requests
+        :return: list of _Step
+        """
+        link, step = step_tables()
+        found = {}
+        for some in grouped_slice(ids):
+            mine = link.select(
+                link.step, where=reduce_ids(link.request, list(some)))
+            for id_, request, state, received, start, end, *rest in execute(
+                    link.join(step, condition=link.step == step.id).select(
+                        step.id, link.request, step.state, step.received,
+                        step.start, step.end, step.reason, step.images,
+                        where=step.state.in_(_STATES) & step.id.in_(mine))):
+                found[id_, request] = _Step(
+                    id_, request, state, moment(received), moment(start),
+                    moment(end), *rest)
+        return sorted(
+            found.values(), key=lambda s: (s.start or dt.datetime.max, s.id))
+
+    @classmethod
     def _last_steps(cls, ids):
         """Return the step that says how far each request is, by id of the
         request: that which goes on, else that which was completed last, else
         that which was broken off last."""
-        link, step = step_tables()
         found, silent = defaultdict(list), dt.datetime.now() - SILENT
-        for some in grouped_slice(ids):
-            for id_, state, received, start, end, reason in execute(
-                    link.join(step, condition=link.step == step.id).select(
-                        link.request, step.state, step.received, step.start,
-                        step.end, step.reason,
-                        where=step.state.in_(_STATES)
-                        & reduce_ids(link.request, list(some)),
-                        order_by=[step.start, step.id])):
-                if state != 'in_progress' or moment(received) > silent:
-                    found[id_].append(_Step(
-                            state, moment(start), moment(end), reason))
+        for step in cls._steps(tuple(ids)):
+            if step.state != 'in_progress' or step.received > silent:
+                found[step.request].append(step)
         return {
-            id_: min(reversed(steps), key=lambda s: _STATES.index(s.state))
-            for id_, steps in found.items()}
+            id_: min(
+                reversed(found[id_]), key=lambda s: _STATES.index(s.state))
+            for id_ in ids if id_ in found}
 
     @classmethod
     def get_step(cls, requests, names):
@@ -214,18 +240,18 @@ class StepsMixin:
     def made_images(cls, ids=None, since=None, until=None):
         """Return how many images machines say they made; parameters are those
         of health_imaging."""
-        link, step = step_tables()
-        where = step.state.in_(ENDED) & (step.images > 0)
-        if since:
-            where &= (step.end > since) & (step.end <= until)
-        found = []
-        for some in [None] if ids is None else grouped_slice(list(ids)):
-            among = Literal(True) if some is None else step.id.in_(
-                link.select(link.step,
-                    where=reduce_ids(link.request, list(some))))
-            found += execute(link.join(step, condition=link.step == step.id)
-                .select(step.id, step.images, link.request,
-                    where=where & among))
+        if ids is None:
+            link, step = step_tables()
+            where = step.state.in_(ENDED) & (step.images > 0)
+            if since:
+                where &= (step.end > since) & (step.end <= until)
+            found = execute(link.join(step, condition=link.step == step.id)
+                .select(step.id, step.images, link.request, where=where))
+        else:
+            found = [
+                (s.id, s.images, s.request) for s in cls._steps(tuple(ids))
+                if s.state in ENDED and (s.images or 0) > 0 and (
+                    not since or s.end and since < s.end <= until)]
         images, requests = {}, defaultdict(set)
         for id_, number, request in found:
             images[id_] = number

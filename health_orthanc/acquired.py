@@ -8,6 +8,7 @@ from sql.conditionals import Coalesce
 from sql.functions import Upper
 from sql.operators import Exists
 
+from trytond.modules.health_imaging.tables import once
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
@@ -94,6 +95,16 @@ def count(ids, column):
     return counts
 
 
+@once
+def studies_of(requests):
+    """Return the studies of requests, list of pairs of ids.
+
+    :param tuple requests: ids
+    """
+    of = studies_with_requests()
+    return blocks.rows(of, [of.request, of.id], of.request, requests)
+
+
 def count_together(requests):
     """Return the number of pictures of the studies of some requests that are
     not there twice, by id of the request and of the study.
@@ -101,8 +112,8 @@ def count_together(requests):
     :param requests: ids of requests
     :rtype: dict of dict of int
     """
-    of, found = studies_with_requests(), {id_: {} for id_ in requests}
-    pairs = blocks.rows(of, [of.request, of.id], of.request, found)
+    found = {id_: {} for id_ in requests}
+    pairs = studies_of(tuple(sorted(found)))
     counts = count([study for _, study in pairs], 'id')
     for request, study in pairs:
         found[request][study] = counts[study]

@@ -1,38 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads rows that have one of many values, some hundred in a statement."""
-from sql import Expression, Flavor
-
-from trytond import backend
+from trytond.modules.health_imaging.tables import In
 from trytond.tools import grouped_slice
 
 from .tables import execute
 
 _VALUES = 1000
-
-
-class In(Expression):
-    """As column.in_(values), without looking at each value, which takes
-    longer; to PostgreSQL they are one value."""
-    __slots__ = ('_column', '_values')
-
-    def __init__(self, column, values):
-        self._column, self._values = column, values
-
-    def __str__(self):
-        param = Flavor.get().param
-        if backend.name == 'postgresql':
-            return f'({self._column} = ANY({param}))'
-        marks = ', '.join([param] * len(self._values))
-        return f'({self._column} IN ({marks}))'
-
-    @property
-    def params(self):
-        """The parameters of the statement, tuple."""
-        values = self._values
-        if backend.name == 'postgresql':
-            values = [values]
-        return (*self._column.params, *values)
 
 
 def rows(query, columns, column, values, where=None, **clauses):

@@ -83,10 +83,8 @@ class Request(ArrivedMixin, metaclass=PoolMeta):
     def get_orthanc_studies(cls, requests, name):
         "Return the studies of requests, those of several requests too."
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        of, found = studies_with_requests(), {r.id: [] for r in requests}
-        studies = defaultdict(list)
-        for request, study in blocks.rows(
-                of, [of.request, of.id], of.request, found):
+        found, studies = {r.id: [] for r in requests}, defaultdict(list)
+        for request, study in acquired.studies_of(tuple(sorted(found))):
             studies[study].append(request)
         for some in grouped_slice(list(studies)):
             for study in Study.search([('id', 'in', list(some))]):

@@ -52,6 +52,10 @@ def link_studies(ids, cause='sync', new=(), review=None):
                 s for s in studies
                 if not s.link.is_of_person and s.id not in replaced],
             {id_ for id_, _ in again}, cause, new, review)
+        # What is known of their twins is in other rows.
+        tables.touch(
+            Pool().get('gnuhealth.imaging_orthanc.study'),
+            {id_ for id_, _ in again} - new.keys())
         replaced = {missing for _, missing in again}
         ledger.keep(dict.fromkeys(replaced, Link()), 'replaced',
             dict.fromkeys(replaced, ()))

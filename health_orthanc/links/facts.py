@@ -14,7 +14,7 @@ from sql.functions import Lower, RowNumber
 from trytond.config import config
 from trytond.modules.health_imaging.institution import (
     current_company, institution_timezone, local_datetime)
-from trytond.modules.health_imaging.tables import moment
+from trytond.modules.health_imaging.tables import In, moment
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
@@ -220,7 +220,7 @@ def _requests(uids, numbers):
         if name in Request._fields and values:
             queries.append(table.select(
                     table.id, table.patient,
-                    where=blocks.In(column, sorted(values))))
+                    where=In(column, sorted(values))))
     return dict(tables.execute(Union(*queries))) if queries else {}
 
 

@@ -64,8 +64,11 @@ def keep(
     _write_further(changes)
     write_each(Study, COLUMNS, {
             id_: link[:len(COLUMNS)] for id_, link in changed.items()})
-    # Wait for other transactions that match with the former link.
-    tables.touch(Study, before.keys() - changed.keys())
+    # Let none pass that decides on older facts of people and requests. A
+    # synchronization has none that are newer: what it learned of studies, it
+    # wrote to their rows.
+    if cause != 'sync':
+        tables.touch(Study, before.keys() - changed.keys())
     if cause == PERSON:
         # A patient may be merged at this moment; no event corrects that later.
         tables.touch(pool.get('gnuhealth.patient'),

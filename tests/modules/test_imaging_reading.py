@@ -10,6 +10,7 @@ from support.records import (
     as_asked, as_user, commit, make_exam, make_final, make_hospital,
     make_patient, make_professional, make_request, make_requested, make_result,
     make_user, on, run_wizard, user)
+from support.statements import counted
 from support.synchronizing import new_server
 
 from trytond.model.exceptions import AccessButtonError
@@ -135,15 +136,35 @@ def test_images_without_a_report_are_in_the_list(reader, pacs):
             assert row['to_read'] == (row['id'] in listed)
 
 
+@pytest.mark.parametrize('most', [reading._MOST_NAMED, 0])
 @pytest.mark.parametrize('clause, found', [
         (('to_read', '!=', False), True), (('to_read', 'in', [True]), True),
         (('to_read', '=', False), False), (('to_read', '!=', True), False),
         (('to_read', 'not in', [True]), False)])
-def test_search_of_what_is_to_be_read(reader, pacs, clause, found):
+def test_search_of_what_is_to_be_read(
+        reader, pacs, clause, found, most, monkeypatch):
+    """Few requests are named in the statement, many are not."""
+    monkeypatch.setattr(reading, '_MOST_NAMED', most)
+    request, without = make_requested(), make_requested()
+    make_images(request, pacs)
+    with as_user(reader):
+        requests = Pool().get(REQUEST).search([clause])
+    assert (request in requests, without in requests) == (found, not found)
+
+
+def test_what_is_to_be_read_is_looked_for_once(reader, pacs):
+    Request = Pool().get(REQUEST)
     request = make_requested()
     make_images(request, pacs)
     with as_user(reader):
-        assert (request in Pool().get(REQUEST).search([clause])) == found
+        count = Request.search_count([('to_read', '=', True)])
+        with counted() as statements:
+            assert Request.search_count(
+                [('to_read', '=', True), ('urgent', '!=', True)]) == count
+    assert len(statements) == 1
+    type(request).cancel_for([request], "x")
+    with as_user(reader):
+        assert Request.search_count([('to_read', '=', True)]) == count - 1
 
 
 def test_what_the_server_lost_and_reports_are_no_images(reader, pacs):

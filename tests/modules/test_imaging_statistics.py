@@ -8,6 +8,7 @@ import statistics
 import pytest
 from lxml import etree
 from support.records import as_user, make_exam, make_request, user
+from support.statements import counted
 
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_imaging.statistics import MONTHS, months, period
@@ -192,6 +193,29 @@ def test_turnaround_of_an_exam(hospital):
         requested_at=dt.datetime(2025, 5, 5))
     assert turnaround('modality', 'urgent', 'number', 'final', *STAGES) == [
         ('CT', False, 5, 3, 3, 7.5, 2, 6.8, 6, 9.2)]
+
+
+def test_turnaround_is_computed_once_for_a_list(hospital):
+    """Until something is corrected."""
+    result = have_result(make_request(), 2, 4)
+    Model = Pool().get(TURNAROUND)
+
+    def read(**context):
+        with Transaction().set_context({**YEAR, **context}):
+            found = Model.search([])
+            return Model.read([r.id for r in found], [
+                    'exam', 'number', 'total_median', 'waiting_median'])
+
+    with counted() as statements:
+        row, = read()
+    assert (row['number'], row['total_median'], row['waiting_median']) == (
+        1, 4, None)
+    assert sum('gnuhealth_imaging_test_result' in s for s in statements) == 1
+    assert not read(to_date=dt.date(2025, 1, 31))
+    put(result, signed_at=dt.datetime(2025, 5, 5, 17))
+    type(result).write([result], {'comment': "Corrected."})
+    row, = read()
+    assert row['total_median'] == 5
 
 
 def test_turnaround_of_each_exam_and_urgency(hospital):

@@ -183,6 +183,12 @@ def test_new_studies_are_not_read_again(server):
     again = statements(lambda: deciding.link_studies(tree.touched))
     assert [s for s in again if '"patient_name"' in s and STUDY_TABLE in s]
     assert all(len(s.link_log) == 1 for s in studies)
+    # A run knows nothing newer, others make who knows less decide again.
+    last = statements(lambda: deciding.link_studies(tree.touched, 'people'))
+    update = f'UPDATE {STUDY_TABLE}'
+    assert not [s for s in again if s.startswith(update)]
+    assert any(s.startswith(update) for s in last) \
+        == Transaction().database.has_select_for()
 
 
 def test_events(server):

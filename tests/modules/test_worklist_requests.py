@@ -666,6 +666,26 @@ def test_the_preview_is_no_change(request_):
     assert not Request(request_.id).show_worklist_text
 
 
+def ask_for_entry(request, **values):
+    "Return the entry as a client asks for it when the box is ticked."
+    values = {'id': request.id, 'show_worklist_text': True, **values}
+    form = type(request)(**values)
+    form.on_change_with(['worklist_entry'])
+    return form.worklist_entry
+
+
+def test_the_form_makes_the_entry_on_demand(request_):
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    form = Request.fields_view_get(None, 'form')['fields']
+    assert 'worklist_entry' in form and 'worklist_text' not in form
+    values, = Request.read([request_.id], ['worklist_entry'])
+    assert values['worklist_entry'] == ''
+    entry, = entries()['entries']
+    assert ask_for_entry(request_) == entry['text']
+    for values in [{'show_worklist_text': False}, {'id': None}, {'id': -1}]:
+        assert ask_for_entry(request_, **values) == ''
+
+
 @pytest.mark.parametrize('groups, allowed', [
         ([], False),
         (['health.group_health_frontdesk'], False),
@@ -684,10 +704,12 @@ def test_rights_on_entries(request_, groups, allowed):
             assert len(entries()['entries']) == 1
             assert Request.get_worklist_exams()[0]['exam']
             assert Request.read([request_.id], ['worklist_text'])
+            assert ask_for_entry(request_)
             return
         for ask in [
                 entries, Request.get_worklist_exams,
-                lambda: Request.read([request_.id], ['worklist_text'])]:
+                lambda: Request.read([request_.id], ['worklist_text']),
+                lambda: ask_for_entry(request_)]:
             with pytest.raises(AccessError):
                 ask()
 
