@@ -24,6 +24,8 @@ from .tables import execute, once
 
 #: Longest period of a statistic, in months.
 MONTHS = 600
+# How many rows a query holds; SQLite takes only so many values.
+_MOST_GIVEN = 1000
 #: Percentiles of the turnaround times.
 _SHARES = {'median': 0.5, 'percentile': 0.9}
 _STAGES = {
@@ -411,7 +413,7 @@ class StatisticsTurnaround(_Statistic):
         search them and read them."""
         query = cls._computed()
         rows = cls._rows(*instants(), Transaction().context.get('type'))
-        if not rows:
+        if not 0 < len(rows) <= _MOST_GIVEN:
             return query
         names = [
             c.output_name if isinstance(c, As) else c.name

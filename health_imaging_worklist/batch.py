@@ -69,19 +69,25 @@ class Batch:
         with without_check_access():
             return Request.read([r.id for r in self._requests], _OF_REQUEST)
 
+    def _ids(self, name):
+        "Return the ids that the requests have in a field, in their order."
+        # In another one trytond leaves out the record before the first one
+        # that is looked at when it reads the others along with it.
+        return list(dict.fromkeys(
+                row[name] for row in self._stored if row[name]))
+
     @cached_property
     def _patients(self):
         Patient = Pool().get('gnuhealth.patient')
         return PatientFacts(
-            Patient.browse({row['patient'] for row in self._stored}),
-            _OF_PATIENT)
+            Patient.browse(self._ids('patient')), _OF_PATIENT)
 
     @cached_property
     def _rows(self):
         pool, records = Pool(), {'patient': self._patients.people}
         for name, model in _RECORDS:
-            ids = {row[name] for row in self._stored if row[name]}
-            records[name] = {r.id: r for r in pool.get(model).browse(ids)}
+            records[name] = {
+                r.id: r for r in pool.get(model).browse(self._ids(name))}
         return {
             row['id']: SimpleNamespace(**{**row, **{
                         name: some.get(row[name])
@@ -258,8 +264,6 @@ class Batch:
     @cached_property
     def _names(self):
         "The names that are valid today, lists by party id."
-        # In the order of the requests: trytond reads the others along with
-        # the first one that is looked at, but not the one before it.
         return _read_names({
                 party for row in self._rows.values()
                 for party in [

@@ -211,7 +211,8 @@ def test_a_long_run_gives_way_to_who_waits(pacs, monkeypatch):
     # Another worker may take it.
     run = synchronize(pacs.server, full=True, started_by='nightly')
     assert run.state == 'done'
-    let_pass(enqueued_at=dt.timedelta(minutes=11))
+    past = dt.timedelta(minutes=11)
+    let_pass(enqueued_at=past, expected_at=past)
     run = synchronize(pacs.server, full=True, started_by='nightly')
     assert run.state == 'interrupted'
     assert [task[0] for task in pulled()] == [
