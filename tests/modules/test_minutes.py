@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Times are read to the minute and stored to the second."""
 import datetime as dt
+import xml.etree.ElementTree as ET
 
 from support.records import make_final, make_hospital, make_requested, user
 
@@ -26,10 +27,12 @@ def shown():
                     'gnuhealth.imaging', 'gnuhealth.orthanc')):
             continue
         Model = Pool().get(view.model)
-        names = Model.fields_view_get(view.id)['fields']
+        view_ = Model.fields_view_get(view.id)
+        # Others are read along.
+        names = {n.get('name') for n in ET.fromstring(view_['arch']).iter()}
         found.update(
-            (view.model, name) for name, field in names.items()
-            if field['type'] in {'datetime', 'timestamp'})
+            (view.model, name) for name, field in view_['fields'].items()
+            if name in names and field['type'] in {'datetime', 'timestamp'})
     return found
 
 
