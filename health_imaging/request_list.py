@@ -74,7 +74,7 @@ class ListMixin:
 
         The few open ones are sorted; an index has the order of the others.
         """
-        search = super().search
+        search, domain = super().search, once_each(domain)
         if limit is None or count or query or (
                 order is not None
                 and [tuple(one) for one in order] != cls._order):
@@ -226,3 +226,25 @@ def report_state(table):
     return Case(
         (table.state != 'final', 'preliminary'),
         (table.revision > 0, 'amended'), else_='final')
+
+
+def once_each(domain):
+    """Return a domain without conditions that it has already: clients join
+    that of a list and that of its tab, and where both name the same ids
+    PostgreSQL believes that it had to look for each pair of them."""
+    found = []
+    for condition in _conditions(domain):
+        if condition not in found:
+            found.append(condition)
+    return found
+
+
+def _conditions(domain):
+    "Yield what all has to be true for a domain to be."
+    if not isinstance(domain, (list, tuple)) or domain[:1] == ['OR'] or (
+            domain and isinstance(domain[0], str) and domain[0] != 'AND'):
+        yield domain
+        return
+    for part in domain:
+        if part != 'AND':
+            yield from _conditions(part)
