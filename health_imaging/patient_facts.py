@@ -90,14 +90,24 @@ class PatientFacts:
         """What is stored of the patients and their parties, by id of the
         patient: plain objects with the fields of the records, of which each
         look at a field takes far longer."""
-        Patient = Pool().get('gnuhealth.patient')
-        names = [n for n in self._fields
-            if '.' in n or n in Patient._fields]
-        people = {}
-        with without_check_access():
-            for row in Patient.read(list(self._patients), names):
-                row['party'] = SimpleNamespace(**row.pop('party.'))
-                people[row['id']] = SimpleNamespace(**row)
+        pool, people = Pool(), {}
+        Patient = pool.get('gnuhealth.patient')
+        patient = Patient.__table__()
+        party = pool.get('party.party').__table__()
+        own = [n for n in self._fields if n in Patient._fields]
+        of_party = [
+            n.partition('.')[2] for n in self._fields if '.' in n]
+        query = patient.join(
+            party, condition=patient.party == party.id).select(
+                patient.id, party.id, *(getattr(patient, n) for n in own),
+                *(getattr(party, n) for n in of_party))
+        for ids in grouped_slice(list(self._patients)):
+            query.where = reduce_ids(patient.id, list(ids))
+            for id_, person, *values in execute(query):
+                people[id_] = SimpleNamespace(
+                    id=id_, **dict(zip(own, values)),
+                    party=SimpleNamespace(
+                        id=person, **dict(zip(of_party, values[len(own):]))))
         return people
 
     @without_check_access

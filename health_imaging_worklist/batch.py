@@ -263,37 +263,50 @@ class Batch:
 
     @cached_property
     def _names(self):
-        "The names that are valid today, lists by party id."
-        return _read_names({
+        return Names(dict.fromkeys(
                 party for row in self._rows.values()
                 for party in [
                     row.patient.party.id,
-                    *([row.doctor.party.id] if row.doctor else [])]})
+                    *([row.doctor.party.id] if row.doctor else [])]))
+
+    def person_name(self, party, charset):
+        """Return the name of a person; see `Names.person_name`."""
+        return self._names.person_name(party, charset)
+
+
+class Names:
+    """The names of people that are valid today.
+
+    :param parties: ids of those whose names are looked up at once
+    """
+
+    def __init__(self, parties):
+        self._found = _read_names(parties)
 
     def person_name(self, party, charset):
         """Return the name of a person (PN): the official one while it is
         valid, else that of the person, those in other scripts in the other
         component groups.
 
-        :param party: record of the person, or a plain object as of `row`
+        :param party: record of the person, or a plain object as of `Batch.row`
         :param str charset: SpecificCharacterSet (CS) that the name must fit,
             empty for ASCII only, None for any
         """
-        return attributes.person_name(*self._names_of(party), charset)
+        return attributes.person_name(*self._of(party), charset)
 
-    def romanized_name(self, party, charset):
+    def romanized(self, party, charset):
         """Return the name of a person (PN) when it is romanized in a
         character set, else an empty text; parameters as in person_name."""
-        names = self._names_of(party)
+        names = self._of(party)
         if not attributes.is_romanized(*names, charset):
             return ''
         return attributes.person_name(*names, charset)
 
-    def _names_of(self, party):
+    def _of(self, party):
         """Return the official and the other Names of a person."""
-        if party.id not in self._names:
-            self._names.update(_read_names({party.id}))
-        names = self._names[party.id]
+        if party.id not in self._found:
+            self._found.update(_read_names([party.id]))
+        names = self._found[party.id]
         first = next((n.name for n in names if n.use == 'official'), None)
         others = [n.name for n in names
             if n.use != 'official' and n.use not in _FORMER_USES]

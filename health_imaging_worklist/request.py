@@ -29,7 +29,7 @@ from trytond.transaction import (
 
 from . import attributes, dataset, identifiers, migration, rendering
 from .at_machine import AtMachineMixin
-from .batch import Batch
+from .batch import Batch, Names
 from .changes import Changes, modified
 from .exceptions import MergeIDError, RomanizedNameWarning, WorklistEntryError
 from .slots import SlotsMixin
@@ -396,18 +396,19 @@ class Request(
     def get_worklist_note(cls, requests, name):
         """Return sentences for names that are spelled in other letters."""
         notes = dict.fromkeys((r.id for r in requests), '')
-        with Transaction().set_context(_worklist_batch=Batch(requests)):
-            for request in requests:
-                with request._alone():
-                    notes[request.id] = request._worklist_note()
+        names = Names(dict.fromkeys(
+                r.patient.party.id for r in requests if r.patient))
+        for request in requests:
+            with request._alone():
+                notes[request.id] = request._worklist_note(names)
         return notes
 
-    def _worklist_note(self):
+    def _worklist_note(self, names):
         template, party = self.worklist_template, self.patient.party
         if not template:
             return ''
         charset = template.valid_charset
-        shown = self._batch().romanized_name(party, charset)
+        shown = names.romanized(party, charset)
         return shown and gettext(
             'health_imaging_worklist.msg_name_romanized',
             patient=party.rec_name, name=shown,
