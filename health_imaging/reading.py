@@ -17,7 +17,7 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from .claim import ClaimMixin
 from .exceptions import NoImagesWarning, RequestNotReadyError
 from .institution import AgedMixin
-from .request_list import one_of
+from .request_list import true_or_false
 from .rights import check_rights
 from .tables import In, execute, once
 
@@ -139,14 +139,10 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         :param tables: of the search
         """
         table, _ = tables[None]
-        name, operator, value, *_ = domain
-        value = [bool(v) for v in value] \
-            if operator in {'in', 'not in'} else bool(value)
         ids = cls._ids_to_read()
-        to_read = In(table.id, ids) if len(ids) <= _MOST_NAMED \
-            else table.id.in_(cls._query_to_read())
-        return one_of((name, operator, value), {
-                True: to_read, False: ~to_read})
+        return true_or_false(domain,
+            In(table.id, ids) if len(ids) <= _MOST_NAMED
+            else table.id.in_(cls._query_to_read()))
 
     @classmethod
     @without_check_access

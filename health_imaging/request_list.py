@@ -205,12 +205,8 @@ class ListMixin:
         :param tables: of the search
         """
         table, _ = tables[None]
-        name, operator, value, *_ = domain
-        value = [bool(v) for v in value] \
-            if operator in {'in', 'not in'} else bool(value)
-        has_images = cls._has_images(table.id) or Literal(False)
-        return one_of((name, operator, value), {
-                True: has_images, False: ~has_images})
+        return true_or_false(
+            domain, cls._has_images(table.id) or Literal(False))
 
     @classmethod
     def view_attributes(cls):
@@ -219,6 +215,19 @@ class ListMixin:
             ('/tree/field[@name="urgency"]', 'visual',
                 If(Eval('urgency') == 'urgent', 'danger', '')),
             ]
+
+
+def true_or_false(clause, condition):
+    """Return the SQL condition for a clause that searches a Boolean.
+
+    :param clause: name, operator (=, !=, in or not in) and value
+    :param condition: SQL condition of those for which it is true
+    """
+    name, operator, value, *_ = clause
+    value = [bool(v) for v in value] \
+        if operator in {'in', 'not in'} else bool(value)
+    return one_of(
+        (name, operator, value), {True: condition, False: ~condition})
 
 
 def report_state(table):
@@ -232,11 +241,10 @@ def once_each(domain):
     """Return a domain without conditions that it has already: clients join
     that of a list and that of its tab, and where both name the same ids
     PostgreSQL believes that it had to look for each pair of them."""
-    found = []
-    for condition in _conditions(domain):
-        if condition not in found:
-            found.append(condition)
-    return found
+    # By their texts, for a client may send many.
+    return list({
+            repr(condition): condition
+            for condition in _conditions(domain)}.values())
 
 
 def _conditions(domain):
