@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How fast worklist entries are made, published and answered, as ratios to
-floors of the same run: texts of values at hand, the least call to the same
+floors of the same run: entries of values at hand, the least call to the same
 server, and entries that are made, sent and written with nothing checked."""
 import base64
 import datetime as dt
@@ -36,6 +36,11 @@ from trytond.transaction import Transaction
 
 #: The most that new entries may cost, times the floor.
 PUBLISH = 1.5
+#: The most that entries, or their texts, may cost in the server, times those
+#: that are made of values at hand.
+ENTRIES = 2.5
+#: How many times new entries are published.
+TURNS = 3
 SCRIPTS = Path(__file__).parents[2] / 'his-utils/scripts/imaging'
 sys.path.insert(0, str(SCRIPTS))
 
@@ -94,17 +99,23 @@ def test_texts_and_entries(requests_, numbers, full):
     def best(action):
         return min((fresh(action) for _ in range(3)), key=lambda r: r[0])
 
-    floor, _ = measure(lambda: [
-            rendering.render(compiled, variables) for _ in requests_],
-        clock=CLOCK)
+    def make():
+        dataset.to_bytes(dataset.complete(
+                rendering.render(compiled, variables), 'dump2dcm'))
+
+    floor = min(
+        measure(lambda: [make() for _ in requests_], clock=CLOCK)[0]
+        for _ in range(3))
     size = len(requests_)
-    show("floor: texts of values at hand", size, floor)
+    show("floor: entries of values at hand", size, floor)
     seconds, calls, _ = best(
         lambda: Request.read(requests_, ['worklist_text']))
     show("worklist_text", size, seconds, calls, floor)
-    assert not full or size / seconds >= 1500
-    whole, calls, answer = best(Request.get_worklist_entries)
-    show("get_worklist_entries, all", size, whole, calls, floor)
+    assert not full or seconds <= ENTRIES * floor
+    seconds, calls, answer = best(
+        lambda: Request.get_worklist_entries(None, {'text': False}))
+    show("get_worklist_entries, all", size, seconds, calls, floor)
+    assert not full or seconds <= ENTRIES * floor
     assert len(answer['entries']) == size
     make_old(requests_, numbers.old)
     seconds, calls, answer = best(
@@ -339,22 +350,34 @@ def test_script(
             'admin', seed.PASSWORD), worklist_entries.MODULE)
     trytond.connect()
     calls = Calls(monkeypatch)
-    folder = worklist_folder.Folder(tmp_path, server.database)
-    folder.open()
-    update = make_update(trytond, folder, server.database)
-
-    with spent(server, database) as floor:
-        written = publish_barely(database, tmp_path)
+    # What files take of the kernel differs by a factor of three from one time
+    # to the next, so each is done several times in turn, and the least counts.
+    floors, news = [], []
+    for turn in range(TURNS):
+        path = tmp_path / str(turn)
+        path.mkdir()
+        with spent(server, database) as used:
+            written = publish_barely(database, path)
+        floors.append(used)
+        folder = worklist_folder.Folder(path, server.database)
+        folder.open()
+        update = make_update(trytond, folder, server.database)
+        with spent(server, database) as used:
+            _, count, _ = calls.of(update)
+        news.append(used)
+        rows = update.report['new']
+        assert rows == written >= numbers.new and count == 1
+        if turn < TURNS - 1:
+            folder.close()
+    floor = min(floors, key=lambda used: used.seconds)
     show("floor: SQL, entries of templates, HTTP, files, processor of all",
-        written, floor.seconds)
-    tell(f"    {floor.wall:.3f} s went by")
-    with spent(server, database) as used:
-        _, count, _ = calls.of(update)
-    rows = update.report['new']
+        rows, floor.seconds)
+    tell(f"    {floor.wall:.3f} s went by; all: {_all(floors)}")
+    used = min(news, key=lambda used: used.seconds)
     show("new entries published", rows, used.seconds, f'{count} call',
         floor.seconds)
-    tell(f"    {used.own:.3f} s of it the script, {used.wall:.3f} s went by")
-    assert rows == written >= numbers.new and count == 1
+    tell(f"    {used.own:.3f} s of it the script, {used.wall:.3f} s went by; "
+        f"all: {_all(news)}")
     new = used.seconds
 
     update.regenerate, update._full_at = False, None
@@ -391,6 +414,10 @@ def make_update(trytond, folder, database):
         worklist_publisher.Publisher(
             folder, database, worklist_entries.make_maker(False), messages),
         messages)
+
+
+def _all(spent):
+    return ', '.join(f'{used.seconds:.3f}' for used in spent)
 
 
 class Spent:

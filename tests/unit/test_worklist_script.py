@@ -756,7 +756,8 @@ def test_replacement_is_there_before_the_former_goes(desk, monkeypatch):
     steps = []
     replace, unlink = os.replace, os.unlink
     monkeypatch.setattr(os, 'replace', lambda *paths: (
-            steps.append(f'replace {paths[1].name}'), replace(*paths)))
+            steps.append(f'replace {os.path.basename(paths[1])}'),
+            replace(*paths)))
     monkeypatch.setattr(os, 'unlink', lambda path: (
             steps.append(f'unlink {os.path.basename(path)}'), unlink(path)))
     desk.apply([make_entry(1, '009-01-01')], full=False)

@@ -87,7 +87,7 @@ class Folder:
         # Files that are written but not published yet: temporary path, id of
         # the request and note, by name.
         self._pending = {}
-        self._lock = self._identity = None
+        self._lock = self._identity = self._threads = None
         # Whether the folder itself must be synced.
         self._dirty = False
 
@@ -104,6 +104,7 @@ class Folder:
                     # Whether files can be written.
                     os.unlink(self._write(b'.'))
                 self._identity = status.st_dev, status.st_ino
+                self._threads = ThreadPoolExecutor(SYNC_THREADS)
                 self._load()
         except BaseException:
             self.close()
@@ -111,9 +112,11 @@ class Folder:
 
     def close(self):
         "Let others use the folder."
+        if self._threads is not None:
+            self._threads.shutdown()
         if self._lock is not None:
             os.close(self._lock)
-        self._lock = self._identity = None
+        self._lock = self._identity = self._threads = None
 
     def refresh(self):
         "Return what is there, Marks by name; raise FolderFailure."
@@ -180,12 +183,13 @@ class Folder:
     def _settle(self):
         """Publish what is written, complete and on the disk; many files
         together, as waiting for the disk takes most of the time."""
+        if not self._pending:
+            return
         pending, self._pending = self._pending, {}
         paths = [temporary for temporary, *_ in pending.values()]
         try:
             with self._failures():
-                with ThreadPoolExecutor(SYNC_THREADS) as pool:
-                    list(pool.map(_sync_file, paths))
+                list(self._threads.map(_sync_file, paths))
                 for name in list(pending):
                     temporary, id_, note = pending[name]
                     os.replace(temporary, self._file(name))
@@ -216,9 +220,8 @@ class Folder:
 
     def remove(self, name):
         "Remove an entry, if it is there; raise FolderFailure."
-        if self._pending:
-            # What takes its place must be there before.
-            self._settle()
+        # What takes its place must be there before.
+        self._settle()
         if self._mark(name) and not self.dry_run:
             with self._failures(), contextlib.suppress(FileNotFoundError):
                 if set(self._saved) - set(self._published):
@@ -253,7 +256,7 @@ class Folder:
                 for name in os.listdir(self.path))
 
     def _file(self, name):
-        return self.path / f'{name}.wl'
+        return f'{self.path}{os.sep}{name}.wl'
 
     def _mark(self, name):
         "Return the Mark of a file, None when it is not of this script."
