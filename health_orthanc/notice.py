@@ -114,10 +114,25 @@ class NotifiedServer:
             # Another run has it, which may last.
             pause = min(pause * 2, LONGEST_PAUSE)
         # Without workers the task would be run at once.
-        if looks >= 0 and queue_.has_worker:
+        if looks >= 0 and queue_.has_worker and not cls._is_looked_at(
+                server, looks, pause):
             with Transaction().set_context(queue_name='default',
                     queue_scheduled_at=dt.timedelta(seconds=pause)):
                 cls.__queue__.sync_noticed(server, looks=looks, pause=pause)
+
+    @classmethod
+    def _is_looked_at(cls, server, looks, pause):
+        """Return whether a look at a server waits that is not after a pause
+        and has as many others after it: where notices come all the time, each
+        would be followed by looks of its own."""
+        soon = dt.datetime.now() + dt.timedelta(seconds=pause)
+        return any(
+            task.data['instances'] == server.id
+            and task.data['kwargs'].get('looks', LOOKS) >= looks
+            for task in cls._tasks(
+                ['sync_noticed'], ('dequeued_at', '=', None),
+                ['OR', ('scheduled_at', '=', None),
+                    ('scheduled_at', '<=', soon)]))
 
 
 class NoticeSecretStart(ModelView):

@@ -624,7 +624,7 @@ class Server(
         since = dt.datetime.now() - dt.timedelta(seconds=CHECK_SECONDS)
         return {
             id_ for task in cls._tasks(
-                methods,
+                methods, ('scheduled_at', '=', None),
                 ['OR', ('dequeued_at', '=', None),
                     [('dequeued_at', '>', since),
                         ('data.method', '=', 'check_and_sync')]])
@@ -639,7 +639,9 @@ class Server(
         if not queue_.has_worker:
             return []
         tasks = [
-            task for task in cls._tasks([method], ('dequeued_at', '=', None))
+            task for task in cls._tasks(
+                [method], ('scheduled_at', '=', None),
+                ('dequeued_at', '=', None))
             if task.data['kwargs'] == options]
         Pool().get('ir.queue').write(
             tasks, {'dequeued_at': dt.datetime.now()})
@@ -650,7 +652,6 @@ class Server(
         "Return the tasks of the queue that are not done, of some methods."
         return Pool().get('ir.queue').search([
                 ('name', '=', 'default'),
-                ('scheduled_at', '=', None),
                 ('finished_at', '=', None),
                 ('data.model', '=', cls.__name__),
                 ('data.method', 'in', list(methods)),

@@ -164,3 +164,37 @@ def test_it_looks_again_for_a_while(servers, monkeypatch):
             (1, 0, [])]:
         queued()
         assert commit(looks) == expected
+
+
+def test_many_notices_are_followed_by_one_row_of_looks(servers, monkeypatch):
+    """Each notice comes while the task of the one before is taken, and none
+    is forgotten."""
+    def wait(found, **options):
+        "Look at two servers, and return what looks of each wait then."
+        Server, Queue = Pool().get(SERVER), Pool().get('ir.queue')
+        monkeypatch.setattr(Server, 'sync_server', lambda *a, **k: found)
+        for id_ in servers[:2]:
+            Server.sync_noticed(Server(id_), **options)
+        waiting = Queue.search([
+                ('scheduled_at', '!=', None), ('dequeued_at', '=', None)])
+        first, second = (
+            sorted(t.data['kwargs']['looks'] for t in waiting
+                if t.data['instances'] == id_) for id_ in servers[:2])
+        assert first == second
+        return first
+
+    queued()
+    most = notice.LOOKS - 1
+    assert commit(lambda: wait(1, looks=2)) == [1]
+    for _ in range(5):
+        assert commit(lambda: wait(1)) == [1, most]
+    # The looks before end with their next one.
+    assert commit(lambda: wait(1, looks=1)) == [1, most]
+    # Another run has the server: there is as much to look for as before.
+    for _ in range(5):
+        assert commit(lambda: wait(None)) == [1, most, notice.LOOKS]
+    queued()
+    # One that comes later does not stand for one that comes soon.
+    assert commit(lambda: wait(None, pause=notice.LONGEST_PAUSE)) == [
+        notice.LOOKS]
+    assert commit(lambda: wait(1)) == [most, notice.LOOKS]
