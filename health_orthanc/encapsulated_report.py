@@ -163,7 +163,10 @@ class StoredReport(Kept, ModelSQL, ModelView):
         for state, marked, of in [
                 ('stored', 'misplaced', Change.left),
                 ('misplaced', 'stored', Change.gained),
-                ('superseded', 'waiting', Change.gained)]:
+                ('superseded', 'waiting', Change.gained),
+                # Who stores one at this moment has to look again.
+                ('waiting', 'waiting', Change.left),
+                ('waiting', 'waiting', Change.gained)]:
             pairs = {
                 (c.study, of(c, 'imaging_test')) for c in changes
                 if of(c, 'imaging_test')}
@@ -253,7 +256,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
         """Store the report, unless it need not be stored now; return False
         when the server has trouble of its own, raise OrthancError when it
         does not answer any more or does not allow it."""
-        if not transact(self._claim):
+        if not transact(lambda: type(self)(self.id)._claim()):
             return True
         refused, values = False, {'claimed_until': None, 'error': None}
         try:
@@ -269,7 +272,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
             refused = True
             values['error'] = error.message
         roll_back()
-        transact(lambda: self._finish(values, refused))
+        transact(lambda: type(self)(self.id)._finish(values, refused))
         return refused or not values['error']
 
     def _claim(self):
@@ -348,7 +351,9 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
     def _finish(self, values, refused):
         if values.get('orthanc_UID'):
-            values.update(state='stored', stored_at=now())
+            values.update(stored_at=now(), state=(
+                    'stored' if self.study.imaging_test == self.result
+                    else 'misplaced'))
             note('report', [self.study], self.title)
         elif refused:
             values['refusals'] = (self.refusals or 0) + 1
