@@ -221,11 +221,16 @@ def sentence(error, instance):
     """
     if isinstance(error, UserError):
         return error.message
-    server = instance.of_study.orthanc_server.label
+    server = instance.of_study.orthanc_server
     kind = getattr(error, 'kind', None)
     if kind == 'later':
         return gettext(
             'health_imaging.msg_picture_later', name=instance.rec_name)
     if kind:
-        return gettext(f'health_orthanc.msg_no_picture_{kind}', server=server)
-    return error_text(error, server)
+        return gettext(
+            f'health_orthanc.msg_no_picture_{kind}', server=server.label)
+    text = error_text(error, server.label)
+    # It was synchronized, which did not help: that tells why.
+    if isinstance(error, orthanc.NotFound) and server.last_error:
+        return f'{text}\n{server.last_error}'
+    return text

@@ -311,6 +311,19 @@ def test_preview_of_what_the_server_lost(hospital):
                 'orthanc_UID'])
     values = show(hospital, 'radiologist', STUDY, study)
     assert "does not have this any more" in values['message']
+    assert '\n' not in values['message']
+
+
+def test_preview_of_what_a_wiped_server_lost(hospital):
+    study = hospital.store(*ct_series(1))
+    with hospital.client() as client:
+        for id_ in list(client.ids('studies')):
+            client.delete('studies', id_)
+    assert hospital.sync(full=True) == 'done'
+    values = show(hospital, 'radiologist', STUDY, study)
+    lost, why = values['message'].split('\n')
+    assert "does not have this any more" in lost
+    assert "Check the storage of the server." in why
 
 
 @pytest.mark.parametrize('body', [

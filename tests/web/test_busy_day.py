@@ -9,6 +9,7 @@ import busy_plan as plan
 import pytest
 from playwright.sync_api import expect
 from proteus import Model
+from sao import SIZE
 from support.hospital import CONFIGURATION, IMAGING
 
 #: Tasks, and how many clicks each may take.
@@ -65,6 +66,18 @@ def open_cell(row):
     "Return a cell of a row that is neither a link nor a button."
     return row.locator('td:visible:not(:has(a, input, button))').filter(
         has_text=re.compile(r'\w')).first
+
+
+def right(element):
+    "Return where an element ends."
+    box = element.bounding_box()
+    return box['x'] + box['width']
+
+
+def bottom(element):
+    "Return where an element ends at its foot."
+    box = element.bounding_box()
+    return box['y'] + box['height']
 
 
 def open_nth(someone, number):
@@ -139,6 +152,27 @@ def test_note_who_came(person, task):
         press_first(radiographer, "Arrived")
     expect(radiographer.place.get_by_role(
             'button', name="Undo Arrival", exact=True).first).to_be_visible()
+
+
+def test_the_worklist_fits_on_a_laptop(person):
+    radiographer = person('radiographer')
+    place = radiographer.place
+    images = place.get_by_role('button', name="Images", exact=True).first
+    assert right(images) <= right(place.locator('.treeview').first)
+
+
+def test_the_dashboard_fits_on_a_laptop(person):
+    radiographer = person('radiographer')
+    radiographer.menu(*IMAGING, "Dashboard")
+    radiographer.shoot('busy-dashboard')
+    critical, worklist = [
+        radiographer.place.locator('.board-action').filter(has_text=name).first
+        for name in ["Critical Findings", "Today's Worklist"]]
+    # What is empty leaves the room to what has rows.
+    heights = [part.bounding_box()['height'] for part in [critical, worklist]]
+    assert heights[0] < heights[1]
+    rows = worklist.locator('tbody > tr:visible')
+    assert bottom(rows.nth(5)) < SIZE['height']
 
 
 def test_cancel_a_request(person, task):

@@ -143,6 +143,9 @@ def test_the_radiographer_takes_the_next_patient(person):
     radiographer.shoot('whom')
     radiographer.open_row("CT head")
     radiographer.shoot('whom-form')
+    question = radiographer.field("Clinical Question").bounding_box()
+    # It is on the left, also without an alert beside it.
+    assert question['x'] < radiographer.field("PUID").bounding_box()['x']
 
 
 def test_the_machines_send_images(world):
