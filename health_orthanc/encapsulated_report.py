@@ -20,7 +20,7 @@ from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
-from . import migration, tables
+from . import blocks, migration, tables
 from .archive import orthanc
 from .connection import connect
 from .exceptions import error_text
@@ -160,20 +160,21 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
         :param changes: list of links.link.Change
         """
+        table, pairs = cls.__table__(), {
+            of: {(c.study, of(c, 'imaging_test')) for c in changes
+                if of(c, 'imaging_test')}
+            for of in [Change.left, Change.gained]}
+        found = blocks.rows(
+            table, [table.id, table.state, table.study, table.result],
+            table.study, {s for some in pairs.values() for s, _ in some})
         for state, marked, of in [
                 ('stored', 'misplaced', Change.left),
                 ('misplaced', 'stored', Change.gained),
                 ('superseded', 'waiting', Change.gained)]:
-            pairs = {
-                (c.study, of(c, 'imaging_test')) for c in changes
-                if of(c, 'imaging_test')}
-            if pairs:
-                found = cls.search([
-                        ('study', 'in', sorted({s for s, _ in pairs})),
-                        ('state', '=', state)])
-                tables.set_values(cls, [
-                        r.id for r in found
-                        if (r.study.id, r.result.id) in pairs], state=marked)
+            tables.set_values(cls, [
+                    id_ for id_, at, *pair in found
+                    if at == state and tuple(pair) in pairs[of]],
+                state=marked)
 
     @classmethod
     @without_check_access

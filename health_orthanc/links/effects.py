@@ -69,9 +69,9 @@ def _mark_final_results(changes):
         return
     studies, results = map(set, zip(*pairs))
     again = set(twins.studies_of_results_again(studies))
-    final = {r.id for r in Result.search([
-                ('id', 'in', sorted(results)),
-                ('state', '=', 'final')])}
+    table = Result.__table__()
+    final = blocks.ids(
+        table, table.id, table.id, results, table.state == 'final')
     moved = sorted(
         (*pair, what) for pair, what in pairs.items()
         if pair[1] in final and pair not in again)

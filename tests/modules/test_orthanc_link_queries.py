@@ -7,10 +7,11 @@ import itertools
 import pytest
 from support.archive_rows import make_rows
 from support.records import (
-    make_exam, make_institution, make_patients, make_professional,
-    make_request, settle)
+    as_user, make_exam, make_institution, make_patients, make_professional,
+    make_request, make_user, settle)
 from support.statements import counted
 
+from trytond import backend
 from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.links import deciding, facts, ledger
@@ -205,6 +206,35 @@ def test_events(server):
         return found
     correct(2)
     check(correct(40), correct(400))
+
+
+def test_a_corrected_birth_date(server):
+    "The statements of who corrects it, and of the decision that follows."
+    Party = Pool().get('party.party')
+    clerk = make_user(
+        'clerk', 'party.group_party_admin', 'health.group_health_admin')
+
+    def correct():
+        (request,) = requests_of(make_patients(1))
+        request.make_results([request])
+        study, = make_studies(server, [{
+                    **studies_of(request.patient, 1)[0],
+                    'study_instance_UID': request.merge_id}])
+        deciding.link_studies([study])
+        settle()
+        party = request.patient.party.id
+        with as_user(clerk):
+            found = statements(lambda: Party.write(
+                    [Party(party)], {'dob': OTHER}))
+        found += statements(settle)
+        study, = Pool().get(STUDY).browse([study])
+        assert study.review_code == 'birth_date_differs'
+        return found
+    correct()
+    found = correct()
+    # PostgreSQL tells workers, and other transactions that it was here.
+    assert len(found) == (
+        55 if backend.name == 'postgresql' else 65), '\n'.join(found)
 
 
 def test_kept_links(server):
