@@ -14,7 +14,7 @@ from trytond.exceptions import UserError
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.institution import local_datetime
 from trytond.modules.health_imaging.kept import Kept
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.minute import Minute, now
 from trytond.modules.health_imaging.told import Told, tell
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
@@ -26,7 +26,7 @@ from .connection import connect
 from .exceptions import error_text
 from .links.access_log import note
 from .links.link import Change
-from .sync.transactions import now, roll_back, transact
+from .sync.transactions import roll_back, transact
 
 logger = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@
 """Effects of changed links, in bulk and without access checks."""
 from sql import Null
 
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_imaging.told import tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
 from .. import acquired, blocks, tables
-from ..sync.transactions import now
 from . import access_log, candidate, facts, twins
 from .further import NAME, studies_with_requests
 from .link import Change, ids_of, requests_of

@@ -19,7 +19,7 @@ from trytond import backend
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.kept import Ledger
 from trytond.modules.health_imaging.migration import insert_row, set_where
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.minute import Minute, now
 from trytond.modules.health_imaging.told import Told, tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
@@ -80,7 +80,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
         ids = is_new and twins.studies_sent_again()
         if ids:
             insert_row(cls.__table__(), kind='study', cause='sync',
-                changed=json.dumps([sorted(ids), []]), at=transactions.now())
+                changed=json.dumps([sorted(ids), []]), at=now())
 
     @staticmethod
     def default_attempts():
@@ -106,7 +106,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
                     'cause': cause,
                     'changed': json.dumps([ids, sorted(identifiers)]),
                     'user': Transaction().user or None,
-                    'at': transactions.now(),
+                    'at': now(),
                     'attempts': 0,
                     }], 'id')
         cls.__queue__.settle(cls.browse([id_]))
@@ -140,17 +140,17 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def _note_outcome(cls, id_, failed):
-        now, table = transactions.now(), cls.__table__()
+        at, table = now(), cls.__table__()
         values = {'attempts': Coalesce(table.attempts, 0) + 1, 'error': None}
         if failed:
             values['error'] = cls.error.sql_format(
                 tell('health_orthanc.msg_event_failed'))
         else:
             # A repeated match keeps the time of the first one.
-            values['decided_at'] = Coalesce(table.decided_at, now)
+            values['decided_at'] = Coalesce(table.decided_at, at)
         set_where(table, table.id == id_, **values)
         tables.forget(cls, [id_])
-        tables.execute(table.delete(where=table.decided_at < now - KEPT))
+        tables.execute(table.delete(where=table.decided_at < at - KEPT))
 
     @classmethod
     @without_check_access
@@ -218,7 +218,7 @@ def decide(ids, cause):
 def mark_undecided(ids):
     "Mark studies, given by their ids, whose match failed."
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    tables.set_values(Study, ids, undecided_since=transactions.now())
+    tables.set_values(Study, ids, undecided_since=now())
 
 
 def log_unexpected(error):

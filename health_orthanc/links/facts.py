@@ -167,7 +167,7 @@ def index_of(facts, linked=(), chosen=()):
     roots = tuple(dict.fromkeys([
                 *matching.UID_ROOTS, root.rstrip('.') + '.']))
     keys = [matching.keys(fact, roots) for fact in facts]
-    uids, numbers, identifiers, _, days = (
+    uids, numbers, identifiers, days = (
         set().union(*values) for values in zip(*keys))
     people = _patients_identified(identifiers) | set(chosen)
     requests = _requests(uids, numbers)
@@ -313,17 +313,17 @@ def _patients_identified(identifiers):
 def patients_of(parties):
     """Return the patients that people are today, by id of the party.
 
+    A merged person is the patient of the person who stays; if that person is
+    no patient, the former one.
+
     :param parties: ids of parties
     """
     return {id_: known[-1] for id_, known in lines_of(parties).items()}
 
 
 def lines_of(parties):
-    """Return the patients that people are and became when they were merged,
-    lists of ids by id of the party; others are left out.
-
-    A merged person is the patient of the person who stays; if that person is
-    no patient, the former one.
+    """Return the patients that people were and became when they were merged,
+    the present one last: lists of ids by id of the party.
 
     :param parties: ids of parties
     """
