@@ -20,7 +20,7 @@ from trytond.transaction import without_check_access
 
 from .institution import institution_timezone, local_datetime
 from .safety import facts, kidney, media
-from .tables import execute, moment
+from .tables import execute, moment, once
 
 # ICD-10: pregnant state, supervision of a pregnancy; complications of one.
 PREGNANT_CODES = ('Z33', 'Z34', 'Z35', 'Z3A', 'O')
@@ -261,17 +261,7 @@ class PatientFacts:
         :param str name: weight (kg) or height (cm)
         :return: dict of float by patient id
         """
-        if name not in self._measures:
-            table = Pool().get('gnuhealth.patient.evaluation').__table__()
-            column = getattr(table, name)
-            self._measures[name] = dict(self._read(
-                    table, [column], column > 0,
-                    table.evaluation_start))
-        return self._measures[name]
-
-    @cached_property
-    def _measures(self):
-        return {}
+        return _measures(tuple(self._patients))[name]
 
     @cached_property
     def _medication(self):
@@ -332,11 +322,29 @@ class PatientFacts:
         :param order: column that the last row is last by, besides the id
         :param tables: sql.Join, None for the table alone
         """
-        return [row for ids in grouped_slice(list(self._patients))
-            for row in execute((tables or table).select(
-                    table.patient, *columns,
-                    where=where & reduce_ids(table.patient, list(ids)),
-                    order_by=[*filter(None, [order]), table.id]))]
+        return _rows(self._patients, table, columns, where, order, tables)
+
+
+def _rows(patients, table, columns, where, order=None, tables=None):
+    return [row for ids in grouped_slice(list(patients))
+        for row in execute((tables or table).select(
+                table.patient, *columns,
+                where=where & reduce_ids(table.patient, list(ids)),
+                order_by=[*filter(None, [order]), table.id]))]
+
+
+@once
+def _measures(patients):
+    "Return the last weight and height by patient id; a form asks twice."
+    table = Pool().get('gnuhealth.patient.evaluation').__table__()
+    found = {'weight': {}, 'height': {}}
+    for patient, *values in _rows(
+            patients, table, [getattr(table, name) for name in found],
+            (table.weight > 0) | (table.height > 0), table.evaluation_start):
+        for name, value in zip(found, values):
+            if value and value > 0:
+                found[name][patient] = value
+    return found
 
 
 def _model(name):

@@ -16,11 +16,12 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Eval, If, PYSONEncoder
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from .dashboard import today, utc
 from .institution import institution_timezone
-from .tables import execute, once
+from .tables import In, execute, once
 
 #: Longest period of a statistic, in months.
 MONTHS = 600
@@ -356,12 +357,16 @@ class StatisticsTurnaround(_Statistic):
 
     @staticmethod
     def _of_period(request):
-        """Return the SQL condition of the requests sent in the period.
+        """Return the SQL condition of the requests sent in the period, in a
+        form those of its exam.
 
         :param request: table of requests
         """
         start, end = instants()
-        return (request.requested_at >= start) & (request.requested_at < end)
+        where = (request.requested_at >= start) & (request.requested_at < end)
+        exams = Transaction().context.get('_exams')
+        return where if exams is None else where & In(
+            request.requested_test, list(exams))
 
     @classmethod
     def _sent(cls):
@@ -408,11 +413,14 @@ class StatisticsTurnaround(_Statistic):
         return request.select(*columns)
 
     @classmethod
+    @without_check_access
     def table_query(cls):
         """Return the query of the rows, which are computed once: clients
         search them and read them."""
         query = cls._computed()
-        rows = cls._rows(*instants(), Transaction().context.get('type'))
+        context = Transaction().context
+        rows = cls._rows(
+            *instants(), context.get('type'), context.get('_exams'))
         if not 0 < len(rows) <= _MOST_GIVEN:
             return query
         names = [
@@ -428,9 +436,31 @@ class StatisticsTurnaround(_Statistic):
                 for n, name in enumerate(names, 1)))
 
     @classmethod
+    def read(cls, ids, fields_names):
+        """Read rows; of those that no list computed only the requests of
+        their exams are looked at: a form has one."""
+        with Transaction().set_context(_exams=cls._exams_of(ids)):
+            return super().read(ids, fields_names)
+
+    @classmethod
+    @without_check_access
+    def _exams_of(cls, ids):
+        """Return the ids of the exams of rows, tuple, None: of all."""
+        context = Transaction().context
+        if context.get('_exams') or cls._rows.known(
+                cls, *instants(), context.get('type'), None):
+            return context.get('_exams')
+        request = super()._tables()['request']
+        return tuple({exam for some in grouped_slice(ids)
+                for exam, in execute(request.select(
+                        request.requested_test,
+                        where=reduce_ids(request.id, list(some))))})
+
+    @classmethod
     @once
-    def _rows(cls, start, end, type_):
-        """Return the rows of a period, see instants, and of a modality."""
+    def _rows(cls, start, end, type_, exams):
+        """Return the rows of a period, see instants, of a modality and of
+        some exams."""
         return execute(cls._computed())
 
     @classmethod

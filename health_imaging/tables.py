@@ -55,17 +55,26 @@ def once(function):
     is written or the transaction ends: a list asks for it at each of its tabs.
 
     :param function: its arguments can be keys of a dict
+    :return: the function; its ``known`` says whether it has looked that up
     """
-    @functools.wraps(function)
-    def kept(*args):
+    def look(*args):
         transaction = Transaction()
         # Of the user; a rollback clears it.
         values = transaction.get_cache().setdefault(__name__, {})
-        key = (
+        return values, (
             function, args, transaction.check_access, transaction.counter)
+
+    @functools.wraps(function)
+    def kept(*args):
+        values, key = look(*args)
         if key not in values:
             values[key] = function(*args)
         return values[key]
+
+    def known(*args):
+        values, key = look(*args)
+        return key in values
+    kept.known = known
     return kept
 
 

@@ -6,7 +6,7 @@ from sql import Null
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.health_imaging.doors import given_reason
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.minute import Minute, now
 from trytond.modules.health_imaging.told import label, tell
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, Id
@@ -21,7 +21,7 @@ from .image_wizard import ImageWizard
 from .links import effects, ledger
 from .links.access_log import KEEPERS, note
 from .sync.storage import mark_patients
-from .sync.transactions import now, roll_back, transact
+from .sync.transactions import roll_back, transact
 
 _FOR_KEEPERS = {
     'invisible': ~Id(*KEEPERS[0].split('.')).in_(

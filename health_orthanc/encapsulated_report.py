@@ -14,19 +14,19 @@ from trytond.exceptions import UserError
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.institution import local_datetime
 from trytond.modules.health_imaging.kept import Kept
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.minute import Minute, now
 from trytond.modules.health_imaging.told import Told, tell
 from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
 
-from . import migration, tables
+from . import blocks, migration, tables
 from .archive import orthanc
 from .connection import connect
 from .exceptions import error_text
 from .links.access_log import note
 from .links.link import Change
-from .sync.transactions import now, roll_back, transact
+from .sync.transactions import roll_back, transact
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +160,13 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
         :param changes: list of links.link.Change
         """
+        table, pairs = cls.__table__(), {
+            of: {(c.study, of(c, 'imaging_test')) for c in changes
+                if of(c, 'imaging_test')}
+            for of in [Change.left, Change.gained]}
+        found = blocks.rows(
+            table, [table.id, table.state, table.study, table.result],
+            table.study, {s for some in pairs.values() for s, _ in some})
         for state, marked, of in [
                 ('stored', 'misplaced', Change.left),
                 ('misplaced', 'stored', Change.gained),
@@ -167,16 +174,10 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 # Who stores one at this moment has to look again.
                 ('waiting', 'waiting', Change.left),
                 ('waiting', 'waiting', Change.gained)]:
-            pairs = {
-                (c.study, of(c, 'imaging_test')) for c in changes
-                if of(c, 'imaging_test')}
-            if pairs:
-                found = cls.search([
-                        ('study', 'in', sorted({s for s, _ in pairs})),
-                        ('state', '=', state)])
-                tables.set_values(cls, [
-                        r.id for r in found
-                        if (r.study.id, r.result.id) in pairs], state=marked)
+            tables.set_values(cls, [
+                    id_ for id_, at, *pair in found
+                    if at == state and tuple(pair) in pairs[of]],
+                state=marked)
 
     @classmethod
     @without_check_access

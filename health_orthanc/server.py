@@ -19,7 +19,7 @@ from trytond.ir import queue_
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
 from trytond.modules.health_imaging.calls import (
     CheckedCalls, checked, is_texts)
-from trytond.modules.health_imaging.minute import Minute, in_words
+from trytond.modules.health_imaging.minute import Minute, in_words, now
 from trytond.modules.health_imaging.rights import check_rights
 from trytond.modules.health_imaging.shipped import free_shipped_records
 from trytond.modules.health_imaging.tables import execute
@@ -44,7 +44,7 @@ from .notice import NotifiedServer
 from .protection import ProtectingServer
 from .sync.lease import Busy, left_behind
 from .sync.run import Run
-from .sync.transactions import now, transact
+from .sync.transactions import transact
 from .viewer import ServerViewers
 
 logger = logging.getLogger(__name__)

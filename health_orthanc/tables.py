@@ -128,24 +128,27 @@ def _insert(Model, names, rows, returned=()):
     return found
 
 
-def insert(Model, rows):
+def insert(Model, rows, *returned):
     """Insert rows in the name of the user, and nothing else.
 
     :param rows: list of dicts with the same names; Many2Ones are ids
+    :param returned: names of columns
+    :return: list of the values of these columns of each row, a tuple for each
     """
     if not rows:
-        return
+        return []
     names = tuple(rows[0])
     # To format all values takes longer than to insert them.
     formats = {
         name: Model._fields[name].sql_format for name in names
         if Model._fields[name]._type not in _AS_THEY_ARE}
-    _insert(Model, names, [
+    found = _insert(Model, names, [
             [formats[name](row[name])
                 if name in formats and row[name] is not None else row[name]
                 for name in names]
-            for row in rows])
+            for row in rows], returned)
     Transaction().counter += 1
+    return found
 
 
 def copy(Model, names, rows):

@@ -90,8 +90,8 @@ def _not_noted(lines):
     return [v for v in lines if v.get('study') not in noted]
 
 
-def _line(action, study, details=None):
-    """Return the values of a line.
+def _line(action, study, details=None, patient=None):
+    """Return the values of a line, of the patient of the study by default.
 
     Names and identifiers are copied: the line outlives study and patient.
     """
@@ -107,7 +107,7 @@ def _line(action, study, details=None):
             study_text=study.rec_name,
             study_instance_UID=study.study_instance_UID,
             server=study.orthanc_server.label,
-            **_of_patient(study, study.patient))
+            **_of_patient(study, patient or study.patient))
     return values
 
 
@@ -143,9 +143,7 @@ def note_links(changes, cause, action=None):
     for change, study in zip(changes, studies):
         lost = change.left('patient')
         if lost:
-            lines.append({
-                    **_line('unlink', study),
-                    **_of_patient(study, lost_by[lost])})
+            lines.append(_line('unlink', study, patient=lost_by[lost]))
         if cause != 'sync' and (
                 requests_of(change, Change.gained)
                 or any(map(change.gained, ['patient', 'imaging_test']))):

@@ -3,13 +3,13 @@
 """Effects of changed links, in bulk and without access checks."""
 from sql import Null
 
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_imaging.told import tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
 from .. import acquired, blocks, tables
-from ..sync.transactions import now
 from . import access_log, candidate, facts, twins
 from .further import NAME, studies_with_requests
 from .link import Change, ids_of, requests_of
@@ -69,9 +69,9 @@ def _mark_final_results(changes):
         return
     studies, results = map(set, zip(*pairs))
     again = set(twins.studies_of_results_again(studies))
-    final = {r.id for r in Result.search([
-                ('id', 'in', sorted(results)),
-                ('state', '=', 'final')])}
+    table = Result.__table__()
+    final = blocks.ids(
+        table, table.id, table.id, results, table.state == 'final')
     moved = sorted(
         (*pair, what) for pair, what in pairs.items()
         if pair[1] in final and pair not in again)

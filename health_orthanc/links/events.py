@@ -12,13 +12,14 @@ import logging
 import traceback
 
 from sql import Null
+from sql.conditionals import Coalesce
 from sql.functions import Lower
 
 from trytond import backend
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.health_imaging.kept import Ledger
-from trytond.modules.health_imaging.migration import insert_row
-from trytond.modules.health_imaging.minute import Minute
+from trytond.modules.health_imaging.migration import insert_row, set_where
+from trytond.modules.health_imaging.minute import Minute, now
 from trytond.modules.health_imaging.told import Told, tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
@@ -26,7 +27,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .. import blocks, matching, tables
 from ..sync import transactions
-from . import deciding, effects, facts, twins
+from . import deciding, effects, facts, further, twins
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
         ids = is_new and twins.studies_sent_again()
         if ids:
             insert_row(cls.__table__(), kind='study', cause='sync',
-                changed=json.dumps([sorted(ids), []]), at=transactions.now())
+                changed=json.dumps([sorted(ids), []]), at=now())
 
     @staticmethod
     def default_attempts():
@@ -100,14 +101,15 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
         ids = sorted(set(ids))
         if not ids:
             return
-        events = cls.create([{
+        (id_,), = tables.insert(cls, [{
                     'kind': kind,
                     'cause': cause,
                     'changed': json.dumps([ids, sorted(identifiers)]),
                     'user': Transaction().user or None,
-                    'at': transactions.now(),
-                    }])
-        cls.__queue__.settle(events)
+                    'at': now(),
+                    'attempts': 0,
+                    }], 'id')
+        cls.__queue__.settle(cls.browse([id_]))
 
     @classmethod
     @without_check_access
@@ -138,15 +140,17 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
 
     @classmethod
     def _note_outcome(cls, id_, failed):
-        now, table = transactions.now(), cls.__table__()
-        error = tell('health_orthanc.msg_event_failed') if failed else None
-        for event in cls.search([('id', '=', id_)]):
-            values = {'attempts': (event.attempts or 0) + 1, 'error': error}
-            if not failed:
-                # A repeated match keeps the time of the first one.
-                values['decided_at'] = event.decided_at or now
-            cls.write([event], values)
-        tables.execute(table.delete(where=table.decided_at < now - KEPT))
+        at, table = now(), cls.__table__()
+        values = {'attempts': Coalesce(table.attempts, 0) + 1, 'error': None}
+        if failed:
+            values['error'] = cls.error.sql_format(
+                tell('health_orthanc.msg_event_failed'))
+        else:
+            # A repeated match keeps the time of the first one.
+            values['decided_at'] = Coalesce(table.decided_at, at)
+        set_where(table, table.id == id_, **values)
+        tables.forget(cls, [id_])
+        tables.execute(table.delete(where=table.decided_at < at - KEPT))
 
     @classmethod
     @without_check_access
@@ -214,7 +218,7 @@ def decide(ids, cause):
 def mark_undecided(ids):
     "Mark studies, given by their ids, whose match failed."
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    tables.set_values(Study, ids, undecided_since=transactions.now())
+    tables.set_values(Study, ids, undecided_since=now())
 
 
 def log_unexpected(error):
@@ -231,13 +235,16 @@ def _study_table():
     return Pool().get('gnuhealth.imaging_orthanc.study').__table__()
 
 
+def _candidate_table():
+    return Pool().get('gnuhealth.imaging_orthanc.link_candidate').__table__()
+
+
 def among_candidates(name, ids):
     """Return the ids of studies that have some records as candidates.
 
     :param str name: name of the column
     """
-    table = Pool().get(
-        'gnuhealth.imaging_orthanc.link_candidate').__table__()
+    table = _candidate_table()
     return blocks.ids(table, table.study, getattr(table, name), ids)
 
 
@@ -245,21 +252,22 @@ def _studies_of_people(parties, identifiers):
     """Return the studies whose match may depend on people: their own, those
     that have them as candidates, and unlinked ones with their PatientID, a
     former one among them, or date of birth."""
-    present = set(facts.patients_of(parties).values())
-    patients = present.union(facts.patients_by_party(parties).values())
-    known = facts.patient_facts(present).values()
+    lines = facts.lines_of(parties).values()
+    patients = set().union(*lines)
+    known = facts.patient_facts({line[-1] for line in lines}).values()
     codes = {*identifiers}
     for person in known:
         codes |= {person.puid, *(code for code, _ in person.alternative_ids)}
     codes = {
         spelling.lower() for code in codes for spelling in matching.keys(
             matching.StudyFacts(None, patient_id=code)).identifiers}
-    table = _study_table()
-    return (
-        blocks.ids(table, table.id, table.patient, patients)
-        | among_candidates('patient', patients)
-        | blocks.ids(table, table.id, Lower(table.patient_id), codes)
-        | _born_on({p.birth_date for p in known if p.birth_date}))
+    table, candidate = _study_table(), _candidate_table()
+    found = blocks.union(
+        (table, [table.id], table.patient, patients),
+        (candidate, [candidate.study], candidate.patient, patients),
+        (table, [table.id], Lower(table.patient_id), codes))
+    return {id_ for id_, in found} | _born_on(
+        {p.birth_date for p in known if p.birth_date})
 
 
 def _born_on(births):
@@ -289,19 +297,21 @@ def _studies_of_requests(requests, _):
             } - {None, ''}
 
     numbers = all_of('request', 'request_line', 'accession_number', 'step_id')
-    table = _study_table()
-    found = among_candidates('request', ids)
-    found |= facts.studies_of_further(ids)
-    for column, values in [
-            (table.request, ids),
-            (table.study_instance_UID, all_of('merge_id', 'former_merge_id')),
-            (Lower(table.accession_number), {n.lower() for n in numbers}),
-            (Lower(table.patient_id), {
-                p.puid.lower() for p in patients if p.puid})]:
-        found |= blocks.ids(table, table.id, column, values)
-    return found | blocks.ids(
-        table, table.id, table.patient, {p.id for p in patients},
-        table.request == Null)
+    table, candidate = _study_table(), _candidate_table()
+    beside = Pool().get(further.NAME).__table__()
+    found = blocks.union(
+        (candidate, [candidate.study], candidate.request, ids),
+        (beside, [beside.study], beside.request, ids),
+        (table, [table.id], table.request, ids),
+        (table, [table.id], table.study_instance_UID,
+            all_of('merge_id', 'former_merge_id')),
+        (table, [table.id], Lower(table.accession_number),
+            {n.lower() for n in numbers}),
+        (table, [table.id], Lower(table.patient_id),
+            {p.puid.lower() for p in patients if p.puid}),
+        (table, [table.id], table.patient, {p.id for p in patients},
+            table.request == Null))
+    return {id_ for id_, in found}
 
 
 _STUDIES = {

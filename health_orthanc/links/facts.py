@@ -7,14 +7,16 @@ Each kind is read with a few statements for a whole block of studies.
 import datetime as dt
 import json
 from collections import defaultdict, namedtuple
+from operator import attrgetter
 
-from sql import Literal, Null, Union, Window
+from sql import Literal, Window
+from sql.conditionals import Case
 from sql.functions import Lower, RowNumber
 
 from trytond.config import config
 from trytond.modules.health_imaging.institution import (
     current_company, institution_timezone, local_datetime)
-from trytond.modules.health_imaging.tables import In, moment
+from trytond.modules.health_imaging.tables import moment
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
@@ -27,6 +29,7 @@ _TEXTS = [
     'patient_id', 'description', 'study_id', 'accession_number',
     'institution', 'referring_physician_name', 'requesting_physician_name',
     'performing_physician_name', 'requested_procedure_description']
+_texts_of = attrgetter(*_TEXTS)
 #: Models with a patient, by name of the field of a Link.
 OF_PATIENTS = {
     'request': 'gnuhealth.imaging.test.request',
@@ -73,8 +76,7 @@ def new_study(id_, values, now):
 def study_facts(study):
     "Return the matching.StudyFacts of a StudyRow."
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    texts = [getattr(study, name) for name in _TEXTS]
-    texts.append(Study.get_merge_id(study))
+    texts = *_texts_of(study), Study.get_merge_id(study)
     modalities = filter(None, (study.modalities or '').split(', '))
     return matching.StudyFacts(
         id=study.id,
@@ -165,7 +167,7 @@ def index_of(facts, linked=(), chosen=()):
     roots = tuple(dict.fromkeys([
                 *matching.UID_ROOTS, root.rstrip('.') + '.']))
     keys = [matching.keys(fact, roots) for fact in facts]
-    uids, numbers, identifiers, _, days = (
+    uids, numbers, identifiers, days = (
         set().union(*values) for values in zip(*keys))
     people = _patients_identified(identifiers) | set(chosen)
     requests = _requests(uids, numbers)
@@ -212,16 +214,13 @@ def _requests(uids, numbers):
     of the request."""
     Request = Pool().get('gnuhealth.imaging.test.request')
     table, numbers = Request.__table__(), {n.lower() for n in numbers}
-    queries = []
-    for name in ['request', 'request_line', *_OF_WORKLIST]:
-        column, values = getattr(table, name), uids
-        if not name.endswith('merge_id'):
-            column, values = Lower(column), numbers
-        if name in Request._fields and values:
-            queries.append(table.select(
-                    table.id, table.patient,
-                    where=In(column, sorted(values))))
-    return dict(tables.execute(Union(*queries))) if queries else {}
+    return dict(blocks.union(*(
+                (table, [table.id, table.patient], *(
+                        (getattr(table, name), uids)
+                        if name.endswith('merge_id')
+                        else (Lower(getattr(table, name)), numbers)))
+                for name in ['request', 'request_line', *_OF_WORKLIST]
+                if name in Request._fields)))
 
 
 def _requests_of(patients, days):
@@ -261,21 +260,18 @@ def _request_facts(ids):
     type_ = pool.get('gnuhealth.imaging.test.type').__table__()
     result = pool.get('gnuhealth.imaging.test.result').__table__()
     zone = institution_timezone()
-    results = {
-        request: values for request, *values in blocks.rows(
-            result, [result.request, result.id, result.state],
-            result.request, ids)}
     names = ['id', 'patient', 'state', 'date', 'done_at', 'request',
         'request_line', *(n for n in _OF_WORKLIST if n in Request._fields)]
     rows = blocks.rows(
         request.join(exam, condition=request.requested_test == exam.id)
-        .join(type_, condition=exam.test_type == type_.id),
-        [type_.code, *(getattr(request, name) for name in names)],
-        request.id, ids, order_by=request.id)
+        .join(type_, condition=exam.test_type == type_.id)
+        .join(result, 'LEFT', condition=result.request == request.id),
+        [type_.code, result.id, result.state,
+            *(getattr(request, name) for name in names)],
+        request.id, ids, order_by=[request.id, result.id])
     return [
-        _one_request(dict(zip(names, values)), code,
-            *results.get(values[0], (None, None)), zone)
-        for code, *values in rows]
+        _one_request(dict(zip(names, values)), *others, zone)
+        for *others, values in ((*row[:3], row[3:]) for row in rows)]
 
 
 def _one_request(row, modality, result, result_state, zone):
@@ -308,9 +304,10 @@ def _patients_identified(identifiers):
     party = pool.get('party.party').__table__()
     other = pool.get('gnuhealth.person_alternative_identification').__table__()
     codes = {i.lower() for i in identifiers}
-    found = blocks.ids(party, party.id, Lower(party.ref), codes)
-    found |= blocks.ids(other, other.party, Lower(other.code), codes)
-    return set(patients_of(found - {None}).values())
+    found = blocks.union(
+        (party, [party.id], Lower(party.ref), codes),
+        (other, [other.party], Lower(other.code), codes))
+    return set(patients_of({id_ for id_, in found if id_}).values())
 
 
 def patients_of(parties):
@@ -321,26 +318,39 @@ def patients_of(parties):
 
     :param parties: ids of parties
     """
-    table = Pool().get('party.party').__table__()
+    return {id_: known[-1] for id_, known in lines_of(parties).items()}
+
+
+def lines_of(parties):
+    """Return the patients that people were and became when they were merged,
+    the present one last: lists of ids by id of the party.
+
+    :param parties: ids of parties
+    """
+    patient, party, _ = _people()
     # One that was activated again counts as not replaced.
-    is_replaced = (
-        (table.replaced_by != Null) & (table.active == Literal(False)))
-    chains = {id_: [id_] for id_ in parties}
-    for _ in range(_MERGES):
-        replaced = dict(blocks.rows(
-                table, [table.id, table.replaced_by], table.id,
-                {chain[-1] for chain in chains.values()}, is_replaced))
-        if not replaced:
-            break
+    replaced = Case((party.active == Literal(False), party.replaced_by))
+    chains, patients = {id_: [id_] for id_ in parties}, {}
+    todo = chains.keys()
+    for _ in range(_MERGES + 1):
+        by = {}
+        for id_, stays, is_patient in blocks.rows(
+                party.join(patient, 'LEFT',
+                    condition=patient.party == party.id),
+                [party.id, replaced, patient.id], party.id, todo):
+            by[id_], patients[id_] = stays, is_patient
+        todo = set()
         for chain in chains.values():
-            following = replaced.get(chain[-1])
+            following = by.get(chain[-1])
             if following and following not in chain:
                 chain.append(following)
-    patients = patients_by_party(set().union(*chains.values()))
+                todo.add(following)
+        if not todo:
+            break
     found = {
-        id_: [patients[p] for p in chain if p in patients]
+        id_: [patients[p] for p in chain if patients.get(p)]
         for id_, chain in chains.items()}
-    return {id_: known[-1] for id_, known in found.items() if known}
+    return {id_: known for id_, known in found.items() if known}
 
 
 def present_patients(patients):
@@ -439,13 +449,6 @@ def foreign(link, of):
         and of[name].get(getattr(link, name)) != link.patient]
 
 
-def patients_by_party(parties):
-    "Return the patients by id of their party."
-    table = Pool().get('gnuhealth.patient').__table__()
-    return dict(blocks.rows(
-            table, [table.party, table.id], table.party, parties))
-
-
 def _people():
     """Return the tables of patients and parties, and their join."""
     pool = Pool()
@@ -499,22 +502,6 @@ def patient_facts(ids, inactive=None):
         for id_, sex, party, *values in rows}
 
 
-def _merged_into(parties):
-    """Return the party that stays, by the ids of merged parties."""
-    table = Pool().get('party.party').__table__()
-    found, todo = {}, {id_: id_ for id_ in parties}
-    for _ in range(_MERGES):
-        todo = {
-            id_: todo[by] for id_, by in blocks.rows(
-                table, [table.id, table.replaced_by], table.replaced_by, todo,
-                table.active == Literal(False))
-            if id_ not in parties and id_ not in found}
-        if not todo:
-            break
-        found.update(todo)
-    return found
-
-
 def _of_people(parties):
     """Return lists of the further names and identifiers of parties, those of
     merged ones among them, by id of the party that stays."""
@@ -522,23 +509,34 @@ def _of_people(parties):
     party = pool.get('party.party').__table__()
     name = pool.get('gnuhealth.person_name').__table__()
     other = pool.get('gnuhealth.person_alternative_identification').__table__()
-    own, merged = {id_: id_ for id_ in parties}, _merged_into(set(parties))
-    own.update(merged)
     names, codes = defaultdict(list), defaultdict(list)
-    for id_, *parts in blocks.rows(
-            name, [name.party, name.family, name.given], name.party, own,
-            order_by=name.id):
-        names[own[id_]].append(tuple(parts))
-    for id_, code, kind, other_kind in blocks.rows(other, [
-                other.party, other.code, other.other_alternative_id_type,
-                other.alternative_id_type], other.party, own,
-            order_by=other.id):
-        codes[own[id_]].append((code, kind or other_kind))
-    for id_, ref, *parts in blocks.rows(
-            party, [party.id, party.ref, party.lastname, party.name],
-            party.id, merged):
-        codes[own[id_]].append((ref, None))
-        names[own[id_]].append(tuple(parts))
+    own = todo = {id_: id_ for id_ in parties}
+    for _ in range(_MERGES + 1):
+        merged = {}
+        for kind, of, id_, *texts in sorted(blocks.union(
+                (name, [Literal('name'), name.party, name.id,
+                        name.family, name.given, Literal(None)],
+                    name.party, todo),
+                (other, [Literal('code'), other.party, other.id,
+                        other.code, other.other_alternative_id_type,
+                        other.alternative_id_type], other.party, todo),
+                (party, [Literal('party'), party.replaced_by, party.id,
+                        party.ref, party.lastname, party.name],
+                    party.replaced_by, todo, party.active == Literal(False)))):
+            stays = own[of]
+            if kind == 'name':
+                names[stays].append(tuple(texts[:2]))
+            elif kind == 'code':
+                code, issuer, type_ = texts
+                codes[stays].append((code, issuer or type_))
+            elif id_ not in own:
+                ref, *parts = texts
+                merged[id_] = stays
+                codes[stays].append((ref, None))
+                names[stays].append(tuple(parts))
+        if not merged:
+            break
+        own, todo = {**own, **merged}, merged
     return names, codes
 
 

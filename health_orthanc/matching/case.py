@@ -245,10 +245,11 @@ class Case:
         doubtful = {UNREADABLE}
         if rule == PATIENT_ID:
             doubtful |= {UNSURE, SIMILAR}
+        if verdict not in doubtful:
+            return None
         same_sex = ({'M', 'F'}.isdisjoint(patient.sexes)
             or self._sex_verdict(patient) == SAME)
-        if verdict in doubtful and (
-                self._birth_verdict(patient) != SAME
+        if (self._birth_verdict(patient) != SAME
                 or verdict == UNREADABLE and not same_sex):
             return self._name_reason('name_unsure', rule, patient)
         return None

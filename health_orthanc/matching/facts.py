@@ -129,13 +129,11 @@ class Keys(NamedTuple):
     :ivar uids: Study Instance UIDs and former ones of requests
     :ivar accession_numbers: numbers of requests and orders
     :ivar identifiers: PUIDs and alternative identifications
-    :ivar birth_dates: dates of birth of patients, to find twins
     :ivar request_dates: dates of the requests of the patients found
     """
     uids: FrozenSet[str] = frozenset()
     accession_numbers: FrozenSet[str] = frozenset()
     identifiers: FrozenSet[str] = frozenset()
-    birth_dates: FrozenSet[dt.date] = frozenset()
     request_dates: FrozenSet[dt.date] = frozenset()
 
 
@@ -144,14 +142,12 @@ def keys(study, roots=UID_ROOTS):
 
     :param roots: roots of the UIDs that requests have or had
     """
-    birth_date = full_date(study.birth_date)
     numbers = [study.accession_number, *(study.requested_ids or ())]
     return Keys(
         frozenset(uids_of(study, roots)).union(
             clean(n) for n in numbers[1:] if n and '.' in n),
         frozenset().union(*map(variants, numbers)),
         _identifiers(study.patient_id),
-        frozenset([birth_date] if birth_date else []),
         _days_beside(full_date(study.study_date)))
 
 

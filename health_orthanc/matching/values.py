@@ -35,10 +35,11 @@ def clean(value):
 
     DICOM pads with spaces, some writers with NUL (PS3.5 section 6.2)."""
     text = str(value or '').strip(' \0\t\r\n')
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return ''
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return ''
     return '' if '\0' in text else text
 
 
@@ -83,7 +84,8 @@ def uids_of(study, roots):
     for text in [
             study.patient_id, study.accession_number, study.patient_name,
             *(study.texts or ())]:
-        if text and '.' in text and any(r in text for r in roots):
+        if (text and '.' in text and text != uids[0]
+                and any(r in text for r in roots)):
             uids += _uids_in(clean(text), roots)
     return list(dict.fromkeys(filter(None, uids)))
 

@@ -8,10 +8,10 @@ from collections import defaultdict
 from sql import Null
 
 from trytond.modules.health_imaging.migration import set_by_id, set_where, warn
+from trytond.modules.health_imaging.minute import now
 from trytond.pool import Pool
 
 from .. import blocks
-from ..sync.transactions import now
 from ..tables import execute
 
 # Name of a picture: SOP Instance UID, number of the frame, and the extension,

@@ -4,12 +4,14 @@
 """
 import logging
 
+from trytond.modules.health_imaging.minute import now
+
 from ..archive import orthanc, values
 from ..connection import connect
 from ..links import deciding
 from . import known
 from .reading import MAX_REFUSED
-from .transactions import now, roll_back, transact
+from .transactions import roll_back, transact
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import uuid
 
 from sql import Null
 
+from trytond.modules.health_imaging.minute import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..tables import execute
-from .transactions import now
 
 # How long a server belongs to a run that gives no sign of life.
 DURATION = dt.timedelta(minutes=10)

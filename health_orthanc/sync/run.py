@@ -12,6 +12,7 @@ from sql import Null
 
 from trytond.config import config
 from trytond.exceptions import UserError
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_imaging.told import join, stored, tell
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -28,7 +29,7 @@ from .details import Details, OutOfTime
 from .lease import PROLONG_SECONDS, Lease, LostLease
 from .reading import GROUP_SERIES, Reader
 from .storing import Keeper
-from .transactions import now, roll_back, transact
+from .transactions import roll_back, transact
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from sql import Null
 from sql.operators import Exists
 
+from trytond.modules.health_imaging.minute import now
 from trytond.pool import Pool
 
 from .. import blocks
@@ -16,7 +17,6 @@ from ..archive.pictures_kind import is_picture
 from ..links import facts
 from ..tables import delete, set_values, update_each, upsert
 from .balance import LEVELS
-from .transactions import now
 
 # The columns of what instance_row returns
 _INSTANCE = (

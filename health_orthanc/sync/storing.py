@@ -5,11 +5,12 @@ linked."""
 from collections import Counter
 
 from trytond import backend
+from trytond.modules.health_imaging.minute import now
 
 from ..links import deciding, effects, events
 from . import storage
 from .lease import LostLease
-from .transactions import forget_plans, now
+from .transactions import forget_plans
 
 
 class Keeper:

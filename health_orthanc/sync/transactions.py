@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Short transactions for long work."""
-import datetime as dt
 import logging
 import time
 
@@ -12,11 +11,6 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
 PAUSE = 0.1
-
-
-def now():
-    """Return the present time as trytond stores it, without fractions."""
-    return dt.datetime.now().replace(microsecond=0)
 
 
 def transact(work):

@@ -18,9 +18,9 @@ from support.records import (
 from support.statements import counted
 from support.synchronizing import new_server, transaction
 
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_orthanc.links import deciding
 from trytond.modules.health_orthanc.sync import storage
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 

@@ -29,7 +29,7 @@ def ordinary(size):
 def speed(title, hospital):
     """Show the time of the processor that keys, index and decisions take."""
     studies = [labelled.study for labelled in hospital.studies]
-    requests, patients = hospital.look_up([keys(s) for s in studies])
+    requests, patients = hospital.look_up(studies)
 
     def look_up():
         uids = {r.merge_id: r for r in requests}

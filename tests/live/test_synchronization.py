@@ -24,6 +24,7 @@ from support.synchronizing import (
     transaction)
 
 from trytond import backend
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.archive.orthanc import OrthancClient
 from trytond.modules.health_orthanc.sync import (
@@ -1016,7 +1017,7 @@ def test_one_of_many_gets_the_server(server):
 def claimed_by(server, token, minutes=5):
     Server = Pool().get(SERVER)
     tables.set_values(Server, [server], lease=token,
-        lease_until=transactions.now() + dt.timedelta(minutes=minutes))
+        lease_until=now() + dt.timedelta(minutes=minutes))
     Transaction().commit()
 
 

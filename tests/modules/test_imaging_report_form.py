@@ -14,10 +14,10 @@ from support.statements import columns, counted
 from trytond.modules.health_imaging.exceptions import (
     FinalResultError, InterpretationMissingError, KeptValueError,
     NoReportError, ResultNotEmptyError)
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_imaging.sections import SECTIONS
 from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.exceptions import NoViewerError
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 

@@ -19,6 +19,7 @@ from trytond.modules.health_imaging.exceptions import (
     InactiveExamError, KeptValueError, MissingSequenceError, NotDraftError,
     NothingSelectedError, OrderPatientError, ReasonMissingError,
     RequestNotReadyError, StateError)
+from trytond.modules.health_imaging.request_list import once_each
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -587,3 +588,39 @@ def test_tabs_have_counts(transaction):
         "To Do", "To Report", "Draft, not sent yet", "Done", "Canceled",
         "All"]
     assert all(d.count for d in tabs.values())
+
+
+class Noted(str):
+    "A text that notes how often texts are looked at."
+    looks = 0
+
+    def __eq__(self, other):
+        Noted.looks += 1
+        return super().__eq__(other)
+
+    def __repr__(self):
+        Noted.looks += 1
+        return super().__repr__()
+
+    __hash__ = str.__hash__
+
+
+def looks_at(number):
+    conditions = [[Noted('id'), '!=', n] for n in range(number // 2)]
+    Noted.looks = 0
+    assert once_each(conditions * 2) == conditions
+    return Noted.looks
+
+
+def test_work_for_repeated_conditions_grows_with_their_number():
+    assert looks_at(8000) < 10 * looks_at(1000)
+
+
+def test_conditions_that_clients_repeat_change_nothing(doctor):
+    make_request()
+    request = make_requested()
+    condition = ['state', '=', 'requested']
+    with as_user(doctor):
+        for times in [1, 1000, 8000]:
+            assert requests().search(
+                [condition] * times, limit=100) == [request]

@@ -218,6 +218,28 @@ def test_turnaround_is_computed_once_for_a_list(hospital):
     assert row['total_median'] == 5
 
 
+def test_a_form_of_turnaround_looks_at_requests_of_its_exam(hospital):
+    mri = make_exam("MR knee", type_='mri')
+    have_result(make_request(), 2, 4)
+    have_result(make_request(exam=mri), 24, 48)
+    Model = Pool().get(TURNAROUND)
+    names = ['number', 'total_median', 'rec_name', 'exam.rec_name']
+    with as_user(user('doctor')), check_access(), \
+            Transaction().set_context(YEAR):
+        listed = Model.read([r.id for r in Model.search([])], names)
+        assert [row['total_median'] for row in listed] == [4, 48]
+        for row in listed:
+            for cache in Transaction().cache.values():
+                cache.clear()
+            with counted() as statements:
+                assert Model.read([row['id']], names) == [row]
+            computed, = [s for s in statements
+                if 'gnuhealth_imaging_test_result' in s]
+            cursor = Transaction().connection.cursor()
+            cursor.execute(computed, computed.params)
+            assert len(cursor.fetchall()) == 1
+
+
 def test_turnaround_of_each_exam_and_urgency(hospital):
     mri = make_exam("MR knee", type_='mri')
     have_result(make_request(), 2, 4)

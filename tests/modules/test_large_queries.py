@@ -101,6 +101,20 @@ def test_lists_and_numbers_of_their_tabs_take_few_statements(large):
     assert not slow
 
 
+@pytest.mark.parametrize('model, most', [
+        ('gnuhealth.imaging.test.request', 30),
+        ('gnuhealth.imaging.test.result', 28),
+        ('gnuhealth.imaging.statistics.turnaround', 5)])
+def test_forms_take_few_statements(large, model, most):
+    window, *_ = windows()[model]
+    Model = Pool(DB_NAME).get(model)
+    ids, _, _ = opened(large.user.id, lambda: open_list(
+            Model, window, {'_user': large.user.id}), company=large.company)
+    _, _, statements = opened(large.user.id, lambda: open_form(
+            Model, ids[0]), company=large.company)
+    assert statements <= most
+
+
 def test_what_is_asked_once_follows_what_is_written(large):
     with new_transaction(company=large.company) as transaction:
         with transaction.set_user(large.user.id):

@@ -14,12 +14,12 @@ from support.records import (
 from support.statements import counted
 
 from trytond.exceptions import UserError
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_imaging.result_report import ImagingReport
 from trytond.modules.health_orthanc.exceptions import UndoLinkWarning
 from trytond.modules.health_orthanc.links import (
     deciding, effects, facts, further, ledger)
 from trytond.modules.health_orthanc.sync import storage
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 

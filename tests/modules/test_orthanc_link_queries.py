@@ -7,17 +7,18 @@ import itertools
 import pytest
 from support.archive_rows import make_rows
 from support.records import (
-    make_exam, make_institution, make_patients, make_professional,
-    make_request, settle)
+    as_user, make_exam, make_institution, make_patients, make_professional,
+    make_request, make_user, settle)
 from support.statements import counted
 
-from trytond.modules.health_orthanc import tables
+from trytond import backend
+from trytond.modules.health_imaging.minute import now
+from trytond.modules.health_orthanc import matching, tables
 from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.links import deciding, facts, ledger
 from trytond.modules.health_orthanc.links.link import COLUMNS, Link
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.rows import Converter
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -205,6 +206,47 @@ def test_events(server):
         return found
     correct(2)
     check(correct(40), correct(400))
+
+
+def test_a_corrected_birth_date(server):
+    "The statements of who corrects it, and of the decision that follows."
+    Party = Pool().get('party.party')
+    clerk = make_user(
+        'clerk', 'party.group_party_admin', 'health.group_health_admin')
+
+    def correct():
+        (request,) = requests_of(make_patients(1))
+        request.make_results([request])
+        study, = make_studies(server, [{
+                    **studies_of(request.patient, 1)[0],
+                    'study_instance_UID': request.merge_id}])
+        deciding.link_studies([study])
+        settle()
+        party = request.patient.party.id
+        with as_user(clerk):
+            found = statements(lambda: Party.write(
+                    [Party(party)], {'dob': OTHER}))
+        found += statements(settle)
+        study, = Pool().get(STUDY).browse([study])
+        assert study.review_code == 'birth_date_differs'
+        return found
+    correct()
+    found = correct()
+    # PostgreSQL tells workers, and other transactions that it was here.
+    assert len(found) == (
+        55 if backend.name == 'postgresql' else 65), '\n'.join(found)
+
+
+@pytest.mark.sqlite
+def test_more_numbers_than_a_statement_takes(server):
+    """SQLite takes 32 766 values by default, some of its builds more."""
+    request, = requests_of(make_patients(1))
+    study = matching.StudyFacts('study', requested_ids=(
+            *map('N{}'.format, range(10_000)), request.request_line))
+    found = []
+    sent = statements(lambda: found.extend(facts.index_of([study]).requests))
+    assert found == [request.id]
+    assert max(len(s.params) for s in sent) <= 32_766
 
 
 def test_kept_links(server):

@@ -24,12 +24,12 @@ from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.model.exceptions import AccessError
 from trytond.model.modelsql import SQLConstraintError
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_orthanc import password
 from trytond.modules.health_orthanc.connection import connect
 from trytond.modules.health_orthanc.exceptions import (
     SecretKeyError, ServerError, ServerInUseError, ServerURLError)
 from trytond.modules.health_orthanc.server import MASK, TEST_SECONDS
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction

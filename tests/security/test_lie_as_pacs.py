@@ -23,13 +23,13 @@ from support.synchronizing import (
     new_server, orthanc_tree, stored_tree, synchronize, transaction)
 
 from trytond.ir import queue_
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.archive.orthanc import (
     AnswerTooLarge, BadAnswer, NotOrthanc, OrthancClient, OrthancError,
     TooSlow)
 from trytond.modules.health_orthanc.sync import reading
 from trytond.modules.health_orthanc.sync import run as sync_run
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 

@@ -26,9 +26,9 @@ from support.link_invariant import opened
 from support.notices import write_script
 from support.records import make_patient
 
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_orthanc.encapsulated_report import CLAIMED
 from trytond.modules.health_orthanc.notice import PATH, renew_secret
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 

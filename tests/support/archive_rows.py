@@ -4,12 +4,12 @@
 large archive and no server."""
 import datetime as dt
 
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_imaging.tables import execute
 from trytond.modules.health_orthanc.archive.values import InstanceValues
 from trytond.modules.health_orthanc.sync import storage
 from trytond.modules.health_orthanc.sync.rows import StudyRows
 from trytond.modules.health_orthanc.sync.storing import Keeper
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import without_check_access
 

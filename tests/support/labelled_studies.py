@@ -19,7 +19,7 @@ from typing import Optional
 from anyascii import anyascii
 
 from trytond.modules.health_orthanc.matching import (
-    Index, PatientFacts, RequestFacts, StudyFacts, decide, keys)
+    Index, PatientFacts, RequestFacts, StudyFacts, decide, full_date, keys)
 from trytond.modules.health_orthanc.matching.nobody import means_nobody
 
 OLD_ROOT = '1.2.836.0.1.3240043.7.198.'
@@ -171,13 +171,13 @@ class State:
         self.patients, self.requests = dict(patients), dict(requests)
         self.studies = list(studies)
 
-    def look_up(self, found):
-        "Return what a database holds for a list of Keys, in bulk."
-        uids, numbers, identifiers, births, dates = (
-            frozenset().union(*(getattr(k, name) for k in found))
-            for name in [
-                'uids', 'accession_numbers', 'identifiers', 'birth_dates',
-                'request_dates'])
+    def look_up(self, studies, born=True):
+        """Return what a database holds for a list of StudyFacts, in bulk; who
+        only was born on a day of theirs only if asked for."""
+        uids, numbers, identifiers, dates = (
+            frozenset().union(*values)
+            for values in zip(*map(keys, studies)))
+        births = {full_date(s.birth_date) for s in studies if born} - {None}
         requests = {
             r.id: r for r in self.requests.values()
             if not uids.isdisjoint([r.merge_id, *r.former_uids])
@@ -445,7 +445,7 @@ def decide_all(state, former=None):
     studies = [
         replace(s.study, request=former.get(s.study.id))
         for s in state.studies]
-    index = Index(*state.look_up(list(map(keys, studies))),
+    index = Index(*state.look_up(studies),
         issuers=[ISSUER], nobody=[HERE_NOBODY])
     return [decide(study, index) for study in studies]
 

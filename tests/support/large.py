@@ -11,9 +11,9 @@ from support.records import (
     make_user, settle)
 from support.synchronizing import new_server
 
+from trytond.modules.health_imaging.minute import now
 from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.sync import storage
-from trytond.modules.health_orthanc.sync.transactions import now
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 

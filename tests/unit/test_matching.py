@@ -136,7 +136,7 @@ def test_labelled_studies_tell_each_story_and_are_repeatable(hospital):
 def test_other_studies_of_the_block_do_not_matter(first):
     for labelled, decision in zip(first.studies, decide_all(first)):
         index = Index(
-            *first.look_up([keys(labelled.study)]), issuers=['General'],
+            *first.look_up([labelled.study]), issuers=['General'],
             nobody=['WALK-IN'])
         assert decide(labelled.study, index) == decision
 
@@ -144,14 +144,13 @@ def test_other_studies_of_the_block_do_not_matter(first):
 def test_who_has_the_birth_date_is_looked_up_when_asked(first):
     asked = 0
     for labelled, decision in zip(first.studies, decide_all(first)):
-        found = keys(labelled.study)
         index = Index(
-            *first.look_up([found._replace(birth_dates=frozenset())]),
+            *first.look_up([labelled.study], born=False),
             issuers=['General'], nobody=['WALK-IN'])
         now = decide(labelled.study, index)
         if index.asked - {None}:
             asked += 1
-            index.add_patients(first.look_up([found])[1])
+            index.add_patients(first.look_up([labelled.study])[1])
             now = decide(labelled.study, index)
         assert (now.link_state, now.patient, now.request) == (
             decision.link_state, decision.patient, decision.request)
@@ -165,10 +164,9 @@ TWINS = {'card_of_the_twin', 'damaged_name_of_the_twin'}
 
 def test_labelled_studies_without_twins_looked_up(first):
     "A caller that leaves out the birth dates still links nobody wrong."
-    found = [
-        keys(s.study)._replace(birth_dates=frozenset())
-        for s in first.studies if s.kind not in TWINS]
-    index = Index(*first.look_up(found))
+    index = Index(*first.look_up(
+            [s.study for s in first.studies if s.kind not in TWINS],
+            born=False))
     for labelled in first.studies:
         if labelled.kind not in TWINS:
             assert outcome(labelled, decide(labelled.study, index)) != 'wrong'
@@ -893,7 +891,6 @@ def test_keys():
     assert found.uids == {UID, OTHER_UID}
     assert found.identifiers == {'aBc', 'abc', 'ABC'}
     assert found.accession_numbers == {'Req1', 'req1', 'REQ1'}
-    assert found.birth_dates == {dt.date(1980, 5, 6)}
 
 
 def test_keys_of_nothing():
