@@ -138,18 +138,24 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
     @classmethod
     def _prepare(cls, results):
-        "Return new records for the reports of results that shall be stored."
+        """Return the records of reports of results that shall be stored: new
+        ones, and those that seemed out of date."""
         wanted = {
             (result.id, result.revision or 0, study.id)
             for result in results for study in result.orthanc_studies
             if study.takes_report_of(result)}
         known = {
-            (r.result.id, r.revision, r.study.id) for r in cls.search([
+            (r.result.id, r.revision, r.study.id): r for r in cls.search([
                     ('result', 'in', [result.id for result in results])])}
-        return cls.create([{
+        again = [
+            r for key, r in known.items()
+            if key in wanted and r.state == 'superseded']
+        tables.set_values(cls, [r.id for r in again], **_WAITING)
+        return again + cls.create([{
                     'result': result, 'revision': revision, 'study': study,
                     **_WAITING,
-                    } for result, revision, study in sorted(wanted - known)])
+                    } for result, revision, study in sorted(
+                        wanted - known.keys())])
 
     @classmethod
     @without_check_access
@@ -195,7 +201,8 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
     @classmethod
     def _late_results(cls, server):
-        """Return final results without a record for one of their studies."""
+        """Return final results without a record for one of their studies, or
+        with one that seemed out of date."""
         pool = Pool()
         Result = pool.get('gnuhealth.imaging.test.result')
         study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
@@ -211,7 +218,7 @@ class StoredReport(Kept, ModelSQL, ModelView):
                 & (study.missing_since == Null)
                 & (result.state == 'final')
                 & (result.signed_at >= server.store_reports_since)
-                & (report.id == Null)))
+                & ((report.id == Null) | (report.state == 'superseded'))))
         return Result.browse(sorted({id_ for id_, in rows}))
 
     @classmethod

@@ -224,6 +224,20 @@ def test_a_report_that_is_out_of_date_is_not_stored(hospital):
     assert not reports(hospital, study)
 
 
+def test_a_report_that_seemed_out_of_date_is_stored(hospital, quick):
+    "As versions left it that did not see that its study came back."
+    study = hospital.store(*ct_series(1))
+    with hospital.faults.refusing():
+        sign(hospital, hospital.link(study))
+    with hospital.transaction():
+        Report = Pool().get(REPORT)
+        Report.write(
+            Report.search([('study', '=', study)]), {'state': 'superseded'})
+    hospital.sync()
+    assert states(hospital, study)[0][1] == 'stored'
+    assert len(reports(hospital, study)) == 1
+
+
 def test_a_report_never_goes_into_the_study_of_another(hospital):
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
