@@ -6,6 +6,7 @@ import json
 
 from sql import Literal, Null
 from sql.aggregate import Count
+from sql.conditionals import Coalesce
 
 from trytond.i18n import gettext
 from trytond.model import fields
@@ -49,47 +50,53 @@ class ProtectingServer:
         if not json.loads(self.answer or '{}').get('has_patients', True):
             return gettext('health_orthanc.msg_no_patients')
         # There may be as many patients as the hospital has.
-        table, present, linked = _tables(self)
-        counts = dict(execute(table.select(
+        tables, table, present, linked = _tables(self)
+        counts = dict(execute(tables.select(
                     table.protected, Count(table.id),
                     where=present & linked, group_by=table.protected)))
         return gettext('health_orthanc.msg_protected',
             n=counts.get(True, 0), total=sum(counts.values()))
 
 
-def patients(server):
-    """Return the patients of a server that have linked studies or are
-    protected: id, Orthanc id, whether they shall be protected and are.
+def patients(server, again):
+    """Return the patients of a server that are to be protected, or not any
+    more: id, Orthanc id, whether they shall be.
 
     :param server: record
+    :param bool again: whether those are to be protected that are, too
     """
-    table, present, linked = _tables(server)
-    wanted = linked | table.protected
+    tables, table, present, linked = _tables(server)
     if not server.protect_linked:
-        linked, wanted = Literal(False), table.protected
+        tables, linked = table, Literal(False)
+    done = Coalesce(table.protected, Literal(False))
     return [
-        (id_, uuid, bool(wish), bool(done))
-        for id_, uuid, wish, done in execute(table.select(
-                table.id, table.uuid, linked.as_('linked'), table.protected,
-                where=present & wanted))]
+        (id_, uuid, bool(wish)) for id_, uuid, wish in execute(tables.select(
+                table.id, table.uuid, linked.as_('linked'),
+                where=present & ((linked | done) if again else linked != done)
+                ))]
 
 
 def _tables(server):
-    """Return the table of patients, and the conditions of those that are
-    present and of those with linked studies.
+    """Return the tables and that of patients among them, and the conditions
+    of those that are present and of those with linked studies.
 
     :param server: record
     """
     table = Pool().get(PATIENT).__table__()
     study = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+    # Joined, for PostgreSQL looks through a list of so many ids for each
+    # patient.
+    linked = study.select(study.orthanc_patient,
+        where=(study.orthanc_server == server.id)
+        & (study.link_state == 'linked')
+        & (study.missing_since == Null),
+        group_by=study.orthanc_patient)
     return (
+        table.join(linked, 'LEFT',
+            condition=linked.orthanc_patient == table.id),
         table,
         (table.server == server.id) & (table.missing_since == Null),
-        table.id.in_(study.select(study.orthanc_patient,
-                where=(study.orthanc_server == server.id)
-                & (study.link_state == 'linked')
-                & (study.missing_since == Null)
-                & (study.orthanc_patient != Null))))
+        linked.orthanc_patient != Null)
 
 
 def follow(server, run):
@@ -101,9 +108,7 @@ def follow(server, run):
     """
     if not server.validated:
         return
-    todo = [
-        (id_, uuid, wish) for id_, uuid, wish, done in patients(server)
-        if wish != done or wish and run.full]
+    todo = patients(server, run.full)
     if not todo:
         return
     SyncRun, label = Pool().get('gnuhealth.orthanc.sync_run'), server.label
