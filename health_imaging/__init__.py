@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Medical imaging for GNU Health: exams, orders, requests and results."""
+from trytond.cache import BaseCache
 from trytond.pool import Pool
 
 from . import (
@@ -12,6 +13,13 @@ from . import (
     sign_next, statistics)
 
 __all__ = ['register']
+
+# What methods pass on in the context says nothing about models and views.
+# Without this trytond would keep those once for each order, and what was
+# passed with them.
+BaseCache.context_ignored_keys.update({
+        '_exams', '_imaging_answered', '_imaging_order',
+        '_imaging_request_ids', '_imaging_reschedule'})
 
 
 def register():

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The GNU Health Imaging Suite authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Modality worklist: DICOM entries made from templates."""
+from trytond.cache import BaseCache
 from trytond.modules.health_imaging import asking
 from trytond.pool import Pool
 
@@ -10,6 +11,8 @@ from . import (
     statistics, template)
 
 __all__ = ['register']
+
+BaseCache.context_ignored_keys.add('_worklist_batch')
 
 
 def register():

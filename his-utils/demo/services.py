@@ -332,6 +332,8 @@ def write_trytond_configuration(path, database_uri, database_path,
             'database': {'uri': database_uri, 'path': database_path},
             'web': {'listen': listen,
                 **({'root': web_root} if web_root else {})},
+            # See "Memory" in doc/operation.rst.
+            'cache': {'ir.model.get_names': 32},
             **(settings or {})})
     Path(path).touch(mode=0o600)
     with open(path, 'w', encoding='utf-8') as file:

@@ -3,8 +3,10 @@
 """The wizard "New order": what it makes, opens and refuses, and what modules
 that replace a part of it may rely on."""
 import datetime as dt
+import re
 
 import pytest
+from sources import MODULES, ROOT
 from support.records import (
     as_user, make_exam, make_patient, on, run_wizard, user)
 
@@ -324,3 +326,20 @@ def test_replaced_order_state_is_used_by_both_buttons(
 def test_views_have_what_other_modules_look_for(transaction, model, field):
     arch = Pool().get(model).fields_view_get(view_type='form')['arch']
     assert arch.count(f'<field name="{field}"') == 1
+
+
+def test_what_methods_pass_on_makes_no_other_key_of_caches(transaction):
+    """Each order had keys of its own in the caches of trytond, and those of
+    worklist entries kept what these were made of."""
+    passed = {
+        name for module in MODULES for path in (ROOT / module).rglob('*.py')
+        for name in re.findall(
+            r'set_context\(\s*(_\w+)=', path.read_text(encoding='utf-8'))}
+    assert {'_imaging_order', '_worklist_batch', '_exams'} <= passed
+    cache = Pool().get('ir.model')._get_names_cache
+    key = cache._key('items')
+    for name in passed:
+        with Transaction().set_context(**{name: ['x']}):
+            assert cache._key('items') == key, name
+    with Transaction().set_context(language='nl'):
+        assert cache._key('items') != key
