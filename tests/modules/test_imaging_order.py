@@ -10,6 +10,7 @@ from sources import MODULES, ROOT
 from support.records import (
     as_user, make_exam, make_patient, on, run_wizard, user)
 
+from trytond.cache import MemoryCache
 from trytond.model.exceptions import AccessButtonError, AccessError
 from trytond.modules.health_imaging import order as order_module
 from trytond.modules.health_imaging.exceptions import (
@@ -343,3 +344,17 @@ def test_what_methods_pass_on_makes_no_other_key_of_caches(transaction):
             assert cache._key('items') == key, name
     with Transaction().set_context(language='nl'):
         assert cache._key('items') != key
+
+
+def test_orders_leave_nothing_in_caches(transaction):
+    def kept():
+        return {
+            name: sum(map(len, cache._database_cache.values()))
+            for name, cache in MemoryCache._instances.items()}
+    values = order_values()
+    for _ in range(2):
+        order(values, 'order_and_request')
+    before = kept()
+    for _ in range(3):
+        order(values, 'order_and_request')
+    assert sum(before.values()) and kept() == before
