@@ -66,14 +66,15 @@ def patients(server, again):
     :param bool again: whether those are to be protected that are, too
     """
     tables, table, present, linked = _tables(server)
-    if not server.protect_linked:
-        tables, linked = table, Literal(False)
     done = Coalesce(table.protected, Literal(False))
+    wanted = (linked | done) if again else linked != done
+    if not server.protect_linked:
+        # An index has these.
+        tables, linked, wanted = table, Literal(False), table.protected
     return [
         (id_, uuid, bool(wish)) for id_, uuid, wish in execute(tables.select(
                 table.id, table.uuid, linked.as_('linked'),
-                where=present & ((linked | done) if again else linked != done)
-                ))]
+                where=present & wanted))]
 
 
 def _tables(server):
