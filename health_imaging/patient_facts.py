@@ -261,7 +261,11 @@ class PatientFacts:
         :param str name: weight (kg) or height (cm)
         :return: dict of float by patient id
         """
-        return _measures(tuple(self._patients))[name]
+        return self._measures[name]
+
+    @cached_property
+    def _measures(self):
+        return _measures(tuple(self._patients))
 
     @cached_property
     def _medication(self):
