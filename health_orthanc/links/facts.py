@@ -270,8 +270,8 @@ def _request_facts(ids):
             *(getattr(request, name) for name in names)],
         request.id, ids, order_by=[request.id, result.id])
     return [
-        _one_request(dict(zip(names, values)), *others, zone)
-        for *others, values in ((*row[:3], row[3:]) for row in rows)]
+        _one_request(dict(zip(names, values[3:])), *values[:3], zone)
+        for values in rows]
 
 
 def _one_request(row, modality, result, result_state, zone):
