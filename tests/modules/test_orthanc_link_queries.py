@@ -13,7 +13,7 @@ from support.statements import counted
 
 from trytond import backend
 from trytond.modules.health_imaging.minute import now
-from trytond.modules.health_orthanc import matching, tables
+from trytond.modules.health_orthanc import tables
 from trytond.modules.health_orthanc.archive import values as archive_values
 from trytond.modules.health_orthanc.links import deciding, facts, ledger
 from trytond.modules.health_orthanc.links.link import COLUMNS, Link
@@ -235,18 +235,6 @@ def test_a_corrected_birth_date(server):
     # PostgreSQL tells workers, and other transactions that it was here.
     assert len(found) == (
         55 if backend.name == 'postgresql' else 65), '\n'.join(found)
-
-
-@pytest.mark.sqlite
-def test_more_numbers_than_a_statement_takes(server):
-    """SQLite takes 32 766 values by default, some of its builds more."""
-    request, = requests_of(make_patients(1))
-    study = matching.StudyFacts('study', requested_ids=(
-            *map('N{}'.format, range(10_000)), request.request_line))
-    found = []
-    sent = statements(lambda: found.extend(facts.index_of([study]).requests))
-    assert found == [request.id]
-    assert max(len(s.params) for s in sent) <= 32_766
 
 
 def test_kept_links(server):
