@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from files import open_plain, open_secret, read_all
 
-VERSION = '5.0.17'
+VERSION = '5.0.18'
 
 DONE, SOME_FAILED, USAGE, NOT_CONNECTED, REFUSED, FOLDER = range(6)
 
