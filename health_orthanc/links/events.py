@@ -82,10 +82,6 @@ class LinkEvent(Ledger, ModelSQL, ModelView):
             insert_row(cls.__table__(), kind='study', cause='sync',
                 changed=json.dumps([sorted(ids), []]), at=now())
 
-    @staticmethod
-    def default_attempts():
-        return 0
-
     def get_rec_name(self, name):
         return f'{self.at:%Y-%m-%d %H:%M}'
 

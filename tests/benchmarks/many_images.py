@@ -132,13 +132,12 @@ def costs_of(pacs, server):
 
 @pytest.mark.postgresql
 def test_killed_again_and_again(full, studies):
-    """Kill the process of a first synchronization, every 20 seconds of a
-    million images, every two of less, or each time it has stored two blocks
-    more, until one comes to its end."""
-    pause = (20 if studies == 10_000 else 2) if full else None
+    """Kill the process of a first synchronization each time it has stored a
+    sixth of all more, or two blocks, until one comes to its end."""
     # In the small form three studies are a block.
     size = INSTANCES if full else BLOCK // 3 // SERIES
     total, per_block = studies * SERIES * size, max(BLOCK // SERIES // size, 1)
+    enough = max(studies // 6, 2 * per_block)
     with fakes({
                 'studies': studies, 'series': SERIES, 'instances': size,
                 }) as (pacs,):
@@ -146,8 +145,10 @@ def test_killed_again_and_again(full, studies):
         begin = time.monotonic()
         while kills < 200:
             process, stored = killed_runs.start(server), done_of(server)
-            wait_for_death(process, pause, pacs, lambda: (
-                    done_of(server) - stored >= 2 * per_block))
+            while process.poll() is None:
+                if done_of(server) - stored >= enough:
+                    process.kill()
+                time.sleep(0.05)
             if process.returncode == 0:
                 break
             kills += 1
@@ -195,19 +196,6 @@ def taking(kept, action):
         return action()
     finally:
         kept.append(time.perf_counter() - begin)
-
-
-def wait_for_death(process, pause, pacs, is_enough):
-    "Kill a process when its time has come, unless it ends before."
-    calls, end = pacs.ask()['calls'], None
-    while process.poll() is None:
-        now = time.monotonic()
-        # Its program takes seconds to start.
-        if not end and pacs.ask()['calls'] > calls:
-            end = now + (pause or 0)
-        if end and now >= end if pause else is_enough():
-            process.kill()
-        time.sleep(0.05)
 
 
 def done_of(server):

@@ -468,11 +468,10 @@ def hospital(activated, tmp_path_factory):
         hospital.users['merger'] = make_user(
             'merger', 'party.group_party_admin', 'health.group_health_admin',
             password=PASSWORD).id
-        Server = pool.get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {'store_reports': True})
         professional, = pool.get('gnuhealth.healthprofessional').search([
                 ('party.internal_user', '=', hospital.users['radiologist'])])
         hospital.doctor = professional.id
+    hospital.write_server(store_reports=True)
     yield hospital
     hospital.close()
 

@@ -10,6 +10,7 @@ from support.images import STUDY, Hospital, ct_series
 from trytond.modules.health_orthanc.encapsulated_report import (
     ReportedStudy, StoredReport)
 from trytond.pool import Pool
+from trytond.transaction import check_access
 
 REPORT = 'gnuhealth.orthanc.report'
 
@@ -17,9 +18,7 @@ REPORT = 'gnuhealth.orthanc.report'
 @pytest.fixture(scope='module')
 def hospital(activated, tmp_path_factory):
     hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    with hospital.transaction():
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {'store_reports': True})
+    hospital.write_server(store_reports=True)
     yield hospital
     hospital.close()
 
@@ -43,7 +42,7 @@ def state(hospital, study):
 def give(hospital, study, result):
     "Give a study to a result, or to none, in another process."
     def write():
-        with hospital.transaction():
+        with hospital.transaction('radiologist'), check_access():
             Study = Pool().get(STUDY)
             Study.write([Study(study)], {'imaging_test': result})
     with ThreadPoolExecutor(1) as thread:

@@ -69,12 +69,6 @@ def asked(hospital):
     database.put_connection(connection, close=True)
 
 
-def change_server(hospital, **values):
-    with hospital.transaction():
-        Server = Pool().get(SERVER)
-        Server.write([Server(hospital.server)], values)
-
-
 def upload(hospital, file):
     return hospital.rpc('radiologist').run_wizard(UPLOAD, [
             ('start', {}),
@@ -150,7 +144,7 @@ def task(method, *arguments):
 
 
 def protect(hospital, study):
-    change_server(hospital, store_reports=True, protect_linked=True)
+    hospital.write_server(store_reports=True, protect_linked=True)
     hospital.sync(full=True)
 
 
@@ -233,7 +227,7 @@ def test_a_hanging_pacs_holds_up_neither_list_nor_form(hospital, monkeypatch):
     monkeypatch.setattr(gallery, 'SILENCE', 0.5)
     monkeypatch.setattr(gallery, 'PATIENCE', 0.2)
     instances = hospital.instances(hospital.store(*ct_series(4)))
-    change_server(hospital, read_timeout=60)
+    hospital.write_server(read_timeout=60)
     hospital.faults.on('/instances/', hang())
     rpc, start = hospital.rpc('radiologist'), time.monotonic()
     for names in [
@@ -247,7 +241,7 @@ def test_a_hanging_pacs_holds_up_neither_list_nor_form(hospital, monkeypatch):
     # Not 15: what both may take in all.
     assert time.monotonic() - start < 10
     assert hospital.faults.count('/instances/') == 1
-    change_server(hospital, read_timeout=2)
+    hospital.write_server(read_timeout=2)
 
 
 def test_connections_are_kept_from_click_to_click(hospital):
@@ -260,12 +254,12 @@ def test_connections_are_kept_from_click_to_click(hospital):
     assert clicks.values['position'] == "Image 6 of 6"
     assert hospital.faults.accepted - before == 1
     # Whoever asks with another password gets another one.
-    change_server(hospital, user='nobody', validated=True)
+    hospital.write_server(user='nobody', validated=True)
     gallery.cache.clear()
     clicks.click('again')
     assert not clicks.picture
     assert hospital.faults.accepted - before == 2
-    change_server(hospital, user=hospital.orthanc.user, validated=True)
+    hospital.write_server(user=hospital.orthanc.user, validated=True)
     gallery.cache.clear()
     clicks.click('again')
     assert clicks.picture
@@ -322,7 +316,7 @@ def test_an_upload_does_not_store_the_reports_that_wait(
     monkeypatch.setattr(
         encapsulated_report.StoredReport, '_render',
         lambda self: b'%PDF-1.4\n')
-    change_server(hospital, store_reports=True)
+    hospital.write_server(store_reports=True)
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
     with hospital.faults.refusing():
@@ -332,7 +326,7 @@ def test_an_upload_does_not_store_the_reports_that_wait(
     assert hospital.read(REPORT, id_, 'state')['state'] == 'waiting'
     hospital.sync()
     assert hospital.read(REPORT, id_, 'state')['state'] == 'stored'
-    change_server(hospital, store_reports=False)
+    hospital.write_server(store_reports=False)
 
 
 def test_a_result_is_signed_while_a_picture_for_it_is_fetched(

@@ -128,13 +128,7 @@ def test_preview_offers_the_next_image_and_the_viewer(hospital, monkeypatch):
     listed = []
     assert hospital.read(SERIES, series, 'rec_name')['rec_name'] == (
         "1 CT Thorax")
-
-    def set_viewers(viewers):
-        with hospital.transaction():
-            Server = Pool().get('gnuhealth.orthanc.config')
-            Server.write([Server(hospital.server)], {'viewers': viewers})
-
-    set_viewers([])
+    hospital.write_server(viewers=[])
     monkeypatch.setattr(preview.SeriesPreview, 'instances_in_order',
         lambda self, limit=None, list_=(
             preview.SeriesPreview.instances_in_order):
@@ -147,14 +141,14 @@ def test_preview_offers_the_next_image_and_the_viewer(hospital, monkeypatch):
     assert person.values['position'] == "Image 2 of 3"
     with pytest.raises(RpcError, match="No viewer"):
         person.execute('viewer')
-    set_viewers(['stone'])
+    hospital.write_server(viewers=['stone'])
     person.click('again')
     assert person.values['has_viewer']
     (action, _), = person.execute('viewer')['actions']
     assert '/stone-webviewer/' in action['url']
     assert person.values['position'] == "Image 2 of 3"
     assert hospital.log(study=study, action='viewer')
-    set_viewers(['explorer'])
+    hospital.write_server(viewers=['explorer'])
 
 
 def test_preview_of_frames(hospital):
@@ -714,21 +708,15 @@ def test_links_lead_to_the_viewers_that_the_server_has(hospital):
     assert not found['orthanc_explorer_link']
     for name in names[1:]:
         assert found[name].startswith('https://pacs.example/orthanc/')
-    with hospital.transaction():
-        # The web server before Orthanc has another one.
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {
-                'viewers': ['explorer'], 'other_viewers': ['ohif']})
+    # The web server before Orthanc has another one.
+    hospital.write_server(viewers=['explorer'], other_viewers=['ohif'])
     found, = rpc(f'model.{STUDY}.read', [study], names)
     assert [name for name in names if found[name]] == [
         'orthanc_explorer_link', 'ohif_viewer_link']
     action = rpc(f'model.{STUDY}.open_viewer', [study])
     assert action['type'] == 'ir.action.url'
     assert action['url'] == found['ohif_viewer_link']
-    with hospital.transaction():
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {
-                'viewers': ['ohif', 'stone'], 'other_viewers': []})
+    hospital.write_server(viewers=['ohif', 'stone'], other_viewers=[])
     other = hospital.store(variant(
             'CT_small.dcm', hospital.read(
                 STUDY, study, 'study_instance_UID')['study_instance_UID']))

@@ -22,9 +22,7 @@ RESULT = 'gnuhealth.imaging.test.result'
 @pytest.fixture(scope='module')
 def hospital(activated, tmp_path_factory):
     hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    with hospital.transaction():
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {'store_reports': True})
+    hospital.write_server(store_reports=True)
     yield hospital
     hospital.close()
 
@@ -180,9 +178,7 @@ def test_a_study_that_is_linked_later_gets_its_report(hospital, quick):
 
 
 def test_results_from_before_are_left_alone(hospital, quick):
-    with hospital.transaction():
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {'store_reports': False})
+    hospital.write_server(store_reports=False)
     study = hospital.store(*ct_series(1))
     result = hospital.link(study)
     sign(hospital, result)
@@ -194,9 +190,7 @@ def test_results_from_before_are_left_alone(hospital, quick):
         cursor.execute(*table.update(
                 [table.signed_at], [dt.datetime(2020, 1, 1)],
                 where=table.id == result))
-    with hospital.transaction():
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {'store_reports': True})
+    hospital.write_server(store_reports=True)
     hospital.sync()
     assert not states(hospital, study)
     assert not reports(hospital, study)

@@ -115,9 +115,7 @@ def test_the_only_viewer_is_that_of_the_hospital(
     assert url.startswith('https://viewer.example/')
     with pytest.raises(RpcError, match="No viewer"):
         doctor(f'model.{STUDY}.open_explorer', [study])
-    with hospital.transaction():
-        Server = Pool().get(SERVER)
-        Server.write([Server(hospital.server)], {'viewers': found})
+    hospital.write_server(viewers=found)
 
 
 def test_no_series_where_a_viewer_has_no_address_of_one(

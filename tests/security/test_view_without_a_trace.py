@@ -23,10 +23,7 @@ PATIENT = 'gnuhealth.orthanc.patient'
 @pytest.fixture(scope='module')
 def hospital(activated, tmp_path_factory):
     hospital = Hospital(tmp_path_factory.mktemp('orthanc'))
-    with hospital.transaction():
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([Server(hospital.server)], {
-                'other_viewers': ['explorer2', 'ohif', 'stone']})
+    hospital.write_server(other_viewers=['explorer2', 'ohif', 'stone'])
     yield hospital
     hospital.close()
 

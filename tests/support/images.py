@@ -139,6 +139,12 @@ class Hospital:
             self._rpcs[login] = Rpc(login)
         return self._rpcs[login]
 
+    def write_server(self, **values):
+        "Write values of the server's record."
+        with self.transaction():
+            Server = Pool().get('gnuhealth.orthanc.config')
+            Server.write([Server(self.server)], values)
+
     def client(self):
         "Return a client for the PACS itself."
         return OrthancClient(
