@@ -42,10 +42,10 @@ SMALL = [], "small numbers"
 #: numbers where nothing stands here.
 NUMBERS = {
     'imaging_requests.py': FULL,
-    'large_hospital.py': TENTH,
+    'large_hospital.py': FULL,
     'linking.py': FULL,
-    'many_images.py': (['--full', '-k', 'test_many_images and not 10000'],
-        TENTH[1]),
+    'many_images.py': (
+        [*FULL[0], '-k', 'test_many_images or test_rows'], FULL[1]),
     'matching.py': FULL,
     'safety.py': FULL,
     'synchronization.py': TENTH,

@@ -229,6 +229,7 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     expect(picture).to_be_visible()
     radiologist.settle()
     assert picture.evaluate(BRIGHT) > 0.2
+    radiologist.shoot('preview')
     position = radiologist.place.locator('input[name=position]')
     expect(position).to_have_value("Image 1 of 2")
     radiologist.press("Next")
@@ -238,7 +239,6 @@ def test_the_radiologist_reports(person, shots, tmp_path):
     radiologist.press("Previous")
     expect(radiologist.place.locator('textarea:visible')).to_have_value(
         re.compile("no more images"))
-    radiologist.shoot('preview')
     radiologist.page.set_viewport_size(PHONE)
     box = picture.bounding_box()
     assert 0 <= box['x'] and box['x'] + box['width'] <= PHONE['width']
