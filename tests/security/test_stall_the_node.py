@@ -60,8 +60,9 @@ def test_bounds(say, make_node):
         client.close()
     with contextlib.ExitStack() as stack:
         for _ in range(2):
-            assert stack.enter_context(
-                node.associated()).is_established
+            # Those before end a moment after their connections.
+            wait_for(lambda: stack.enter_context(
+                    node.associated()).is_established)
         third = stack.enter_context(node.associated())
         assert not third.is_established
     # Who is silent is not waited for.
