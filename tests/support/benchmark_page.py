@@ -35,8 +35,8 @@ This page is made by ``sh his-utils/test.sh -e compare``; do not edit it.
 Each file of benchmarks was run with the modules and scripts of two commits,
 one after the other on the same machine; the benchmarks themselves are those of
 the second one.  A floor is the least that the same work can cost; each ratio
-is to the floor that was measured in the same process.  A statement that takes
-more than a minute is ended; what it was for has ``inf`` seconds.
+is to the floor that was measured in the same process.  A screen one of whose
+statements takes more than five seconds is not waited for: ``inf``.
 
 .. list-table::
 

@@ -31,8 +31,6 @@ from support.releases import Releases  # noqa: E402
 BEFORE = '65ec582da191bf12e4ef8b942e3b1d7a593e91ef'
 BENCHMARKS = ROOT / 'tests' / 'benchmarks'
 PAGE = ROOT / 'doc' / 'benchmarks.rst'
-#: Seconds of a statement, after which it is ended: more than any needs now.
-STATEMENT = 60
 #: Seconds that what is interrupted has to end.
 PATIENCE = 60
 #: These measure no time.
@@ -141,8 +139,7 @@ def run(name, state, arguments, work):
         cwd=state.tree, env={
             **{name: value for name, value in os.environ.items()
                 if not name.startswith(('PYTHON', 'TRYTOND', 'DB_'))},
-            'PYTHONUTF8': '1', 'ORTHANC_ARCHIVES': str(work / 'archives'),
-            'PGOPTIONS': f'-c statement_timeout={STATEMENT}s'},
+            'PYTHONUTF8': '1', 'ORTHANC_ARCHIVES': str(work / 'archives')},
         stdout=sys.stderr, start_new_session=True)
     in_time = wait_for(process, state.minutes * 60)
     text = path.read_text() if path.exists() else ''

@@ -119,12 +119,18 @@ def open_form(Model, id_, page=PAGE):
                 Target.fields_view_get(view_type='tree'))
 
 
-def opened(user, action, **context):
-    "Return what an action gave, its least seconds and its statements."
+def opened(user, action, patience=0, **context):
+    """Return what an action gave, its least seconds and its statements.
+
+    :param patience: the most seconds of a statement, 0 for any; on PostgreSQL
+    """
     best = None
     for _ in range(REPEAT):
         with Transaction().start(DB_NAME, user, readonly=True,
-                context={'_check_access': True, **context}):
+                context={'_check_access': True, **context}) as transaction:
+            if patience:
+                transaction.connection.cursor().execute(
+                    f"SET LOCAL statement_timeout = '{patience}s'")
             with counted() as statements:
                 seconds, result = measure(action, 1)
         best = min(best or seconds, seconds)
