@@ -40,6 +40,9 @@ SERIES = 'gnuhealth.imaging_orthanc.study_series'
 INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
 SERVER = 'gnuhealth.orthanc.config'
 RUN = 'gnuhealth.orthanc.sync_run'
+#: The most statements of a run that finds nothing; on SQLite trytond looks for
+#: the rows that it is going to write.
+NOTHING_NEW = 21 + (backend.name == 'sqlite')
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +151,7 @@ def test_nothing_new_is_cheap(server):
         run = synchronize(server)
     assert (run.state, run.full, run.calls) == ('done', False, 3)
     assert counts(run)
-    assert len(statements) <= 21
+    assert len(statements) <= NOTHING_NEW
 
 
 def test_one_new_study_is_cheap(filled, server):
@@ -336,7 +339,7 @@ def test_patient_without_studies_is_marked_and_unmarked(
     with counted() as statements:
         synchronize(server, full=full)
     assert missing_patients(server) == ['SYN000001']
-    assert full or len(statements) <= 21
+    assert full or len(statements) <= NOTHING_NEW
     archive.upload(filled, [small(3)])
     assert counts(synchronize(server, full=full), studies_changed=1)
     assert not missing_patients(server)
