@@ -40,8 +40,8 @@ SERIES = 'gnuhealth.imaging_orthanc.study_series'
 INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
 SERVER = 'gnuhealth.orthanc.config'
 RUN = 'gnuhealth.orthanc.sync_run'
-#: The most statements of a run that finds nothing; on SQLite trytond looks for
-#: the rows that it is going to write.
+#: The most statements of a run that finds nothing; SQLite checks no constraint
+#: on the id of the new run's row, trytond does by a statement.
 NOTHING_NEW = 21 + (backend.name == 'sqlite')
 
 
