@@ -106,7 +106,8 @@ def connect(trytond):
 def add_server(label, url, **values):
     "Make the record of a server."
     # The port may have been that of a server of another test.
-    for other in Model.get(SERVER).find([('domain', '=', url)]):
+    for other in Model.get(SERVER).find([
+                ('domain', '=', url), ('active', 'in', [True, False])]):
         other.domain = f'http://gone-{other.id}'
         other.active = False
         other.save()

@@ -365,7 +365,13 @@ def test_old_lines_are_found_by_an_index(users, name):
 @pytest.mark.postgresql
 def test_what_is_folded_is_found_by_an_index(server, monkeypatch):
     "Ten years that were never folded are not read for each block of them."
-    with transaction():
+    with transaction() as started:
+        # PostgreSQL takes any index of a table that is nearly empty.
+        tables.insert(Pool().get(RUN), [{
+                    'server': server, 'state': 'done', 'calls': 3,
+                    'start': day(number), 'end': day(number)}
+                for number in range(3650)])
+        started.connection.cursor().execute('ANALYZE')
         asked = []
 
         def watch(query):
@@ -377,6 +383,7 @@ def test_what_is_folded_is_found_by_an_index(server, monkeypatch):
         for text in asked:
             assert 'Index Scan' in text and 'Sort' not in text, text
         assert 'Filter' not in newest, newest
+        started.rollback()
 
 
 @pytest.mark.postgresql
