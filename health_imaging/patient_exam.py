@@ -20,6 +20,7 @@ from trytond.transaction import Transaction
 from trytond.wizard import StateReport, StateTransition, Wizard
 
 from .calls import CheckedCalls
+from .dashboard import OPEN
 from .direction import plain
 from .doors import CheckedWizard, selected_records
 from .exam_side import side_field
@@ -69,6 +70,9 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
     state_string = state.translated('state')
     unread = fields.Boolean("New",
         help="The doctor who requested the exam has not opened its report.")
+    not_sent = fields.Boolean("Not Sent")
+    awaited = fields.Boolean("Awaited",
+        help="The exam is asked for, and its report is not signed yet.")
     impression = fields.Function(fields.Char("Impression",
             help="The first line of the signed report: of its impression, "
                 "else of its findings."), 'get_impression')
@@ -106,26 +110,39 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
         request = pool.get('gnuhealth.imaging.test.request').__table__()
         result = pool.get('gnuhealth.imaging.test.result').__table__()
         alone = pool.get('gnuhealth.imaging.test.result').__table__()
-        of_request, of_other = [
-            request.join(result, 'LEFT', condition=condition).select(
-                *cls._columns(
+
+        def of_requests(theirs, where, **columns):
+            join = request.join(result, 'LEFT', condition=theirs)
+            return join.select(*cls._columns(
                     'request', request.id, patient=request.patient,
                     date=Coalesce(result.date, request.date),
                     exam=request.requested_test, side=request.side,
-                    doctor=request.doctor,
-                    request=request.id, result=result.id,
-                    state=cls._state_of_request(request, result),
-                    unread=_unread(result)), where=where)
-            for condition, where in [
-                (result.request == request.id, request.reported_in == Null),
-                (result.id == request.reported_in,
-                    request.reported_in != Null)]]
+                    doctor=request.doctor, request=request.id,
+                    result=result.id, **columns), where=where)
+        has_own = request.reported_in == Null
+        reported = {
+            'state': Case(
+                (result.id != Null, _state_of_result(result)),
+                else_=request.state),
+            'awaited': result.state == 'draft',
+            'unread': unread(result),
+            }
+        # What is not done, and what is, by queries of their own: an index
+        # finds the few that are awaited among all that a doctor ordered.
         return [
-            of_request, of_other,
+            of_requests(result.request == request.id,
+                has_own & request.state.in_([*OPEN, 'canceled']),
+                state=cls._state_of_request(request, result),
+                not_sent=request.state == 'draft',
+                awaited=request.state == 'requested'),
+            of_requests(result.request == request.id,
+                has_own & (request.state == 'done'), **reported),
+            of_requests(result.id == request.reported_in,
+                request.reported_in != Null, **reported),
             alone.select(*cls._columns(
                     'result', alone.id, patient=alone.patient,
                     date=alone.date, exam=alone.requested_test,
-                    result=alone.id,
+                    result=alone.id, awaited=alone.state == 'draft',
                     state=_state_of_result(alone)),
                 where=alone.request == Null),
             ]
@@ -136,7 +153,7 @@ class PatientExam(CheckedCalls, ModelSQL, ModelView):
         empty = {
             'create_uid': Literal(0),
             'create_date': CurrentTimestamp(),
-            'unread': Literal(False),
+            **dict.fromkeys(['awaited', 'not_sent', 'unread'], Literal(False)),
             }
         # Only what is empty is cast: indexes serve the others.
         return [row_id(id_, kind).as_('id')] + [
@@ -307,11 +324,9 @@ def _state_of_result(result):
         else_=report_state(result))
 
 
-def _unread(result):
+def unread(result):
     """Return the SQL condition that a signed report was not opened."""
-    return Case(
-        ((result.state == 'final') & (result.opened_at == Null), True),
-        else_=False)
+    return (result.state == 'final') & (result.opened_at == Null)
 
 
 def reported(wizard):

@@ -141,7 +141,9 @@ class Request(
                     (table.date, Index.Range(order='DESC')),
                     (table.id, Index.Range(order='DESC'))),
                 Index(table, (table.requested_at, Index.Range())),
-                Index(table, (table.doctor, Index.Range())),
+                Index(table,
+                    (table.doctor, Index.Range()),
+                    (table.state, Index.Range())),
                 Index(table, (row_id(table.id, 'request'), Index.Range())),
                 })
         # What is to be done first, then the latest of the past.

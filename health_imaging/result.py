@@ -25,7 +25,7 @@ from .institution import AgedMixin
 from .migration import keep_one_result, set_result_states, set_where
 from .minute import Minute, now, whole
 from .notices import note_signed
-from .patient_exam import row_id
+from .patient_exam import row_id, unread
 from .professional import own_health_professional
 from .release import ReleaseMixin
 from .report_desk import DeskMixin
@@ -158,6 +158,8 @@ class Result(
                     where=table.state == 'draft'),
                 Index(table, (row_id(table.id, 'result'), Index.Range()),
                     where=table.request == Null),
+                Index(table, (table.request, Index.Range()),
+                    where=unread(table)),
                 })
         cls._order = [('date', 'DESC'), ('id', 'DESC')]
         cls._transitions |= {('draft', 'final'), ('final', 'draft')}

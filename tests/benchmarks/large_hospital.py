@@ -11,7 +11,8 @@ import pytest
 from support.benchmarks import measure, show, tell
 from support.large import Large
 from support.records import make_institution, merge, settle
-from support.screens import bare_rows, open_form, open_list, opened, windows
+from support.screens import (
+    bare_rows, dashboard, open_form, open_list, opened, windows)
 from support.statements import counted
 from support.synchronizing import transaction
 
@@ -23,8 +24,9 @@ from trytond.transaction import Transaction
 
 pytestmark = pytest.mark.postgresql
 BLOCK = 500
-#: Most seconds and statements of a screen.
-LIMIT, MOST = .3, 30
+#: Most seconds of a screen, most statements of a list and of a form: that of
+#: a result lists former exams.
+LIMIT, MOST, MOST_OF_FORM = .3, 30, 40
 #: The most seconds of a statement: those of former modules may take hours.
 PATIENCE = 5
 #: What PostgreSQL says of one that took longer (its Appendix A).
@@ -50,7 +52,7 @@ def large(activated, full):
 def test_screens(large, full):
     slow = []
 
-    def tell_of(what, work, floor):
+    def tell_of(what, work, floor, most=MOST):
         try:
             found, seconds, statements = opened(large.user.id, work,
                 patience=PATIENCE, company=large.company)
@@ -59,7 +61,7 @@ def test_screens(large, full):
                 raise
             found, seconds, statements = None, math.inf, 0
         show(what, len(found or [1]), seconds, f'{statements} SQL', floor)
-        if seconds > LIMIT or statements > MOST:
+        if seconds > LIMIT or statements > most:
             slow.append(what)
         return found
 
@@ -68,14 +70,37 @@ def test_screens(large, full):
         _, floor, _ = opened(large.user.id, lambda: bare_rows(Model))
         ids = []
         for window in found:
-            ids = tell_of(f'{model}: {window.name}', lambda: open_list(
-                    Model, window, {
-                        'active_id': 1, 'active_ids': [1], 'groups': [],
-                        '_user': large.user.id}), floor) or ids
+            for number, (tab, _, _) in enumerate(window.tabs):
+                what = f'{model}: {window.name} {tab}'.rstrip()
+                ids = tell_of(what, lambda: open_list(
+                        Model, window, {
+                            'active_id': 1, 'active_ids': [1], 'groups': [],
+                            '_user': large.user.id}, number), floor) or ids
         if ids:
-            tell_of(f'{model}: form', lambda: open_form(Model, ids[0]), floor)
-    tell(f"slower than {LIMIT} s or more than {MOST} SQL: "
+            tell_of(f'{model}: form', lambda: open_form(Model, ids[0]), floor,
+                MOST_OF_FORM)
+    tell(f"slower than {LIMIT} s or more than {MOST} SQL "
+        f"({MOST_OF_FORM} for a form): "
         f"{', '.join(slow) or 'none'}")
+    assert not (full and slow)
+
+
+def test_dashboards(large, full):
+    "What stands on the dashboard of a person is asked for part by part."
+    slow = []
+    for person, user in large.people.items():
+        with transaction(user.id):
+            parts = dashboard()
+        found = [opened(user.id, lambda: open_list(
+                    Pool(DB_NAME).get(model), window, {'_user': user.id}),
+                company=large.company) for model, window in parts]
+        seconds = sum(part for _, part, _ in found)
+        show(f"dashboard of a {person}, {len(parts)} parts",
+            sum(len(ids) for ids, _, _ in found), seconds,
+            f'{sum(part for _, _, part in found)} SQL')
+        # Who has all roles waits for the lists of all of them.
+        if seconds > LIMIT and user != large.user:
+            slow.append(person)
     assert not (full and slow)
 
 

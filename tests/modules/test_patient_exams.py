@@ -184,6 +184,48 @@ def test_my_orders(hospital):
         assert tab(name, 'act_dashboard_my_orders') == tab(name)
 
 
+def test_an_order_in_any_state_stands_in_its_tab(hospital):
+    def order(**values):
+        return make_requested(patient=hospital, doctor=own(), **values)
+    make_request(patient=hospital, doctor=own())
+    order()
+    with without_check_access(), \
+            Transaction().set_user(user('radiologist').id):
+        Request, Result = Pool().get(REQUEST), Pool().get(RESULT)
+        Request.cancel_for([order()], "Not needed")
+        Request.claim([order()])
+        archive(hospital, request=order().id)
+        make_result(order())
+        make_result(order(), comment="A shadow.")
+        Result.give_back([make_result(order(), comment="A part")], "Too hard",
+            True)
+        signed(hospital, "No fracture.")
+        amended, opened, reopened = (
+            signed(hospital, text) for text in ["One", "Two", "Three"])
+        Result.reopen([amended, reopened], "The other hand")
+        Result.finalize([amended])
+        with Transaction().set_user(user('doctor').id):
+            Result.note_opened([opened.id])
+        Request.report_in({
+                order().id: result.id for result in [opened, reopened]})
+        Request.report_in({
+                order().id: make_result(order(), comment="A dot").id})
+    found = {e: e.state for e in tab("All")}
+    assert sorted(found.values()) == [
+        'amended', 'canceled', 'draft', 'final', 'final', 'final', 'images',
+        *['preliminary'] * 6, *['reading'] * 2, 'waiting']
+    assert set(tab("Drafts")) == {
+        e for e, state in found.items() if state == 'draft'}
+    assert set(tab("Waiting")) == {
+        e for e, state in found.items()
+        if state in {'waiting', 'images', 'reading', 'preliminary'}}
+    assert set(tab("New Reports")) == {
+        e for e, state in found.items() if state in {'amended', 'final'}
+        and e.result.id != opened.id}
+    for name in ["Waiting", "New Reports"]:
+        assert tab(name, 'act_dashboard_my_orders') == tab(name)
+
+
 def test_a_report_is_new_until_it_is_opened(hospital):
     report = signed(hospital, "No fracture.")
     exam, = tab("New Reports")

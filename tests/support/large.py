@@ -7,8 +7,8 @@ import datetime as dt
 from psycopg2 import sql
 from support.archive_rows import make_rows
 from support.records import (
-    make_exam, make_finding, make_patient, make_professional, make_request,
-    make_user, settle)
+    make_exam, make_finding, make_patient, make_professional, make_radiologist,
+    make_request, make_user, settle)
 from support.synchronizing import new_server
 
 from trytond.modules.health_imaging.minute import now
@@ -22,6 +22,10 @@ REQUEST = 'gnuhealth.imaging.test.request'
 IMAGES = 4
 _YEARS = 10
 _AHEAD = 15
+#: One of so many orders is canceled, has a critical finding, has a study that
+#: is not linked.  With the numbers of doctors, exams and machines they have no
+#: divisor in common: each doctor has orders of each kind.
+_CANCELED, _CRITICAL, _LOOSE = 47, 97, 101
 _TYPES = ['ctscan', 'mri', 'ultrasound', 'cr', 'mg']
 
 
@@ -71,14 +75,15 @@ class Large:
     """A hospital of ten years, whose newest request is that of n = 1.
 
     There are 6 drafts and 100 requested ones for each 10 000 requests, as
-    many done ones have a preliminary report as there are drafts; each 50th of
-    the others is canceled, the rest has a final report.  All requests that
-    were to be done until today have a study; each 100th study is not linked,
-    each 500th is to be reviewed.
+    many done ones have a preliminary report as there are drafts; some of the
+    others are canceled, the rest has a final report, which was opened but for
+    the latest 25th.  All requests that were to be done until today have a
+    study; some studies are not linked, a fifth of these is to be reviewed.
 
     :param int patients: how many
     :param int requests: how many
     :ivar user: the user who sent and signed, of all roles
+    :ivar people: users by what they are, the user last
     """
 
     def __init__(self, patients, requests):
@@ -90,16 +95,27 @@ class Large:
             f"* (n * {_YEARS * 365 * 24 * 60 // requests}))")
         #: Of the first request whose exam is over.
         self.past = _AHEAD * requests // (_YEARS * 365) + 1
+        self.unread = requests // 25
+        self.reported = f'n > {self.open} AND n % {_CANCELED} <> 0'
         self.of = f'n % {patients}'
         self.server = new_server('http://large.invalid')
         self.user = make_user('large', 'health.group_health_doctor',
             'health_imaging.group_health_imaging_admin',
             'health_imaging.group_health_imaging_reporting',
             'health_orthanc.group_imaging_orthanc_admin')
+        self.people = {
+            'doctor': make_user('doctor', 'health.group_health_doctor'),
+            'radiographer': make_user(
+                'radiographer', 'health_imaging.group_health_imaging'),
+            'radiologist': make_radiologist(),
+            'head': make_user(
+                'head', 'health_imaging.group_health_imaging_admin'),
+            'user of all roles': self.user}
         self.exams = [make_exam(f"Exam {n}", type_=_TYPES[n % 5])
             for n in range(20)]
-        self.doctors = [make_professional(self.user)] + [
-            make_professional(name=f"Doctor{n}") for n in range(99)]
+        self.doctors = [
+            make_professional(user, f"Doctor{n}") for n, user in enumerate(
+                [self.user, self.people['doctor'], *[None] * 98])]
         self._make_patients()
         self._make_machines()
         self._make_requests()
@@ -135,7 +151,7 @@ class Large:
         state = (
             f"CASE WHEN n <= {self.drafts} THEN 'draft' "
             f"WHEN n <= {self.open} THEN 'requested' "
-            "WHEN n % 50 = 0 THEN 'canceled' ELSE 'done' END")
+            f"WHEN n % {_CANCELED} = 0 THEN 'canceled' ELSE 'done' END")
         sent = f"CASE WHEN n > {self.drafts} THEN {{}} END"
         repeat(REQUEST, self.request.id, self.requests,
             patient=f'{self.patient.id} + {self.of}',
@@ -146,10 +162,10 @@ class Large:
             machine=one_of(self.machines), date=self.date,
             requested_by=sent.format(self.user.id),
             requested_at=sent.format(f"{self.date} - interval '3 days'"),
-            done_at=f"CASE WHEN n > {self.open} AND n % 50 <> 0 "
+            done_at=f"CASE WHEN {self.reported} "
             f"THEN {self.date} + interval '2 hours' END",
             worklist_status=f"CASE WHEN n <= {self.open} THEN 'todo' "
-            "WHEN n % 50 = 0 THEN 'canceled' ELSE 'done' END")
+            f"WHEN n % {_CANCELED} = 0 THEN 'canceled' ELSE 'done' END")
 
     def _make_results(self):
         Result = Pool().get('gnuhealth.imaging.test.result')
@@ -161,19 +177,20 @@ class Large:
         final = f'n > {self.open + self.drafts}'
         signed = f'CASE WHEN {final} THEN {{}} END'
         at = signed.format(f"{self.date} + interval '1 day'")
-        repeat(Result.__name__, self.result.id, self.requests,
-            f'n > {self.open} AND n % 50 <> 0',
+        repeat(Result.__name__, self.result.id, self.requests, self.reported,
             patient=f'{self.patient.id} + {self.of}',
             request=f'{self.request.id} + n', number="'T' || n",
             order="'R' || n", date=self.date, request_date=self.date,
             requested_test=one_of(self.exams), doctor=one_of(self.doctors),
             comment="'No fracture.'",
             state=f"CASE WHEN {final} THEN 'final' ELSE 'draft' END",
-            signed_at=at, signed_by=signed.format(self.doctors[0].id))
+            signed_at=at, signed_by=signed.format(self.doctors[0].id),
+            opened_at=f"CASE WHEN {final} AND n > {self.unread} THEN {at} END")
         Finding = Pool().get('gnuhealth.imaging.critical_finding')
         finding, = Finding.search([])
         repeat(Finding.__name__, finding.id, self.requests,
-            f'n % 100 = 1 AND {final}', result=f'{self.result.id} + n',
+            f'n % {_CRITICAL} = 1 AND {final} AND {self.reported}',
+            result=f'{self.result.id} + n',
             at="c.at - interval '10 minutes' * n",
             state="CASE WHEN n > 20000 THEN 'acknowledged' ELSE 'open' END",
             acknowledged_at="CASE WHEN n > 20000 THEN c.at END")
@@ -188,8 +205,7 @@ class Large:
             uuid="'p' || n", ident="'PUID' || n",
             name="'Family' || n / 7 || '^Given' || n % 2000",
             bd="date '1925-01-01' + n % 36500")
-        linked = 'CASE WHEN n % 100 <> 1 THEN {} END'
-        reported = f'n > {self.open} AND n % 50 <> 0'
+        linked = f'CASE WHEN n % {_LOOSE} <> 1 THEN {{}} END'
         self.stored = f'n >= {self.past}'
         repeat(self.study.__name__, id_, self.requests, self.stored,
             orthanc_patient=f'{whose} + 1 + (n - 1) % {self.patients}',
@@ -198,13 +214,13 @@ class Large:
             patient=linked.format(f'{self.patient.id} + {self.of}'),
             request=linked.format(f'{self.request.id} + n'),
             imaging_test=linked.format(
-                f'CASE WHEN {reported} THEN {self.result.id} + n END'),
+                f'CASE WHEN {self.reported} THEN {self.result.id} + n END'),
             patient_id=f"'PUID' || {self.of}",
             patient_name="'Family' || n / 7 || '^Given' || n % 2000",
             patient_birth_date=f"date '1925-01-01' + {self.of} % 36500",
             link_rule=linked.format("'merge_id'"),
-            link_state="CASE WHEN n % 100 <> 1 THEN 'linked' "
-            "WHEN n % 500 = 1 THEN 'review' ELSE 'unlinked' END",
+            link_state=f"CASE WHEN n % {_LOOSE} <> 1 THEN 'linked' "
+            f"WHEN n % {5 * _LOOSE} = 1 THEN 'review' ELSE 'unlinked' END",
             study_date=self.date.replace(
                 'c.date', str(sql.Literal(self.request.date).as_string(
                     Transaction().connection))) + '::date')
@@ -276,7 +292,7 @@ class Large:
             patient=f'{self.patient.id} + {self.of}')
         log, = Log.search([])
         repeat(Log.__name__, log.id, self.requests,
-            f'{self.stored} AND n % 100 <> 1', at=moved['at'],
+            f'{self.stored} AND n % {_LOOSE} <> 1', at=moved['at'],
             study=f'{self.study.id} + n',
             patient=f'{self.patient.id} + {self.of}',
             request=f'{self.request.id} + n')
