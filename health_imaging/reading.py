@@ -19,7 +19,7 @@ from .exceptions import NoImagesWarning, RequestNotReadyError
 from .institution import AgedMixin
 from .request_list import true_or_false
 from .rights import check_rights
-from .tables import In, execute, once
+from .tables import LookUp, execute, once
 
 _RESULT = 'gnuhealth.imaging.test.result'
 # How many requests a statement names, rather than look for them again.
@@ -141,7 +141,7 @@ class ReadingMixin(AgedMixin, ClaimMixin):
         table, _ = tables[None]
         ids = cls._ids_to_read()
         return true_or_false(domain,
-            In(table.id, ids) if len(ids) <= _MOST_NAMED
+            LookUp(table.id, ids) if len(ids) <= _MOST_NAMED
             else table.id.in_(cls._query_to_read()))
 
     @classmethod

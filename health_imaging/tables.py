@@ -50,6 +50,19 @@ class In(Expression):
         return (*self._column.params, *values)
 
 
+class LookUp(In):
+    """As In, for ids that an index finds: PostgreSQL would read a whole table
+    rather than look up thousands."""
+    __slots__ = ()
+
+    def __str__(self):
+        if backend.name != 'postgresql':
+            return super().__str__()
+        # It takes what a subquery gives for ten.
+        ids = f'(SELECT {Flavor.get().param}::integer[])::integer[]'
+        return f'({self._column} = ANY({ids}))'
+
+
 def once(function):
     """Return a function that looks up what it returns once, until something
     is written or the transaction ends: a list asks for it at each of its tabs.

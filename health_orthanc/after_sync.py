@@ -40,7 +40,7 @@ def store_reports(server, run):
     """Store the reports that the server does not have yet."""
     StoredReport = Pool().get('gnuhealth.orthanc.report')
     if server.store_reports and server.validated:
-        StoredReport.catch_up(server)
+        StoredReport.catch_up(server, whole=run.full)
 
 
 STEPS = [settle_deletions, store_reports, protection.follow]

@@ -36,6 +36,9 @@ CLAIMED = dt.timedelta(minutes=15)
 MAX_REFUSALS = 20
 # After so many troubles of the server in a row the rest waits for another run.
 MAX_TROUBLES = 3
+# How long ago a study was linked that each run looks at again; the full runs
+# look at all.
+LATELY = dt.timedelta(days=7)
 SERIES_NUMBER = 9000
 _WAITING = {'state': 'waiting', 'attempts': 0, 'refusals': 0}
 
@@ -187,10 +190,14 @@ class StoredReport(Kept, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def catch_up(cls, server):
+    def catch_up(cls, server, whole=False):
         """Store the reports that a server does not have yet, those of studies
-        that were linked late among them. It ends transactions."""
-        late = cls._late_results(server)
+        that were linked late among them. It ends transactions.
+
+        :param whole: whether to look at all studies, not only at those that
+            were linked lately
+        """
+        late = cls._late_results(server, whole)
         if late:
             transact(lambda: cls._prepare(late))
         # One that the server cannot take keeps no other one waiting.
@@ -200,10 +207,11 @@ class StoredReport(Kept, ModelSQL, ModelView):
                     ], order=[('attempts', 'ASC'), ('id', 'ASC')]))
 
     @classmethod
-    def _late_results(cls, server):
+    def _late_results(cls, server, whole):
         """Return final results without a record for one of their studies, or
         with one that seemed out of date."""
         pool = Pool()
+        log = pool.get('gnuhealth.orthanc.link_log').__table__()
         Result = pool.get('gnuhealth.imaging.test.result')
         study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
         result, report = Result.__table__(), cls.__table__()
@@ -212,13 +220,16 @@ class StoredReport(Kept, ModelSQL, ModelView):
             report, 'LEFT', condition=(report.study == study.id)
             & (report.result == result.id)
             & (report.revision == Coalesce(result.revision, 0)))
-        rows = tables.execute(query.select(
-                result.id,
-                where=(study.orthanc_server == server.id)
-                & (study.missing_since == Null)
-                & (result.state == 'final')
-                & (result.signed_at >= server.store_reports_since)
-                & ((report.id == Null) | (report.state == 'superseded'))))
+        where = (
+            (study.orthanc_server == server.id)
+            & (study.missing_since == Null)
+            & (result.state == 'final')
+            & (result.signed_at >= server.store_reports_since)
+            & ((report.id == Null) | (report.state == 'superseded')))
+        if not whole:
+            where &= study.id.in_(
+                log.select(log.study, where=log.at >= now() - LATELY))
+        rows = tables.execute(query.select(result.id, where=where))
         return Result.browse(sorted({id_ for id_, in rows}))
 
     @classmethod

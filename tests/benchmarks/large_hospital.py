@@ -26,7 +26,7 @@ pytestmark = pytest.mark.postgresql
 BLOCK = 500
 #: Most seconds of a screen, most statements of a list and of a form: that of
 #: a result lists former exams.
-LIMIT, MOST, MOST_OF_FORM = .3, 30, 40
+LIMIT, MOST, MOST_OF_FORM = .3, 30, 48
 #: The most seconds of a statement: those of former modules may take hours.
 PATIENCE = 5
 #: What PostgreSQL says of one that took longer (its Appendix A).

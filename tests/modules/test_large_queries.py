@@ -33,7 +33,10 @@ LARGE = [
     'gnuhealth.imaging_orthanc.study_series',
     'gnuhealth.imaging_orthanc.series_instances',
     'gnuhealth.orthanc.patient', 'gnuhealth.orthanc.access_log',
-    'gnuhealth.orthanc.link_log',
+    'gnuhealth.orthanc.link_log', 'gnuhealth.orthanc.report',
+    'gnuhealth.imaging.safety.finding',
+    'gnuhealth.imaging.test.request.reschedule.log',
+    'gnuhealth.imaging.test.result.sign_check', 'ir.attachment',
     'gnuhealth.imaging_worklist.performed_step',
     'gnuhealth.imaging_worklist.performed_step-request']
 
@@ -110,8 +113,8 @@ def test_lists_and_numbers_of_their_tabs_take_few_statements(large, person):
 
 
 @pytest.mark.parametrize('model, most', [
-        ('gnuhealth.imaging.test.request', 30),
-        ('gnuhealth.imaging.test.result', 40),
+        ('gnuhealth.imaging.test.request', 32),
+        ('gnuhealth.imaging.test.result', 48),
         ('gnuhealth.imaging.statistics.turnaround', 5)])
 def test_forms_take_few_statements(large, model, most):
     window, *_ = windows()[model]
@@ -171,6 +174,17 @@ def test_links(large):
         Transaction().rollback()
 
 
+def test_late_reports_are_found_by_an_index(large):
+    with new_transaction(company=large.company):
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Report = pool.get('gnuhealth.orthanc.report')
+        server, = Server.search([])
+        server.store_reports_since = dt.datetime(2000, 1, 1)
+        assert not whole(lambda: Report._late_results(server, False))
+        assert whole(lambda: Report._late_results(server, True))
+
+
 def test_what_follows_a_run_looks_through_no_list_for_each_row(large):
     """PostgreSQL does where a list of ids, which is not all that a statement
     asks for, does not fit into its memory: 300 000 patients took hours."""
@@ -187,7 +201,7 @@ def test_what_follows_a_run_looks_through_no_list_for_each_row(large):
             for again in [False, True]:
                 assert protection.patients(server, again)
             assert server._protection()
-            pool.get('gnuhealth.orthanc.report')._late_results(server)
+            pool.get('gnuhealth.orthanc.report')._late_results(server, True)
         plans = []
         for statement in statements:
             cursor.execute(f'EXPLAIN {statement}', statement.params)

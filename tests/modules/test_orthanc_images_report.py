@@ -177,6 +177,27 @@ def test_a_study_that_is_linked_later_gets_its_report(hospital, quick):
     assert len(reports(hospital, study)) == 1
 
 
+def test_one_that_was_linked_long_ago_is_found_by_a_full_run(
+        hospital, quick):
+    """No person does this: reports of studies that an earlier version left
+    out, or that came back after they were missing."""
+    study = hospital.store(*ct_series(1))
+    result = hospital.link(study)
+    with hospital.transaction():
+        log = Pool().get('gnuhealth.orthanc.link_log').__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*log.update(
+                [log.at], [dt.datetime(2026, 1, 1)], where=log.study == study))
+    sign(hospital, result)
+    with hospital.transaction():
+        Report = Pool().get(REPORT)
+        Report.delete(Report.search([('study', '=', study)]))
+    hospital.sync()
+    assert not states(hospital, study)
+    hospital.sync(full=True)
+    assert states(hospital, study) == [(0, 'stored', None)]
+
+
 def test_results_from_before_are_left_alone(hospital, quick):
     hospital.write_server(store_reports=False)
     study = hospital.store(*ct_series(1))

@@ -23,9 +23,10 @@ IMAGES = 4
 _YEARS = 10
 _AHEAD = 15
 #: One of so many orders is canceled, has a critical finding, has a study that
-#: is not linked.  With the numbers of doctors, exams and machines they have no
-#: divisor in common: each doctor has orders of each kind.
-_CANCELED, _CRITICAL, _LOOSE = 47, 97, 101
+#: is not linked, is done and reported with the order after it.  With the
+#: numbers of doctors, exams and machines they have no divisor in common: each
+#: doctor has orders of each kind.
+_CANCELED, _CRITICAL, _LOOSE, _TOGETHER = 47, 97, 101, 89
 _TYPES = ['ctscan', 'mri', 'ultrasound', 'cr', 'mg']
 
 
@@ -77,8 +78,8 @@ class Large:
     There are 6 drafts and 100 requested ones for each 10 000 requests, as
     many done ones have a preliminary report as there are drafts; some of the
     others are canceled, the rest has a final report, which was opened but for
-    the latest 25th.  All requests that were to be done until today have a
-    study; some studies are not linked, a fifth of these is to be reviewed.
+    the latest 25th.  All exams that were to be done until today have a study;
+    some studies are not linked, a fifth of these is to be reviewed.
 
     :param int patients: how many
     :param int requests: how many
@@ -96,8 +97,14 @@ class Large:
         #: Of the first request whose exam is over.
         self.past = _AHEAD * requests // (_YEARS * 365) + 1
         self.unread = requests // 25
-        self.reported = f'n > {self.open} AND n % {_CANCELED} <> 0'
-        self.of = f'n % {patients}'
+        self.final = f'n > {self.open + self.drafts}'
+        #: What has no report and no images of its own, n - 1 has them.
+        self.together = (
+            f'(n > {self.open + self.drafts + 1} AND n % {_TOGETHER} = 4 '
+            f'AND n % {_CANCELED} > 1 AND n % {_LOOSE} <> 2)')
+        self.done = f'n > {self.open} AND n % {_CANCELED} <> 0'
+        self.reported = f'{self.done} AND NOT {self.together}'
+        self.of = f'(n - ({self.together})::integer) % {patients}'
         self.server = new_server('http://large.invalid')
         self.user = make_user('large', 'health.group_health_doctor',
             'health_imaging.group_health_imaging_admin',
@@ -124,12 +131,15 @@ class Large:
         self._make_images()
         self._make_steps()
         self._make_logs()
+        self._make_together()
+        self._make_notes()
         Transaction().commit()
         analyze()
 
     def _make_patients(self):
         pool, number = Pool(), self.patients
-        self.patient = make_patient("Given", "Family", 'f', ref='PUID0')
+        self.patient = make_patient("Given0", "Family0", 'f', ref='PUID0',
+            dob=dt.date(1925, 1, 1))
         party = self.patient.party.id
         repeat('party.party', party, number,
             ref="'PUID' || n", name="'Given' || n % 2000",
@@ -162,7 +172,7 @@ class Large:
             machine=one_of(self.machines), date=self.date,
             requested_by=sent.format(self.user.id),
             requested_at=sent.format(f"{self.date} - interval '3 days'"),
-            done_at=f"CASE WHEN {self.reported} "
+            done_at=f"CASE WHEN {self.done} "
             f"THEN {self.date} + interval '2 hours' END",
             worklist_status=f"CASE WHEN n <= {self.open} THEN 'todo' "
             f"WHEN n % {_CANCELED} = 0 THEN 'canceled' ELSE 'done' END")
@@ -174,7 +184,7 @@ class Large:
         self.result, = type(first).make_results([first])
         make_finding(self.result, self.doctors[0])
         settle()
-        final = f'n > {self.open + self.drafts}'
+        final = self.final
         signed = f'CASE WHEN {final} THEN {{}} END'
         at = signed.format(f"{self.date} + interval '1 day'")
         repeat(Result.__name__, self.result.id, self.requests, self.reported,
@@ -206,7 +216,9 @@ class Large:
             name="'Family' || n / 7 || '^Given' || n % 2000",
             bd="date '1925-01-01' + n % 36500")
         linked = f'CASE WHEN n % {_LOOSE} <> 1 THEN {{}} END'
-        self.stored = f'n >= {self.past}'
+        self.stored = (
+            f'n >= {self.past} AND NOT {self.together} '
+            f'AND n % {_CANCELED} <> 0')
         repeat(self.study.__name__, id_, self.requests, self.stored,
             orthanc_patient=f'{whose} + 1 + (n - 1) % {self.patients}',
             orthanc_UID="'s' || n", study_instance_UID="'2.25.' || n",
@@ -216,7 +228,8 @@ class Large:
             imaging_test=linked.format(
                 f'CASE WHEN {self.reported} THEN {self.result.id} + n END'),
             patient_id=f"'PUID' || {self.of}",
-            patient_name="'Family' || n / 7 || '^Given' || n % 2000",
+            patient_name=f"'Family' || {self.of} / 7 || '^Given' || "
+            f"{self.of} % 2000",
             patient_birth_date=f"date '1925-01-01' + {self.of} % 36500",
             link_rule=linked.format("'merge_id'"),
             link_state=f"CASE WHEN n % {_LOOSE} <> 1 THEN 'linked' "
@@ -301,6 +314,52 @@ class Large:
         repeat(Run.__name__, run.id, self.requests // 50,
             start="c.start - interval '50 minutes' * n",
             end="c.end - interval '50 minutes' * n")
+
+    def _make_together(self):
+        Further = Pool().get('gnuhealth.imaging_orthanc.study-request')
+        tables.insert(Further, [
+                {'study': self.study.id, 'request': self.request.id}])
+        further, = Further.search([])
+        repeat(Further.__name__, further.id, self.requests, self.together,
+            study=f'{self.study.id} + n - 1', request=f'{self.request.id} + n')
+        for record, before, column, value in [
+                (self.request, 0, 'reported_in', f'{self.result.id} + n - 1'),
+                (self.study, 1, 'requested_ids',
+                    "'R' || n - 1 || chr(92) || 'R' || n")]:
+            Transaction().connection.cursor().execute(
+                f'UPDATE "{type(record)._table}" SET {column} = {value} '
+                f'FROM generate_series(1, {self.requests}) AS n '
+                f'WHERE id = {record.id} + n - {before} AND {self.together}')
+
+    def _make_notes(self):
+        at, request = self.request.date, self.request.id
+        result, study = self.result.id, self.study.id
+        of_request = {'request': f'{request} + n'}
+        of_result = {'result': f'{result} + n'}
+
+        def note(model, only, columns, **values):
+            Model = Pool().get(model)
+            tables.insert(Model, [values])
+            record, = Model.search([])
+            repeat(model, record.id, self.requests, only, **columns)
+        note('gnuhealth.imaging.safety.finding', 'n % 5 = 1', of_request,
+            request=request, kind='warning', rule='allergy', found_at=at,
+            finding='allergy', user=self.user.id, reason="It is safe.")
+        note('gnuhealth.imaging.test.request.reschedule.log', 'n % 20 = 1',
+            of_request, request=request, at=at, to_date=at,
+            reason="The patient is late.")
+        note('gnuhealth.imaging.test.result.sign_check',
+            f'n % 10 = 1 AND {self.reported}', of_result,
+            result=result, at=at, code='side', detail="left")
+        note('gnuhealth.orthanc.report',
+            f'{self.reported} AND {self.final} AND {self.stored} '
+            f'AND n % {_LOOSE} <> 1', {**of_result, 'study': f'{study} + n'},
+            result=result, study=study, revision=0, state='stored',
+            attempts=1)
+        note('ir.attachment', f'n % 5 = 2 AND {self.reported}', {
+                'resource': "'gnuhealth.imaging.test.result,' || "
+                f'{result} + n'},
+            resource=str(self.result), name="Key image", type='link')
 
 
 def analyze():
