@@ -18,6 +18,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 REQUEST = 'gnuhealth.imaging.test.request'
+_FURTHER = 'gnuhealth.imaging_orthanc.study-request'
 #: How many images a study has, all of one series.
 IMAGES = 4
 _YEARS = 10
@@ -98,10 +99,12 @@ class Large:
         self.past = _AHEAD * requests // (_YEARS * 365) + 1
         self.unread = requests // 25
         self.final = f'n > {self.open + self.drafts}'
-        #: What has no report and no images of its own, n - 1 has them.
+        # What has no report and no images of its own, n - 1 has them; nothing
+        # in a former state that knows of no such exams.
         self.together = (
             f'(n > {self.open + self.drafts + 1} AND n % {_TOGETHER} = 4 '
-            f'AND n % {_CANCELED} > 1 AND n % {_LOOSE} <> 2)')
+            f'AND n % {_CANCELED} > 1 AND n % {_LOOSE} <> 2)'
+            if _FURTHER in dict(Pool().iterobject()) else '(false)')
         self.done = f'n > {self.open} AND n % {_CANCELED} <> 0'
         self.reported = f'{self.done} AND NOT {self.together}'
         self.of = f'(n - ({self.together})::integer) % {patients}'
@@ -316,7 +319,9 @@ class Large:
             end="c.end - interval '50 minutes' * n")
 
     def _make_together(self):
-        Further = Pool().get('gnuhealth.imaging_orthanc.study-request')
+        if self.together == '(false)':
+            return
+        Further = Pool().get(_FURTHER)
         tables.insert(Further, [
                 {'study': self.study.id, 'request': self.request.id}])
         further, = Further.search([])
