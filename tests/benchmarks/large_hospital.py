@@ -49,17 +49,22 @@ def large(activated, full):
         return hospital
 
 
+def patiently(large, user, work):
+    "Return what `opened` does; no end where a statement was stopped."
+    try:
+        return opened(
+            user.id, work, patience=PATIENCE, company=large.company)
+    except backend.DatabaseOperationalError as error:
+        if error.pgcode != QUERY_CANCELED:
+            raise
+        return [], math.inf, 0
+
+
 def test_screens(large, full):
     slow = []
 
     def tell_of(what, work, floor, most=MOST):
-        try:
-            found, seconds, statements = opened(large.user.id, work,
-                patience=PATIENCE, company=large.company)
-        except backend.DatabaseOperationalError as error:
-            if error.pgcode != QUERY_CANCELED:
-                raise
-            found, seconds, statements = None, math.inf, 0
+        found, seconds, statements = patiently(large, large.user, work)
         show(what, len(found or [1]), seconds, f'{statements} SQL', floor)
         if seconds > LIMIT or statements > most:
             slow.append(what)
@@ -91,9 +96,9 @@ def test_dashboards(large, full):
     for person, user in large.people.items():
         with transaction(user.id):
             parts = dashboard()
-        found = [opened(user.id, lambda: open_list(
-                    Pool(DB_NAME).get(model), window, {'_user': user.id}),
-                company=large.company) for model, window in parts]
+        found = [patiently(large, user, lambda: open_list(
+                    Pool(DB_NAME).get(model), window, {'_user': user.id}))
+            for model, window in parts]
         seconds = sum(part for _, part, _ in found)
         show(f"dashboard of a {person}, {len(parts)} parts",
             sum(len(ids) for ids, _, _ in found), seconds,
